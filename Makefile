@@ -1,0 +1,31 @@
+# Everything runs from .venv, which `make setup` makes; a second one has nothing to do.
+BIN := .venv/bin
+
+.PHONY: help setup demo test test-fast lint lock clean
+
+help: ## what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv: everything at its locked version (PYTHON=... chooses the interpreter)
+	@tools/setup.sh
+
+demo: setup ## the whole pipeline on the built-in digits, into output/demo
+	@$(BIN)/atelier run --config configs/mnist.yaml --output output/demo
+
+test: setup ## all tests, the whole pipeline runs among them
+	@$(BIN)/python -m pytest
+
+test-fast: setup ## the tests that take seconds
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: setup ## style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: setup ## requirements/*.txt anew from setup.py (UPGRADE=--upgrade takes newer versions)
+	@tools/lock.sh $(UPGRADE)
+
+clean: ## remove what was made, except .venv and output
+	@rm -rf build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

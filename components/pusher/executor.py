@@ -1,0 +1,63 @@
+"""The work of Pusher."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.pusher import executor as tfx_pusher
+from tfx.proto import pusher_pb2
+from tfx.types import artifact_utils
+from tfx.utils import proto_utils
+
+from components.baseline_model.executor import pushed_versions
+
+
+class Executor(tfx_pusher.Executor):
+    """Copies beside the destination and renames, which is atomic on one file system.
+
+    A model server that polls the folder never sees half a version, and a killed push leaves only a
+    hidden folder that the next push removes. Object stores have no such rename: there, TFX's own
+    order (saved_model.pb last) is kept.
+    """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes the model if it is blessed; see TFX's Pusher for the arguments."""
+        destination = pusher_pb2.PushDestination()
+        proto_utils.json_to_proto(exec_properties["push_destination"], destination)
+        base = destination.filesystem.base_directory
+        if "://" in base:
+            super().Do(input_dict, output_dict, exec_properties)
+            return
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        source = Path(self.GetModelPath(input_dict))
+        # Last, since the version is in use from then on: nothing that can fail comes after it.
+        shutil.copytree(source, pushed.uri, dirs_exist_ok=True)
+        version = push(source, Path(base))
+        self._MarkPushed(pushed, pushed_destination=str(Path(base, version)), pushed_version=version)
+
+
+def push(source: Path, base: Path) -> str:
+    """Copies the folder `source` to `base/<version>`, all of it or nothing.
+
+    The version is the Unix time in seconds, or one more than the newest version where that is not
+    less: versions only ever rise, also for two pushes within a second or after the clock went back.
+    """
+    base.mkdir(parents=True, exist_ok=True)
+    for leftover in base.glob(".*.partial"):
+        shutil.rmtree(leftover)
+    newest = max(map(int, pushed_versions(str(base))), default=0)
+    version = str(max(int(time.time()), newest + 1))
+    staging = base / f".{version}.partial"
+    shutil.copytree(source, staging)
+    staging.rename(base / version)
+    return version

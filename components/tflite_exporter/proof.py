@@ -1,0 +1,54 @@
+"""Proof that a TFLite file computes in integers only.
+
+The converter does not give it: even with `TFLITE_BUILTINS_INT8` alone it leaves an op that it cannot
+quantise in float, without a word. So the written file itself is read.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tensorflow.lite.python import schema_py_generated as schema
+
+_FLOAT_TYPES = {
+    getattr(schema.TensorType, name): name
+    for name in ("FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16", "COMPLEX64", "COMPLEX128")
+    if hasattr(schema.TensorType, name)
+}
+_OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+
+
+class NotFullyQuantisedError(RuntimeError):
+    """A file that should compute in integers only does not; the message names the ops."""
+
+
+def prove_int8(file: Path) -> None:
+    """Checks every tensor of every op, and that pictures and probabilities are uint8.
+
+    Raises:
+      NotFullyQuantisedError: names each op that reads or writes floats, and each border that is not uint8.
+    """
+    model = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+    faults = [fault for graph in model.subgraphs for fault in _faults(model, graph)]
+    if faults:
+        raise NotFullyQuantisedError(f"{file.name} is not fully INT8: {'; '.join(faults)}")
+
+
+def _faults(model: schema.ModelT, graph: schema.SubGraphT) -> Iterator[str]:
+    for border, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        for index in indices:
+            if graph.tensors[index].type != schema.TensorType.UINT8:
+                yield f"{border} {_name(graph, index)} is not uint8"
+    for operator in graph.operators:
+        # -1 stands for an optional tensor that is not there.
+        touched = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
+        floats = [index for index in touched if graph.tensors[index].type in _FLOAT_TYPES]
+        if floats:
+            code = model.operatorCodes[operator.opcodeIndex]
+            op = _OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            kind = _FLOAT_TYPES[graph.tensors[floats[0]].type]
+            yield f"op {op} computes in {kind} ({_name(graph, floats[0])})"
+
+
+def _name(graph: schema.SubGraphT, index: int) -> str:
+    name = graph.tensors[index].name
+    return name.decode() if name else f"tensor {index}"

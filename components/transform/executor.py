@@ -1,0 +1,75 @@
+"""The work of Transform: TFX's, then augmentation of the training split."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from tfx import types
+from tfx.components.transform import executor as tfx_transform
+from tfx.types import artifact_utils
+
+from trainer import augmentation, features, image_ops
+
+AUGMENTED_PREFIX = "augmented"
+"""Shards of augmented variants, beside TFX's own `transformed_examples-*` of the training split."""
+
+
+class Executor(tfx_transform.Executor):
+    """Transforms, then adds `augmentation.copies` variants of each training picture to the training split.
+
+    The variants are made from what Transform stored, beside its graph and not in it: whatever uses
+    the graph (eval and test splits, the SavedModel, TFLite) cannot reach an augmentation op.
+    """
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs TFX's Transform and the augmentation; see TFX's Transform for the arguments."""
+        super().Do(input_dict, output_dict, exec_properties)
+        custom_config = json.loads(exec_properties["custom_config"])
+        settings = dict(custom_config["augmentation"])
+        copies = settings["copies"]
+        if not copies:
+            return
+        train = artifact_utils.get_split_uri(output_dict["transformed_examples"], "train")
+        with self._make_beam_pipeline() as pipeline:
+            (
+                pipeline
+                | "Read" >> beam.io.ReadFromTFRecord(f"{train}/transformed_examples-*")
+                | "Spread" >> beam.Reshuffle()
+                | "Augment" >> beam.ParDo(Augment(settings, custom_config["size"]))
+                | "Write" >> beam.io.WriteToTFRecord(f"{train}/{AUGMENTED_PREFIX}", file_name_suffix=".gz")
+            )
+
+
+class Augment(beam.DoFn):
+    """A transformed example -> `copies` transformed examples with a changed picture and all else the same."""
+
+    def __init__(self, settings: dict[str, Any], size: int) -> None:
+        """Keeps the section `augmentation` of the configuration and the pictures' side in pixels."""
+        self._settings, self._size = settings, size
+
+    def setup(self) -> None:
+        """Traces the graph, once a worker process."""
+
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
+        def variant(encoded: tf.Tensor, copy: tf.Tensor) -> tf.Tensor:
+            pixels = image_ops.decode_lossless(encoded, self._size)
+            seed = augmentation.seed_from_content(encoded, copy)
+            return image_ops.encode_lossless(augmentation.augment(pixels, seed, self._settings))
+
+        self._variant = variant
+
+    def process(self, record: bytes) -> Iterator[bytes]:
+        """Yields the variants, in the order of their numbers."""
+        example = tf.train.Example.FromString(record)
+        image = example.features.feature[features.IMAGE].bytes_list
+        encoded = image.value[0]
+        for copy in range(self._settings["copies"]):
+            image.value[0] = self._variant(encoded, tf.constant(copy, tf.int64)).numpy()
+            yield example.SerializeToString()

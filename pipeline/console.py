@@ -1,0 +1,160 @@
+"""What a person sees of a run: one line, or one bar, a step; all else goes to a log file.
+
+TensorFlow, Beam and TFX write thousands of lines to both output streams, from C++ too. While a run is
+on, the process's own file descriptors 1 and 2 lead to the log; this console keeps the terminal.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import absl.logging
+from rich.console import Console as RichConsole
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+
+class Console:
+    """Progress over named steps: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, stream: object = None) -> None:
+        """Writes to `stream`, by default a copy of standard error that survives `quiet`."""
+        self._rich = RichConsole(file=stream or os.fdopen(os.dup(2), "w", buffering=1), highlight=False)  # type: ignore[arg-type]
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._step_started = time.monotonic()
+        self.step = ""
+        """The step that runs now; the last one if the run has ended."""
+
+    def say(self, line: str) -> None:
+        """Prints one line above the bar."""
+        self._rich.print(line, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def steps(self, total: int) -> Iterator[None]:
+        """Shows `total` steps, of which `begin` starts one after the other."""
+        self.step, self._total, self._count = "", total, 0
+        if not self._rich.is_terminal:
+            yield
+            self._finish_step()
+            return
+        try:
+            with Progress(*_columns(), console=self._rich, transient=True) as self._progress:
+                self._task = self._progress.add_task("starting", total=total)
+                yield
+                self._finish_step()
+        finally:
+            self._progress = None
+
+    @contextmanager
+    def bar(self, description: str) -> Iterator[Callable[[int, int], None]]:
+        """Gives a callback that takes (done, total) and moves a bar; without a terminal its first call is a line."""
+        if not self._rich.is_terminal:
+            announced = threading.Event()
+
+            def announce(_done: int, _total: int) -> None:
+                if not announced.is_set():
+                    announced.set()
+                    self.say(description)
+
+            yield announce
+            return
+        with Progress(*_columns(), console=self._rich, transient=True) as progress:
+            task = progress.add_task(description, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+    def begin(self, step: str) -> None:
+        """Ends the step before and starts `step`."""
+        self._finish_step()
+        self.step, self._step_started = step, time.monotonic()
+        self._count += 1
+        if self._progress:
+            self._progress.update(self._task, description=step)
+
+    def detail(self, text: str) -> None:
+        """Shows what the current step is doing: beside the bar, or as a line."""
+        if self._progress:
+            self._progress.update(self._task, description=f"{self.step}: {text}")
+        else:
+            self.say(f"    {text}")
+
+    def _finish_step(self) -> None:
+        if not self.step:
+            return
+        self.say(f"[{self._count}/{self._total}] {self.step} {time.monotonic() - self._step_started:.1f} s")
+        if self._progress:
+            self._progress.advance(self._task)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+
+
+@contextmanager
+def quiet(log_file: Path) -> Iterator[None]:
+    """Sends everything that this process writes to its standard streams to `log_file` instead."""
+    log_file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with log_file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for target, source in zip((1, 2), saved, strict=True):
+            os.dup2(source, target)
+            os.close(source)
+
+
+@contextmanager
+def logged_progress(console: Console) -> Iterator[None]:
+    """Shows what LocalDagRunner and the Trainer log as steps and details; the runner has no other hook.
+
+    The handler sits on their own loggers: Beam clears the root logger's.
+    """
+    handler = _NodeProgress(console)
+    loggers = [logging.getLogger("absl"), logging.getLogger("atelier")]
+    absl.logging.set_verbosity(absl.logging.INFO)  # absl resets its logger's level to this whenever it likes
+    loggers[1].setLevel(logging.INFO)
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+class _NodeProgress(logging.Handler):
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == "Component %s is running." and isinstance(record.args, tuple):
+            self._console.begin(str(record.args[0]))
+        elif record.name.startswith("atelier."):
+            self._console.detail(record.getMessage())

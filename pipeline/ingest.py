@@ -1,0 +1,287 @@
+"""From labelled pictures to sharded TFRecords, on any Beam runner.
+
+Two Beam pipelines: one prepares the files, unit by unit; one writes the shards. Between them the driver decides the
+splits from some 300 bytes a picture. The data set is built beside its final place and renamed at the end: what stands
+there is always whole, and the same input gives the same bytes.
+"""
+
+import contextlib
+import functools
+import json
+import shutil
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import PIL
+
+from pipeline import builtin_sources, config, records, sources, splits, units
+
+Progress = Callable[[int, int], None]
+
+_OUTPUTS = frozenset({*sources.SPLITS, "labels.txt", "schema.pbtxt", "quarantine", "ingest_report.json"})
+
+
+class IngestError(ValueError):
+    """Pictures that cannot be made into a data set; the message says why and what to do."""
+
+
+def ingest(
+    source: str,
+    output: Path,
+    settings: config.Ingest,
+    beam_args: Sequence[str],
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Makes a data set out of labelled pictures.
+
+    Writes into `output`: `train/`, `eval/` and `test/` with `images-*.tfrecord`, `labels.txt` (line number = id),
+    `schema.pbtxt`, `quarantine/` and `ingest_report.json`. An earlier ingest that stands there is replaced once the new
+    one is complete. If the new one fails, the earlier one stays, and quarantine and report of the failure are put into
+    `<output>.failed/`.
+
+    Args:
+      source: `mnist`, `photos`, or a folder (`./mnist` is a folder): see `pipeline.sources` for its layouts.
+      output: a folder that does not exist, is empty, or holds an earlier ingest.
+      settings: the `ingest` section of the configuration.
+      beam_args: the Beam runner and its options; all workers must see `source` and `output`.
+      progress: called with (files done, files in all) from another thread.
+
+    Returns:
+      The report, as written to `ingest_report.json`.
+
+    Raises:
+      IngestError: the source is missing or is no data set (one class, a class with fewer than three different pictures,
+        no picture in a split), the output cannot be used, or more than `max_bad_fraction` of the files are bad; then
+        the message holds the table of reasons.
+    """
+    output = Path(output).resolve()
+    try:
+        _check_output(source, output)
+        with _staging(output) as staging:
+            report, problem = _build(source, staging, settings, beam_args, progress)
+            report_text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+            (staging / "ingest_report.json").write_text(report_text, encoding="utf-8")
+            failed = _failed(output)
+            shutil.rmtree(failed, ignore_errors=True)
+            if problem:
+                staging.rename(failed)
+                raise IngestError(f"{problem}\nThe files and their reasons: {failed}/quarantine/quarantine.jsonl")
+            _publish(staging, output)
+    except sources.SourceError as error:
+        raise IngestError(str(error)) from None
+    return report
+
+
+def summary(report: dict[str, Any], output: Path) -> str:
+    """Says in a few lines what an ingest found; what needs a look is named only where there is any."""
+    counts = ", ".join(f"{split} {found['pictures']}" for split, found in report["records"].items())
+    remarks = [
+        (report["quarantine"]["count"], "files in quarantine"),
+        (sum(report["ignored"].values()), "files and folders ignored"),
+        (report["duplicates"]["pictures"], "copies of other pictures, kept beside them"),
+        (report["conflicting_labels"]["pictures"], "pictures in more than one class"),
+        (report["leakage"]["dropped"], "pictures dropped that another split has, too"),
+        (report["near_duplicates"]["pictures"], "near-duplicates of pictures in another split"),
+    ]
+    lines = [f"{output}: {counts} pictures of {len(report['classes'])} classes in {report['seconds']:.1f} s"]
+    lines += [f"  {count} {remark}" for count, remark in remarks if count]
+    lines += [
+        f"  {split} has no {', '.join(missing)}" for split, missing in report["classes_missing"].items() if missing
+    ]
+    return "\n".join([*lines, f"  more: {output / 'ingest_report.json'}"])
+
+
+def _build(
+    source: str, staging: Path, settings: config.Ingest, beam_args: Sequence[str], progress: Progress | None
+) -> tuple[dict[str, Any], str]:
+    """Builds the data set in `staging`; returns the report, and why it must not be used ("" if it may)."""
+    started = time.monotonic()
+    work = staging / "work"
+    work.mkdir()
+    root = Path(source)
+    if source in builtin_sources.BUILTIN:
+        root = work / "source"
+        builtin_sources.write(source, root)
+    listing = sources.scan(root)
+    label_ids = {label: number for number, label in enumerate(listing.labels)}
+
+    plans = units.plan(listing.files, work)
+    preparing = time.monotonic()
+    prepare = functools.partial(
+        units.prepare,
+        root=str(root.absolute()),
+        label_ids=label_ids,
+        store_size=settings.store_size,
+        max_pixels=settings.max_pixels,
+    )
+    with _watching(work, len(plans), len(listing.files), progress):
+        _run(prepare, plans, beam_args)
+    prepared = time.monotonic() - preparing
+
+    rows, bad, bytes_read = units.results(plans)
+    units.write_quarantine(plans, bad, staging / "quarantine")
+    by_split, twice = splits.assign(rows, listing.given, settings.eval_fraction, settings.test_fraction)
+    problem = _over_budget(bad, len(listing.files), settings.max_bad_fraction) or _thin_classes(
+        source, by_split, listing.labels
+    )
+    if not problem:
+        _run(units.write_shard, units.plan_shards(by_split, settings.shards, plans, staging), beam_args)
+        (staging / "labels.txt").write_text("".join(f"{label}\n" for label in listing.labels), encoding="utf-8")
+        (staging / "schema.pbtxt").write_text(records.schema(listing.labels), encoding="utf-8")
+    shutil.rmtree(work)
+    kept = [row for members in by_split.values() for row in members]
+    return {
+        "source": source,
+        "settings": settings.model_dump(),
+        "problem": problem,
+        "classes": listing.labels,
+        "files": len(listing.files),
+        "ignored": listing.ignored,
+        "given_splits": list(listing.given),
+        "records": {
+            split: {"pictures": len(members), "classes": _by_class(members, listing.labels)}
+            for split, members in by_split.items()
+        },
+        "classes_missing": {
+            split: [label for label, count in _by_class(members, listing.labels).items() if not count]
+            for split, members in by_split.items()
+        },
+        "formats": dict(sorted(Counter(row.format for row in kept).items())),
+        "quarantine": {
+            "count": len(bad),
+            "fraction": len(bad) / len(listing.files),
+            "reasons": dict(Counter(b.reason for b in bad).most_common()),
+        },
+        **twice,
+        "bytes": {"read": bytes_read, "stored": sum(row.length for row in kept)},
+        "seconds": round(time.monotonic() - started, 3),
+        "pictures_per_second": round(len(listing.files) / prepared, 1),
+        "versions": {"pillow": PIL.__version__},
+    }, problem
+
+
+def _over_budget(bad: list[units.Bad], files: int, max_bad_fraction: float) -> str:
+    if len(bad) <= max_bad_fraction * files:
+        return ""
+    counts = Counter(b.reason for b in bad)
+    example = {b.reason: sources.legible(b.path) for b in reversed(bad)}
+    width = max(len(reason) for reason in counts)
+    table = [f"  {'reason':{width}}  files  for example"]
+    table += [f"  {reason:{width}}  {count:5d}  {example[reason]}" for reason, count in counts.most_common()]
+    return (
+        f"{len(bad)} of {files} files ({len(bad) / files:.1%}) cannot be used, more than ingest.max_bad_fraction "
+        f"({max_bad_fraction:.1%}) allows: mend or remove them, or raise it\n" + "\n".join(table)
+    )
+
+
+def _thin_classes(source: str, by_split: dict[str, list[splits.Row]], labels: list[str]) -> str:
+    different = {row.digest: row.label for members in by_split.values() for row in members}
+    counts = Counter(dict.fromkeys(labels, 0))
+    counts.update(different.values())
+    try:
+        sources.check_counts(Path(source), counts)
+    except sources.SourceError as error:
+        return str(error)
+    untrained = [label for label, count in _by_class(by_split["train"], labels).items() if not count]
+    if untrained:
+        return (
+            f"{source}: no picture of {', '.join(untrained)} is in the train split, which content decides: add pictures"
+        )
+    empty = [split for split, members in by_split.items() if not members]
+    if empty:
+        return (
+            f"{source}: no picture is in {' and '.join(empty)}: add pictures, "
+            f"raise {' and '.join(f'ingest.{split}_fraction' for split in empty)}, or give the split as a folder"
+        )
+    return ""
+
+
+def _by_class(rows: list[splits.Row], labels: list[str]) -> dict[str, int]:
+    counts = Counter(row.label for row in rows)
+    return {label: counts[label] for label in labels}
+
+
+def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]) -> None:
+    # Imported here: a source that is refused is refused at once.
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+        pipeline | beam.Create(plans) | beam.Map(work)  # Create spreads its elements over the workers
+
+
+@contextlib.contextmanager
+def _watching(work: Path, all_units: int, files: int, progress: Progress | None) -> Iterator[None]:
+    """Reports progress while Beam blocks: the units' files tell it on every runner, in every process."""
+    if progress is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            progress(units.finished(work) * files // all_units, files)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+    progress(files, files)
+
+
+def _check_output(source: str, output: Path) -> None:
+    if output.is_mount():
+        raise IngestError(f"{output}: is a mount point and can't be replaced as a whole; give a folder inside it")
+    if source not in builtin_sources.BUILTIN:
+        root = Path(source).resolve()
+        if root == output or root in output.parents or output in root.parents:
+            raise IngestError(f"{output}: source and output lie in one another; give an output outside {root}")
+    _check_replaceable(output)
+    _check_replaceable(_failed(output))
+
+
+def _failed(output: Path) -> Path:
+    return output.with_name(f"{output.name}.failed")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuses to replace anything but an ingest's own output."""
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise IngestError(f"{folder}: cannot be used as the output folder: {error.strerror}") from None
+    if names and not ("ingest_report.json" in names and names <= _OUTPUTS):
+        stranger = min(names - _OUTPUTS or names)
+        raise IngestError(f"{folder}: holds {stranger}, which is no earlier ingest; give a new or an empty folder")
+
+
+@contextlib.contextmanager
+def _staging(output: Path) -> Iterator[Path]:
+    """A folder beside `output`, gone at the end unless it was renamed."""
+    staging = output.with_name(f".{output.name}.ingesting-{uuid.uuid4().hex[:8]}")
+    try:
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise IngestError(f"{output}: cannot be written: {error.strerror}") from None
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _publish(staging: Path, output: Path) -> None:
+    earlier = staging.with_name(f"{staging.name}.earlier")
+    if output.exists():
+        output.rename(earlier)
+    staging.rename(output)
+    shutil.rmtree(earlier, ignore_errors=True)

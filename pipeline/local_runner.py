@@ -1,0 +1,161 @@
+"""Runs the DAG on this machine under TFX's LocalDagRunner, and reports what came of it."""
+
+import json
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import dataset, fingerprint
+from pipeline.builtin_sources import BUILTIN
+from pipeline.config import Config
+from pipeline.console import Console, logged_progress, quiet
+
+LOG_FILE = "run.log"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has come to."""
+
+    result: dict[str, Any]
+    """The content of `run.json`."""
+    report: Path
+
+    @property
+    def passed(self) -> bool:
+        """Both gates passed and nothing failed."""
+        return self.result["blessed"] and not self.result["failure"]
+
+
+def run(config: Config, output: Path, console: Console) -> Outcome:
+    """Ingests if there are pictures to ingest, runs the DAG, writes `run.json` and `report.html`.
+
+    Args:
+      config: `config.data.source` says where the data is.
+      output: folder of this and of later runs of the same pipeline.
+      console: where progress is shown.
+
+    Raises:
+      dataset.DataError, pipeline.ingest.IngestError: the data or the output folder cannot be used.
+    """
+    output = output.resolve()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise dataset.DataError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
+    with quiet(output / LOG_FILE):
+        data, ingest_report = _prepare(config, output, console)
+        for warning in data.warnings:
+            console.say(f"warning: {warning}")
+        failure = _run_dag(config, data, output, console)
+
+        from pipeline import report, results  # seconds, and needed only now
+
+        nodes = results.last_run(output / "metadata.db", config.name)
+        result = results.collect(config, output, nodes, ingest_report, failure, data.warnings)
+        (output / "run.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+        page = report.write(result, nodes, output)
+    return Outcome(result, page)
+
+
+def _prepare(config: Config, output: Path, console: Console) -> tuple[dataset.Dataset, dict[str, Any]]:
+    """TFRecords as they are, or made from pictures unless the same pictures were ingested before."""
+    if not config.data.source:
+        raise dataset.DataError("no data: give --data DIR, or data.source in the config")
+    source = Path(config.data.source)
+    if config.data.source not in BUILTIN and (config.data.splits or dataset.record_files(source)):
+        return dataset.find(source, config.data), {}
+
+    from pipeline import ingest  # brings Beam
+
+    folder, key_file = output / "data", output / "data.key"
+    files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else []
+    key = json.dumps(
+        [
+            config.data.source,
+            fingerprint.of_files(files),
+            config.ingest.model_dump(),
+            fingerprint.of_code("pipeline.ingest"),
+        ]
+    )
+    report_file = folder / "ingest_report.json"
+    if not (report_file.is_file() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
+        key_file.unlink(missing_ok=True)
+        with console.bar(f"ingesting {config.data.source}") as progress:
+            ingest.ingest(config.data.source, folder, config.ingest, config.beam_args, progress)
+        key_file.write_text(key, encoding="utf-8")
+    return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
+
+
+def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Console) -> str:
+    """Returns why the run stopped early, "" if it went to its end."""
+    console.say("loading TFX")
+    from tfx import v1 as tfx  # seconds
+
+    from components.baseline_model.executor import pushed_versions
+    from components.tflite_exporter.executor import NotBlessedError
+    from pipeline.pipeline import create_pipeline, provenance
+
+    serving = output / "serving_model"
+    dag = create_pipeline(
+        config,
+        pipeline_root=str(output / "pipeline_root"),
+        data_root=str(data.folder.resolve()),
+        splits=data.splits,
+        schema_file=str(data.schema.resolve()) if data.schema else "",
+        text_labels=data.text_labels,
+        class_count=len(data.class_names) if data.class_names else None,
+        serving_directory=str(serving),
+        tflite_directory=str(output / "tflite"),
+        baseline_version=_baseline(serving, pushed_versions(str(serving)), provenance(config, data.fingerprint)),
+        state_directory=str(output / "training_state"),
+        data_fingerprint=data.fingerprint,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(output / "metadata.db")
+        ),
+    )
+    try:
+        with console.steps(len(dag.components)), logged_progress(console):
+            tfx.orchestration.LocalDagRunner().run(dag)
+    except NotBlessedError:
+        return ""  # no failure: the gate before has refused, and its own reasons say why
+    except Exception as error:  # noqa: BLE001  # nodes raise anything
+        # A node's failure is the run's result; the whole trace is in the log.
+        traceback.print_exc()
+        return f"{console.step}: {str(error).strip() or type(error).__name__}"
+    return ""
+
+
+def _baseline(serving: Path, versions: list[str], ours: dict[str, str]) -> str:
+    """The newest pushed version that another configuration, code or data has made.
+
+    What this very training pushed before is no baseline for it: an unchanged rerun would otherwise
+    be measured against itself and never come from the cache.
+    """
+    for version in reversed(versions):
+        file = serving / version / "assets.extra" / "provenance.json"
+        if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != ours:
+            return version
+    return ""
+
+
+def summary(outcome: Outcome, output: Path) -> str:
+    """The last lines on the terminal: verdicts, the main figures, and where things are."""
+    result = outcome.result
+    lines = []
+    metrics, tflite = result["metrics"], result["tflite"]
+    if "accuracy" in metrics:
+        lines.append(f"accuracy     {metrics['accuracy']:.4f} on {int(metrics['example_count'])} test pictures")
+    for variant, measured in tflite.items():
+        lines.append(
+            f"{'tflite ' + variant:15}{measured['accuracy']:.4f}, {measured['bytes'] / 1e6:.2f} MB, "
+            f"{measured['latency_ms_p50']:.1f} ms (p99 {measured['latency_ms_p99']:.1f})"
+        )
+    for name, gate in result["gates"].items():
+        verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "REFUSED"
+        lines.append(f"gate         {name}: {verdict}")
+    for name, path in result["pushed"].items():
+        lines.append(f"{name:13}{output / path if path else 'not pushed'}")
+    lines.append(f"report       {outcome.report}")
+    return "\n".join(lines)

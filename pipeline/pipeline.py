@@ -1,0 +1,188 @@
+"""The DAG, and nothing else: the same for every runner."""
+
+from collections.abc import Mapping
+
+from tfx import v1 as tfx
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.proto import example_gen_pb2
+
+from components.anomaly_gate.component import AnomalyGate
+from components.baseline_model.component import BaselineModel
+from components.pusher.component import Pusher
+from components.tflite_exporter.component import TFLiteExporter
+from components.transform.component import Transform
+from pipeline import gates
+from pipeline.config import Config
+from pipeline.fingerprint import of_code
+
+PREPROCESSING_FN = "trainer.preprocessing.preprocessing_fn"
+RUN_FN = "trainer.train.run_fn"
+
+
+def create_pipeline(
+    config: Config,
+    *,
+    pipeline_root: str,
+    data_root: str,
+    splits: Mapping[str, str],
+    schema_file: str,
+    text_labels: bool,
+    class_count: int | None,
+    serving_directory: str,
+    tflite_directory: str,
+    baseline_version: str,
+    state_directory: str,
+    data_fingerprint: str = "",
+    metadata_connection_config: object | None = None,
+    enable_cache: bool = True,
+) -> tfx.dsl.Pipeline:
+    """Builds the DAG.
+
+    Args:
+      config: the whole configuration.
+      pipeline_root: where artifacts are written.
+      data_root: folder of the TFRecords.
+      splits: file pattern below `data_root` by split; one entry alone is split by a hash.
+      schema_file: the data's schema; "" infers one from the data.
+      text_labels: labels are strings, not ids.
+      class_count: None if it is not known before the run.
+      serving_directory: where the SavedModel is pushed to, as `<version>/`.
+      tflite_directory: where the TFLite file is pushed to, as `<version>/`.
+      baseline_version: what the candidate must beat; see `BaselineModel`.
+      state_directory: where a killed training leaves its state, "" to keep none.
+      data_fingerprint: identifies the data in the pushed model's provenance.
+      metadata_connection_config: of MLMD; None where the orchestrator brings its own.
+      enable_cache: nodes whose inputs, parameters and code are unchanged are not run again.
+    """
+    settings = config.model_dump(mode="json")
+
+    example_gen = tfx.components.ImportExampleGen(input_base=data_root, **_split_configs(splits, config))
+    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+    if schema_file:
+        schema_gen: BaseComponent = tfx.components.ImportSchemaGen(schema_file=schema_file)
+    else:
+        schema_gen = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True)
+    schema = schema_gen.outputs["schema"]
+    example_validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
+    anomaly_gate = AnomalyGate(
+        anomalies=example_validator.outputs["anomalies"], code=of_code("components.anomaly_gate.component")
+    )
+    transform = Transform(
+        examples=example_gen.outputs["examples"],
+        schema=schema,
+        preprocessing_fn=PREPROCESSING_FN,
+        custom_config={
+            "image_key": config.data.image_key,
+            "label_key": config.data.label_key,
+            **settings["image"],
+            "augmentation": settings["augmentation"],
+            "code": [of_code("components.transform.component"), of_code("trainer.preprocessing")],
+        },
+    )
+    transform.add_upstream_node(anomaly_gate)
+    trainer = tfx.components.Trainer(
+        run_fn=RUN_FN,
+        examples=transform.outputs["transformed_examples"],
+        transform_graph=transform.outputs["transform_graph"],
+        schema=schema,
+        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        custom_config={
+            "data": settings["data"],
+            "image": settings["image"],
+            "trainer": settings["trainer"] | {"flip_on_the_fly": config.augmentation.flip_on_the_fly},
+            "state_dir": state_directory,
+            "provenance": provenance(config, data_fingerprint),
+        },
+    )
+    baseline = BaselineModel(
+        candidate=trainer.outputs["model"],
+        serving_directory=serving_directory,
+        version=baseline_version,
+        code=of_code("components.baseline_model.component"),
+    )
+    evaluator = tfx.components.Evaluator(
+        examples=example_gen.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=baseline.outputs["baseline"],
+        example_splits=["test"],
+        eval_config=gates.saved_model(
+            config.evaluator, label_key=config.data.label_key, text_labels=text_labels, class_count=class_count
+        ),
+    )
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=_folder(serving_directory),
+    )
+    tflite_exporter = TFLiteExporter(
+        model=trainer.outputs["model"],
+        blessing=evaluator.outputs["blessing"],
+        transformed_examples=transform.outputs["transformed_examples"],
+        size=config.image.size,
+        push=config.tflite.push,
+        calibration_images=config.tflite.calibration_images,
+        code=of_code("components.tflite_exporter.component"),
+    )
+    tflite_evaluator = tfx.components.Evaluator(
+        examples=tflite_exporter.outputs["predictions"],
+        # Neither is run, their predictions are in the examples; the blessing and its lineage name them.
+        model=tflite_exporter.outputs["tflite"],
+        baseline_model=trainer.outputs["model"],
+        example_splits=["test"],
+        eval_config=gates.tflite(config.tflite),
+    ).with_id("Evaluator.tflite")
+    tflite_pusher = Pusher(
+        model=tflite_exporter.outputs["tflite"],
+        model_blessing=tflite_evaluator.outputs["blessing"],
+        push_destination=_folder(tflite_directory),
+    ).with_id("Pusher.tflite")
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=pipeline_root,
+        components=[
+            example_gen,
+            statistics_gen,
+            schema_gen,
+            example_validator,
+            anomaly_gate,
+            transform,
+            trainer,
+            baseline,
+            evaluator,
+            pusher,
+            tflite_exporter,
+            tflite_evaluator,
+            tflite_pusher,
+        ],
+        enable_cache=enable_cache,
+        metadata_connection_config=metadata_connection_config,
+        beam_pipeline_args=list(config.beam_args),
+    )
+
+
+def provenance(config: Config, data_fingerprint: str) -> dict[str, str]:
+    """What tells two trainings apart: their configuration, code and data."""
+    return {
+        "config": config.model_dump_json(include={"data", "image", "augmentation", "trainer"}),
+        "code": of_code("trainer.train"),
+        "data": data_fingerprint,
+    }
+
+
+def _split_configs(splits: Mapping[str, str], config: Config) -> dict[str, object]:
+    """ImportExampleGen's input and, where there is only one pattern, its hash split."""
+    input_config = example_gen_pb2.Input(
+        splits=[example_gen_pb2.Input.Split(name=name, pattern=pattern) for name, pattern in splits.items()]
+    )
+    if len(splits) > 1:
+        return {"input_config": input_config}
+    buckets = zip(("train", "eval", "test"), config.data.split_buckets, strict=True)
+    output = example_gen_pb2.SplitConfig(
+        splits=[example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=count) for name, count in buckets]
+    )
+    return {"input_config": input_config, "output_config": example_gen_pb2.Output(split_config=output)}
+
+
+def _folder(path: str) -> tfx.proto.PushDestination:
+    return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=path))

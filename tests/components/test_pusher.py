@@ -1,0 +1,146 @@
+"""Pushing: all of a version or nothing, under a number that only ever rises."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from tfx.components.pusher import executor as tfx_pusher
+from tfx.types import standard_artifacts
+
+from components.pusher import executor
+
+NOW = 1_790_000_000
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: NOW + 0.9)
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "model" / "variables").mkdir(parents=True)
+    (tmp_path / "model" / "saved_model.pb").write_text("graph")
+    (tmp_path / "model" / "variables" / "variables.index").write_text("index")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def base(tmp_path):
+    return tmp_path / "serving_model"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_version_is_the_time_and_holds_every_file(source, base):
+    assert executor.push(source, base / "deep") == str(NOW)
+    assert names(base / "deep") == [str(NOW)]
+    assert (base / "deep" / str(NOW) / "saved_model.pb").read_text() == "graph"
+    assert (base / "deep" / str(NOW) / "variables" / "variables.index").read_text() == "index"
+
+
+def test_two_pushes_within_a_second_get_two_numbers(source, base):
+    assert [executor.push(source, base) for _ in range(3)] == [str(NOW), str(NOW + 1), str(NOW + 2)]
+
+
+def test_numbers_rise_when_the_clock_went_back(source, base):
+    (base / str(NOW + 500)).mkdir(parents=True)
+    assert executor.push(source, base) == str(NOW + 501)
+
+
+def test_neighbours_that_are_no_versions_do_not_matter(source, base):
+    for name in ("backup", f"{NOW + 500}-old", f".{NOW + 500}", "²"):
+        (base / name).mkdir(parents=True)
+    assert executor.push(source, base) == str(NOW)
+    assert {"backup", f"{NOW + 500}-old", f".{NOW + 500}"} < set(names(base))
+
+
+def test_a_push_that_fails_shows_nothing_and_the_next_one_cleans_up(source, base):
+    executor.push(source, base)
+    (source / "broken").symlink_to("nowhere")
+    with pytest.raises(shutil.Error, match="broken"):
+        executor.push(source, base)
+    (leftover,) = set(names(base)) - {str(NOW)}
+    assert leftover.startswith(".")
+    assert (base / leftover / "saved_model.pb").is_file()  # it was in the midst of it
+
+    (source / "broken").unlink()
+    assert executor.push(source, base) == str(NOW + 1)
+    assert names(base) == [str(NOW), str(NOW + 1)]
+
+
+def test_while_it_copies_nothing_is_visible(source, base, monkeypatch):
+    seen = []
+    whole = shutil.copytree
+
+    def watch(*arguments, **options):
+        result = whole(*arguments, **options)
+        seen.append([name for name in names(base) if not name.startswith(".")])
+        return result
+
+    monkeypatch.setattr(shutil, "copytree", watch)
+    executor.push(source, base)
+    assert seen[-1] == []
+    assert names(base) == [str(NOW)]
+
+
+@pytest.fixture
+def do(source, tmp_path):
+    """Runs the executor on a blessed or refused model; gives what it marks."""
+
+    def run(blessed, destination):
+        model = standard_artifacts.Model()
+        model.uri = str(tmp_path / "trained")
+        shutil.copytree(source, tmp_path / "trained" / "Format-Serving", dirs_exist_ok=True)
+        blessing = standard_artifacts.ModelBlessing()
+        blessing.uri = str(tmp_path / "blessing")
+        blessing.set_int_custom_property("blessed", int(blessed))
+        (tmp_path / "blessing").mkdir(exist_ok=True)
+        (tmp_path / "blessing" / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+        pushed = standard_artifacts.PushedModel()
+        pushed.uri = str(tmp_path / "pushed")
+        destination = json.dumps({"filesystem": {"base_directory": str(destination)}})
+        executor.Executor().Do(
+            {"model": [model], "model_blessing": [blessing]},
+            {"pushed_model": [pushed]},
+            {"push_destination": destination},
+        )
+        return pushed
+
+    return run
+
+
+def test_a_blessed_model_is_pushed_and_the_artifact_says_where(do, base):
+    pushed = do(True, base)
+    assert names(base) == [str(NOW)]
+    assert names(base / str(NOW)) == ["saved_model.pb", "variables"]
+    assert pushed.get_int_custom_property("pushed") == 1
+    assert pushed.get_string_custom_property("pushed_destination") == str(base / str(NOW))
+    assert pushed.get_string_custom_property("pushed_version") == str(NOW)
+    assert names(Path(pushed.uri)) == ["saved_model.pb", "variables"]
+
+
+def test_a_refused_model_is_not_pushed(do, base):
+    pushed = do(False, base)
+    assert not base.exists()
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not pushed.has_custom_property("pushed_destination")
+
+
+def test_nothing_is_pushed_if_the_artifact_cannot_be_written(do, base, tmp_path):
+    (tmp_path / "pushed").write_text("a file where the artifact's folder should be")
+    with pytest.raises(FileExistsError):
+        do(True, base)
+    assert not base.exists()
+
+
+def test_an_object_store_is_left_to_tfx(do, monkeypatch):
+    got = []
+    monkeypatch.setattr(tfx_pusher.Executor, "Do", lambda *arguments: got.append(arguments))
+    do(True, "gs://bucket/models")
+    ((_, _, _, properties),) = got
+    assert properties == {"push_destination": '{"filesystem": {"base_directory": "gs://bucket/models"}}'}

@@ -1,0 +1,177 @@
+"""Augmented variants of what Transform stores."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tfx.components.transform import executor as tfx_transform
+from tfx.types import artifact_utils, channel_utils, standard_artifacts
+
+from components.transform import component, executor
+from pipeline import config
+from trainer import augmentation, features, image_ops
+
+SIZE = 32
+SETTINGS = config.Augmentation(copies=3).model_dump()
+
+
+def picture(seed):
+    return np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def transformed(seed, label=1):
+    """A serialized example as Transform stores it."""
+
+    def feature(value):
+        if isinstance(value, bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+        if isinstance(value, int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        return tf.train.Feature(float_list=tf.train.FloatList(value=value))
+
+    values = {
+        features.IMAGE: image_ops.encode_lossless(tf.constant(picture(seed))).numpy(),
+        features.LABEL: label,
+        features.PIXEL_MEAN: [1.5, 2.5, 3.5],
+    }
+    named = {key: feature(value) for key, value in values.items()}
+    return tf.train.Example(features=tf.train.Features(feature=named)).SerializeToString()
+
+
+def augment(record, settings=SETTINGS):
+    return list(worker(settings).process(record))
+
+
+def worker(settings=SETTINGS, size=SIZE):
+    function = executor.Augment(settings, size)
+    function.setup()
+    return function
+
+
+def parse(record):
+    return tf.train.Example.FromString(record).features.feature
+
+
+def pixels(record):
+    encoded = parse(record)[features.IMAGE].bytes_list.value[0]
+    return image_ops.decode_lossless(tf.constant(encoded), SIZE).numpy()
+
+
+@pytest.fixture(scope="module")
+def variants():
+    return augment(transformed(0))
+
+
+def test_there_are_as_many_variants_as_copies_and_all_differ(variants):
+    assert len(variants) == 3
+    pictures = [picture(0), *map(pixels, variants)]
+    assert all(image.shape == (SIZE, SIZE, 3) for image in pictures)
+    assert len({image.tobytes() for image in pictures}) == 4
+
+
+def test_all_but_the_picture_stays(variants):
+    original = parse(transformed(0))
+    for variant in map(parse, variants):
+        assert set(variant) == set(original)
+        for key in (features.LABEL, features.PIXEL_MEAN):
+            assert variant[key] == original[key]
+
+
+def test_each_variant_is_the_augmentation_of_the_original_with_its_number(variants):
+    encoded = parse(transformed(0))[features.IMAGE].bytes_list.value[0]
+    for copy, variant in enumerate(variants):
+        seed = augmentation.seed_from_content(tf.constant(encoded), copy)
+        expected = augmentation.augment(tf.constant(picture(0)), seed, SETTINGS)
+        np.testing.assert_array_equal(pixels(variant), expected)
+
+
+def test_another_worker_makes_the_same_variants(variants):
+    assert [pixels(variant).tobytes() for variant in augment(transformed(0))] == [
+        pixels(variant).tobytes() for variant in variants
+    ]
+
+
+def test_other_pictures_get_other_changes():
+    horizontal_only = config.Augmentation(
+        copies=1, rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, horizontal_flip=True
+    ).model_dump()
+    function = worker(horizontal_only)
+    variants = [pixels(next(function.process(transformed(seed)))) for seed in range(12)]
+    flipped = [np.array_equal(variant, picture(seed)[:, ::-1]) for seed, variant in enumerate(variants)]
+    same = [np.array_equal(variant, picture(seed)) for seed, variant in enumerate(variants)]
+    assert 0 < sum(flipped) < 12
+    assert sum(flipped) + sum(same) == 12
+
+
+def test_no_copies_are_no_variants():
+    assert augment(transformed(0), SETTINGS | {"copies": 0}) == []
+
+
+def test_a_picture_of_another_size_is_refused():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        next(worker(size=SIZE * 2).process(transformed(0)))
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs the executor where TFX's Transform leaves two training and one test picture; pictures by file."""
+
+    def do(copies):
+        examples = standard_artifacts.Examples()
+        examples.uri = str(tmp_path / "examples")
+        examples.split_names = artifact_utils.encode_split_names(["train", "test"])
+
+        def leave(_, __, output_dict, ___):
+            for split, seeds in (("train", (0, 1)), ("test", (2,))):
+                folder = tmp_path / "examples" / f"Split-{split}"
+                folder.mkdir(parents=True)
+                file = str(folder / "transformed_examples-00000-of-00001.gz")
+                with tf.io.TFRecordWriter(file, "GZIP") as writer:
+                    for seed in seeds:
+                        writer.write(transformed(seed))
+
+        monkeypatch.setattr(tfx_transform.Executor, "Do", leave)
+        context = executor.Executor.Context(
+            beam_pipeline_args=list(config.BEAM_ARGS), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
+        )
+        custom_config = {"size": SIZE, "augmentation": SETTINGS | {"copies": copies}}
+        executor.Executor(context).Do(
+            {}, {"transformed_examples": [examples]}, {"custom_config": json.dumps(custom_config)}
+        )
+        return {
+            str(file.relative_to(tmp_path / "examples")): [
+                record.numpy() for record in tf.data.TFRecordDataset(str(file), "GZIP")
+            ]
+            for file in sorted((tmp_path / "examples").rglob("*.gz"))
+        }
+
+    return do
+
+
+def test_variants_lie_beside_the_training_pictures_and_nowhere_else(run):
+    files = run(copies=2)
+    made = [record for name, records in files.items() if executor.AUGMENTED_PREFIX in name for record in records]
+    assert {name.split("/")[0] for name in files if executor.AUGMENTED_PREFIX in name} == {"Split-train"}
+    expected = [pixels(variant) for seed in (0, 1) for variant in augment(transformed(seed), SETTINGS | {"copies": 2})]
+    assert sorted(pixels(record).tobytes() for record in made) == sorted(image.tobytes() for image in expected)
+    assert [len(records) for name, records in files.items() if "transformed_examples" in name] == [1, 2]
+
+
+def test_without_copies_nothing_is_added(run):
+    assert set(run(copies=0)) == {
+        f"Split-{split}/transformed_examples-00000-of-00001.gz" for split in ("train", "test")
+    }
+
+
+def test_the_component_is_transform_with_our_executor():
+    node = component.Transform(
+        examples=channel_utils.as_channel([standard_artifacts.Examples()]),
+        schema=channel_utils.as_channel([standard_artifacts.Schema()]),
+        preprocessing_fn="trainer.preprocessing.preprocessing_fn",
+        custom_config={"size": SIZE, "augmentation": SETTINGS},
+    )
+    assert node.id == "Transform"
+    assert node.executor_spec.executor_class is executor.Executor
+    assert json.loads(node.exec_properties["custom_config"]) == {"size": SIZE, "augmentation": SETTINGS}
+    assert node.exec_properties["disable_statistics"] == 1

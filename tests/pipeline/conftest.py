@@ -1,0 +1,77 @@
+"""A gate as it really runs: TFX's Evaluator over predictions that are given by hand."""
+
+import json
+
+import pytest
+
+from pipeline import config, gates
+from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilities
+
+
+@pytest.fixture(scope="session")
+def evaluate(tmp_path_factory):
+    """Runs an EvalConfig over the predictions, or over the first few; gives a node of a finished run."""
+    from tfx.components.evaluator import executor
+    from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+    from tfx.types import artifact_utils, standard_artifacts
+    from tfx.utils import proto_utils
+
+    from components.tflite_exporter import materialised
+    from pipeline import results
+
+    def run(eval_config, pictures=20):
+        folder = tmp_path_factory.mktemp("evaluator")
+        materialised.write(
+            folder / "predictions" / "Split-test",
+            LABELS[:pictures],
+            probabilities(TFLITE)[:pictures],
+            probabilities(SAVED_MODEL)[:pictures],
+        )
+
+        def artifact(kind, name):
+            made = kind()
+            made.uri = str(folder / name)
+            return made
+
+        examples = artifact(standard_artifacts.Examples, "predictions")
+        examples.split_names = artifact_utils.encode_split_names(["test"])
+        model = artifact(standard_artifacts.Model, "model")
+        outputs = {
+            "evaluation": artifact(standard_artifacts.ModelEvaluation, "evaluation"),
+            "blessing": artifact(standard_artifacts.ModelBlessing, "blessing"),
+        }
+        context = BaseBeamExecutor.Context(
+            beam_pipeline_args=list(config.BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1"
+        )
+        executor.Executor(context).Do(
+            {"examples": [examples], "model": [model], "baseline_model": [model]},
+            {name: [made] for name, made in outputs.items()},
+            {
+                "eval_config": proto_utils.proto_to_json(eval_config),
+                "example_splits": json.dumps(["test"]),
+                "fairness_indicator_thresholds": "null",
+            },
+        )
+        return results.Node("complete", 1.0, outputs)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def saved_model_gate():
+    """The SavedModel's gate, set upon the predictions: what TFLite predicted against what the SavedModel did."""
+
+    def build(settings):
+        eval_config = gates.saved_model(settings, label_key="label", text_labels=False, class_count=3)
+        del eval_config.model_specs[:]
+        eval_config.model_specs.extend(gates.tflite(config.TFLite()).model_specs)
+        return eval_config
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def passed_evaluation(evaluate, saved_model_gate):
+    """An Evaluator node whose model met both bounds exactly, and had a class below them."""
+    settings = config.Evaluator(min_accuracy=0.85, max_accuracy_drop=0.1, top_k=2, slices=("label", "image/format"))
+    return evaluate(saved_model_gate(settings))

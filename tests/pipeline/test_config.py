@@ -1,0 +1,288 @@
+"""The configuration: what it takes, what it refuses, and in which words."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pydantic
+import pytest
+import yaml
+
+from pipeline import config
+
+ROOT = Path(__file__).resolve().parents[2]
+READY = sorted((ROOT / "configs").glob("*.yaml"))
+SMALLEST = "name: pets\nevaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.01}\n"
+SECTIONS = "name, data, ingest, image, augmentation, trainer, evaluator, tflite, beam_args"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_config(text=SMALLEST):
+        file = tmp_path / "pets.yaml"
+        file.write_text(text)
+        return file
+
+    return write_config
+
+
+@pytest.fixture
+def refusal(write):
+    """Loads a config that must be refused; the message without the file's name before it."""
+
+    def load(text=SMALLEST, *overrides):
+        file = write(text)
+        with pytest.raises(config.ConfigError) as refused:
+            config.load(file, overrides)
+        lines = str(refused.value).splitlines()
+        assert all(line.startswith((f"{file}: ", "--set ")) for line in lines), lines
+        return "\n".join(line.removeprefix(f"{file}: ") for line in lines)
+
+    return load
+
+
+def test_the_smallest_file_gets_every_default(write):
+    settings = config.load(write())
+    assert settings.name == "pets"
+    assert settings.evaluator.min_accuracy == 0.9
+    assert settings.data == config.Data()
+    assert settings.trainer.backbone == "efficientnet_lite0"
+    assert settings.image.size == 224
+    assert settings.beam_args == config.BEAM_ARGS
+
+
+def test_the_augmentation_defaults_are_the_image_data_generator_recipe(write):
+    augmentation = config.load(write()).augmentation
+    assert augmentation.rotation == 40
+    assert augmentation.width_shift == augmentation.height_shift == augmentation.shear == augmentation.zoom == 0.2
+    assert augmentation.horizontal_flip
+    assert augmentation.crop_area == 1
+    assert augmentation.brightness == augmentation.contrast == augmentation.saturation == augmentation.hue == 0
+
+
+def test_values_of_the_file_replace_defaults_and_overrides_replace_both(write):
+    file = write(SMALLEST + "trainer: {batch_size: 8, head_epochs: 3}\n")
+    settings = config.load(file, ["trainer.batch_size=16", "image.size=96", "evaluator.min_accuracy=0.5"])
+    assert (settings.trainer.batch_size, settings.trainer.head_epochs) == (16, 3)
+    assert settings.image.size == 96
+    assert settings.evaluator == config.Evaluator(min_accuracy=0.5, max_accuracy_drop=0.01)
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "expected"),
+    [
+        ("trainer.head_learning_rate=1e-4", "trainer", "head_learning_rate", 1e-4),  # to YAML 1.1 a string
+        ("trainer.weights_sha256=" + "0" * 63 + "1", "trainer", "weights_sha256", "0" * 63 + "1"),
+        ("trainer.class_weights=true", "trainer", "class_weights", True),
+        ("data.image_key=a=b", "data", "image_key", "a=b"),
+        ("data.splits={train: t*, eval: e*, test: s*}", "data", "splits", {"train": "t*", "eval": "e*", "test": "s*"}),
+        ("data.splits.test=s*", "data", "splits", {"test": "s*"}),
+        ("data.split_buckets=[7, 2, 1]", "data", "split_buckets", (7, 2, 1)),
+        ("evaluator.slices=[]", "evaluator", "slices", ()),
+    ],
+)
+def test_overrides_take_any_yaml_value(write, override, section, key, expected):
+    if key == "weights_sha256":  # all digits: YAML would make a number of it
+        override = override.replace("=", "='") + "'"
+    assert getattr(getattr(config.load(write(), [override]), section), key) == expected
+
+
+def test_an_override_reaches_into_a_section_that_the_file_leaves_empty(write):
+    assert config.load(write(SMALLEST + "image:\n"), ["image.size=64"]).image.size == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SMALLEST + "trainr: {}\n", "unknown key trainr; did you mean trainer?"),
+        (SMALLEST + "trainer: {bach_size: 4}\n", "unknown key trainer.bach_size; did you mean trainer.batch_size?"),
+        (SMALLEST + "batch_size: 4\n", "unknown key batch_size; did you mean trainer.batch_size?"),
+        (SMALLEST + "image: {zzz: 4}\n", "unknown key image.zzz; known here: image.size, image.resize"),
+        (SMALLEST + "zzz: 4\n", f"unknown key zzz; known here: {SECTIONS}"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(refusal, text, message):
+    assert refusal(text) == message
+
+
+def test_an_unknown_key_is_refused_in_an_override_too(refusal):
+    assert refusal(SMALLEST, "trainer.bach_size=4") == (
+        "unknown key trainer.bach_size; did you mean trainer.batch_size?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: pets\n", "evaluator is missing (every gate needs its threshold)"),
+        (
+            "name: pets\nevaluator: {min_accuracy: 0.9}\n",
+            "evaluator.max_accuracy_drop is missing (every gate needs its threshold)",
+        ),
+        ("evaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.1}\n", "name is missing"),
+    ],
+)
+def test_what_must_be_given_is_asked_for(refusal, text, message):
+    assert refusal(text) == message
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("image.size=16", "image.size is 16: input should be greater than or equal to 32"),
+        ("image.size=2048", "image.size is 2048: input should be less than or equal to 1024"),
+        ("image.size=large", "image.size is 'large': input should be a valid integer"),
+        ("image.size=64.5", "image.size is 64.5: input should be a valid integer"),
+        ("image.resize=fit", "image.resize is 'fit': input should be 'crop', 'pad' or 'stretch'"),
+        ("ingest.max_bad_fraction=2", "ingest.max_bad_fraction is 2: input should be less than or equal to 1"),
+        ("ingest.eval_fraction=0", "ingest.eval_fraction is 0: input should be greater than 0"),
+        ("trainer.class_weights=perhaps", "trainer.class_weights is 'perhaps': input should be a valid boolean"),
+        ("trainer.head_learning_rate=0", "trainer.head_learning_rate is 0: input should be greater than 0"),
+        ("trainer.head_learning_rate=.inf", "trainer.head_learning_rate is inf: input should be a finite number"),
+        ("evaluator.min_accuracy=.nan", "evaluator.min_accuracy is nan: input should be a finite number"),
+        ("trainer.backbone=resnet50", "trainer.backbone is 'resnet50': input should be 'efficientnet_lite0', "),
+        ("trainer.weights_sha256=abc", "trainer.weights_sha256 is 'abc': string should match pattern "),
+        ("name=My Pets", "name is 'My Pets': string should match pattern "),
+        ("data.split_buckets=[8, 2]", "data.split_buckets.2 is missing"),
+        ("data.splits={validation: v*}", "data.splits.validation.[key] is 'validation': input should be 'train', "),
+        ("tflite.push=fp16", "tflite.push is 'fp16': input should be 'float', 'dynamic' or 'int8'"),
+    ],
+)
+def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message):
+    assert refusal(SMALLEST, override).startswith(message)
+
+
+def test_every_fault_of_a_file_is_told_at_once(refusal):
+    lines = refusal("name: pets\nimage: {size: 1}\ntflit: {}\n").splitlines()
+    assert [line.split()[0] for line in lines] == ["image.size", "evaluator", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.batch_size", "expected key=value, as in --set trainer.batch_size=16"),
+        ("=4", "expected key=value, as in --set trainer.batch_size=16"),
+        ("name.first=x", "name is a value, not a section"),
+        ("trainer.batch_size=[1", "the value is not YAML"),
+    ],
+)
+def test_a_malformed_override_is_named(refusal, override, message):
+    assert refusal(SMALLEST, override) == f"--set {override}: {message}"
+
+
+def test_a_file_that_is_not_yaml_is_named_with_the_line(refusal):
+    message = refusal("name: [pets\nevaluator: {\n")
+    assert message.startswith("not YAML: ")
+    assert "line 2" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("- a\n- b\n", "list"), ("pets\n", "str")])
+def test_a_file_without_keys_is_refused(refusal, text, kind):
+    assert refusal(text) == f"expected `key: value` lines, found {kind}"
+
+
+def test_a_missing_file_is_named_and_a_folder_is_no_file(tmp_path):
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(tmp_path / "none.yaml")
+    assert str(refused.value) == f"{tmp_path / 'none.yaml'}: no such file; the ready ones are in configs/"
+    with pytest.raises(config.ConfigError, match=f"{tmp_path}: cannot be read: "):
+        config.load(tmp_path)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "binary.yaml").write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(config.ConfigError, match=r"binary\.yaml: cannot be read: "):
+        config.load(tmp_path / "binary.yaml")
+
+
+def test_eval_and_test_must_leave_something_to_train_on(write, refusal):
+    assert refusal(SMALLEST, "ingest.eval_fraction=0.5", "ingest.test_fraction=0.5") == (
+        "ingest.eval_fraction + ingest.test_fraction must stay below 1: nothing is left to train on"
+    )
+    config.load(write(), ["ingest.eval_fraction=0.5", "ingest.test_fraction=0.49"])
+
+
+def test_a_weights_file_needs_its_sha256(write, refusal):
+    assert refusal(SMALLEST, "trainer.weights=mine.h5") == (
+        "trainer.weights names the file mine.h5: give its trainer.weights_sha256 too"
+    )
+    sha256 = "a" * 64
+    given = config.load(write(), ["trainer.weights=mine.h5", f"trainer.weights_sha256={sha256}"]).trainer
+    assert (given.weights, given.weights_sha256) == ("mine.h5", sha256)
+    assert config.load(write(), ["trainer.weights=none"]).trainer.weights == "none"
+
+
+def test_what_was_read_cannot_be_changed(write):
+    settings = config.load(write())
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        settings.name = "cats"
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        settings.trainer.batch_size = 1
+
+
+def test_another_source_is_taken_letter_by_letter(write):
+    settings = config.load(write(), ["data.label_key=label"])
+    changed = settings.with_source("123 # pictures: new")
+    assert changed.data == config.Data(source="123 # pictures: new", label_key="label")
+    assert changed.evaluator == settings.evaluator
+    assert settings.data.source == ""
+
+
+@pytest.mark.parametrize("overrides", [["store_size=64", "shards=3"], ["ingest.store_size=64", "ingest.shards=3"]])
+def test_the_section_ingest_alone(overrides):
+    assert config.ingest(overrides) == config.Ingest(store_size=64, shards=3)
+    assert config.ingest() == config.Ingest()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("store_siz=64", "--set: unknown key ingest.store_siz; did you mean ingest.store_size?"),
+        ("image.size=64", "--set: unknown key ingest.image; "),
+        ("store_size=1", "--set: ingest.store_size is 1: input should be greater than or equal to 16"),
+        ("store_size", "--set store_size: expected key=value, as in "),
+    ],
+)
+def test_the_section_ingest_refuses_as_the_whole_does(override, message):
+    with pytest.raises(config.ConfigError) as refused:
+        config.ingest([override])
+    assert str(refused.value).startswith(message)
+
+
+def test_known_keys_come_with_their_sections_in_order():
+    keys = config.known_keys()
+    assert keys[:3] == ["name", "data", "data.source"]
+    assert keys.index("evaluator") < keys.index("evaluator.min_accuracy") < keys.index("tflite")
+    assert "augmentation.flip_on_the_fly" in keys
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("file", READY, ids=lambda file: file.stem)
+def test_a_ready_config_holds_only_differences_from_the_defaults(file):
+    given = yaml.safe_load(file.read_text())
+    required = {"name": file.stem, "evaluator": {"min_accuracy": 0, "max_accuracy_drop": 0}}
+    defaults = config.Config.model_validate(required).model_dump(mode="json")
+    loaded = config.load(file).model_dump(mode="json")
+    assert given["name"] == file.stem
+    for section in given.keys() - {"name"}:
+        for key, value in given[section].items():
+            assert loaded[section][key] == value, f"{section}.{key}"
+            assert defaults[section][key] != value, f"{section}.{key}"
+
+
+def test_there_are_ready_configs_for_the_built_in_data():
+    assert {"mnist", "photos"} <= {file.stem for file in READY}
+    assert {config.load(ROOT / "configs" / f"{name}.yaml").data.source for name in ("mnist", "photos")} == {
+        "mnist",
+        "photos",
+    }
+
+
+def test_reading_a_config_is_light():
+    code = (
+        "import sys; from pipeline import config; config.load('configs/mnist.yaml');"
+        "print([name for name in ('tensorflow', 'keras', 'tfx', 'apache_beam', 'numpy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

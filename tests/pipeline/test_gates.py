@@ -1,0 +1,136 @@
+"""The two gates, by TFX's Evaluator itself: each bound met exactly, and missed by a little."""
+
+import re
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+
+from components.tflite_exporter import materialised
+from pipeline import config, gates, results
+
+AT_THE_BOUNDS = config.TFLite(max_accuracy_drop=0.1, max_slice_accuracy_drop=0.2, max_disagreement=0.15)
+SETTINGS = config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01)
+
+
+def verdict(node, name="Evaluator"):
+    settings = config.Config(name="pets", evaluator=SETTINGS)
+    found = results.collect(settings, Path("output"), {name: node}, ingest={}, failure="", warnings=())
+    assert found["reasons"] == [f"{name}: {reason}" for reason in found["gates"][name]["reasons"]]
+    return found["gates"][name]
+
+
+def test_tflite_passes_where_every_bound_is_met_exactly(evaluate):
+    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS)), "Evaluator.tflite") == {"blessed": True, "reasons": []}
+
+
+def test_tflite_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate):
+    closer = config.TFLite(max_accuracy_drop=0.0999, max_slice_accuracy_drop=0.1999, max_disagreement=0.1499)
+    refused = verdict(evaluate(gates.tflite(closer)), "Evaluator.tflite")
+    assert not refused["blessed"]
+    # Class 1 loses 1 of 15, which is allowed; that class 0 agrees on 4 of 5 only does not matter.
+    assert sorted(refused["reasons"]) == [
+        "accuracy changed by -0.1000 against the baseline; a drop of 0.0999 is allowed (all pictures)",
+        "accuracy changed by -0.2000 against the baseline; a drop of 0.1999 is allowed (label = 0)",
+        "agreement 0.8500 is below 0.8501 (all pictures)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bound", "reason"),
+    [
+        ({"max_accuracy_drop": 0.09}, "accuracy changed by -0.1000 .* 0.0900 is allowed .all pictures."),
+        ({"max_slice_accuracy_drop": 0.19}, "accuracy changed by -0.2000 .* 0.1900 is allowed .label = 0."),
+        ({"max_disagreement": 0.14}, "agreement 0.8500 is below 0.8600 .all pictures."),
+    ],
+)
+@pytest.mark.slow
+def test_one_missed_bound_suffices(evaluate, bound, reason):
+    refused = verdict(evaluate(gates.tflite(AT_THE_BOUNDS.model_copy(update=bound))), "Evaluator.tflite")
+    assert not refused["blessed"]
+    (given,) = refused["reasons"]
+    assert re.fullmatch(reason, given)
+
+
+@pytest.mark.slow
+def test_a_gate_without_pictures_refuses_and_says_so(evaluate):
+    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS), pictures=0), "Evaluator.tflite") == {
+        "blessed": False,
+        "reasons": ["no picture to measure on (all pictures)", "no picture to measure on (label)"],
+    }
+
+
+def test_the_saved_model_passes_at_its_bounds_although_a_slice_lies_below(passed_evaluation):
+    assert verdict(passed_evaluation) == {"blessed": True, "reasons": []}
+    # The thresholds are 0.85 and a drop of 0.1; class 0 has 4 of 5, and had 5 of 5.
+    slices = {entry["slice"]["label"]: entry["metrics"] for entry in results._evaluation(passed_evaluation)["slices"]}
+    assert slices["0"]["accuracy"] == pytest.approx(0.8)
+
+
+def test_the_saved_model_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate, saved_model_gate):
+    closer = config.Evaluator(min_accuracy=0.8501, max_accuracy_drop=0.0999, slices=("label",))
+    refused = verdict(evaluate(saved_model_gate(closer)))
+    assert not refused["blessed"]
+    assert sorted(refused["reasons"]) == [
+        "accuracy 0.8500 is below 0.8501 (all pictures)",
+        "accuracy changed by -0.1000 against the baseline; a drop of 0.0999 is allowed (all pictures)",
+    ]
+
+
+def test_bounds_stand_on_all_pictures_only_except_tflites_on_labels():
+    def thresholds(eval_config):
+        return [
+            (tuple(spec.feature_keys), json_format.MessageToDict(bound.threshold))
+            for metrics in eval_config.metrics_specs
+            for metric in metrics.metrics
+            for bound in metric.per_slice_thresholds
+            for spec in bound.slicing_specs
+        ]
+
+    saved_model = gates.saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
+    for metrics in (*saved_model.metrics_specs, *gates.tflite(AT_THE_BOUNDS).metrics_specs):
+        assert not metrics.thresholds
+        assert not any(metric.HasField("threshold") for metric in metrics.metrics)  # these hold on every slice
+    (value_and_change,) = thresholds(saved_model)
+    assert value_and_change[0] == ()
+    assert value_and_change[1]["valueThreshold"]["lowerBound"] == pytest.approx(0.9, abs=1e-5)
+    assert value_and_change[1]["changeThreshold"]["absolute"] == pytest.approx(-0.01, abs=1e-5)
+    assert [where for where, _ in thresholds(gates.tflite(AT_THE_BOUNDS))] == [(), (materialised.LABEL,), ()]
+
+
+@pytest.mark.parametrize(("count", "by_class"), [(3, True), (200, True), (201, False), (None, False)])
+def test_metrics_by_class_are_left_out_where_there_are_too_many(count, by_class):
+    eval_config = gates.saved_model(SETTINGS, label_key="label", text_labels=False, class_count=count)
+    specs = [spec for spec in eval_config.metrics_specs if spec.HasField("binarize")]
+    assert len(specs) == by_class
+    if by_class:
+        assert list(specs[0].binarize.class_ids.values) == list(range(count))
+        assert [metric.class_name for metric in specs[0].metrics] == ["Precision", "Recall"]
+
+
+def test_the_saved_model_is_asked_by_its_signature_and_the_raw_label():
+    (spec,) = gates.saved_model(SETTINGS, label_key="kind", text_labels=False, class_count=3).model_specs
+    assert (spec.signature_name, spec.prediction_key, spec.label_key) == ("serving_default", "probabilities", "kind")
+    assert not spec.preprocessing_function_names
+
+
+def test_text_labels_get_their_ids_from_the_model():
+    (spec,) = gates.saved_model(SETTINGS, label_key="kind", text_labels=True, class_count=3).model_specs
+    assert spec.label_key == "label_xf"
+    assert list(spec.preprocessing_function_names) == ["transform_features"]
+
+
+def test_slices_are_all_pictures_and_each_configured_feature():
+    eval_config = gates.saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
+    assert [list(spec.feature_keys) for spec in eval_config.slicing_specs] == [
+        [],
+        ["image/class/label"],
+        ["image/format"],
+    ]
+
+
+def test_an_edit_of_the_agreement_metric_changes_the_gate(monkeypatch):
+    before = gates.tflite(AT_THE_BOUNDS)
+    assert gates.tflite(AT_THE_BOUNDS) == before
+    monkeypatch.setattr(gates, "of_code", lambda module: f"{module}, edited")
+    assert gates.tflite(AT_THE_BOUNDS) != before

@@ -1,0 +1,163 @@
+"""What the local runner decides around the DAG: whether to ingest, and which model is the baseline."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import config, fingerprint, ingest, local_runner, records
+from pipeline.console import Console
+
+
+@pytest.fixture
+def settings():
+    return config.Config(name="pets", evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01))
+
+
+def write_records(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "images-00000-of-00001.tfrecord").open("wb") as stream:
+        records.write_record(stream, records.example({"image/encoded": b"jpeg", "image/class/label": 0}))
+
+
+@pytest.fixture
+def ingests(monkeypatch):
+    """Calls of the ingest, which here writes one record and a report."""
+    calls = []
+
+    def fake(source, folder, section, _beam_args, _progress):
+        calls.append((source, section.store_size))
+        write_records(Path(folder))
+        (Path(folder) / "ingest_report.json").write_text(json.dumps({"number": len(calls)}))
+
+    monkeypatch.setattr(ingest, "ingest", fake)
+    return calls
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    (tmp_path / "pictures" / "cat").mkdir(parents=True)
+    (tmp_path / "pictures" / "cat" / "1.png").write_bytes(b"png")
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def prepare(tmp_path):
+    output = tmp_path / "output"
+    output.mkdir()
+
+    def run(chosen):
+        return local_runner._prepare(chosen, output, Console((tmp_path / "screen").open("w")))
+
+    return run
+
+
+def test_pictures_are_ingested_once(settings, pictures, prepare, ingests):
+    chosen = settings.with_source(str(pictures))
+    data, report = prepare(chosen)
+    assert data.splits == {"all": "*.tfrecord"}
+    assert report == {"number": 1}
+    assert prepare(chosen)[1] == {"number": 1}
+    assert ingests == [(str(pictures), 512)]
+
+
+def test_changed_pictures_or_settings_are_ingested_again(settings, pictures, prepare, ingests, monkeypatch):
+    chosen = settings.with_source(str(pictures))
+    prepare(chosen)
+    (pictures / "cat" / "2.png").write_bytes(b"png")
+    assert prepare(chosen)[1] == {"number": 2}
+    smaller = chosen.model_copy(update={"ingest": config.Ingest(store_size=64)})
+    assert prepare(smaller)[1] == {"number": 3}
+    assert prepare(smaller.model_copy(update={"image": config.Image(size=64)}))[1] == {"number": 3}
+    monkeypatch.setattr(fingerprint, "of_code", lambda module: f"{module}, edited")
+    assert prepare(smaller)[1] == {"number": 4}
+    assert [size for _, size in ingests] == [512, 512, 64, 64]
+
+
+def test_an_ingest_that_failed_is_not_taken_for_done(settings, pictures, prepare, ingests, monkeypatch):
+    chosen = settings.with_source(str(pictures))
+    prepare(chosen)
+    (pictures / "cat" / "1.png").write_bytes(b"other png")
+    whole = ingest.ingest
+
+    def fails(*_):
+        raise ingest.IngestError("too many bad files")
+
+    monkeypatch.setattr(ingest, "ingest", fails)
+    with pytest.raises(ingest.IngestError):
+        prepare(chosen)
+    (pictures / "cat" / "1.png").write_bytes(b"png")
+    monkeypatch.setattr(ingest, "ingest", whole)
+    assert prepare(chosen)[1] == {"number": 2}
+
+
+def test_records_are_taken_as_they_are(settings, tmp_path, prepare, ingests):
+    write_records(tmp_path / "records")
+    data, report = prepare(settings.with_source(str(tmp_path / "records")))
+    assert data.folder == tmp_path / "records"
+    assert (report, ingests) == ({}, [])
+
+
+def test_named_splits_say_that_there_are_records(settings, tmp_path, prepare, ingests):
+    write_records(tmp_path / "records")
+    (tmp_path / "records" / "images-00000-of-00001.tfrecord").rename(tmp_path / "records" / "images.bin")
+    data = config.Data(source=str(tmp_path / "records"), splits={"train": "*.bin"})
+    assert prepare(settings.model_copy(update={"data": data}))[0].splits == {"train": "*.bin"}
+    assert ingests == []
+
+
+def test_a_folder_beside_us_does_not_hide_the_built_in_set_of_its_name(
+    settings, tmp_path, prepare, ingests, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    write_records(tmp_path / "mnist")
+    prepare(settings.with_source("mnist"))
+    assert ingests == [("mnist", 512)]
+
+
+def test_the_baseline_is_the_newest_version_that_another_training_has_made(tmp_path):
+    ours, other = {"code": "a"}, {"code": "b"}
+    for version, made_by in (("9", other), ("10", other), ("11", ours)):
+        (tmp_path / version / "assets.extra").mkdir(parents=True)
+        (tmp_path / version / "assets.extra" / "provenance.json").write_text(json.dumps(made_by))
+    assert local_runner._baseline(tmp_path, ["9", "10", "11"], ours) == "10"
+    assert local_runner._baseline(tmp_path, ["9", "10", "11"], {"code": "c"}) == "11"
+    assert local_runner._baseline(tmp_path, ["11"], ours) == ""
+    assert local_runner._baseline(tmp_path, [], ours) == ""
+    (tmp_path / "12").mkdir()  # pushed by others, so without provenance
+    assert local_runner._baseline(tmp_path, ["11", "12"], ours) == "12"
+
+
+def test_the_summary_names_verdicts_figures_and_paths():
+    measured = {"accuracy": 0.875, "bytes": 2_500_000, "latency_ms_p50": 4.04, "latency_ms_p99": 6.06}
+    result = {
+        "metrics": {"accuracy": 0.9, "example_count": 40.0},
+        "tflite": {"int8": measured},
+        "gates": {"Evaluator": {"blessed": True}, "Evaluator.tflite": {"blessed": False}, "Other": None},
+        "pushed": {"saved_model": "serving_model/17", "tflite": None},
+    }
+    lines = local_runner.summary(local_runner.Outcome(result, Path("out/report.html")), Path("out")).splitlines()
+    assert [" ".join(line.split()) for line in lines] == [
+        "accuracy 0.9000 on 40 test pictures",
+        "tflite int8 0.8750, 2.50 MB, 4.0 ms (p99 6.1)",
+        "gate Evaluator: passed",
+        "gate Evaluator.tflite: REFUSED",
+        "gate Other: not reached",
+        "saved_model out/serving_model/17",
+        "tflite not pushed",
+        "report out/report.html",
+    ]
+
+
+def test_a_run_that_failed_early_has_a_summary_too():
+    result = {"metrics": {}, "tflite": {}, "gates": {"Evaluator": None}, "pushed": {"saved_model": None}}
+    text = local_runner.summary(local_runner.Outcome(result, Path("r.html")), Path("out"))
+    assert "Evaluator: not reached" in text
+    assert "not pushed" in text
+
+
+@pytest.mark.parametrize(
+    ("blessed", "failure", "passed"), [(True, "", True), (False, "", False), (True, "Pusher: disk full", False)]
+)
+def test_a_run_passes_only_if_the_gates_did_and_nothing_failed(blessed, failure, passed):
+    assert local_runner.Outcome({"blessed": blessed, "failure": failure}, Path("r.html")).passed is passed

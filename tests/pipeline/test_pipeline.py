@@ -1,0 +1,241 @@
+"""The DAG as it is documented: its nodes, its edges, and what each node is told."""
+
+import json
+from typing import Any
+
+import pytest
+from tfx.orchestration import metadata
+
+from pipeline import config, fingerprint, pipeline
+
+CONFIG = config.Config(
+    name="pets",
+    data=config.Data(source="pictures", image_key="image", label_key="kind"),
+    image=config.Image(size=64, resize="pad"),
+    augmentation=config.Augmentation(copies=2, flip_on_the_fly=True),
+    evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
+)
+EDGES = {
+    "ImportExampleGen": set(),
+    "StatisticsGen": {"ImportExampleGen"},
+    "ImportSchemaGen": set(),
+    "ExampleValidator": {"StatisticsGen", "ImportSchemaGen"},
+    "AnomalyGate": {"ExampleValidator"},
+    "Transform": {"ImportExampleGen", "ImportSchemaGen", "AnomalyGate"},
+    "Trainer": {"Transform", "ImportSchemaGen"},
+    "BaselineModel": {"Trainer"},
+    "Evaluator": {"ImportExampleGen", "Trainer", "BaselineModel"},
+    "Pusher": {"Trainer", "Evaluator"},
+    "TFLiteExporter": {"Trainer", "Evaluator", "Transform"},
+    "Evaluator.tflite": {"TFLiteExporter", "Trainer"},
+    "Pusher.tflite": {"TFLiteExporter", "Evaluator.tflite"},
+}
+
+
+def create(settings=CONFIG, **changes):
+    arguments: dict[str, Any] = {
+        "pipeline_root": "/output/pipeline_root",
+        "data_root": "/data",
+        "splits": {"train": "train/*", "eval": "eval/*", "test": "test/*"},
+        "schema_file": "/data/schema.pbtxt",
+        "text_labels": False,
+        "class_count": 3,
+        "serving_directory": "/output/serving_model",
+        "tflite_directory": "/output/tflite",
+        "baseline_version": "1700000000",
+        "state_directory": "/output/training_state",
+        "data_fingerprint": "0123456789abcdef",
+    }
+    return pipeline.create_pipeline(settings, **(arguments | changes))
+
+
+def nodes(dag):
+    return {node.id: node for node in dag.components}
+
+
+def told(node):
+    """The custom_config of a node."""
+    return json.loads(node.exec_properties["custom_config"])
+
+
+def changed(section, **values):
+    part = getattr(CONFIG, section).model_copy(update=values)
+    return CONFIG.model_copy(update={section: part})
+
+
+@pytest.fixture(scope="module")
+def dag():
+    return create()
+
+
+def test_the_nodes_and_edges_are_the_documented_ones(dag):
+    assert {name: {up.id for up in node.upstream_nodes} for name, node in nodes(dag).items()} == EDGES
+
+
+def test_nothing_is_pushed_but_what_the_gate_before_it_blessed(dag):
+    for pusher, gate, model in (
+        ("Pusher", "Evaluator", "Trainer"),
+        ("Pusher.tflite", "Evaluator.tflite", "TFLiteExporter"),
+    ):
+        assert nodes(dag)[pusher].inputs["model_blessing"].producer_component_id == gate
+        assert nodes(dag)[pusher].inputs["model"].producer_component_id == model
+        assert nodes(dag)[gate].inputs["model"].producer_component_id == model
+
+
+def test_without_a_schema_one_is_inferred():
+    found = nodes(create(schema_file=""))
+    assert "ImportSchemaGen" not in found
+    assert {node.id for node in found["SchemaGen"].upstream_nodes} == {"StatisticsGen"}
+    assert "SchemaGen" in {node.id for node in found["Transform"].upstream_nodes}
+    assert found.keys() - {"SchemaGen"} == EDGES.keys() - {"ImportSchemaGen"}
+
+
+def test_transform_is_told_the_keys_the_size_and_the_augmentation(dag):
+    found = told(nodes(dag)["Transform"])
+    assert found.pop("code") == [
+        fingerprint.of_code("components.transform.component"),
+        fingerprint.of_code("trainer.preprocessing"),
+    ]
+    assert found == {
+        "image_key": "image",
+        "label_key": "kind",
+        "size": 64,
+        "resize": "pad",
+        "augmentation": CONFIG.augmentation.model_dump(mode="json"),
+    }
+    assert nodes(dag)["Transform"].exec_properties["preprocessing_fn"] == "trainer.preprocessing.preprocessing_fn"
+
+
+def test_the_trainer_is_told_its_sections_and_its_provenance(dag):
+    found = told(nodes(dag)["Trainer"])
+    assert found.keys() == {"data", "image", "trainer", "state_dir", "provenance"}
+    assert found["image"] == {"size": 64, "resize": "pad"}
+    assert found["trainer"] == CONFIG.trainer.model_dump(mode="json") | {"flip_on_the_fly": True}
+    assert found["state_dir"] == "/output/training_state"
+    assert found["provenance"] == pipeline.provenance(CONFIG, "0123456789abcdef")
+    assert nodes(dag)["Trainer"].exec_properties["run_fn"] == "trainer.train.run_fn"
+
+
+def test_each_node_of_ours_carries_the_fingerprint_of_its_code(dag):
+    for name, module in (
+        ("AnomalyGate", "components.anomaly_gate.component"),
+        ("BaselineModel", "components.baseline_model.component"),
+        ("TFLiteExporter", "components.tflite_exporter.component"),
+    ):
+        assert nodes(dag)[name].exec_properties["code"] == fingerprint.of_code(module)
+    assert told(nodes(dag)["Trainer"])["provenance"]["code"] == fingerprint.of_code("trainer.train")
+
+
+def test_the_exporter_and_the_baseline_are_told_their_parameters(dag):
+    exporter = nodes(dag)["TFLiteExporter"].exec_properties
+    assert (exporter["size"], exporter["push"], exporter["calibration_images"]) == (64, "int8", 200)
+    baseline = nodes(dag)["BaselineModel"].exec_properties
+    assert (baseline["serving_directory"], baseline["version"]) == ("/output/serving_model", "1700000000")
+
+
+def test_each_pusher_has_its_folder(dag):
+    folders = {
+        name: json.loads(nodes(dag)[name].exec_properties["push_destination"])["filesystem"]["base_directory"]
+        for name in ("Pusher", "Pusher.tflite")
+    }
+    assert folders == {"Pusher": "/output/serving_model", "Pusher.tflite": "/output/tflite"}
+
+
+def test_the_gates_look_at_the_test_split_only(dag):
+    for name in ("Evaluator", "Evaluator.tflite"):
+        assert json.loads(nodes(dag)[name].exec_properties["example_splits"]) == ["test"]
+
+
+def test_training_sees_the_train_split_and_early_stopping_the_eval_split(dag):
+    properties = nodes(dag)["Trainer"].exec_properties
+    assert json.loads(properties["train_args"])["splits"] == ["train"]
+    assert json.loads(properties["eval_args"])["splits"] == ["eval"]
+
+
+def parameters(settings, **changes):
+    """What the cache looks at, by node: the parameters."""
+    return {name: node.exec_properties for name, node in nodes(create(settings, **changes)).items()}
+
+
+def differing(settings, **changes):
+    before, after = parameters(CONFIG), parameters(settings, **changes)
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_equal_configurations_give_equal_parameters():
+    assert differing(CONFIG.model_copy()) == set()
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "expected"),
+    [
+        ("trainer", {"head_epochs": 3}, {"Trainer"}),
+        ("image", {"size": 96}, {"Transform", "Trainer", "TFLiteExporter"}),
+        ("augmentation", {"rotation": 10.0}, {"Transform", "Trainer"}),  # the latter by the model's provenance
+        ("augmentation", {"flip_on_the_fly": False}, {"Transform", "Trainer"}),
+        ("evaluator", {"min_accuracy": 0.95}, {"Evaluator"}),
+        ("evaluator", {"max_accuracy_drop": 0.5}, {"Evaluator"}),
+        ("evaluator", {"slices": ("kind",)}, {"Evaluator"}),
+        ("tflite", {"max_disagreement": 0.5}, {"Evaluator.tflite"}),
+        ("tflite", {"push": "float"}, {"TFLiteExporter"}),
+        ("ingest", {"store_size": 64}, set()),  # it changes the records
+    ],
+)
+def test_a_changed_value_reaches_the_nodes_that_depend_on_it_and_no_others(section, value, expected):
+    assert differing(changed(section, **value)) == expected
+
+
+def test_changed_data_or_another_baseline_reach_the_nodes_that_depend_on_them():
+    assert differing(CONFIG, data_fingerprint="fedcba9876543210") == {"Trainer"}
+    assert differing(CONFIG, baseline_version="") == {"BaselineModel"}
+
+
+def test_changed_code_reaches_the_nodes_that_run_it(monkeypatch):
+    before = parameters(CONFIG)
+    real = fingerprint.of_code
+    monkeypatch.setattr(pipeline, "of_code", lambda name: "edited" if name == "trainer.train" else real(name))
+    after = parameters(CONFIG)
+    assert {name for name in before if before[name] != after[name]} == {"Trainer"}
+
+
+def test_given_splits_are_read_as_they_are(dag):
+    properties = nodes(dag)["ImportExampleGen"].exec_properties
+    splits = json.loads(properties["input_config"])["splits"]
+    assert [(split["name"], split["pattern"]) for split in splits] == [
+        ("train", "train/*"),
+        ("eval", "eval/*"),
+        ("test", "test/*"),
+    ]
+    assert not json.loads(properties["output_config"])
+    assert properties["input_base"] == "/data"
+
+
+def test_a_single_set_is_split_by_a_hash():
+    properties = nodes(create(changed("data", split_buckets=(6, 3, 1)), splits={"all": "*"}))[
+        "ImportExampleGen"
+    ].exec_properties
+    (split,) = json.loads(properties["input_config"])["splits"]
+    assert split["pattern"] == "*"
+    splits = json.loads(properties["output_config"])["split_config"]["splits"]
+    assert [(split["name"], split["hash_buckets"]) for split in splits] == [("train", 6), ("eval", 3), ("test", 1)]
+
+
+def test_provenance_tells_trainings_apart_by_what_they_depend_on():
+    ours = pipeline.provenance(CONFIG, "data")
+    assert pipeline.provenance(changed("evaluator", min_accuracy=0.5), "data") == ours
+    assert pipeline.provenance(changed("tflite", push="float"), "data") == ours
+    assert pipeline.provenance(changed("trainer", seed=1), "data") != ours
+    assert pipeline.provenance(changed("augmentation", copies=3), "data") != ours
+    assert pipeline.provenance(CONFIG, "other data") != ours
+    assert json.loads(json.dumps(ours)) == ours
+
+
+def test_the_pipeline_has_its_name_root_cache_and_runner(dag):
+    assert dag.pipeline_info.pipeline_name == "pets"
+    assert dag.pipeline_info.pipeline_root == "/output/pipeline_root"
+    assert dag.enable_cache
+    assert list(dag.beam_pipeline_args) == list(config.BEAM_ARGS)
+    assert dag.metadata_connection_config is None
+    assert not create(enable_cache=False).enable_cache
+    database = metadata.sqlite_metadata_connection_config("/output/metadata.db")
+    assert create(metadata_connection_config=database).metadata_connection_config == database

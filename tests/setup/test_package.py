@@ -1,0 +1,57 @@
+"""What setup.py packs, built from a source archive as Beam does with `--setup_file`."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source archive of a small tree with packages, a template, and folders that are not installed."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("setup.py", "LICENSE", "pyproject.toml"):
+        shutil.copy(ROOT / name, tree)
+    for package in ("pipeline", "components/pusher", "trainer", "serving", "kubeflow", "tests", "compat/glibc"):
+        for folder in (tree / package, (tree / package).parent):
+            folder.mkdir(parents=True, exist_ok=True)
+            if folder != tree:
+                (folder / "__init__.py").touch()
+    (tree / "pipeline/templates").mkdir()
+    (tree / "pipeline/templates/report.html.j2").write_text("{{ name }}")
+    subprocess.run([sys.executable, "setup.py", "-q", "sdist", "-d", "dist"], cwd=tree, check=True, capture_output=True)
+    return tree / "dist/atelier_tfx-0.1.0.tar.gz"
+
+
+def test_archive_builds_and_holds_packages_and_data_only(archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(archive) as packed:
+        packed.extractall(tmp_path)  # noqa: S202 - our own archive, and Debian's 3.11.2 lacks `filter`
+    source = tmp_path / "atelier_tfx-0.1.0"
+    build = [sys.executable, "setup.py", "-q", "build", "--build-lib", "../built"]
+    subprocess.run(build, cwd=source, check=True, capture_output=True)
+    built = tmp_path / "built"
+    assert {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()} == {
+        "pipeline/__init__.py",
+        "pipeline/templates/report.html.j2",
+        "components/__init__.py",
+        "components/pusher/__init__.py",
+        "trainer/__init__.py",
+        "serving/__init__.py",
+    }
+
+
+def test_archive_names_the_command_and_the_pythons(archive: Path) -> None:
+    with tarfile.open(archive) as packed:
+        information = packed.extractfile("atelier_tfx-0.1.0/PKG-INFO")
+        commands = packed.extractfile("atelier_tfx-0.1.0/atelier_tfx.egg-info/entry_points.txt")
+        assert information is not None
+        assert commands is not None
+        lines = information.read().decode().splitlines()
+        assert "atelier = pipeline.cli:main" in commands.read().decode()
+    assert {"Name: atelier-tfx", "Version: 0.1.0", "License: Apache-2.0"} <= set(lines)
+    assert any(line in lines for line in ("Requires-Python: >=3.10,<3.12", "Requires-Python: <3.12,>=3.10"))

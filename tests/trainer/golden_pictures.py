@@ -1,0 +1,144 @@
+"""Pictures of every kind that preprocessing must take, built in memory, and what Pillow makes of them.
+
+`PICTURES` maps the name of a kind to the encoded bytes; `expected` decodes them without TensorFlow.
+"""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, ImageOps
+
+CMYK_TOLERANCE = 1
+"""Grey levels by which a CMYK JPEG may differ from `expected`: Pillow rounds where TensorFlow truncates. Else 0."""
+
+
+def expected(encoded: bytes) -> np.ndarray:
+    """Upright [height, width, 3] uint8 RGB of the first frame by Pillow, alpha composited over white."""
+    image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded)))
+    if image.mode.startswith("I;16"):
+        # Pillow would clip 16-bit grey to 255 instead of scaling it.
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
+
+
+def scene(width: int, height: int) -> Image.Image:
+    """A picture with no symmetry: smooth colour, edges, fine grain, and a mark in the upper left corner."""
+    y, x = np.mgrid[:height, :width]
+    grain = np.random.default_rng(width * 1000 + height).integers(-9, 10, (height, width, 3))
+    red = 128 + 100 * np.sin(x / 9 + y / 23)
+    green = 255 * x / max(width - 1, 1)
+    blue = 255 * y / max(height - 1, 1)
+    pixels = np.stack([red, green, blue], axis=-1) + grain
+    pixels[(x - width * 0.7) ** 2 + (y - height * 0.4) ** 2 < (min(width, height) / 5) ** 2] = (250, 240, 20)
+    pixels[: height // 4, : width // 6] = (20, 30, 200)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def exif(orientation: int, byte_order: str = "<") -> bytes:
+    """The smallest EXIF block with an orientation; `byte_order` as in struct."""
+    signature = b"II*\0" if byte_order == "<" else b"MM\0*"
+    make = (271, 2, 2, b"A\0\0\0")
+    entries = [make, (274, 3, 1, struct.pack(byte_order + "HH", orientation, 0))]
+    directory = b"".join(struct.pack(byte_order + "HHI", *entry[:3]) + entry[3] for entry in entries)
+    header = signature + struct.pack(byte_order + "IH", 8, len(entries))
+    return b"Exif\0\0" + header + directory + bytes(4)
+
+
+def jpeg_with_segments(*segments: tuple[int, bytes]) -> bytes:
+    """A JPEG whose first segments, after the start of image, are `segments`: (marker's second byte, content)."""
+    plain = _encode(scene(41, 30), "JPEG")
+    added = b"".join(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content for marker, content in segments)
+    return plain[:2] + added + plain[2:]
+
+
+def _encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    """The same with every alpha from 0 to 255 in it."""
+    alpha = np.linspace(0, 255, image.width * image.height).reshape(image.height, image.width)
+    image = image.copy()
+    image.putalpha(Image.fromarray(np.round(alpha).astype(np.uint8)))
+    return image
+
+
+def _palette_with_transparency() -> bytes:
+    image = scene(45, 37).quantize(16)
+    return _encode(image, "PNG", transparency=bytes([0, 90, 180, 255]))
+
+
+def _png_16_bit(colour_type: int, samples: np.ndarray) -> bytes:
+    """Written by hand: Pillow writes 16 bits for grey only."""
+    height, width = samples.shape[:2]
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def _ramp_16_bit(channels: int) -> np.ndarray:
+    """[29, 35, channels] uint16 that covers the range and steps through the low byte."""
+    return (np.arange(29 * 35 * channels) * 0x9E37 % 65536).reshape(29, 35, channels)
+
+
+def _oriented(orientation: int, byte_order: str = "<") -> bytes:
+    return _encode(scene(52, 35), "JPEG", exif=exif(orientation, byte_order))
+
+
+def _build() -> dict[str, bytes]:
+    odd = scene(67, 43)
+    return {
+        "jpeg": _encode(odd, "JPEG", quality=80),
+        "jpeg_444": _encode(odd, "JPEG", quality=95, subsampling=0),
+        "jpeg_progressive": _encode(odd, "JPEG", progressive=True),
+        "jpeg_grey": _encode(odd.convert("L"), "JPEG"),
+        "jpeg_cmyk": _encode(odd.convert("CMYK"), "JPEG", quality=90),
+        **{f"jpeg_orientation_{value}": _oriented(value) for value in range(1, 9)},
+        "jpeg_orientation_6_big_endian": _oriented(6, ">"),
+        "jpeg_orientation_8_after_others": jpeg_with_segments(
+            (0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0"), (0xFE, b"Exif\0\0 in a comment"), (0xE1, b"http:x\0"), (0xE1, exif(8))
+        ),
+        "jpeg_one_pixel": _encode(scene(1, 1), "JPEG"),
+        "jpeg_tiny": _encode(scene(3, 5), "JPEG"),
+        "jpeg_tall": _encode(scene(9, 211), "JPEG"),
+        "jpeg_wide": _encode(scene(301, 12), "JPEG"),
+        "jpeg_large": _encode(scene(640, 480), "JPEG"),
+        "png": _encode(odd, "PNG"),
+        "png_one_pixel": _encode(scene(1, 1), "PNG"),
+        "png_grey": _encode(odd.convert("L"), "PNG"),
+        "png_alpha": _encode(_with_alpha(odd), "PNG"),
+        "png_grey_alpha": _encode(_with_alpha(odd.convert("L")), "PNG"),
+        "png_palette": _encode(odd.quantize(200), "PNG"),
+        "png_palette_2_colours": _encode(odd.quantize(2), "PNG"),
+        "png_palette_4_bit": _encode(odd.quantize(13), "PNG"),
+        "png_palette_transparent": _palette_with_transparency(),
+        "png_grey_transparent": _encode(odd.convert("L"), "PNG", transparency=128),
+        "png_black_and_white": _encode(odd.convert("1"), "PNG"),
+        "png_16_bit": _png_16_bit(2, _ramp_16_bit(3)),
+        "png_16_bit_grey": _png_16_bit(0, _ramp_16_bit(1)),
+        "png_16_bit_alpha": _png_16_bit(6, _ramp_16_bit(4)),
+        "bmp": _encode(odd, "BMP"),
+        "bmp_32_bit": _encode(_with_alpha(odd), "BMP"),
+        "bmp_grey": _encode(odd.convert("L"), "BMP"),
+        "bmp_palette": _encode(odd.quantize(100), "BMP"),
+        "gif": _encode(odd.quantize(128), "GIF"),
+        "gif_animated": _encode(odd.quantize(128), "GIF", save_all=True, append_images=[odd.rotate(180).quantize(8)]),
+        "webp": _encode(odd, "WEBP"),
+        "webp_alpha": _encode(_with_alpha(odd), "WEBP", lossless=True),
+    }
+
+
+PICTURES = _build()
+ANIMATED_WEBP = _encode(scene(67, 43), "WEBP", save_all=True, append_images=[scene(67, 43).rotate(180)])
+"""Must be refused: TensorFlow 2.21 corrupts memory when it decodes one."""

@@ -1,0 +1,330 @@
+"""Augmentation, against NumPy, SciPy, Pillow, colorsys, and Keras' own apply_affine_transform."""
+
+import colorsys
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import tensorflow as tf
+from keras.src.legacy.preprocessing.image import apply_affine_transform
+from PIL import Image
+
+from pipeline.config import Augmentation
+from tests.trainer.golden_pictures import scene
+from trainer import augmentation
+
+RECIPE = Augmentation().model_dump()
+OFF = Augmentation(
+    rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, horizontal_flip=False, crop_area=1
+).model_dump()
+EVERYTHING = RECIPE | {"crop_area": 0.4, "brightness": 0.2, "contrast": 0.3, "saturation": 0.5, "hue": 0.1}
+GEOMETRY_ONLY = RECIPE | {"shear": 20.0, "crop_area": 0.4}
+
+STILL = {"rotation": 0, "shift_x": 0, "shift_y": 0, "shear": 0, "zoom_x": 1, "zoom_y": 1}
+WHOLE = {"crop_width": 1, "crop_height": 1, "crop_left": 0, "crop_top": 0}
+SAME_COLOUR = {"brightness": 0, "contrast": 1, "saturation": 1, "hue": 0}
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return np.asarray(scene(61, 40))
+
+
+@pytest.fixture(scope="module")
+def square():
+    return np.asarray(scene(48, 48))
+
+
+def augment(image, seed, settings):
+    return augmentation.augment(tf.constant(image), tf.constant(seed, tf.int64), settings).numpy()
+
+
+def with_params(monkeypatch, image, settings=RECIPE, **params):
+    """`augment` with these parameters instead of drawn ones."""
+    chosen = STILL | WHOLE | SAME_COLOUR | params
+    tensors = {key: tf.constant(value, tf.float32) for key, value in chosen.items()}
+    tensors["flip"] = tf.constant(params.get("flip", False))
+    monkeypatch.setattr(augmentation, "draw", lambda *_: tensors)
+    return augment(image, [0, 0], settings)
+
+
+def numbers(seed, settings):
+    drawn = augmentation.draw(tf.constant(seed, tf.int64), settings)
+    return {key: value.numpy() for key, value in drawn.items()}
+
+
+def matrix_by_hand(p, height, width):
+    """Output to input, (x, y, 1): Keras' rotation, shift, shear and zoom about the centre, after crop and flip."""
+    theta, shear = np.deg2rad(p["rotation"]), np.deg2rad(p["shear"])
+    rotation = np.array([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
+    shift = np.array([[1, 0, p["shift_x"] * width], [0, 1, p["shift_y"] * height], [0, 0, 1]])
+    shearing = np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])
+    zoom = np.diag([p["zoom_x"], p["zoom_y"], 1])
+    to_centre = np.array([[1, 0, width / 2 - 0.5], [0, 1, height / 2 - 0.5], [0, 0, 1]])
+    keras_matrix = to_centre @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(to_centre)
+    # From pixel indices to edges (+ 1/2), the window, and back.
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    window = np.array(
+        [
+            [p["crop_width"], 0, p["crop_left"] * width],
+            [0, p["crop_height"], p["crop_top"] * height],
+            [0, 0, 1],
+        ]
+    )
+    flip = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]]) if p["flip"] else np.eye(3)
+    return keras_matrix @ np.linalg.inv(half) @ window @ half @ flip
+
+
+def warped_by_scipy(image, matrix):
+    swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
+    rows_first = swap @ matrix @ swap
+    channels = [
+        scipy.ndimage.affine_transform(c, rows_first[:2, :2], rows_first[:2, 2], order=1, mode="nearest")
+        for c in np.moveaxis(image.astype(float), -1, 0)
+    ]
+    return np.stack(channels, axis=-1)
+
+
+# Geometry
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_geometry_is_the_matrix_and_one_interpolation(picture, seed):
+    params = numbers([seed, 7], GEOMETRY_ONLY)
+    matrix = matrix_by_hand(params, *picture.shape[:2])
+    np.testing.assert_allclose(augmentation.affine_matrix(params, *picture.shape[:2]), matrix, atol=2e-5)
+    want = warped_by_scipy(picture, matrix)
+    assert abs(augment(picture, [seed, 7], GEOMETRY_ONLY) - want).max() <= 0.6  # rounding, and float32 coordinates
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_geometry_is_keras(square, seed):
+    settings = RECIPE | {"horizontal_flip": False, "shear": 15.0}
+    p = numbers([seed, 1], settings)
+    side = square.shape[0]
+    want = apply_affine_transform(
+        square.astype(np.float64),
+        theta=p["rotation"],
+        # Keras' tx moves along x in this function.
+        tx=p["shift_x"] * side,
+        ty=p["shift_y"] * side,
+        shear=p["shear"],
+        zx=p["zoom_x"],
+        zy=p["zoom_y"],
+        row_axis=0,
+        col_axis=1,
+        channel_axis=2,
+    )
+    assert abs(augment(square, [seed, 1], settings) - want).max() <= 0.6
+
+
+@pytest.mark.parametrize("side", [47, 48])
+def test_quarter_turns_are_exact(monkeypatch, side):
+    image = np.asarray(scene(side, side))
+    np.testing.assert_array_equal(with_params(monkeypatch, image, rotation=90), np.rot90(image))
+    np.testing.assert_array_equal(with_params(monkeypatch, image, rotation=-90), np.rot90(image, -1))
+    np.testing.assert_array_equal(with_params(monkeypatch, image, rotation=180), np.rot90(image, 2))
+
+
+def test_flip_is_exact(monkeypatch, picture):
+    np.testing.assert_array_equal(with_params(monkeypatch, picture, flip=True), picture[:, ::-1])
+
+
+def test_whole_pixel_shifts_repeat_the_border(monkeypatch, picture):
+    height, width = picture.shape[:2]
+    shifted = with_params(monkeypatch, picture, shift_x=3 / width, shift_y=-2 / height)
+    want = np.pad(picture, ((2, 0), (0, 3), (0, 0)), mode="edge")[:-2, 3:]
+    np.testing.assert_array_equal(shifted, want)
+
+
+def test_crop_is_pillows_extent(monkeypatch, picture):
+    height, width = picture.shape[:2]
+    window = {"crop_left": 0.25, "crop_top": 0.1, "crop_width": 0.5, "crop_height": 0.7}
+    box = (0.25 * width, 0.1 * height, 0.75 * width, 0.8 * height)
+    extent = Image.fromarray(picture).transform((width, height), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
+    assert abs(with_params(monkeypatch, picture, **window).astype(int) - np.asarray(extent)).max() <= 1
+
+
+# Colour
+
+
+def test_brightness_and_contrast_by_hand(monkeypatch, picture):
+    settings = OFF | {"brightness": 0.5, "contrast": 0.5}
+    got = with_params(monkeypatch, picture, settings, brightness=0.1, contrast=1.4)
+    lighter = picture / 255 + 0.1
+    mean = lighter.mean(axis=(0, 1))
+    want = np.clip((lighter - mean) * 1.4 + mean, 0, 1) * 255
+    assert abs(got - want).max() <= 0.5 + 1e-3
+
+
+def test_saturation_and_hue_by_colorsys(monkeypatch, picture):
+    settings = OFF | {"saturation": 0.5, "hue": 0.5}
+    got = with_params(monkeypatch, picture, settings, saturation=0.6, hue=0.15)
+    for y, x in ((0, 0), (5, 50), (20, 30), (39, 60), (16, 42)):
+        hue, saturation, value = colorsys.rgb_to_hsv(*picture[y, x] / 255)
+        want = np.multiply(colorsys.hsv_to_rgb((hue + 0.15) % 1, saturation * 0.6, value), 255)
+        assert abs(got[y, x] - want).max() <= 0.5 + 1e-2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_extremes_stay_within_bytes(seed):
+    checks = (np.indices((16, 16)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, -1)
+    settings = OFF | {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
+    image = augment(checks, [seed, 0], settings)
+    # White stays at least as light as black in every channel: an overflow would wrap round.
+    assert (image[0, 1] >= image[0, 0]).all()
+
+
+# What is drawn
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    seeds = tf.stack([tf.range(2000, dtype=tf.int64) * 7919, tf.ones(2000, tf.int64)], axis=1)
+    signature = {key: tf.TensorSpec((), value.dtype) for key, value in augmentation.draw(seeds[0], EVERYTHING).items()}
+    draws = tf.function(
+        lambda: tf.map_fn(lambda s: augmentation.draw(s, EVERYTHING), seeds, fn_output_signature=signature)
+    )
+    return {key: value.numpy() for key, value in draws().items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [
+        ("rotation", -40, 40),
+        ("shift_x", -0.2, 0.2),
+        ("shift_y", -0.2, 0.2),
+        ("shear", -0.2, 0.2),
+        ("zoom_x", 0.8, 1.2),
+        ("zoom_y", 0.8, 1.2),
+        ("brightness", -0.2, 0.2),
+        ("contrast", 0.7, 1.3),
+        ("saturation", 0.5, 1.5),
+        ("hue", -0.1, 0.1),
+    ],
+)
+def test_uniform_over_its_range(drawn, name, low, high):
+    values = drawn[name]
+    spread = high - low
+    assert values.min() >= low - 1e-6
+    assert values.max() <= high + 1e-6
+    assert np.ptp(values) > 0.98 * spread
+    # The mean of 2000 uniform numbers: within five standard errors.
+    assert abs(values.mean() - (low + high) / 2) < 5 * spread / np.sqrt(12 * len(values))
+
+
+def test_flips_half_of_the_time(drawn):
+    assert abs(drawn["flip"].mean() - 0.5) < 5 * 0.5 / np.sqrt(2000)
+
+
+def test_parameters_are_independent(drawn):
+    names = [name for name in drawn if not name.startswith("crop")]
+    correlations = np.corrcoef([drawn[name].astype(float) for name in names]) - np.eye(len(names))
+    assert abs(correlations).max() < 5 / np.sqrt(2000)
+
+
+def test_crop_windows_fit_and_keep_their_share(drawn):
+    left, top, width, height = (drawn[f"crop_{side}"] for side in ("left", "top", "width", "height"))
+    assert min(left.min(), top.min()) >= 0
+    assert (left + width).max() <= 1 + 1e-6
+    assert (top + height).max() <= 1 + 1e-6
+    area, aspect = width * height, np.log(width / height)
+    assert area.min() >= 0.4 - 1e-5
+    assert abs(area.mean() - 0.7) < 5 * 0.6 / np.sqrt(12 * 2000)
+    assert abs(aspect).max() <= np.log(4 / 3) + 1e-5
+    assert abs(aspect.mean()) < 5 * np.log(4 / 3) / np.sqrt(3 * 2000)
+
+
+def test_one_setting_leaves_the_other_draws_alone():
+    for key in ("rotation", "zoom", "horizontal_flip", "crop_area", "hue"):
+        before, after = numbers([5, 5], EVERYTHING), numbers([5, 5], EVERYTHING | {key: OFF[key]})
+        changed = {name for name in before if before[name] != after[name]}
+        belongs = {"zoom": {"zoom_x", "zoom_y"}, "horizontal_flip": {"flip"}}
+        belongs["crop_area"] = {f"crop_{side}" for side in ("left", "top", "width", "height")}
+        assert changed <= belongs.get(key, {key})
+
+
+# Repeatability
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_everything_off_gives_the_very_same_pixels(picture, seed):
+    np.testing.assert_array_equal(augment(picture, [seed, seed], OFF), picture)
+    # The same through the interpolation, which runs if anything is on.
+    half_off = OFF | {"horizontal_flip": True}
+    np.testing.assert_array_equal(
+        augment(picture, [seed, seed], half_off),
+        picture[:, ::-1] if numbers([seed, seed], half_off)["flip"] else picture,
+    )
+
+
+def test_same_seed_same_pixels_other_copy_other_pixels(square):
+    seeds = [augmentation.seed_from_content(tf.constant(b"a picture"), copy) for copy in (0, 1, 0)]
+    first, second, again = (augment(square, seed, EVERYTHING) for seed in seeds)
+    np.testing.assert_array_equal(first, again)
+    assert abs(first.astype(int) - second).mean() > 5
+
+
+def test_eager_graph_and_batch_agree(square):
+    seeds = tf.constant([[1, 2], [3, 4], [5, 6]], tf.int64)
+    images = tf.stack([square, square[::-1], square[:, ::-1]])
+
+    @tf.function
+    def batch(images, seeds):
+        return tf.map_fn(
+            lambda pair: augmentation.augment(pair[0], pair[1], EVERYTHING),
+            (images, seeds),
+            fn_output_signature=tf.TensorSpec((48, 48, 3), tf.uint8),
+        )
+
+    together = batch(images, seeds).numpy().astype(int)
+    one_by_one = np.stack([augment(image, seed, EVERYTHING) for image, seed in zip(images, seeds, strict=True)])
+    # A compiler may fuse two roundings of float32 into one: at an exact half that is one grey level.
+    assert abs(together - one_by_one).max() <= 1
+    assert (together == one_by_one).mean() > 0.999
+
+
+def test_seed_comes_from_content_and_never_changes():
+    def seed(content, copy):
+        return augmentation.seed_from_content(tf.constant(content), copy).numpy().tolist()
+
+    assert seed(b"a", 3) == seed(b"a", 3)
+    assert seed(b"a", 3)[0] != seed(b"b", 3)[0]
+    assert [seed(b"a", copy)[1] for copy in (0, 1, 63)] == [0, 1, 63]
+    # FarmHash fingerprint of b"a", modulo 2**63 - 1. Stored variants of earlier runs depend on it.
+    assert seed(b"a", 0)[0] == 12917804110809363939 % (2**63 - 1)
+
+
+def test_only_stateless_ops_and_no_python():
+    signature = [tf.TensorSpec((32, 32, 3), tf.uint8), tf.TensorSpec((), tf.string)]
+
+    @tf.function(input_signature=signature)
+    def variant(image, encoded):
+        return augmentation.augment(image, augmentation.seed_from_content(encoded, 1), EVERYTHING)
+
+    graph = variant.get_concrete_function().graph
+    kinds = {op.type for op in graph.get_operations()}
+    assert "ImageProjectiveTransformV3" in kinds
+    assert "StatelessRandomUniformV2" in kinds
+    assert all(kind.startswith("Stateless") for kind in kinds if "Random" in kind)
+    assert not [op.type for op in graph.get_operations() if op.op_def.is_stateful and op.type != "Placeholder"]
+
+
+# Settings
+
+
+def test_the_configuration_has_exactly_the_known_keys():
+    assert set(Augmentation.model_fields) == augmentation.KEYS
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (RECIPE | {"rotatoin": 3}, "unknown: rotatoin"),
+        ({key: value for key, value in RECIPE.items() if key != "zoom"}, "missing: zoom"),
+        ({"rotation": 40.0}, "missing: brightness, contrast, copies"),
+    ],
+)
+def test_wrong_keys_are_named(square, settings, message):
+    with pytest.raises(ValueError, match=message):
+        augment(square, [0, 0], settings)

@@ -1,0 +1,226 @@
+"""What is exported: its signatures, the files beside it, and that nothing random is in any of its graphs."""
+
+import json
+import re
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.lite.python import schema_py_generated as lite
+from tensorflow_serving.apis import prediction_log_pb2
+
+from pipeline import config
+from tests.trainer import tiny_data
+from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES
+from tests.trainer.tiny_data import CLASSES, SIZE
+from trainer import augmentation, export, features, image_ops
+
+ENCODED = [PICTURES["jpeg"], PICTURES["png"], PICTURES["jpeg_orientation_6"]]
+
+
+# Signatures
+
+
+@pytest.mark.parametrize(
+    ("signature", "name", "shape", "dtype"),
+    [
+        ("serving_default", "examples", [None], tf.string),
+        ("serving_bytes", "image_bytes", [None], tf.string),
+        ("serving_pixels", "pixels", [None, SIZE, SIZE, 3], tf.uint8),
+    ],
+)
+def test_serving_signatures(exported, signature, name, shape, dtype):
+    function = exported.loaded.signatures[signature]
+    assert function.structured_input_signature == ((), {name: tf.TensorSpec(shape, dtype, name)})
+    outputs = {key: (spec.shape.as_list(), spec.dtype) for key, spec in function.structured_outputs.items()}
+    assert outputs == {
+        "probabilities": ([None, len(CLASSES)], tf.float32),
+        "class_id": ([None], tf.int64),
+        "label": ([None], tf.string),
+    }
+
+
+def test_exactly_the_four_signatures(exported):
+    assert set(exported.loaded.signatures) == set(export.SIGNATURES)
+    taken = exported.loaded.signatures["transform_features"].structured_input_signature
+    assert taken == ((), {"examples": tf.TensorSpec([None], tf.string, "examples")})
+
+
+def test_class_and_label_are_those_of_the_largest_probability(exported, transformed):
+    found = exported.serve("serving_pixels", pixels=transformed.pixels("golden"))
+    want = found["probabilities"].argmax(axis=1)
+    assert len(set(want)) > 1
+    np.testing.assert_array_equal(found["class_id"], want)
+    assert found["label"].tolist() == [CLASSES[at].encode() for at in want]
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs"),
+    [
+        ("serving_default", {"examples": tf.constant([], tf.string)}),
+        ("serving_bytes", {"image_bytes": tf.constant([], tf.string)}),
+        ("serving_pixels", {"pixels": tf.zeros((0, SIZE, SIZE, 3), tf.uint8)}),
+    ],
+)
+def test_an_empty_batch_gives_an_empty_answer(exported, signature, inputs):
+    assert exported.serve(signature, **inputs)["probabilities"].shape == (0, len(CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("signature", "inputs", "message"),
+    [
+        ("serving_bytes", {"image_bytes": [b"no picture"]}, "no JPEG, PNG, BMP, GIF or WebP"),
+        ("serving_bytes", {"image_bytes": [PICTURES["png"], b""]}, "no JPEG, PNG, BMP, GIF or WebP"),
+        ("serving_bytes", {"image_bytes": [ANIMATED_WEBP]}, "animated WebP"),
+        ("serving_default", {"examples": [tiny_data.only_picture(b"x", "image/other")]}, "image/encoded"),
+        ("serving_default", {"examples": [b"no example"]}, "Could not parse example"),
+        ("transform_features", {"examples": [tiny_data.only_picture(PICTURES["png"][:99])]}, "Invalid PNG"),
+    ],
+)
+def test_requests_that_cannot_be_answered_say_why(exported, signature, inputs, message):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        exported.serve(signature, **inputs)
+
+
+def test_sparse_raw_features_may_be_left_out(classifier, text_transformed):
+    """Another maker's schema without shapes; nothing is saved here, the functions are those that would be."""
+    served = export.ServedClassifier(classifier, CLASSES, text_transformed.output, "picture", SIZE, "pad")
+    requests = tf.constant([tiny_data.only_picture(encoded, "picture") for encoded in ENCODED])
+    found = served.transform_features(requests)
+    assert found[features.LABEL].numpy().tolist() == [-1, -1, -1]
+    want = image_ops.encode_lossless_batch(image_ops.decode_and_resize(tf.constant(ENCODED), SIZE, "pad"))
+    assert found[features.IMAGE].numpy().tolist() == want.numpy().tolist()
+    by_example, by_bytes = served.serving_default(requests), served.serving_bytes(tf.constant(ENCODED))
+    np.testing.assert_allclose(by_example["probabilities"], by_bytes["probabilities"], atol=1e-6)
+
+
+# Files beside the graph
+
+
+def test_labels_and_provenance(exported):
+    extra = exported.directory / "assets.extra"
+    assert (extra / "labels.txt").read_text() == "reddish thing\ngreenish thing\nbluish thing\n"
+    assert json.loads((extra / "provenance.json").read_text()) == {"data": "made up", "code": "1234"}
+
+
+def test_the_keras_file_is_the_same_network_of_stock_layers(exported, classifier):
+    loaded = keras.models.load_model(exported.directory.parent / "model.keras", compile=False)
+    assert {layer.__module__.partition(".")[0] for layer in loaded.layers} == {"keras"}
+    for ours, theirs in zip(classifier.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def warmup(exported):
+    file = exported.directory / "assets.extra" / "tf_serving_warmup_requests"
+    return [
+        prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+    ]
+
+
+def test_warm_up_asks_every_signature_once(exported):
+    assert sorted(request.model_spec.signature_name for request in warmup(exported)) == sorted(export.SIGNATURES)
+
+
+def test_warm_up_requests_hold_a_training_picture_and_are_answered(exported, transformed):
+    answers = {
+        request.model_spec.signature_name: exported.serve(
+            request.model_spec.signature_name,
+            **{name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()},
+        )
+        for request in warmup(exported)
+    }
+    picture = transformed.pixels("train")[0]
+    as_jpeg = tf.io.decode_jpeg(tf.io.encode_jpeg(picture, quality=95), dct_method="INTEGER_ACCURATE").numpy()
+    kept = image_ops.decode_lossless(answers["transform_features"][features.IMAGE][0], SIZE)
+    np.testing.assert_array_equal(kept, as_jpeg)
+    for signature, pixels in (("serving_pixels", picture), ("serving_bytes", as_jpeg), ("serving_default", as_jpeg)):
+        want = exported.serve("serving_pixels", pixels=pixels[np.newaxis])["probabilities"]
+        np.testing.assert_allclose(answers[signature]["probabilities"], want, atol=1e-6)
+
+
+# Nothing random
+
+
+def saved_model_ops(directory):
+    """Names of all ops of a SavedModel: main graph and function library, whatever signature they belong to."""
+    saved = saved_model_pb2.SavedModel.FromString((Path(directory) / "saved_model.pb").read_bytes())
+    graphs = [meta.graph_def for meta in saved.meta_graphs]
+    return {node.op for graph in graphs for node in graph.node} | {
+        node.op for graph in graphs for function in graph.library.function for node in function.node_def
+    }
+
+
+def tflite_ops(flatbuffer):
+    """Names of all ops of a TFLite file, those of TensorFlow that it carries included."""
+    builtin = {number: name for name, number in vars(lite.BuiltinOperator).items() if isinstance(number, int)}
+    codes = lite.ModelT.InitFromPackedBuf(flatbuffer, 0).operatorCodes
+    names = {builtin[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in codes}
+    return names | {code.customCode.decode() for code in codes if code.customCode}
+
+
+def random_ops(names):
+    """Ops that draw or that warp by a matrix. StatelessIf, -While and -Case are TensorFlow's plain control flow."""
+    flow = {"StatelessIf", "StatelessWhile", "StatelessCase"}
+    pattern = re.compile("random|stateless|multinomial|imageprojectivetransform", re.IGNORECASE)
+    return {name for name in names if pattern.search(name.replace("_", "")) and name not in flow}
+
+
+@pytest.fixture(scope="module")
+def augmenting():
+    """A function as it must never be served, for the proof that the search finds it."""
+    settings = config.Augmentation(copies=1, crop_area=0.5, brightness=0.1, hue=0.1).model_dump()
+
+    @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, "pixels")])
+    def function(pixels):
+        seed = augmentation.seed_from_content(tf.strings.as_string(tf.reduce_sum(tf.cast(pixels, tf.int32))), 1)
+        # Inside a function of its own, and a branch: it must be found there, too.
+        return tf.cond(
+            pixels[0, 0, 0, 0] > 3,
+            lambda: tf.map_fn(lambda one: augmentation.augment(one, seed, settings), pixels),
+            lambda: pixels,
+        )
+
+    return function
+
+
+def test_the_search_finds_augmentation_in_a_saved_model(augmenting, tmp_path):
+    module = tf.Module()
+    module.augmenting = augmenting
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": augmenting})
+    found = random_ops(saved_model_ops(tmp_path))
+    assert {"StatelessRandomUniformV2", "ImageProjectiveTransformV3"} <= found
+
+
+def test_the_search_finds_augmentation_in_a_tflite_file():
+    settings = config.Augmentation(copies=1).model_dump()
+
+    @tf.function(input_signature=[tf.TensorSpec([SIZE, SIZE, 3], tf.uint8, "pixels")])
+    def function(pixels):
+        return augmentation.augment(pixels, tf.constant([1, 2], tf.int64), settings)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    assert "FlexImageProjectiveTransformV3" in random_ops(tflite_ops(converter.convert()))
+
+
+def test_no_augmentation_in_the_saved_model(exported):
+    names = saved_model_ops(exported.directory)
+    # The search has seen decoders, resizing, the network, and Transform's graph.
+    assert {"DecodeJpeg", "ScaleAndTranslate", "DepthwiseConv2dNative", "EncodePng", "ParseExampleV2"} <= names
+    assert not random_ops(names)
+
+
+def test_no_augmentation_in_transforms_graph(transformed):
+    names = saved_model_ops(Path(transformed.output.transform_savedmodel_dir))
+    assert {"DecodeJpeg", "ScaleAndTranslate", "EncodePng"} <= names
+    assert not random_ops(names)
+
+
+def test_no_augmentation_in_tflite(float_tflite):
+    names = tflite_ops(float_tflite)
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"} <= names
+    assert not random_ops(names)

@@ -1,0 +1,92 @@
+"""What the class ids mean, from the schema and from what Transform counted."""
+
+import pytest
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from pipeline import records
+from tests.trainer import tiny_data
+from trainer import features
+
+
+class Vocabularies:
+    """The two assets that `classes` asks Transform's output for."""
+
+    def __init__(self, folder, **content):
+        self._folder = folder
+        for name, text in content.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+    def vocabulary_file_by_name(self, name):
+        return str(self._folder / name)
+
+    def vocabulary_by_name(self, name):
+        return (self._folder / name).read_bytes().removesuffix(b"\n").split(b"\n")
+
+
+def schema(text):
+    return text_format.Parse(text, schema_pb2.Schema())
+
+
+INTEGERS = 'feature { name: "label" type: INT }'
+TEXTS = 'feature { name: "label" type: BYTES }'
+
+
+def test_names_come_from_the_schema_that_ingest_writes(tmp_path):
+    written = schema(records.schema(["big cat", "dog", "Käfer"]))
+    found = features.classes(written, "image/class/label", Vocabularies(tmp_path, label_counts="30 1\n7 0\n"))
+    assert found == features.Classes(["big cat", "dog", "Käfer"], [7, 30, 0])
+
+
+def test_a_shared_domain_of_the_schema_is_found_by_its_name(tmp_path):
+    shared = schema(
+        INTEGERS + 'feature { name: "image/class/text" type: BYTES domain: "kinds" }'
+        'string_domain { name: "others" value: "x" } string_domain { name: "kinds" value: "a" value: "b" }'
+    )
+    found = features.classes(shared, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n"))
+    assert found == features.Classes(["a", "b"], [2, 1])
+
+
+def test_texts_get_the_ids_of_the_vocabulary(tmp_path):
+    # Counts and ids are sorted apart: the names tell which count is whose. U+2028 ends a line only for Python.
+    vocabularies = Vocabularies(
+        tmp_path, label_counts="5 big cat\n4 a\u2028b\n4 Käfer\n", label_vocabulary="Käfer\nbig cat\na\u2028b\n"
+    )
+    found = features.classes(schema(TEXTS), "label", vocabularies)
+    assert found == features.Classes(["Käfer", "big cat", "a\u2028b"], [4, 5, 4])
+
+
+@pytest.mark.parametrize(
+    ("described", "counts", "names"),
+    [
+        (INTEGERS, [3, 0, 9], ["0", "1", "2"]),
+        # The schema may know of more classes than were drawn.
+        ('feature { name: "label" type: INT int_domain { max: 3 } }', [3, 0, 9, 0], ["0", "1", "2", "3"]),
+        # And its text feature may have no domain.
+        (INTEGERS + 'feature { name: "image/class/text" type: BYTES }', [3, 0, 9], ["0", "1", "2"]),
+    ],
+)
+def test_without_names_the_ids_are_the_names(tmp_path, described, counts, names):
+    found = features.classes(schema(described), "label", Vocabularies(tmp_path, label_counts="9 2\n3 0\n"))
+    assert found == features.Classes(names, counts)
+
+
+@pytest.mark.parametrize(("stray", "listed"), [("3", "1, 3"), ("-1", "-1, 1")])
+def test_a_label_outside_of_the_named_classes_is_refused(tmp_path, stray, listed):
+    written = schema(records.schema(["a", "b", "c"]))
+    vocabularies = Vocabularies(tmp_path, label_counts=f"30 1\n1 {stray}\n")
+    with pytest.raises(ValueError, match=rf"image/class/label: .* the labels {listed}, .* 3 classes, ids 0 to 2"):
+        features.classes(written, "image/class/label", vocabularies)
+
+
+def test_real_output_of_transform(transformed):
+    written = tiny_data.parse_schema(transformed.schema_file)
+    found = features.classes(written, "image/class/label", transformed.output)
+    assert found == features.Classes(list(tiny_data.CLASSES), list(tiny_data.TRAIN_COUNTS))
+
+
+def test_real_output_of_transform_with_texts(text_transformed):
+    written = tiny_data.parse_schema(text_transformed.schema_file)
+    found = features.classes(written, "kind", text_transformed.output)
+    # Transform numbers by frequency.
+    assert found == features.Classes(["big cat", "Käfer"], [3, 2])

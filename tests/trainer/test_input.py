@@ -1,0 +1,118 @@
+"""Batches of pixels: what is in them, in which order, and what flipping does."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.trainer import tiny_data
+from trainer import input as inputs
+
+COUNT = sum(tiny_data.TRAIN_COUNTS)
+
+
+@pytest.fixture(scope="module")
+def batches(transformed):
+    accessor = transformed.fn_args().data_accessor
+
+    def make(split="train", **options):
+        options = {"size": tiny_data.SIZE, "batch_size": 16} | options
+        return inputs.pixel_batches(transformed.files(split), accessor, transformed.output, **options)
+
+    return make
+
+
+def epoch(dataset):
+    """Pixels and labels of one pass."""
+    pixels, labels = zip(*dataset.as_numpy_iterator(), strict=True)
+    return np.concatenate(pixels), np.concatenate(labels)
+
+
+def places(pixels, among):
+    """Where in `among` each picture lies, as it is or mirrored."""
+    at = {one.tobytes(): n for n, one in enumerate(among)} | {one[:, ::-1].tobytes(): n for n, one in enumerate(among)}
+    return [at[one.tobytes()] for one in pixels]
+
+
+@pytest.fixture(scope="module")
+def stored(transformed):
+    return transformed.pixels("train").astype(np.float32)
+
+
+def test_without_a_seed_everything_comes_in_the_order_of_the_file(batches, transformed, stored):
+    dataset = batches()
+    assert [len(labels) for _, labels in dataset] == [16, 16, 8]
+    for _ in range(2):
+        pixels, labels = epoch(dataset)
+        assert pixels.dtype == np.float32
+        assert labels.dtype == np.int64
+        np.testing.assert_array_equal(pixels, stored)
+        assert labels.tolist() == transformed.labels("train")
+
+
+def test_shapes_are_known_to_the_model(batches):
+    pixels, labels = batches(flip=True, seed=0).element_spec
+    assert pixels.shape.as_list() == [None, tiny_data.SIZE, tiny_data.SIZE, 3]
+    assert labels.shape.as_list() == [None]
+
+
+def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed, stored):
+    dataset = batches(seed=3)
+    labels_at = np.array(transformed.labels("train"))
+    orders = []
+    for _ in range(3):
+        pixels, labels = epoch(dataset)
+        orders.append(places(pixels, stored))
+        assert sorted(orders[-1]) == list(range(COUNT))
+        np.testing.assert_array_equal(labels, labels_at[orders[-1]])
+    assert len({tuple(order) for order in [*orders, range(COUNT)]}) == 4
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_same_seed_gives_the_same_epochs_and_another_does_not(batches, flip):
+    def two_epochs(seed):
+        dataset = batches(seed=seed, flip=flip, batch_size=4)
+        return np.stack([epoch(dataset)[0] for _ in range(2)])
+
+    first = two_epochs(5)
+    np.testing.assert_array_equal(first, two_epochs(5))
+    assert (first != two_epochs(6)).any()
+
+
+def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
+    dataset = batches(seed=1, flip=True)
+    mirrored = []
+    for _ in range(5):
+        pixels, _ = epoch(dataset)
+        order = places(pixels, stored)  # fails for a picture that is neither as stored nor mirrored
+        assert sorted(order) == list(range(COUNT))
+        flips = np.empty(COUNT, bool)
+        flips[order] = [(one != stored[at]).any() for one, at in zip(pixels, order, strict=True)]
+        mirrored.append(flips)
+    # 200 fair draws: within five standard deviations of 0.5.
+    assert abs(np.mean(mirrored) - 0.5) < 5 * 0.5 / np.sqrt(5 * COUNT)
+    assert len({flips.tobytes() for flips in mirrored}) == 5
+
+
+def test_nothing_is_flipped_unless_asked_for(batches, stored):
+    pixels, _ = epoch(batches(seed=1))
+    np.testing.assert_array_equal(pixels, stored[places(pixels, stored)])
+
+
+def test_pictures_of_another_size_are_refused(batches):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
+        next(iter(batches(size=tiny_data.SIZE + 1)))
+
+
+def test_channel_statistics_are_those_that_transform_measured(transformed, stored):
+    accessor = transformed.fn_args().data_accessor
+    mean, variance = inputs.channel_statistics(transformed.files("train"), accessor, transformed.output)
+    np.testing.assert_allclose(mean, stored.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(variance, stored.var(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
+
+
+def test_an_empty_training_split_is_named(transformed, tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "none.gz"), "GZIP"):
+        pass
+    accessor = transformed.fn_args().data_accessor
+    with pytest.raises(ValueError, match=r"none\.gz: the training split holds no examples"):
+        inputs.channel_statistics([str(tmp_path / "none.gz")], accessor, transformed.output)

@@ -1,0 +1,351 @@
+"""`run_fn`, as TFX calls it, on tiny data and with a tiny network; once with the real export."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import config
+from tests.trainer import tiny_data
+from tests.trainer.tiny_data import CLASSES, SIZE, TRAIN_COUNTS
+from trainer import backbones, export, train
+
+TRAIN, EVAL, BATCH = sum(TRAIN_COUNTS), sum(tiny_data.EVAL_COUNTS), 16
+STEPS = -(-TRAIN // BATCH)
+
+
+class KilledError(BaseException):
+    """Nothing catches it on its way."""
+
+
+class Kill(keras.callbacks.Callback):
+    """After the state of this epoch was saved."""
+
+    def __init__(self, phase, epoch):
+        super().__init__()
+        self._phase, self._epoch = phase, epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model.name == self._phase and epoch == self._epoch:
+            raise KilledError
+
+
+class Rates(keras.callbacks.Callback):
+    """The learning rate of every step."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.seen.setdefault(self.model.name, []).append(float(self.model.optimizer.learning_rate))
+
+
+def tiny_backbone(name, size, *, weights, weights_sha256, mean, variance):
+    """Three convolutions with the names and the blocks that a real one has."""
+    x = pixels = keras.Input((size, size, 3), name="pixels")
+    x = keras.layers.Rescaling(1 / 255)(x)
+    for block, filters in (("stem", 6), ("block1a", 8), ("top", 12)):
+        x = keras.layers.Conv2D(filters, 3, 2, use_bias=False, name=f"{block}_conv")(x)
+        x = keras.layers.BatchNormalization(name=f"{block}_bn")(x)
+        x = keras.layers.ReLU(name=f"{block}_activation")(x)
+    model = keras.Model(pixels, x, name="tiny")
+    blocks = tuple((f"{block}_conv", f"{block}_bn") for block in ("stem", "block1a", "top"))
+    return backbones.Backbone(model, blocks, normalises=True, pooled_channels=12)
+
+
+class Training:
+    """`run_fn` with its surroundings, and what it did."""
+
+    def __init__(self, transformed, folder, label_key="image/class/label"):
+        self._transformed, self._folder, self._label_key = transformed, folder, label_key
+        self.state = folder / "state"
+        self.added, self.fits, self.built, self.exported = [], [], [], []
+
+    def __call__(self, *, state_dir=None, **settings):
+        """Runs, and returns `training.json`."""
+        defaults: dict[str, Any] = {
+            "batch_size": BATCH,
+            "head_epochs": 3,
+            "fine_tune_at": 1,
+            "mixed_precision": "float32",
+        }
+        trainer = config.Trainer(**(defaults | settings)).model_dump() | {"flip_on_the_fly": True}
+        fn_args = self._transformed.fn_args(
+            trainer=trainer,
+            image={"size": SIZE, "resize": "crop"},
+            data={"image_key": "image/encoded", "label_key": self._label_key},
+            state_dir=str(self.state) if state_dir is None else state_dir,
+            provenance={"code": "1234"},
+        )
+        fn_args.serving_model_dir = str(self._folder / "model" / "Format-Serving")
+        fn_args.model_run_dir = str(self._folder / "run")
+        train.run_fn(fn_args)
+        return json.loads((self._folder / "run" / "training.json").read_text())
+
+    @property
+    def model(self):
+        """The network that was exported."""
+        return self.exported[-1]["model"]
+
+    def accuracy(self):
+        """Of the exported network on the eval split."""
+        pixels, labels = self._transformed.pixels("eval"), self._transformed.labels("eval")
+        return np.mean(self.model.predict(pixels.astype(np.float32), verbose=0).argmax(axis=1) == labels)
+
+
+def surrounded(training, patch, real_export=False):
+    """Puts the tiny network in, leaves the export's work out if told so, and writes down what goes by."""
+    keras_fit = keras.Model.fit
+
+    def build(*args, **options):
+        backbone = tiny_backbone(*args, **options)
+        before = weights(backbone.model)
+        training.built.append({"policy": keras.config.dtype_policy().name, "initial": before, **options})
+        return backbone
+
+    def fit(model, *args, callbacks, **options):
+        training.fits.append({"phase": model.name, "loss": model.loss, "class_weight": options["class_weight"]})
+        return keras_fit(model, *args, callbacks=[*callbacks, *training.added], **options)
+
+    def write(model, directory, **options):
+        training.exported.append({"model": model, "directory": directory, **options})
+
+    patch.setattr(backbones, "build", build)
+    patch.setattr(keras.Model, "fit", fit)
+    if not real_export:
+        patch.setattr(export, "export", write)
+    return training
+
+
+@pytest.fixture
+def training(transformed, tmp_path, monkeypatch):
+    return surrounded(Training(transformed, tmp_path), monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def trained(transformed, tmp_path_factory):
+    """One training with everything on; most of what follows looks at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        training = surrounded(Training(transformed, tmp_path_factory.mktemp("trained")), patch)
+        training.added = [Rates()]
+        training.written = training(
+            fine_tune_epochs=4,
+            fine_tune_at=1,
+            fine_tune_learning_rate=0.02,
+            warmup_fraction=0.25,
+            label_smoothing=0.3,
+            class_weights=True,
+            patience=9,
+        )
+    return training
+
+
+def weights(model):
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def changed(before, after):
+    """Names of the layers whose weights differ."""
+    return {
+        name
+        for name in before
+        if any((one != other).any() for one, other in zip(before[name], after[name], strict=True))
+    }
+
+
+# From end to end
+
+
+@pytest.mark.slow
+def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path, monkeypatch):
+    training = surrounded(Training(transformed, tmp_path), monkeypatch, real_export=True)
+    written = training(fine_tune_epochs=1, fine_tune_learning_rate=0.02, mixed_precision="mixed_bfloat16")
+    assert written["precision"] == "mixed_bfloat16"
+    assert [built["policy"] for built in training.built] == ["mixed_bfloat16", "float32"]
+    assert keras.config.dtype_policy().name == "float32"
+    assert not list(training.state.iterdir())
+
+    run, model = tmp_path / "run", tmp_path / "model"
+    events = sorted(file.relative_to(run).parts[:2] for file in run.rglob("events.out.tfevents.*"))
+    assert events == [(phase, part) for phase in ("fine_tune", "head") for part in ("train", "validation")]
+    assert sorted(file.name for file in model.iterdir()) == ["Format-Serving", "model.keras"]
+    assert (model / "Format-Serving" / "assets.extra" / "labels.txt").read_text().splitlines() == list(CLASSES)
+
+    exported = keras.models.load_model(model / "model.keras", compile=False)
+    assert {layer.compute_dtype for layer in exported.layers} == {"float32"}
+    assert {weight.dtype for weight in exported.weights} == {"float32"}
+    assert changed(training.built[0]["initial"], weights(exported)) == {"block1a_conv", "top_conv"}
+    pixels = transformed.pixels("eval")
+    served = tf.saved_model.load(str(model / "Format-Serving")).signatures["serving_pixels"](tf.constant(pixels))
+    assert served["probabilities"].dtype == tf.float32
+    probabilities = exported.predict(pixels.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(served["probabilities"], probabilities, atol=1e-5)
+
+
+# One training, looked at from all sides
+
+
+def test_what_the_network_is_given(trained, transformed):
+    # Once to train, once to export: the same network both times.
+    assert len(trained.built) == 2
+    pixels = transformed.pixels("train").astype(np.float64)
+    for built in trained.built:
+        assert (built["weights_sha256"], built["policy"]) == ("", "float32")
+        np.testing.assert_allclose(built["mean"], pixels.mean(axis=(0, 1, 2)), rtol=1e-6)
+        np.testing.assert_allclose(built["variance"], pixels.var(axis=(0, 1, 2)), rtol=1e-6)
+
+
+def test_what_the_export_is_given(trained, transformed):
+    (given,) = trained.exported
+    assert given["model"].output_shape == (None, len(CLASSES))
+    assert (given["class_names"], given["image_key"]) == (list(CLASSES), "image/encoded")
+    assert (given["size"], given["resize"], given["provenance"]) == (SIZE, "crop", {"code": "1234"})
+    np.testing.assert_array_equal(given["sample"], transformed.pixels("train")[:1])
+
+
+def test_what_is_written(trained):
+    assert trained.written["precision"] == "float32"
+    phases = trained.written["phases"]
+    assert {name: [row["epoch"] for row in phase["curves"]] for name, phase in phases.items()} == {
+        "head": [0, 1, 2],
+        "fine_tune": [0, 1, 2, 3],
+    }
+    assert phases["head"]["batches"] == {"train": STEPS, "eval": 1}
+    cache, curve = phases["head"]["feature_cache"], phases["head"]["curves"]
+    assert cache["later_epoch_s"] == pytest.approx(max(row["seconds"] for row in curve[1:]), abs=1e-3)
+    assert cache["first_epoch_s"] > curve[0]["seconds"]
+    assert not list(trained.state.iterdir())
+
+
+def test_fine_tuning_changes_kernels_from_its_block_on_and_no_statistics(trained):
+    """Gamma, beta, moving mean and variance of batch normalisation stay."""
+    assert changed(trained.built[0]["initial"], weights(trained.model)) == {"block1a_conv", "top_conv"}
+
+
+def test_the_best_weights_are_exported(trained):
+    best = max(row["val_accuracy"] for row in trained.written["phases"]["fine_tune"]["curves"])
+    assert trained.accuracy() == pytest.approx(best)
+
+
+def test_learning_rate_by_hand(trained):
+    """Warm-up is linear from 0, and cosine decay is (1 + cos(pi t / T)) / 2 (Loshchilov & Hutter, equation 5)."""
+    rates = trained.added[0].seen
+    step = np.arange(12)
+    falling = 0.02 * (1 + np.cos(np.pi * (step - 3) / 9)) / 2
+    np.testing.assert_allclose(rates["classifier"], np.where(step < 3, 0.02 * step / 3, falling), atol=1e-7)
+    np.testing.assert_allclose(rates["head"], 1e-3, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("steps", "first", "last"), [(10, 0.5, 0.5 * (1 + np.cos(np.pi * 0.9)) / 2), (1, 0.5, 0.5)])
+def test_without_warm_up_the_first_step_has_the_whole_rate(steps, first, last):
+    rate = train._warmup_and_cosine(0.5, steps, 0.0)
+    assert float(rate(0)) == pytest.approx(first)
+    assert float(rate(steps - 1)) == pytest.approx(last)
+
+
+def test_label_smoothing_by_hand(trained):
+    truth = np.array([[1, 0, 0], [0, 0, 1]], np.float32)
+    given = np.array([[0.7, 0.2, 0.1], [0.5, 0.25, 0.25]], np.float32)
+    smooth = truth * 0.7 + 0.3 / 3  # Szegedy et al. 2016, section 7
+    want = -(smooth * np.log(given)).sum(axis=1).mean()
+    assert [fit["phase"] for fit in trained.fits] == ["head", "classifier"]
+    for fit in trained.fits:
+        assert float(fit["loss"](truth, given)) == pytest.approx(want, rel=1e-5)
+
+
+def test_class_weights_by_hand(trained):
+    # 40 pictures: 20, 12 and 8.
+    want = {0: 40 / (3 * 20), 1: 40 / (3 * 12), 2: 40 / (3 * 8)}
+    assert [fit["class_weight"] for fit in trained.fits] == [pytest.approx(want)] * 2
+
+
+def test_a_class_without_pictures_weighs_nothing():
+    assert train._balanced([6, 0, 2]) == {0: 8 / (2 * 6), 1: 0.0, 2: 8 / (2 * 2)}
+
+
+# Other trainings
+
+
+def test_the_head_alone_without_weights_by_class_and_without_a_place_for_its_state(training, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    written = training(state_dir="")
+    assert list(written["phases"]) == ["head"]
+    assert training.fits[0]["class_weight"] is None
+    assert changed(training.built[0]["initial"], weights(training.model)) == set()
+    assert not list((tmp_path / "tmp").iterdir())
+    assert not training.state.exists()
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(training):
+    found = []
+    for seed in (1, 1, 2):
+        training(head_epochs=1, seed=seed)
+        found.append(training.model.get_weights())
+    for one, again in zip(found[0], found[1], strict=True):
+        np.testing.assert_allclose(one, again, rtol=1e-3, atol=1e-5)
+    assert abs(found[0][0] - found[2][0]).max() > 1e-2
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
+    settings = {"fine_tune_epochs": 4, "warmup_fraction": 0.25, "patience": 9}
+    training.added = [Kill("classifier", 1)]
+    with pytest.raises(KilledError):
+        training(**settings)
+    assert [fit["phase"] for fit in training.fits] == ["head", "classifier"]
+    (state,) = training.state.iterdir()
+    head = list(csv.DictReader((state / "head" / "epochs.csv").read_text().splitlines()))
+
+    # The next one fails in the export.
+    rates, write = Rates(), export.export
+
+    def fail(*_, **__):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(export, "export", fail)
+    monkeypatch.setattr(keras.Model, "predict_on_batch", None)  # features are there: nothing may be computed again
+    training.added, training.fits = [rates], []
+    with pytest.raises(OSError, match="no space left"):
+        training(**settings)
+    # The head is done, fine-tuning goes on with its third epoch and the learning rate of that.
+    assert [fit["phase"] for fit in training.fits] == ["classifier"]
+    want = 1e-4 * (1 + np.cos(np.pi * (np.arange(6, 12) - 3) / 9)) / 2
+    np.testing.assert_allclose(rates.seen["classifier"], want, atol=1e-9)
+
+    # And the last one only exports.
+    monkeypatch.setattr(export, "export", write)
+    training.fits = []
+    curves = {name: phase["curves"] for name, phase in training(**settings)["phases"].items()}
+    assert training.fits == []
+    assert curves["head"] == [{key: float(value) for key, value in row.items()} for row in head]
+    assert [row["epoch"] for row in curves["fine_tune"]] == [0, 1, 2, 3]
+    assert training.accuracy() == pytest.approx(max(row["val_accuracy"] for row in curves["fine_tune"]))
+    assert not list(training.state.iterdir())
+
+
+def test_another_configuration_or_other_data_do_not_go_on_with_this_state(transformed):
+    def state(**changes):
+        fn_args = transformed.fn_args(trainer={"seed": changes.pop("seed", 0)}, state_dir="/state")
+        for name, value in changes.items():
+            setattr(fn_args, name, value)
+        return train._state_directory(fn_args)
+
+    assert state() == state()
+    different = [state(), state(seed=1), state(train_files=["a/*"]), state(eval_files=["a/*"])]
+    different.append(state(transform_graph_path="other"))
+    assert len(set(different)) == 5
+    assert {folder.parent for folder in different} == {Path("/state")}
+
+
+def test_eval_labels_that_no_training_picture_has_are_named(training, text_transformed):
+    training._transformed, training._label_key = text_transformed, "kind"
+    with pytest.raises(ValueError, match=r"eval: the ids -1 are none of the 2 classes, 0 to 1"):
+        training()

@@ -1,0 +1,82 @@
+"""Keras' own EfficientNets (B0-B7 and V2), which normalise pixels of 0..255 inside."""
+
+import tempfile
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from trainer.backbones.weights_file import WeightsError, read_checked
+
+_KERAS_DROP_CONNECT = 0.2  # what keras.applications builds in, without an argument to change it
+_IMAGENET_STDDEV = np.array([0.229, 0.224, 0.225])
+
+
+def build(name: str, size: int, weights: str, weights_sha256: str, drop_connect: float) -> keras.Model:
+    """Builds one of keras.applications' EfficientNets without its head; arguments as in `trainer.backbones.build`.
+
+    Raises:
+      WeightsError: the ImageNet weights could not be downloaded, or the file is not this network's.
+    """
+    # efficientnet_b0 is EfficientNetB0 there, efficientnet_v2_s is EfficientNetV2S.
+    network = getattr(keras.applications, "EfficientNet" + name.removeprefix("efficientnet_").replace("_", "").upper())
+    shape = (size, size, 3)
+    if weights == "imagenet":
+        try:
+            model = network(include_top=False, input_shape=shape, weights="imagenet")
+        except Exception as error:  # Keras raises no narrower one when a download fails
+            raise WeightsError(
+                f"{name}: Keras could not fetch its ImageNet weights ({error}); fetch that file where there is a "
+                "network and name it as trainer.weights with its trainer.weights_sha256"
+            ) from error
+    elif weights == "none":
+        model = network(include_top=False, input_shape=shape, weights=None)
+    else:
+        content = _checked(weights, weights_sha256, name)
+        model = network(include_top=False, input_shape=shape, weights=None)
+        _load(model, content, weights, name)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.rate *= drop_connect / _KERAS_DROP_CONNECT
+    return model
+
+
+def _checked(path: str, sha256: str, name: str) -> bytes:
+    if not path.endswith(".h5"):
+        raise WeightsError(f"{path}: {name} takes its weights from a .weights.h5 or .h5 file")
+    return read_checked(path, sha256)
+
+
+def _load(model: keras.Model, content: bytes, path: str, name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # Keras 3.15 warns of its own bookkeeping for every layer that it then finds under another path.
+        warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
+        # The ending tells Keras which of its two formats it is.
+        copy = Path(folder) / ("checked.weights.h5" if path.endswith(".weights.h5") else "checked.h5")
+        copy.write_bytes(content)
+        try:
+            model.load_weights(copy)
+        except Exception as error:  # h5py and Keras raise ValueError, KeyError, OSError and more
+            raise WeightsError(
+                f"{path}: not a weights file of {name} without its classification head: {_first_line(error)}"
+            ) from error
+    _correct_normalization(model)
+
+
+def _correct_normalization(model: keras.Model) -> None:
+    """Gives B0-B7 the variance that their ImageNet file lacks.
+
+    The file has the standard deviation in its place (tensorflow/tensorflow issue 49930). For its own download Keras
+    makes up for it with one more Rescaling layer; a file loaded by hand would be normalised wrongly without a word.
+    """
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.weights:
+            mean, variance, count = layer.get_weights()
+            if np.allclose(variance, _IMAGENET_STDDEV, atol=1e-4):
+                layer.set_weights([mean, variance**2, count])
+            layer.finalize_state()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,151 @@
+"""Writes the trained classifier: a SavedModel with four signatures, warm-up requests, and a `.keras` file.
+
+The signatures are those that the serving side documents: `serving_default` ([N] serialized
+tf.Example), `serving_bytes` ([N] encoded pictures), `serving_pixels` ([N, size, size, 3] uint8 RGB)
+and `transform_features` (what Transform gives).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+
+from trainer import image_ops
+
+KERAS_FILE = "model.keras"
+"""Beside the SavedModel's folder: the same weights for Keras, with stock layers only."""
+LABELS_FILE = "labels.txt"
+"""In the SavedModel's `assets.extra/`: a class name a line, line number = id."""
+PROVENANCE_FILE = "provenance.json"
+"""In the SavedModel's `assets.extra/`: what the model was made from."""
+WARMUP_FILE = "tf_serving_warmup_requests"
+"""TF Serving's name for requests that it replays before a version takes traffic."""
+
+
+def export(
+    model: keras.Model,
+    directory: Path,
+    *,
+    class_names: Sequence[str],
+    transform_output: tft.TFTransformOutput,
+    image_key: str,
+    size: int,
+    resize: str,
+    sample: tf.Tensor,
+    provenance: Mapping[str, Any],
+) -> None:
+    """Exports `model`, which must be float32.
+
+    Args:
+      model: [N, size, size, 3] float32 RGB 0..255 -> [N, classes] probabilities.
+      directory: of the SavedModel; the `.keras` file is written to its parent.
+      class_names: by class id.
+      transform_output: Transform's graph, behind `transform_features`.
+      image_key: name of the encoded picture in the raw tf.Examples.
+      size: side of the model's input in pixels.
+      resize: crop, pad or stretch, as in Transform.
+      sample: [1, size, size, 3] pixels of one training picture, for the warm-up requests.
+      provenance: written beside the model as it is.
+    """
+    served = ServedClassifier(model, class_names, transform_output, image_key, size, resize)
+    signatures = {name: getattr(served, name) for name in SIGNATURES}
+    tf.saved_model.save(served, str(directory), signatures=signatures)
+    extra = directory / "assets.extra"
+    extra.mkdir()
+    (extra / LABELS_FILE).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+    (extra / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=1, sort_keys=True), encoding="utf-8")
+    _write_warmup(extra / WARMUP_FILE, tf.cast(sample[0], tf.uint8), image_key)
+    model.save(directory.parent / KERAS_FILE)
+
+
+SIGNATURES = ("serving_default", "serving_bytes", "serving_pixels", "transform_features")
+
+
+class ServedClassifier(tf.Module):
+    """What the SavedModel holds. Pictures are preprocessed by the very code that Transform traces."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        class_names: Sequence[str],
+        transform_output: tft.TFTransformOutput,
+        image_key: str,
+        size: int,
+        resize: str,
+    ) -> None:
+        """Traces the signatures; the arguments are those of `export`."""
+        super().__init__(name="served_classifier")
+        # The variables alone, not the model: its thousands of Python objects would go into the SavedModel, too.
+        self.model_variables = [weight.value for weight in model.weights]
+        # Tracked, so that Transform's tables and assets become part of the SavedModel.
+        self.transform_layer = transform_output.transform_features_layer()
+        labels = tf.constant(class_names, tf.string)
+        transform_spec = _with_defaults(transform_output.raw_feature_spec(), image_key)
+
+        # Each calls the one before it, so that the model is traced and stored once.
+        @_signature("pixels", tf.uint8, [None, size, size, 3])
+        def serving_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+            probabilities = model(tf.cast(pixels, tf.float32), training=False)
+            class_id = tf.argmax(probabilities, axis=-1, output_type=tf.int64)
+            return {"probabilities": probabilities, "class_id": class_id, "label": tf.gather(labels, class_id)}
+
+        @_signature("image_bytes", tf.string, [None])
+        def serving_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+            return serving_pixels(image_ops.decode_and_resize(image_bytes, size, resize))
+
+        @_signature("examples", tf.string, [None])
+        def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            image = {image_key: tf.io.FixedLenFeature([], tf.string)}
+            return serving_bytes(tf.io.parse_example(examples, image)[image_key])
+
+        @_signature("examples", tf.string, [None])
+        def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.transform_layer(tf.io.parse_example(examples, transform_spec))
+
+        self.serving_default, self.serving_bytes = serving_default, serving_bytes
+        self.serving_pixels, self.transform_features = serving_pixels, transform_features
+
+
+def _signature(name: str, dtype: tf.DType, shape: Sequence[int | None]) -> Any:
+    # Without AutoGraph: no Python branch here depends on a tensor, and looking for one takes a third of the export.
+    return tf.function(input_signature=[tf.TensorSpec(shape, dtype, name=name)], autograph=False)
+
+
+def _with_defaults(spec: Mapping[str, Any], image_key: str) -> dict[str, Any]:
+    """Lets a request leave out everything but the picture: who asks for a label does not send one."""
+
+    def optional(feature: Any) -> Any:
+        if not isinstance(feature, tf.io.FixedLenFeature):
+            return feature
+        zero = tf.zeros(feature.shape, feature.dtype) if feature.dtype != tf.string else tf.fill(feature.shape, "")
+        return tf.io.FixedLenFeature(feature.shape, feature.dtype, zero)
+
+    return {key: feature if key == image_key else optional(feature) for key, feature in spec.items()}
+
+
+def _write_warmup(path: Path, pixels: tf.Tensor, image_key: str) -> None:
+    """One real request for each signature, in the format that TF Serving and our server replay.
+
+    https://www.tensorflow.org/tfx/serving/saved_model_warmup
+    """
+    jpeg = tf.io.encode_jpeg(pixels, quality=95).numpy()
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[jpeg]))
+    example = tf.train.Example(features=tf.train.Features(feature={image_key: feature})).SerializeToString()
+    requests = {
+        "serving_default": {"examples": [example]},
+        "serving_bytes": {"image_bytes": [jpeg]},
+        "serving_pixels": {"pixels": pixels[tf.newaxis].numpy()},
+        "transform_features": {"examples": [example]},
+    }
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature, inputs in requests.items():
+            request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(signature_name=signature))
+            for name, value in inputs.items():
+                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+            writer.write(log.SerializeToString())

@@ -1,0 +1,87 @@
+"""From transformed examples to batches of pixels."""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx.components.trainer.fn_args_utils import DataAccessor
+from tfx_bsl.public import tfxio
+
+from trainer import features, image_ops
+
+
+def pixel_batches(
+    files: Sequence[str],
+    data_accessor: DataAccessor,
+    transform_output: tft.TFTransformOutput,
+    *,
+    size: int,
+    batch_size: int,
+    seed: int | None = None,
+    flip: bool = False,
+) -> tf.data.Dataset:
+    """One pass over transformed examples.
+
+    Args:
+      files: patterns of transformed TFRecords.
+      data_accessor: TFX's reader of these files.
+      transform_output: tells their schema.
+      size: side of the stored pictures in pixels.
+      batch_size: the last batch holds what is left.
+      seed: shuffles the examples, differently in every epoch; None keeps the order of the files.
+      flip: mirrors half of the pictures at random; for training data only.
+
+    Returns:
+      Batches of (pixels [N, size, size, 3] float32 in 0..255, label [N] int64).
+    """
+    dataset = data_accessor.tf_dataset_factory(
+        list(files),
+        tfxio.TensorFlowDatasetOptions(
+            batch_size=batch_size,
+            num_epochs=1,
+            shuffle=seed is not None,
+            shuffle_seed=seed,
+            label_key=features.LABEL,
+        ),
+        transform_output.transformed_metadata.schema,
+    )
+
+    def decode(row: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        encoded = tf.reshape(row[features.IMAGE], [-1])
+        return tf.cast(image_ops.decode_lossless_batch(encoded, size), tf.float32), tf.reshape(label, [-1])
+
+    dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
+    if flip:
+        dataset = _flipped(dataset, seed)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def channel_statistics(
+    files: Sequence[str], data_accessor: DataAccessor, transform_output: tft.TFTransformOutput
+) -> tuple[list[float], list[float]]:
+    """The training split's mean and variance by channel (0-255), as Transform measured them.
+
+    Raises:
+      ValueError: the split is empty.
+    """
+    dataset = data_accessor.tf_dataset_factory(
+        list(files),
+        tfxio.TensorFlowDatasetOptions(batch_size=1, num_epochs=1, shuffle=False),
+        transform_output.transformed_metadata.schema,
+    )
+    row = next(iter(dataset), None)
+    if row is None:
+        raise ValueError(f"{', '.join(files)}: the training split holds no examples")
+    return row[features.PIXEL_MEAN][0].numpy().tolist(), row[features.PIXEL_VARIANCE][0].numpy().tolist()
+
+
+def _flipped(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
+    """Mirrors half of the pictures, others in every epoch; the same ones whenever the seed is the same.
+
+    The numbers come with the batches: a stateful op would hand them to whichever batch a thread decodes first.
+    """
+    numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    return tf.data.Dataset.zip(dataset, numbers).map(
+        lambda batch, number: (tf.image.stateless_random_flip_left_right(batch[0], number), batch[1]),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )

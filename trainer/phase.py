@@ -1,0 +1,109 @@
+"""One phase of training: it keeps its best weights, and goes on where it was stopped."""
+
+import csv
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+_log = logging.getLogger("atelier.trainer")
+
+
+def fit(
+    model: keras.Model,
+    train: Any,
+    evaluation: Any,
+    *,
+    name: str,
+    epochs: int,
+    patience: int,
+    class_weight: Mapping[int, float] | None,
+    state: Path,
+    log_dir: str,
+) -> list[dict[str, float]]:
+    """Fits from where an earlier call was killed, if one was, and leaves the best weights in `model`.
+
+    Args:
+      model: compiled, with a metric named `accuracy`.
+      train: batches of (input, one-hot label), an epoch long, in an order of their own in every epoch.
+      evaluation: the same; its accuracy decides which weights are best.
+      name: of the phase; names its folders in `state` and `log_dir`, too.
+      epochs: at most this many, those of earlier calls included.
+      patience: epochs without a better eval accuracy before training stops.
+      class_weight: by class id; None weighs all alike.
+      state: folder of what a killed call leaves behind. Once a phase is done, it is not trained again.
+      log_dir: folder of the TensorBoard logs.
+
+    Returns:
+      A row an epoch: `epoch` (from 0), `loss`, `accuracy`, `val_loss`, `val_accuracy` and `seconds`.
+    """
+    directory = state / name
+    directory.mkdir(parents=True, exist_ok=True)
+    done, best, log = directory / "done.weights.h5", directory / "best.weights.h5", directory / "epochs.csv"
+    if not done.exists():
+        reached = max((row["val_accuracy"] for row in _read_epochs(log)), default=None)
+        model.fit(
+            train,
+            validation_data=evaluation,
+            epochs=epochs,
+            class_weight=class_weight,
+            shuffle=False,  # `train` does it
+            verbose=0,
+            callbacks=[
+                keras.callbacks.TensorBoard(str(Path(log_dir) / name), write_graph=False),
+                _EpochSeconds(name, epochs),
+                # In this order a kill between any two is harmless: no accuracy is logged whose weights are not
+                # kept, and an epoch that is trained again since its state was not saved is read from the log once.
+                _KeepBest(best, reached),
+                keras.callbacks.CSVLogger(str(log), append=True),
+                keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=patience, baseline=reached),
+                keras.callbacks.BackupAndRestore(str(directory / "backup"), double_checkpoint=True),
+            ],
+        )
+        best.rename(done)
+    model.optimizer.build(model.trainable_variables)  # the file holds its state, too
+    model.load_weights(done)
+    return _read_epochs(log)
+
+
+class _EpochSeconds(keras.callbacks.Callback):
+    """Adds each epoch's seconds to its logs, and says how it went."""
+
+    def __init__(self, name: str, epochs: int) -> None:
+        super().__init__()
+        self._name, self._epochs, self._started = name, epochs, 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None  # Keras always passes them; its signature says otherwise
+        logs["seconds"] = time.monotonic() - self._started
+        _log.info("%s epoch %d/%d: eval accuracy %.3f", self._name, epoch + 1, self._epochs, logs["val_accuracy"])
+
+
+class _KeepBest(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the highest eval accuracy, in a file that is whole at any moment."""
+
+    def __init__(self, file: Path, reached: float | None) -> None:
+        super().__init__()
+        self._file, self._reached = file, -1.0 if reached is None else reached
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
+        if logs["val_accuracy"] > self._reached:
+            self._reached = logs["val_accuracy"]
+            new = self._file.with_name("new.weights.h5")
+            self.model.save_weights(new)
+            new.replace(self._file)
+
+
+def _read_epochs(log: Path) -> list[dict[str, float]]:
+    if not log.exists():
+        return []
+    with log.open(newline="", encoding="utf-8") as lines:
+        rows = {int(row["epoch"]): {key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)}
+    return [rows[epoch] for epoch in sorted(rows)]

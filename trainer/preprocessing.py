@@ -1,0 +1,63 @@
+"""`preprocessing_fn` of the Transform component: what every picture goes through, in every split.
+
+Nothing random is here: augmented variants of training pictures are made from this function's
+output (`components/transform`), so that no augmentation op can reach the graph that is served.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from trainer import features, image_ops
+
+
+def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+    """Decodes, orients and resizes the pictures, gives labels their ids, and measures the pixels.
+
+    Args:
+      inputs: raw features; the picture is [N] or [N, 1] encoded bytes, the label int64 or string.
+      custom_config: `image_key`, `label_key`, `size` (pixels) and `resize` (crop, pad or stretch).
+
+    Returns:
+      The features named in `trainer.features`, each with N rows.
+    """
+    encoded = _column(inputs[custom_config["image_key"]])
+    label = _column(inputs[custom_config["label_key"]])
+    pixels = image_ops.decode_and_resize(encoded, custom_config["size"], custom_config["resize"])
+    mean, variance = _channel_statistics(pixels)
+    tft.vocabulary(label, store_frequency=True, vocab_filename=features.LABEL_COUNTS)
+    if label.dtype == tf.string:
+        label = tft.compute_and_apply_vocabulary(label, vocab_filename=features.LABEL_VOCABULARY)
+    rows = tf.shape(encoded)[0]
+    return {
+        features.IMAGE: image_ops.encode_lossless_batch(pixels),
+        features.LABEL: label,
+        features.PIXEL_MEAN: tf.tile(mean[tf.newaxis], [rows, 1]),
+        features.PIXEL_VARIANCE: tf.tile(variance[tf.newaxis], [rows, 1]),
+    }
+
+
+def _column(feature: tf.Tensor | tf.SparseTensor | tf.RaggedTensor) -> tf.Tensor:
+    """One value a row, whatever the schema made of its shape: -1 or "" for none, an error for two."""
+    if isinstance(feature, tf.RaggedTensor):
+        feature = feature.to_sparse()
+    if isinstance(feature, tf.SparseTensor):
+        one_each = tf.SparseTensor(feature.indices, feature.values, [feature.dense_shape[0], 1])
+        feature = tf.sparse.to_dense(one_each, default_value="" if feature.dtype == tf.string else -1)
+    return tf.reshape(feature, [-1])
+
+
+def _channel_statistics(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and variance by channel over all pixels of the training split.
+
+    All pictures have the same size here, so the mean of their means is the mean of the pixels, and
+    the variance is E[x^2] - E[x]^2; only 6 numbers a picture go through Beam.
+    """
+    values = tf.cast(pixels, tf.float64)  # float32 loses the difference of the two large terms
+    by_picture = tf.reduce_mean(values, axis=[1, 2])
+    square_by_picture = tf.reduce_mean(tf.square(values), axis=[1, 2])
+    mean = tft.mean(by_picture, reduce_instance_dims=False, name="pixel_mean")
+    mean_square = tft.mean(square_by_picture, reduce_instance_dims=False, name="pixel_mean_square")
+    variance = tf.maximum(mean_square - tf.square(mean), 0.0)
+    return tf.ensure_shape(tf.cast(mean, tf.float32), [3]), tf.ensure_shape(tf.cast(variance, tf.float32), [3])
