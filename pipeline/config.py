@@ -93,8 +93,6 @@ class Augmentation(_Section):
     contrast: Fraction = 0.0
     saturation: Fraction = 0.0
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    flip_on_the_fly: bool = False
-    """The Trainer flips at random while it fine-tunes: nearly free, and new in every epoch."""
 
 
 class Trainer(_Section):
@@ -116,6 +114,8 @@ class Trainer(_Section):
     fine_tune_at: Annotated[int, Field(ge=0)] = 4
     """First block that fine-tuning changes (0: the whole backbone, stem included)."""
     fine_tune_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    flip_on_the_fly: bool = False
+    """Flip at random while fine-tuning: nearly free, and new in every epoch."""
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the fine-tuning steps in which the rate rises from 0; then it falls as a cosine."""
     patience: Count = 5

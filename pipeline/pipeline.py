@@ -90,7 +90,7 @@ def create_pipeline(
         custom_config={
             "data": settings["data"],
             "image": settings["image"],
-            "trainer": settings["trainer"] | {"flip_on_the_fly": config.augmentation.flip_on_the_fly},
+            "trainer": settings["trainer"],
             "state_dir": state_directory,
             "provenance": provenance(config, data_fingerprint),
         },

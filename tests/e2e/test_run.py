@@ -1,11 +1,12 @@
 """One run from a folder of pictures to two pushed models, and what later runs in the same folder do."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import CONFIG, DIGITS, PER_CLASS, Run, run_pipeline
+from tests.e2e.conftest import BROKEN, CONFIG, DIGITS, PER_CLASS, Run, run_pipeline
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +60,23 @@ def test_first_run_passes_both_gates_and_pushes(first_run: Run) -> None:
     for name in ("saved_model", "tflite"):
         assert (first_run.output / result["pushed"][name]).is_dir()
         assert str(first_run.output / result["pushed"][name]) in first_run.stdout
+
+
+def test_broken_pictures_within_the_budget_are_set_aside(first_run: Run) -> None:
+    reasons = Counter(reason for _, reason in BROKEN.values())
+    quarantine = first_run.result["quarantine"]
+    assert (quarantine["count"], quarantine["reasons"]) == (len(BROKEN), reasons)
+
+
+def test_broken_pictures_above_the_budget_stop_the_run_with_the_table(digits: Path, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    run = run_pipeline(output, "--config", CONFIG, "--data", digits, "--set", "ingest.max_bad_fraction=0.02")
+    assert run.code == 1
+    assert f"{len(BROKEN)} of {len(DIGITS) * PER_CLASS + len(BROKEN)} files (2.0%) cannot be used" in run.stderr
+    for path, (_, reason) in BROKEN.items():
+        assert any(line.split() == [reason, "1", path] for line in run.stderr.splitlines()), run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (output / "serving_model").exists()
 
 
 def test_pushed_versions_are_whole(first_run: Run) -> None:

@@ -254,7 +254,7 @@ def test_known_keys_come_with_their_sections_in_order():
     keys = config.known_keys()
     assert keys[:3] == ["name", "data", "data.source"]
     assert keys.index("evaluator") < keys.index("evaluator.min_accuracy") < keys.index("tflite")
-    assert "augmentation.flip_on_the_fly" in keys
+    assert "trainer.flip_on_the_fly" in keys
     assert len(keys) == len(set(keys))
 
 

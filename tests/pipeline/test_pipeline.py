@@ -12,7 +12,7 @@ CONFIG = config.Config(
     name="pets",
     data=config.Data(source="pictures", image_key="image", label_key="kind"),
     image=config.Image(size=64, resize="pad"),
-    augmentation=config.Augmentation(copies=2, flip_on_the_fly=True),
+    augmentation=config.Augmentation(copies=2),
     evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
 )
 EDGES = {
@@ -110,7 +110,7 @@ def test_the_trainer_is_told_its_sections_and_its_provenance(dag):
     found = told(nodes(dag)["Trainer"])
     assert found.keys() == {"data", "image", "trainer", "state_dir", "provenance"}
     assert found["image"] == {"size": 64, "resize": "pad"}
-    assert found["trainer"] == CONFIG.trainer.model_dump(mode="json") | {"flip_on_the_fly": True}
+    assert found["trainer"] == CONFIG.trainer.model_dump(mode="json")
     assert found["state_dir"] == "/output/training_state"
     assert found["provenance"] == pipeline.provenance(CONFIG, "0123456789abcdef")
     assert nodes(dag)["Trainer"].exec_properties["run_fn"] == "trainer.train.run_fn"
@@ -172,7 +172,6 @@ def test_equal_configurations_give_equal_parameters():
         ("trainer", {"head_epochs": 3}, {"Trainer"}),
         ("image", {"size": 96}, {"Transform", "Trainer", "TFLiteExporter"}),
         ("augmentation", {"rotation": 10.0}, {"Transform", "Trainer"}),  # the latter by the model's provenance
-        ("augmentation", {"flip_on_the_fly": False}, {"Transform", "Trainer"}),
         ("evaluator", {"min_accuracy": 0.95}, {"Evaluator"}),
         ("evaluator", {"max_accuracy_drop": 0.5}, {"Evaluator"}),
         ("evaluator", {"slices": ("kind",)}, {"Evaluator"}),

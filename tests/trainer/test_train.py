@@ -75,7 +75,7 @@ class Training:
             "fine_tune_at": 1,
             "mixed_precision": "float32",
         }
-        trainer = config.Trainer(**(defaults | settings)).model_dump() | {"flip_on_the_fly": True}
+        trainer = config.Trainer(**(defaults | settings), flip_on_the_fly=True).model_dump()
         fn_args = self._transformed.fn_args(
             trainer=trainer,
             image={"size": SIZE, "resize": "crop"},
