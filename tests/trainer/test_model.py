@@ -45,7 +45,8 @@ def test_what_the_head_learns_the_model_knows(classifier):
 def test_dropout_only_while_training(classifier):
     assert classifier.head.get_layer("head_dropout") is classifier.model.get_layer("head_dropout")
     ones = np.ones((1, 1280), np.float32)
-    weights = [np.ones((1280, 3), np.float32) * [1, 0, -1] / 1280, np.zeros(3)]
+    # Weights that all differ: with equal ones, two draws that drop equally many units would look the same.
+    weights = [np.linspace(-0.1, 0.1, 1280 * 3, dtype=np.float32).reshape(1280, 3), np.zeros(3)]
     classifier.head.set_weights(weights)
     still = [classifier.head(ones, training=False).numpy().tolist() for _ in range(2)]
     drawn = [classifier.head(ones, training=True).numpy().tolist() for _ in range(2)]
