@@ -1,12 +1,12 @@
 """The built-in sources, written out as folders of labelled pictures: no download, only what the packages contain."""
 
 from collections.abc import Iterator
-from importlib import util
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from components import packaged
 from pipeline.sources import SourceError
 
 BUILTIN = ("mnist", "photos")
@@ -85,9 +85,7 @@ def _grid(left: int, right: int, height: int, count: int) -> list[tuple[int, int
 
 
 def _packaged(source: str, package: str, file: str) -> Path:
-    """Finds a data file without importing its package, which would take seconds."""
-    spec = util.find_spec(package)
-    for folder in (spec and spec.submodule_search_locations) or ():
-        if (path := Path(folder) / file).is_file():
-            return path
-    raise SourceError(f"{source}: {file} of the package {package} is not installed")
+    try:
+        return packaged.find(package, file)
+    except FileNotFoundError as error:
+        raise SourceError(f"{source}: {error}") from None

@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.pictures import Reason, RefusedError
+from components.pictures import Reason, RefusedError
 
 SPLITS = ("train", "eval", "test")
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import pictures, records, sources
+from components import pictures
+from pipeline import records, sources
 from pipeline.splits import Row
 
 MAX_QUARANTINED_BYTES = 16 * 2**20

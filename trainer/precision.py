@@ -20,10 +20,11 @@ def resolve(policy: str) -> str:
     if gpus:
         capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
         return "mixed_float16" if capability >= (7, 0) else "float32"
-    return "mixed_bfloat16" if _cpu_has_bfloat16() and _bfloat16_gain() > 1.1 else "float32"
+    return "mixed_bfloat16" if cpu_has_bfloat16() and _bfloat16_gain() > 1.1 else "float32"
 
 
-def _cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def cpu_has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the processor has instructions for bfloat16."""
     try:
         flags = set(cpuinfo.read_text(encoding="utf-8").split())
     except OSError:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from components.pictures import Reason, RefusedError
 from pipeline import sources
-from pipeline.pictures import Reason, RefusedError
 from pipeline.sources import File, SourceError
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import pictures, splits
+from components import pictures
+from pipeline import splits
 from pipeline.splits import Row
 
 

@@ -17,7 +17,7 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: capability)
         cpuinfo = tmp_path / "cpuinfo"
         cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu sse {flags} avx512f\n")
-        monkeypatch.setattr(precision._cpu_has_bfloat16, "__defaults__", (cpuinfo,))
+        monkeypatch.setattr(precision.cpu_has_bfloat16, "__defaults__", (cpuinfo,))
 
         def measure():
             measured.append(gain)
@@ -81,7 +81,7 @@ def test_a_cpu_without_the_instructions_is_not_even_measured(machine, flags):
 
 def test_no_cpuinfo_means_float32(machine, monkeypatch, tmp_path):
     machine(flags="amx_bf16", gain=9)
-    monkeypatch.setattr(precision._cpu_has_bfloat16, "__defaults__", (tmp_path / "none",))
+    monkeypatch.setattr(precision.cpu_has_bfloat16, "__defaults__", (tmp_path / "none",))
     assert precision.resolve("auto") == "float32"
 
 

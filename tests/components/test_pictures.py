@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import pictures
-from pipeline.pictures import Reason, RefusedError
+from components import pictures
+from components.pictures import Reason, RefusedError
 
 MAX_PIXELS = 1_000_000
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)

@@ -60,7 +60,7 @@ _OTHER_SIGNATURES = {
 
 
 class Reason(str, enum.Enum):
-    """Why a file was put into quarantine."""
+    """Why a file cannot be used."""
 
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"
@@ -166,7 +166,7 @@ def decode(encoded: bytes, max_pixels: int) -> Decoded:
         image = Image.open(io.BytesIO(encoded), formats=_FORMATS)
     if image.width * image.height > max_pixels:
         raise RefusedError(
-            Reason.TOO_LARGE, f"{image.width} x {image.height} pixels are more than ingest.max_pixels ({max_pixels})"
+            Reason.TOO_LARGE, f"{image.width} x {image.height} pixels are more than max_pixels allows ({max_pixels})"
         )
     with _damage_named(encoded):
         _check_whole(image, encoded)

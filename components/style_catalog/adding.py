@@ -1,0 +1,127 @@
+"""Adding a style to a catalogue."""
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components import pictures
+from components.style_catalog import catalog, entry
+from components.style_catalog.catalog import CatalogError, Style
+from components.style_renderer.settings import Settings
+
+_FOLDER = "pictures"
+_INDENT = re.compile("^( *)- ", re.MULTILINE)
+_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
+
+
+def add(
+    catalog_file: Path,
+    picture: Path,
+    *,
+    title: str,
+    licence: str,
+    artist: str = "",
+    year: int | str | None = None,
+    source: str = "",
+    id: str | None = None,  # noqa: A002  # the key's own name
+    preset: Mapping[str, Any] | None = None,
+) -> Style:
+    """Writes an entry at the end of a catalogue, and copies its picture into `pictures/` beside it.
+
+    What stands in the file, comments included, stays as it is. The file is replaced in one step: a crash leaves the
+    old one.
+
+    Args:
+      catalog_file: a `catalog.yaml` (made if it does not exist), or the folder that it is in.
+      picture: the style's picture; one that lies in the catalogue's folder already stays there.
+      title: of the picture.
+      licence: under which the picture may be used.
+      artist: who made it.
+      year: a number, or a text where it is less exact.
+      source: where it was found.
+      id: by default made from the title.
+      preset: fields of `Settings` that this style looks best with.
+
+    Raises:
+      CatalogError: the catalogue, the picture or a value is not right, or the picture is there already. Nothing was
+        changed then.
+    """
+    if catalog_file.is_dir():
+        catalog_file = catalog_file / catalog.FILE
+    known = _existing(catalog_file)
+    encoded = catalog.read_picture(picture)
+    digest = hashlib.sha256(encoded).hexdigest()
+    if same := [style.id for style in known if style.sha256 == digest]:
+        raise CatalogError(f"{picture}: this very picture is in {catalog_file} already, as {same[0]}")
+    taken = {style.id for style in known}
+    if id in taken:
+        raise CatalogError(f"{catalog_file}: the id {id} is taken; give another")
+    style_id = entry.unique_id(title, taken) if id is None else id
+    values: dict[str, Any] = {"id": style_id, "title": title, "artist": artist, "year": year, "licence": licence}
+    values |= {"source": source, "sha256": digest, "preset": preset}
+    if faults := entry.faults({**values, "file": _FOLDER}):
+        raise CatalogError("\n".join(f"{picture}: {fault}" for fault in faults))
+    values["preset"] = Settings(**(preset or {})).model_dump(mode="json", exclude_unset=True)
+
+    folder = catalog_file.parent.resolve()
+    inside = picture.resolve().is_relative_to(folder)
+    file = picture.resolve() if inside else _copied(picture, encoded, folder / _FOLDER, style_id)
+    values["file"] = file.relative_to(folder).as_posix()
+    try:
+        _replace(catalog_file, _appended(catalog_file, values))
+    except CatalogError:
+        if not inside:
+            file.unlink()
+        raise
+    return catalog.load(catalog_file)[-1]
+
+
+def _existing(catalog_file: Path) -> tuple[Style, ...]:
+    if not catalog_file.exists() or not catalog.read(catalog_file):
+        return ()
+    return catalog.load(catalog_file)
+
+
+def _copied(picture: Path, encoded: bytes, folder: Path, style_id: str) -> Path:
+    """Copies a picture under the style's name; a file of that name that no entry knows is never overwritten."""
+    pillow_format = pictures.decode(encoded, catalog.MAX_PIXELS).format
+    suffix = _SUFFIXES.get(pillow_format, f".{pillow_format.lower()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = entry.unique_id(style_id, {file.stem for file in folder.iterdir()})
+        shutil.copyfile(picture, folder / f"{name}{suffix}")
+    except OSError as error:
+        raise CatalogError(f"{folder}: {error.strerror}") from None
+    return folder / f"{name}{suffix}"
+
+
+def _appended(catalog_file: Path, values: dict[str, Any]) -> str:
+    """The file's text with one more entry; written anew, below its leading comments, if it is in an unusual form."""
+    old = catalog_file.read_text(encoding="utf-8") if catalog_file.exists() else ""
+    new = entry.dump([values])
+    expected = [*(yaml.safe_load(old) or []), *yaml.safe_load(new)]
+    indent = _INDENT.search(old)
+    text = (old if not old or old.endswith("\n") else f"{old}\n") + textwrap.indent(new, indent[1] if indent else "")
+    with contextlib.suppress(yaml.YAMLError):
+        if yaml.safe_load(text) == expected:
+            return text
+    lines = old.splitlines(keepends=True)
+    comments = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    return "".join(lines[:comments]) + entry.dump(expected)
+
+
+def _replace(file: Path, text: str) -> None:
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise CatalogError(f"{file}: {error.strerror}") from None

@@ -1,0 +1,66 @@
+"""The work of StyleCatalog."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from tfx import types
+from tfx.utils import io_utils
+
+from components.style_catalog import catalog, entry
+from components.style_catalog.catalog import CatalogError, Style
+
+THUMBNAIL = 256
+"""Longer side of a thumbnail in pixels."""
+
+
+def publish(name: str, styles: str, published: types.Artifact) -> None:
+    """Writes the catalogue `name` to `published`, reduced to `styles` (JSON list of ids; empty: all).
+
+    Raises:
+      CatalogError: the catalogue is faulty, or lacks a style.
+    """
+    with tempfile.TemporaryDirectory(prefix="atelier-styles-") as scratch:
+        opened = catalog.open_catalog(name, Path(scratch, "builtin"))
+        kept = _kept(name, opened, _ids(styles))
+        folder = Path(scratch, "published")
+        _write(kept, folder)
+        catalog.load(folder / catalog.FILE)
+        io_utils.copy_dir(str(folder), published.uri)
+    published.set_string_custom_property("styles", ",".join(style.id for style in kept))
+    published.set_int_custom_property("count", len(kept))
+
+
+def _ids(styles: str) -> list[str]:
+    try:
+        ids = json.loads(styles)
+    except json.JSONDecodeError:
+        ids = None
+    if not isinstance(ids, list) or not all(isinstance(style_id, str) for style_id in ids):
+        raise CatalogError(f"styles is {styles!r}: it must be a JSON list of ids, [] for all")
+    return ids
+
+
+def _kept(name: str, styles: tuple[Style, ...], ids: list[str]) -> list[Style]:
+    by_id = {style.id: style for style in styles}
+    unknown = [style_id for style_id in ids if style_id not in by_id]
+    if unknown:
+        lines = (f"{name}: there is no style {style_id}; {entry.nearest(style_id, by_id)}" for style_id in unknown)
+        raise CatalogError("\n".join(lines))
+    return [by_id[style_id] for style_id in dict.fromkeys(ids)] or list(styles)
+
+
+def _write(styles: list[Style], folder: Path) -> None:
+    for name in ("pictures", "thumbnails"):
+        (folder / name).mkdir(parents=True)
+    entries = []
+    for style in styles:
+        file = f"pictures/{style.id}{style.file.suffix.lower()}"
+        shutil.copyfile(style.file, folder / file)
+        entries.append({**vars(style), "file": file})
+        thumbnail = Image.fromarray(catalog.pixels(style))
+        thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        thumbnail.save(folder / "thumbnails" / f"{style.id}.jpg", quality=85)
+    (folder / catalog.FILE).write_text(entry.dump(entries), encoding="utf-8")

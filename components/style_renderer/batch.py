@@ -1,0 +1,234 @@
+"""Renders every content in every style: what a person asks of the engine at once, on any Beam runner.
+
+Two Beam pipelines of small elements (a third writes the TFRecords): one prepares the contents, one renders the units
+that are not there yet. Both are `Create | Reshuffle | ParDo` and leave files: neither pictures nor results pass through
+Beam, so that every runner can run them and a killed batch goes on where it was.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from PIL import Image
+
+from components.style_catalog import catalog
+from components.style_renderer import (
+    contents,
+    dead_letters,
+    gallery,
+    manifest,
+    previews,
+    progress,
+    publishing,
+    rendering,
+    store,
+    units,
+)
+from components.style_renderer.dead_letters import DeadLetter
+
+MAX_PIXELS = 100_000_000
+"""A content whose header promises more is refused before it is decoded."""
+
+_WORK = ".work"
+
+
+class RenderError(ValueError):
+    """A batch that lost more units than it may; the message has the reasons. What could be rendered is written."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a batch, beside contents and styles.
+
+    Attributes:
+      overrides: fields of `Settings`, over the styles' presets.
+      strengths: each style is rendered at each of them; empty: at its settings' own.
+      picture_format: of the rendered pictures.
+      max_contents: the first ones of the sources; 0 for all.
+      max_bad_fraction: share of the units that may be missing at the end before the batch fails.
+      max_pixels: of a content.
+      code: fingerprint of the engine: pictures that another one has made are rendered again.
+    """
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    strengths: tuple[float, ...] = ()
+    picture_format: units.Format = "jpeg"
+    max_contents: int = 0
+    max_bad_fraction: float = 0.1
+    max_pixels: int = MAX_PIXELS
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a batch did."""
+
+    contents: int
+    """Different pictures that could be used."""
+    pictures: int
+    """In the gallery: every content in every style at every strength, without those among the dead letters."""
+    rendered: int
+    """Of them by this batch; the others were there already."""
+    dead: tuple[DeadLetter, ...]
+    seconds: float
+    gallery: str
+    """Path of the page."""
+
+
+def render_batch(
+    sources: Sequence[contents.Source],
+    styles: Sequence[catalog.Style],
+    directory: str,
+    request: Request,
+    pipelines: Callable[[], beam.Pipeline],
+    *,
+    output: str = "",
+    threads: int = 0,
+    engine: rendering.Engine | None = None,
+    progress_to: progress.Progress | None = None,
+) -> Report:
+    """Renders what is missing, and writes the results over all that was asked for.
+
+    Writes into `directory`: `pictures/<content>--<style>[--s<strength>]--<key>.jpg`, for each one in `sidecars/` what
+    the manifest says of it, `originals/` and `thumbnails/`. A unit whose picture and sidecar are there, under whatever
+    name, is not rendered again. Writes into `output`: `manifest.jsonl`, `renders-*.tfrecord`, `dead_letters.jsonl`,
+    `gallery.html`, and the pictures of this batch if it is another folder.
+
+    Args:
+      sources: from `contents.from_folder` or `contents.from_examples`.
+      styles: from a catalogue.
+      directory: a folder or URL that all workers see; it is kept for the next batch.
+      request: what is asked for.
+      pipelines: makes Beam pipelines, one at a time; see `local_pipelines`.
+      output: "" for `directory` itself.
+      threads: of TensorFlow in a worker process; 0: the processors over the local runner's worker processes.
+      engine: another one than this package's; for tests.
+      progress_to: told how far the rendering is.
+
+    Raises:
+      RenderError: more units are missing at the end than `max_bad_fraction` allows.
+      catalog.CatalogError: settings or a style's picture are wrong.
+    """
+    started = time.monotonic()
+    output = output or directory
+    recipes = units.recipes(
+        [(style, catalog.settings_for(style, request.overrides)) for style in styles], request.strengths
+    )
+    pictures = {style.sha256: Image.fromarray(catalog.pixels(style)) for style in styles}
+    for sha256, picture in pictures.items():
+        store.write(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
+    size = max(recipe.settings.scales[-1].size for recipe in recipes)
+    for folder in (rendering.PICTURES, manifest.SIDECARS, contents.FOLDER):
+        store.sweep(store.join(directory, folder))
+    store.sweep_folders(store.join(directory, _WORK))
+    work = store.join(directory, _WORK, uuid.uuid4().hex[:12])
+    try:
+        found = _prepare(sources, directory, store.join(work, "lists"), size, request, pipelines)
+        planned = units.plan(found.contents, recipes, request.picture_format, request.code)
+        present = manifest.present(directory, rendering.PICTURES, planned)
+        missing = list({unit.key: unit for unit in planned if unit.key not in present}.values())
+        in_work = store.join(work, "units")
+        if missing:
+            pipeline = pipelines()
+            render = rendering.Render(
+                directory,
+                in_work,
+                recipes,
+                picture_format=request.picture_format,
+                max_pixels=request.max_pixels,
+                code=request.code,
+                threads=threads or _threads(pipeline.options),
+                engine=engine,
+            )
+            with progress.watching(in_work, len(missing), progress_to), pipeline:
+                _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(render)
+        rendered = manifest.present(directory, rendering.PICTURES, missing)
+        dead = (*found.dead, *_lost(missing, recipes, rendered, rendering.buried(in_work)))
+    finally:
+        store.remove(work)
+    page = gallery.Page(
+        lines=manifest.for_batch(planned, recipes, present | rendered),
+        contents=found.contents,
+        styles=[gallery.Column(style, pictures[style.sha256]) for style in styles],
+        dead=dead,
+        size=size,
+    )
+    written = publishing.publish(page, directory, output, pipelines)
+    _check_budget(dead, found.count, len(recipes), request.max_bad_fraction, output)
+    seconds = time.monotonic() - started
+    return Report(len(found.contents), len(page.lines), len(rendered), dead, seconds, written)
+
+
+def local_pipelines(beam_args: Sequence[str]) -> Callable[[], beam.Pipeline]:
+    """Makes Beam pipelines with these arguments."""
+    return lambda: beam.Pipeline(options=PipelineOptions(list(beam_args)))
+
+
+def summary(report: Report) -> str:
+    """Says in a few lines what a batch did."""
+    counts = f"{report.pictures} pictures of {report.contents} contents"
+    done = f"{report.rendered} rendered in {report.seconds:.1f} s, {report.pictures - report.rendered} there already"
+    lines = [f"{report.gallery}: {counts}; {done}"]
+    if report.dead:
+        lines += [f"  {len(report.dead)} dead letters:", dead_letters.table(report.dead)]
+    return "\n".join(lines)
+
+
+def _prepare(
+    sources: Sequence[contents.Source],
+    directory: str,
+    lists: str,
+    size: int,
+    request: Request,
+    pipelines: Callable[[], beam.Pipeline],
+) -> contents.Found:
+    most = request.max_contents
+    sources = contents.first(sources, most)
+    prepare = contents.Prepare(directory, lists, size, request.max_pixels, most)
+    with pipelines() as pipeline:
+        _ = pipeline | beam.Create(list(enumerate(sources))) | beam.Reshuffle() | beam.ParDo(prepare)
+    return contents.collect(lists, len(sources), most)
+
+
+def _lost(
+    asked: Sequence[units.Unit],
+    recipes: Sequence[units.Recipe],
+    rendered: Mapping[str, Any],
+    buried: Mapping[str, DeadLetter],
+) -> list[DeadLetter]:
+    """Dead letters of the units that are not there: no unit goes missing without one."""
+    letters = []
+    for unit in asked:
+        if unit.key not in rendered:  # a repeated bundle may have failed first, and rendered it then
+            style = recipes[unit.recipe].style.id
+            strength = recipes[unit.recipe].settings.strength
+            unknown = DeadLetter(unit.content.id, "lost", "no worker has reported it: run again", style, strength)
+            letters.append(buried.get(unit.key, unknown))
+    return letters
+
+
+def _threads(options: PipelineOptions) -> int:
+    """Threads of one of the local runner's worker processes; 0 (as TensorFlow likes) elsewhere."""
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "multi_processing":
+        return 0
+    processors = len(os.sched_getaffinity(0))
+    return max(1, processors // (direct.direct_num_workers or processors))
+
+
+def _check_budget(
+    dead: Sequence[DeadLetter], looked_at: int, recipes: int, max_bad_fraction: float, output: str
+) -> None:
+    asked, lost = looked_at * recipes, dead_letters.lost_units(dead, recipes)
+    if not lost or (lost <= max_bad_fraction * asked and lost < asked):
+        return
+    raise RenderError(
+        f"{lost} of {asked} pictures ({lost / asked:.1%}) could not be rendered, more than max_bad_fraction "
+        f"({max_bad_fraction:.1%}) allows: mend or remove what is at fault, or raise it\n{dead_letters.table(dead)}\n"
+        f"All of them, and what could be rendered: {output}"
+    )

@@ -1,0 +1,38 @@
+"""Sizes of pictures: scaling, and making sides multiples of a network's stride."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+
+def sides(shape: Sequence[int], size: int) -> tuple[int, int]:
+    """Height and width of a picture of `shape` [H, W, ...] scaled so that the longer side is `size`."""
+    scale = size / max(shape[:2])
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+
+def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scales [H, W, 3] uint8 or float32 to [height, width, 3] of the same type, with Lanczos' filter."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    if picture.dtype == np.uint8:
+        return np.asarray(Image.fromarray(np.asarray(picture)).resize((width, height), Image.Resampling.LANCZOS))
+    channels = [Image.fromarray(np.ascontiguousarray(picture[..., channel])) for channel in range(3)]
+    scaled = [np.asarray(channel.resize((width, height), Image.Resampling.LANCZOS)) for channel in channels]
+    return np.clip(np.stack(scaled, axis=-1), 0, 255)
+
+
+def padded(picture: np.ndarray, multiple: int) -> np.ndarray:
+    """Repeats the last row and column until the sides are multiples: [H, W, 3] to float32 [H', W', 3]."""
+    height, width = picture.shape[:2]
+    filled = np.pad(picture, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
+    return filled.astype(np.float32, copy=False)
+
+
+def cropped(picture: np.ndarray, multiple: int) -> np.ndarray:
+    """Leaves out rows and columns at the end until the sides are multiples, at least one."""
+    height, width = (max(side // multiple, 1) * multiple for side in picture.shape[:2])
+    if height > picture.shape[0] or width > picture.shape[1]:
+        return padded(picture, multiple)
+    return picture[:height, :width]

@@ -1,0 +1,89 @@
+"""The work of StyleRenderer."""
+
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from components.style_catalog import catalog
+from components.style_renderer import batch, contents
+
+SPLIT = "split:"
+"""Begins the parameter `contents` where it names a split."""
+
+_LOG_STEP = 0.05
+_LOGGER = logging.getLogger("atelier.style_renderer")
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Renders into the store, which outlives the execution, and copies this batch's pictures to the artifact."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Renders; see `StyleRenderer` for the arguments.
+
+        Raises:
+          batch.RenderError: too many units are missing; those that are there stay in the store.
+          contents.ContentError: there are no contents where `contents` says.
+          catalog.CatalogError: the catalogue or the settings are wrong.
+        """
+        gallery = artifact_utils.get_single_instance(output_dict["gallery"])
+        published = artifact_utils.get_single_instance(input_dict["catalog"])
+        request = batch.Request(
+            overrides=json.loads(exec_properties["overrides"]),
+            strengths=tuple(json.loads(exec_properties["strengths"])),
+            picture_format=exec_properties["picture_format"],
+            max_contents=exec_properties["max_contents"],
+            max_bad_fraction=exec_properties["max_bad_fraction"],
+            code=exec_properties["engine_code"],
+        )
+        with tempfile.TemporaryDirectory(prefix="atelier-styles-") as scratch:
+            # The catalogue is read as files, wherever the artifact lies; workers get the styles by the store.
+            io_utils.copy_dir(published.uri, scratch)
+            report = batch.render_batch(
+                _sources(exec_properties, input_dict.get("examples", [])),
+                catalog.load(Path(scratch, catalog.FILE)),
+                exec_properties["store_directory"],
+                request,
+                self._make_beam_pipeline,
+                output=gallery.uri,
+                progress_to=_LogSteps(),
+            )
+        gallery.set_int_custom_property("pictures", report.pictures)
+        gallery.set_int_custom_property("rendered", report.rendered)
+        gallery.set_int_custom_property("dead_letters", len(report.dead))
+
+
+def _sources(exec_properties: dict[str, Any], examples: list[types.Artifact]) -> tuple[contents.Source, ...]:
+    where = exec_properties["contents"]
+    if not where.startswith(SPLIT):
+        return contents.from_folder(where)
+    split = where.removeprefix(SPLIT)
+    if not examples:
+        raise contents.ContentError(f"contents is {where}, but StyleRenderer was given no examples to take it from")
+    known = artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names)
+    if split not in known:
+        raise contents.ContentError(f"contents is {where}, but the examples have the splits {', '.join(known)}")
+    return contents.from_examples(artifact_utils.get_split_uri(examples, split), exec_properties["image_key"])
+
+
+class _LogSteps:
+    """Logs progress about twenty times a batch: without a terminal every call is a line."""
+
+    def __init__(self) -> None:
+        self._logged = 0.0
+
+    def __call__(self, text: str, done: float) -> None:
+        if done >= self._logged + _LOG_STEP:
+            self._logged = done
+            _LOGGER.info("%s", text)

@@ -1,0 +1,93 @@
+"""What a rendering takes: memory, by which it is worked on in one piece or in tiles, and time."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from components.style_renderer import canvas, objective, precision
+from components.style_renderer.networks import FeatureNetwork
+from components.style_renderer.objective import Objective
+from components.style_renderer.settings import Settings
+
+_MB = 2**20
+_PROCESS = 900 * _MB
+"""Python, TensorFlow, the network."""
+_PASSES = 2.5
+"""Bytes that a gradient keeps, by those of the activations: some are there twice, with their own gradient."""
+_LBFGS = 8 * 28
+"""Bytes by unknown: SciPy keeps 2 x 10 corrections and works on some eight vectors, all float64."""
+_TILED = 4 * 4
+"""Bytes by value of the picture: the picture, its gradient and Adam's two moments, in files that count when touched."""
+_MIN_TILE, _MAX_TILE = 128, 1024
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What to expect."""
+
+    memory_mb: int
+    """Resident at the peak."""
+    seconds: float
+    tiles: int
+    """At the last scale; 1: in one piece."""
+
+
+def estimate(shape: Sequence[int], settings: Settings) -> Estimate:
+    """Measures one small pass and scales it up.
+
+    Args:
+      shape: of the content picture, [H, W, ...].
+      settings: of the rendering.
+    """
+    loss = objective.shared(settings, precision.resolve(settings))
+    per_pixel = _seconds_per_pixel(loss)
+    seconds, tiles, memory = 0.0, 1, 0.0
+    for scale in settings.scales:
+        height, width = canvas.sides(shape, scale.size)
+        side = tile((height, width, 3), loss.network, settings)
+        cost = height * width * per_pixel
+        tiles = 1
+        if side is None:
+            memory = max(memory, _in_one_piece(height * width, loss.network))
+        else:
+            tiles = math.ceil(height / side) * math.ceil(width / side)
+            read = (1 + 2 * loss.network.radius / side) ** 2
+            cost *= 1.5 * read  # the Gram matrices first: one more pass forward
+            memory = max(memory, _in_tiles(height * width, side, loss.network))
+        seconds += scale.iterations * cost * 1.1  # a line search takes a second look now and then
+    return Estimate(memory_mb=round(memory / _MB), seconds=seconds, tiles=tiles)
+
+
+def tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings) -> int | None:
+    """Side of the tiles that keep a picture [H, W, 3] within `settings.memory_mb`; None: it fits in one piece."""
+    pixels = shape[0] * shape[1]
+    budget = settings.memory_mb * _MB
+    if _in_one_piece(pixels, network) <= budget:
+        return None
+    side = _MAX_TILE
+    while side > _MIN_TILE and _in_tiles(pixels, side, network) > budget:
+        side -= network.stride
+    return side
+
+
+def _in_one_piece(pixels: int, network: FeatureNetwork) -> float:
+    return _PROCESS + pixels * (4 * _PASSES * network.floats_per_pixel + 3 * _LBFGS)
+
+
+def _in_tiles(pixels: int, side: int, network: FeatureNetwork) -> float:
+    read = (side + 2 * network.radius) ** 2
+    return _PROCESS + read * 4 * _PASSES * network.floats_per_pixel + pixels * 3 * _TILED
+
+
+def _seconds_per_pixel(loss: Objective) -> float:
+    side = 256
+    image = tf.constant(np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)), tf.float32)
+    arguments = (image, loss.contents(image), loss.grams(image), tf.constant([1.0, 1.0, 1.0]))
+    loss.evaluate(*arguments)  # traces
+    began = time.perf_counter()
+    loss.evaluate(*arguments)
+    return (time.perf_counter() - began) / side**2

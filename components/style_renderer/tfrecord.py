@@ -1,0 +1,95 @@
+"""tf.Example in TFRecord files, without TensorFlow: a driver that only plans would wait seconds for it."""
+
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import google_crc32c
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+Value = bytes | str | int | float
+
+
+class DamagedError(ValueError):
+    """A TFRecord file that is cut short or changed."""
+
+
+def example(values: Mapping[str, Value]) -> bytes:
+    """Serializes a tf.Example with one value a feature; the same values always give the same bytes."""
+    message = _Example()
+    for name, value in values.items():
+        feature = message.features.feature[name]
+        if isinstance(value, int):
+            feature.int64_list.value.append(value)
+        elif isinstance(value, float):
+            feature.float_list.value.append(value)
+        else:
+            feature.bytes_list.value.append(value.encode("utf-8") if isinstance(value, str) else value)
+    return message.SerializeToString(deterministic=True)
+
+
+def first_bytes(record: bytes, name: str) -> bytes | None:
+    """The first value of a bytes feature of a serialized tf.Example; None if it has none."""
+    features = _Example.FromString(record).features.feature
+    values = features[name].bytes_list.value if name in features else []
+    return values[0] if values else None
+
+
+def write(stream: BinaryIO, data: bytes) -> None:
+    """Appends one record: length, its checksum, data, its checksum."""
+    length = struct.pack("<Q", len(data))
+    stream.write(length + _checksum(length) + data + _checksum(data))
+
+
+def read(stream: BinaryIO) -> Iterator[bytes]:
+    """Yields the records of a decompressed stream.
+
+    Raises:
+      DamagedError: a checksum is wrong, or the last record is cut short.
+    """
+    while header := stream.read(12):
+        if len(header) < 12 or header[8:] != _checksum(header[:8]):
+            raise DamagedError("a record's length is damaged")
+        (length,) = struct.unpack("<Q", header[:8])
+        data, check = stream.read(length), stream.read(4)
+        if len(data) < length or check != _checksum(data):
+            raise DamagedError("a record is damaged or cut short")
+        yield data
+
+
+def _checksum(data: bytes) -> bytes:
+    """TFRecord's masked CRC-32C."""
+    crc = google_crc32c.value(data)
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def _example_class() -> Any:
+    """tensorflow/core/example/example.proto, in a pool of its own beside TensorFlow's."""
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
+
+    def add(message: Any, number: int, name: str, kind: int, type_name: str | None = None, **options: int) -> None:
+        options.setdefault("label", field.LABEL_OPTIONAL)
+        message.field.add(name=name, number=number, type=kind, type_name=type_name, **options)
+
+    lists = {"bytes": (1, field.TYPE_BYTES), "float": (2, field.TYPE_FLOAT), "int64": (3, field.TYPE_INT64)}
+    feature = file.message_type.add(name="Feature")
+    feature.oneof_decl.add(name="kind")
+    for name, (number, kind) in lists.items():
+        message = file.message_type.add(name=f"{name.capitalize()}List")
+        add(message, 1, "value", kind, label=field.LABEL_REPEATED)
+        add(feature, number, f"{name}_list", field.TYPE_MESSAGE, f".tensorflow.{message.name}", oneof_index=0)
+    features = file.message_type.add(name="Features")
+    entry = features.nested_type.add(name="FeatureEntry", options=descriptor_pb2.MessageOptions(map_entry=True))
+    add(entry, 1, "key", field.TYPE_STRING)
+    add(entry, 2, "value", field.TYPE_MESSAGE, ".tensorflow.Feature")
+    entries = ".tensorflow.Features.FeatureEntry"
+    add(features, 1, "feature", field.TYPE_MESSAGE, entries, label=field.LABEL_REPEATED)
+    add(file.message_type.add(name="Example"), 1, "features", field.TYPE_MESSAGE, ".tensorflow.Features")
+
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+_Example = _example_class()

@@ -1,0 +1,292 @@
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from components.style_catalog import catalog
+from components.style_catalog.catalog import CatalogError
+from components.style_renderer.settings import Settings
+
+
+def faults(path):
+    with pytest.raises(CatalogError) as refused:
+        catalog.load(path)
+    lines = str(refused.value).splitlines()
+    assert all(line.startswith(f"{path}: ") for line in lines)
+    return [line.removeprefix(f"{path}: ") for line in lines]
+
+
+# What is read.
+
+
+def test_an_entry_becomes_a_style(tmp_path, entry_for, written):
+    full = entry_for("wave", artist="Hokusai", year=1831, source="here", preset={"style_scale": 0.5})
+    least = entry_for("least", 1)
+    wave, plain = catalog.load(written(full, least))
+    assert wave.file == tmp_path / "wave.png"
+    assert wave.sha256 == hashlib.sha256((tmp_path / "wave.png").read_bytes()).hexdigest()
+    assert (wave.id, wave.title, wave.artist, wave.year) == ("wave", "A title", "Hokusai", 1831)
+    assert (wave.licence, wave.source, wave.preset) == ("CC0-1.0", "here", {"style_scale": 0.5})
+    assert (plain.artist, plain.year, plain.source, plain.preset) == ("", None, "", {})
+
+
+def test_a_relative_catalogue_gives_absolute_files(tmp_path, monkeypatch, entry_for, written):
+    written(entry_for("a", year="1830-1832"))
+    monkeypatch.chdir(tmp_path)
+    (style,) = catalog.open_catalog("catalog.yaml")
+    assert (style.file, style.year) == (tmp_path / "a.png", "1830-1832")
+
+
+def test_styles_travel_to_workers(entry_for, written):
+    styles = catalog.load(written(entry_for("a", preset={"scales": [{"size": 64, "iterations": 3}]})))
+    assert pickle.loads(pickle.dumps(styles)) == styles  # noqa: S301
+    assert len({*styles, *styles}) == 1
+
+
+def test_pixels_are_upright_rgb(tmp_path, entry_for, written):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter clockwise
+    stored = np.random.default_rng(5).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    entry = entry_for("a")
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    entry["sha256"] = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    pixels = catalog.pixels(catalog.load(written(entry))[0])
+    assert pixels.dtype == np.uint8
+    assert np.array_equal(pixels, np.rot90(stored, -1))
+
+
+def test_pixels_of_a_file_that_has_changed_are_refused(tmp_path, entry_for, written):
+    (style,) = catalog.load(written(entry_for("a")))
+    entry_for("a", seed=1)
+    with pytest.raises(
+        CatalogError, match=rf"a\.png: its SHA-256 is [0-9a-f]{{64}}, the catalogue says {style.sha256}"
+    ):
+        catalog.pixels(style)
+
+
+# Presets.
+
+
+def test_overrides_lie_over_the_preset_and_that_over_the_defaults(entry_for, written):
+    preset = {"style_weight": 7, "style_scale": 0.5, "scales": [{"size": 64, "iterations": 3}]}
+    (style,) = catalog.load(written(entry_for("a", preset=preset)))
+    settings = catalog.settings_for(style, {"style_scale": 2.0})
+    assert (settings.style_weight, settings.style_scale) == (7, 2)
+    assert [(scale.size, scale.iterations) for scale in settings.scales] == [(64, 3)]
+    assert settings.pooling == Settings().pooling
+    with pytest.raises(
+        CatalogError, match=r"style a: unknown setting settings.style_wait; did you mean style_weight\?"
+    ):
+        catalog.settings_for(style, {"style_wait": 1})
+
+
+@pytest.mark.parametrize(
+    ("preset", "fault"),
+    [
+        ({"style_wait": 1}, "unknown setting preset.style_wait; did you mean style_weight?"),
+        ({"strength": 2}, "preset.strength is 2: input should be less than or equal to 1"),
+        ({"scales": [{"sise": 64, "size": 64, "iterations": 3}]}, "unknown setting preset.scales.0.sise; did you"),
+        ({"scales": [{"size": 64}]}, "preset.scales.0.iterations is missing"),
+        ({"weights": "w.h5"}, "preset: weights names the file w.h5: give its weights_sha256 too"),
+        (["style_weight"], "preset is ['style_weight'], not a mapping"),
+        ({1: 2}, "unknown setting preset.1; known here:"),
+    ],
+)
+def test_a_wrong_preset_is_named(entry_for, written, preset, fault):
+    (line,) = faults(written(entry_for("a", preset=preset)))
+    assert line.startswith(f"entry 1 (a): {fault}")
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"licence": ...}, "licence is missing"),
+        ({"licence": ""}, "licence is missing"),
+        ({"licence": None}, "licence is missing"),
+        ({"licence": "  "}, "licence is blank"),
+        ({"title": ...}, "title is missing"),
+        ({"file": ...}, "file is missing"),
+        ({"sha256": ...}, "sha256 is missing"),
+        ({"license": "CC0"}, "unknown key license; did you mean licence?"),
+        ({"zzz": 1}, "unknown key zzz; known here: id, file, title"),
+        ({"title": 1984}, "title is 1984: it must be text; put it in quotes"),
+        ({"year": 18.5}, "year is 18.5: it must be a number, or a text"),
+        ({"year": True}, "year is True: it must be a number, or a text"),
+        ({"sha256": "abc"}, "sha256 'abc' must be 64 lower-case hexadecimal digits"),
+        ({"file": "../a.png"}, "file ../a.png leads out of the catalogue's folder"),
+        ({"file": "x/../../a.png"}, "file x/../../a.png leads out of the catalogue's folder"),
+        ({"file": "/etc/hostname"}, "file /etc/hostname leads out of the catalogue's folder"),
+        ({"file": "C:\\a.png"}, "file C:\\a.png leads out of the catalogue's folder"),
+    ],
+)
+def test_a_faulty_entry_is_named(entry_for, written, values, fault):
+    (line,) = faults(written(entry_for("good", 1), entry_for("a", **values)))
+    assert line.startswith(f"entry 2 (a): {fault}")
+
+
+@pytest.mark.parametrize("style_id", ["A", "-a", "a b", "ä", "a" * 65, "a\n"])
+def test_an_id_has_a_form(entry_for, written, style_id):
+    entry = {**entry_for("a"), "id": style_id}
+    assert f"id {style_id!r} must be 1 to 64 lower-case letters" in "\n".join(faults(written(entry)))
+    catalog.load(written({**entry, "id": "a" * 64}))
+
+
+def test_a_missing_id_is_named_by_its_number(entry_for, written):
+    assert faults(written(entry_for("a"), {**entry_for("b", 1), "id": None})) == ["entry 2: id is missing"]
+    (line,) = faults(written("just a text"))
+    assert line.startswith("entry 1: is 'just a text', not a mapping with the keys id, file")
+
+
+def test_a_double_id_names_both(entry_for, written):
+    again = {**entry_for("b", 1), "id": "a"}
+    assert faults(written(entry_for("a"), again)) == ["entry 2 (a): entry 1 has the id a already"]
+
+
+def test_a_missing_file_is_named(tmp_path, entry_for, written):
+    entry = entry_for("a")
+    (tmp_path / "a.png").unlink()
+    assert faults(written(entry)) == [f"entry 1 (a): {tmp_path}/a.png: No such file or directory"]
+    (tmp_path / "a.png").mkdir()
+    assert faults(written(entry)) == [f"entry 1 (a): {tmp_path}/a.png: it is not a file"]
+
+
+def test_a_wrong_hash_shows_both(tmp_path, entry_for, written):
+    found = hashlib.sha256((tmp_path / entry_for("a")["file"]).read_bytes()).hexdigest()
+    (line,) = faults(written(entry_for("a", sha256="0" * 64)))
+    assert line.startswith(f"entry 1 (a): a.png: its SHA-256 is {found}, the catalogue says {'0' * 64}")
+
+
+def test_an_unreadable_picture_has_its_reason(tmp_path, entry_for, written):
+    entry = entry_for("a")
+    cut = (tmp_path / "a.png").read_bytes()[:-200]
+    (tmp_path / "a.png").write_bytes(cut)
+    entry["sha256"] = hashlib.sha256(cut).hexdigest()
+    (line,) = faults(written(entry))
+    assert line.startswith("entry 1 (a): a.png: truncated: ")
+
+
+def test_a_tiny_picture_is_refused(entry_for, written):
+    catalog.load(written(entry_for("a", height=64, width=300)))
+    (line,) = faults(written(entry_for("a", height=300, width=63)))
+    assert line == "entry 1 (a): a.png: 63 x 300 pixels are too few; a style needs 64 on the shorter side"
+
+
+def test_all_faults_are_reported_together(entry_for, written):
+    entries = [
+        entry_for("a", licence=""),
+        entry_for("b", 1),
+        entry_for("c", 2, sha256="0" * 64),
+        entry_for("d", 3, x=1),
+    ]
+    lines = faults(written(*entries))
+    assert [line[: line.index(")") + 1] for line in lines] == ["entry 1 (a)", "entry 3 (c)", "entry 4 (d)"]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"- id: [", "it is not YAML: "),
+        (b"id: a", "it must be a list of entries"),
+        (b"", "it holds no entries; `atelier styles add` writes one"),
+        (b"# only this\n", "it holds no entries"),
+        (b"- id: \xff", "it is not UTF-8 text"),
+    ],
+)
+def test_what_is_no_catalogue_is_named(tmp_path, content, fault):
+    file = tmp_path / "catalog.yaml"
+    file.write_bytes(content)
+    (line,) = faults(file)
+    assert line.startswith(fault)
+
+
+# Opening by name.
+
+
+def test_a_catalogue_is_opened_by_file_and_by_folder(tmp_path, entry_for, written):
+    file = written(entry_for("a"))
+    assert catalog.open_catalog(file) == catalog.open_catalog(str(tmp_path)) == catalog.load(file)
+    with pytest.raises(CatalogError, match=f"{tmp_path}/none: No such file or directory"):
+        catalog.open_catalog(tmp_path / "none")
+
+
+def test_a_plain_folder_is_a_catalogue_of_unknown_licences(tmp_path, entry_for):
+    for name in ("Café Nuit", "cafe-nuit", "日本"):
+        entry_for("x", seed=len(name))
+        (tmp_path / "x.png").rename(tmp_path / f"{name}.PNG")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    (tmp_path / ".hidden.png").write_bytes(b"")
+    (tmp_path / "deeper.d").mkdir()
+    styles = catalog.of_folder(tmp_path)
+    assert [(style.id, style.title) for style in styles] == [
+        ("cafe-nuit", "Café Nuit"),
+        ("cafe-nuit-2", "cafe-nuit"),
+        ("style", "日本"),
+    ]
+    assert {style.licence for style in styles} == {"unknown"}
+    assert catalog.pixels(styles[0]).shape == (80, 96, 3)
+    assert styles[2].sha256 == hashlib.sha256((tmp_path / "日本.PNG").read_bytes()).hexdigest()
+
+
+def test_bad_pictures_of_a_folder_are_all_named(tmp_path, entry_for):
+    entry_for("good")
+    entry_for("tiny", height=10)
+    (tmp_path / "empty.jpg").touch()
+    with pytest.raises(CatalogError) as refused:
+        catalog.of_folder(tmp_path)
+    first, second = str(refused.value).splitlines()
+    assert first == f"{tmp_path}/empty.jpg: empty: 0 bytes"
+    assert second.startswith(f"{tmp_path}/tiny.png: 96 x 10 pixels are too few")
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(CatalogError, match=f"{tmp_path}: neither a catalog.yaml nor a picture"):
+        catalog.open_catalog(tmp_path)
+    with pytest.raises(CatalogError, match=r"No such file or directory; give a catalog\.yaml or a folder"):
+        catalog.of_folder(tmp_path / "none")
+
+
+# Fingerprints.
+
+
+def test_the_fingerprint_changes_with_the_file_and_with_every_picture(tmp_path, entry_for, written):
+    entries = [entry_for("a"), entry_for("b", 1)]
+    file = written(*entries)
+    first = catalog.fingerprint(str(file))
+    assert first == catalog.fingerprint(str(tmp_path)) == catalog.fingerprint(str(written(*entries)))
+    seen = {first, catalog.fingerprint(str(written(entries[0])))}
+    written(*entries)
+    for style_id in ("a", "b"):
+        entry_for(style_id, seed=9)
+        seen.add(catalog.fingerprint(str(file)))
+    (tmp_path / "a.png").unlink()
+    seen.add(catalog.fingerprint(str(file)))
+    assert len(seen) == 5
+    assert all(len(value) == 16 and int(value, 16) >= 0 for value in seen)
+
+
+def test_the_fingerprint_of_a_folder_changes_with_its_pictures(tmp_path, entry_for):
+    entry_for("a")
+    seen = {catalog.fingerprint(str(tmp_path))}
+    (tmp_path / "notes.txt").touch()
+    assert catalog.fingerprint(str(tmp_path)) in seen
+    entry_for("b", 1)
+    seen.add(catalog.fingerprint(str(tmp_path)))
+    entry_for("b", 2)
+    seen.add(catalog.fingerprint(str(tmp_path)))
+    (tmp_path / "b.png").rename(tmp_path / "c.png")
+    seen.add(catalog.fingerprint(str(tmp_path)))
+    assert len(seen) == 4
+    with pytest.raises(CatalogError, match="No such file"):
+        catalog.fingerprint(str(tmp_path / "none.yaml"))
+
+
+def test_yaml_that_names_no_picture_still_has_a_fingerprint(tmp_path):
+    file = tmp_path / "catalog.yaml"
+    file.write_text(yaml.safe_dump([{"id": "a"}, "text", {"file": 3}]))
+    assert len(catalog.fingerprint(str(file))) == 16

@@ -1,0 +1,110 @@
+"""What the component publishes."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tfx.orchestration import metadata, pipeline
+from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+from tfx.types.experimental import simple_artifacts
+
+from components.style_catalog import catalog, executor
+from components.style_catalog.catalog import CatalogError
+from components.style_catalog.component import StyleCatalog
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    dataset = simple_artifacts.Dataset()
+    dataset.uri = str(tmp_path / "published")
+    return dataset
+
+
+@pytest.fixture
+def three(entry_for, written):
+    entries = [entry_for("wave", 0, 80, 640), entry_for("dunes", 1, preset={"strength": 0.5}), entry_for("coins", 2)]
+    return written(*entries)
+
+
+def test_what_is_published_is_a_catalogue_again(three, artifact, tmp_path):
+    executor.publish(str(three), "[]", artifact)
+    published = catalog.load(tmp_path / "published" / "catalog.yaml")
+    for was, now in zip(catalog.load(three), published, strict=True):
+        assert (was.id, was.sha256, was.licence, was.preset) == (now.id, now.sha256, now.licence, now.preset)
+        assert now.file == tmp_path / "published" / "pictures" / f"{was.id}.png"
+    assert artifact.get_int_custom_property("count") == 3
+    assert artifact.get_string_custom_property("styles") == "wave,dunes,coins"
+
+
+def test_thumbnails_are_small_jpegs(three, artifact, tmp_path):
+    executor.publish(str(three), "[]", artifact)
+    thumbnails = tmp_path / "published" / "thumbnails"
+    assert sorted(file.name for file in thumbnails.iterdir()) == ["coins.jpg", "dunes.jpg", "wave.jpg"]
+    with Image.open(thumbnails / "wave.jpg") as wave, Image.open(thumbnails / "coins.jpg") as coins:
+        assert wave.format == "JPEG"
+        assert wave.size == (256, 32)  # of 640 x 80
+        assert coins.size == (96, 80)  # never enlarged
+        original = catalog.pixels(catalog.load(three)[0]).astype(float).mean()
+        assert np.asarray(wave).mean() == pytest.approx(original, abs=3)
+
+
+def test_chosen_styles_come_in_the_chosen_order(three, artifact, tmp_path):
+    executor.publish(str(three), json.dumps(["coins", "wave", "coins"]), artifact)
+    assert [style.id for style in catalog.load(tmp_path / "published" / "catalog.yaml")] == ["coins", "wave"]
+    assert sorted(file.name for file in (tmp_path / "published" / "pictures").iterdir()) == ["coins.png", "wave.png"]
+
+
+def test_unknown_styles_are_all_named(three, artifact, tmp_path):
+    with pytest.raises(CatalogError) as refused:
+        executor.publish(str(three), '["wave", "dune", "zzz"]', artifact)
+    assert str(refused.value).splitlines() == [
+        f"{three}: there is no style dune; did you mean dunes?",
+        f"{three}: there is no style zzz; known here: wave, dunes, coins",
+    ]
+    assert not (tmp_path / "published").exists()
+
+
+@pytest.mark.parametrize("styles", ["wave", '"wave"', "[1]", ""])
+def test_styles_must_be_a_list_of_ids(three, artifact, styles):
+    with pytest.raises(CatalogError, match="it must be a JSON list of ids"):
+        executor.publish(str(three), styles, artifact)
+
+
+def test_a_faulty_catalogue_publishes_nothing(artifact, entry_for, written, tmp_path):
+    with pytest.raises(CatalogError, match=r"entry 1 \(a\): licence is missing"):
+        executor.publish(str(written(entry_for("a", licence=""))), "[]", artifact)
+    assert not (tmp_path / "published").exists()
+
+
+def test_a_plain_folder_is_published_too(artifact, entry_for, tmp_path):
+    entry_for("a")
+    executor.publish(str(tmp_path), "[]", artifact)
+    (style,) = catalog.load(tmp_path / "published" / "catalog.yaml")
+    assert (style.id, style.licence) == ("a", "unknown")
+
+
+def run(three, root):
+    """Runs the component under the local runner; the versions that are published then."""
+    node = StyleCatalog(catalog=str(three), styles="[]", code="none", fingerprint=catalog.fingerprint(str(three)))
+    LocalDagRunner().run(
+        pipeline.Pipeline(
+            pipeline_name="styles",
+            pipeline_root=str(root),
+            components=[node],
+            enable_cache=True,
+            metadata_connection_config=metadata.sqlite_metadata_connection_config(str(root / "metadata.db")),
+        )
+    )
+    return sorted((root / "StyleCatalog" / "published").iterdir())
+
+
+@pytest.mark.slow
+def test_the_component_runs_and_is_cached_until_a_picture_changes(three, entry_for, written, tmp_path):
+    root = tmp_path / "root"
+    (first,) = run(three, root)
+    assert [style.id for style in catalog.load(first / "catalog.yaml")] == ["wave", "dunes", "coins"]
+    assert run(three, root) == [first]
+    written(entry_for("wave", 5))
+    _, second = run(three, root)
+    assert [style.id for style in catalog.load(second / "catalog.yaml")] == ["wave"]
