@@ -28,7 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _is_users_to_mend(error: Exception) -> bool:
     """Errors whose message is written for the user; their classes lie in modules that may not be loaded."""
-    names = {"ConfigError", "DataError", "IngestError"}
+    names = {
+        "BuiltinError",
+        "CatalogError",
+        "ConfigError",
+        "ContentError",
+        "DataError",
+        "IngestError",
+        "RenderError",
+        "WeightsError",
+    }
     return any(base.__name__ in names for base in type(error).__mro__)
 
 
@@ -60,6 +69,42 @@ def _parser() -> argparse.ArgumentParser:
     ingest.add_argument("--source", required=True, metavar="DIR|mnist|photos", help="class = subfolder")
     ingest.add_argument("--output", required=True, metavar="DIR", type=Path)
     ingest.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a value of the section ingest")
+
+    render = _verb(
+        verbs,
+        "render",
+        _render,
+        "render pictures in the styles of a catalogue",
+        "atelier render --content pictures/ --styles builtin --output gallery/ --size 768",
+    )
+    render.add_argument("--content", required=True, metavar="DIR|photos", help="pictures; photos: three from packages")
+    render.add_argument("--styles", required=True, metavar="DIR|CATALOG|builtin", help="pictures, or a catalog.yaml")
+    render.add_argument("--output", required=True, metavar="DIR", type=Path)
+    render.add_argument("--style", metavar="ID", action="append", default=[], help="only this one; may be repeated")
+    render.add_argument("--size", metavar="PIXELS", type=int, help="longer side; default: the styles' own")
+    render.add_argument("--strength", metavar="0..1", type=float, action="append", default=[], help="may be repeated")
+    render.add_argument("--workers", metavar="N", type=int, default=1, help="processes on this machine (default 1)")
+    render.add_argument("--format", choices=("jpeg", "png"), default="jpeg")
+    render.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="a value of the section style.settings"
+    )
+
+    styles = verbs.add_parser("styles", help="catalogues of styles", description="Catalogues of styles.")
+    add = _verb(
+        styles.add_subparsers(metavar="VERB", required=True),
+        "add",
+        _add_style,
+        "write a picture into a catalogue",
+        "atelier styles add waves.jpg --title 'The great wave' --licence 'Public domain' --catalog styles/catalog.yaml",
+    )
+    add.add_argument("file", metavar="FILE", type=Path, help="the picture; it is copied beside the catalogue")
+    add.add_argument("--catalog", metavar="FILE", type=Path, default=Path("styles/catalog.yaml"))
+    add.add_argument("--title", required=True)
+    add.add_argument("--licence", required=True, help="as the source states it, or its SPDX identifier")
+    add.add_argument("--artist", default="")
+    add.add_argument("--year", default="")
+    add.add_argument("--source", default="", help="where it is from: a URL, a museum")
+    add.add_argument("--id", help="default: made of the title")
     return parser
 
 
@@ -100,6 +145,49 @@ def _ingest(options: argparse.Namespace) -> int:
     with Console().bar(f"ingesting {options.source}") as progress:
         report = ingest.ingest(options.source, options.output, settings, config.BEAM_ARGS, progress)
     print(ingest.summary(report, options.output))
+    return 0
+
+
+def _render(options: argparse.Namespace) -> int:
+    from pipeline import config
+
+    overrides = config.rendering(options.set).model_dump(mode="json", exclude_unset=True)
+    if options.workers < 1:
+        raise config.ConfigError(f"--workers {options.workers}: expected at least 1")
+
+    from pipeline import render_command
+    from pipeline.console import Console
+
+    report = render_command.run(
+        options.content,
+        options.styles,
+        options.output,
+        Console(),
+        overrides=overrides,
+        ids=options.style,
+        size=options.size,
+        strengths=options.strength,
+        workers=options.workers,
+        picture_format=options.format,
+    )
+    print(report)
+    return 0
+
+
+def _add_style(options: argparse.Namespace) -> int:
+    from components.style_catalog import adding
+
+    style = adding.add(
+        options.catalog,
+        options.file,
+        title=options.title,
+        licence=options.licence,
+        artist=options.artist,
+        year=options.year or None,
+        source=options.source,
+        id=options.id,
+    )
+    print(f"{options.catalog}: {style.id}")
     return 0
 
 

@@ -15,6 +15,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from components.style_renderer.settings import Settings
 from trainer.backbones import NAMES as BACKBONES
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -33,7 +34,9 @@ class _Section(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-_T = TypeVar("_T", bound=_Section)
+_T = TypeVar("_T", bound=pydantic.BaseModel)
+
+_RENDERING = "style.settings."
 
 
 class Data(_Section):
@@ -148,6 +151,29 @@ class TFLite(_Section):
     """More changes the ranges little; MediaPipe Model Maker takes 500 steps."""
 
 
+class Style(_Section):
+    """The gallery: content pictures rendered in the styles of a catalogue."""
+
+    enabled: bool = False
+    catalog: str = "builtin"
+    """`builtin`, a `catalog.yaml`, or a folder of pictures."""
+    styles: tuple[str, ...] = ()
+    """Ids of the catalogue; empty: all."""
+    contents: str = "photos"
+    """`photos` (three that packages ship), a folder of pictures, or `split:` and the split of the data."""
+    max_contents: Annotated[int, Field(ge=0)] = 0
+    """The first ones only; 0: all. A split of thousands is rendered whole if nothing stops it."""
+    size: Annotated[int, Field(ge=0, le=32768)] = 0
+    """Longer side of the renderings in pixels; 0: what the settings' last scale says."""
+    strengths: tuple[Fraction, ...] = ()
+    """Each style is rendered at each; empty: at its preset's own."""
+    picture_format: Literal["jpeg", "png"] = "jpeg"
+    max_bad_fraction: Fraction = 0.1
+    """Share of the pictures that may be missing at the end before the run stops."""
+    settings: Settings = Settings()
+    """What is set here goes before the styles' own presets."""
+
+
 class Config(_Section):
     """The whole configuration of a run."""
 
@@ -160,6 +186,7 @@ class Config(_Section):
     trainer: Trainer = Trainer()
     evaluator: Evaluator
     tflite: TFLite = TFLite()
+    style: Style = Style()
     beam_args: tuple[str, ...] = BEAM_ARGS
 
     @pydantic.model_validator(mode="after")
@@ -212,6 +239,18 @@ def ingest(overrides: list[str] | tuple[str, ...] = ()) -> Ingest:
     for override in overrides:
         _apply(values, override.removeprefix("ingest."))
     return _validate(Ingest, values, "--set", "ingest.")
+
+
+def rendering(overrides: list[str] | tuple[str, ...] = ()) -> Settings:
+    """A rendering's settings alone, from `key=value` overrides (`style.settings.` may be left out).
+
+    Raises:
+      ConfigError: as `load` does.
+    """
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _apply(values, override.removeprefix(_RENDERING))
+    return _validate(Settings, values, "--set", _RENDERING)
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

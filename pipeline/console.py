@@ -9,9 +9,10 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import absl.logging
 from rich.console import Console as RichConsole
@@ -60,21 +61,18 @@ class Console:
             self._progress = None
 
     @contextmanager
-    def bar(self, description: str) -> Iterator[Callable[[int, int], None]]:
-        """Gives a callback that takes (done, total) and moves a bar; without a terminal its first call is a line."""
+    def bar(self, description: str) -> Iterator["Move"]:
+        """Gives a callback that moves a bar; without a terminal it prints a line at first and at every tenth."""
         if not self._rich.is_terminal:
-            announced = threading.Event()
-
-            def announce(_done: int, _total: int) -> None:
-                if not announced.is_set():
-                    announced.set()
-                    self.say(description)
-
-            yield announce
+            yield _Lines(self, description)
             return
         with Progress(*_columns(), console=self._rich, transient=True) as progress:
             task = progress.add_task(description, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total)
+
+            def move(done: int, total: int, text: str = "") -> None:
+                progress.update(task, completed=done, total=total, description=text or description)
+
+            yield move
 
     def begin(self, step: str) -> None:
         """Ends the step before and starts `step`."""
@@ -97,6 +95,27 @@ class Console:
         self.say(f"[{self._count}/{self._total}] {self.step} {time.monotonic() - self._step_started:.1f} s")
         if self._progress:
             self._progress.advance(self._task)
+
+
+class Move(Protocol):
+    """Moves a bar."""
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        """Shows `done` of `total`, and `text` instead of the bar's description."""
+
+
+class _Lines:
+    """Moves a bar that nobody sees: a line a tenth, if there is something to say, is enough for a log."""
+
+    def __init__(self, console: Console, description: str) -> None:
+        self._console, self._description, self._said, self._lock = console, description, -1, threading.Lock()
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        tenth = 10 * done // max(total, 1)
+        with self._lock:  # workers of one process may call at once
+            if self._said < 0 or (text and tenth > self._said):
+                self._said = tenth
+                self._console.say(text or self._description)
 
 
 def _columns() -> tuple[ProgressColumn, ...]:

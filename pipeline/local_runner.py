@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.style_renderer import photographs
 from pipeline import dataset, fingerprint
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
@@ -54,6 +55,8 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
 
         nodes = results.last_run(output / "metadata.db", config.name)
         result = results.collect(config, output, nodes, ingest_report, failure, data.warnings)
+        if result["gallery"]:
+            _link_gallery(nodes["StyleRenderer"].outputs["gallery"].uri, output)
         (output / "run.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
         page = report.write(result, nodes, output)
     return Outcome(result, page)
@@ -98,6 +101,7 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
     from pipeline.pipeline import create_pipeline, provenance
 
     serving = output / "serving_model"
+    style_contents, style_fingerprint = _style_contents(config, output)
     dag = create_pipeline(
         config,
         pipeline_root=str(output / "pipeline_root"),
@@ -111,6 +115,9 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
         baseline_version=_baseline(serving, pushed_versions(str(serving)), provenance(config, data.fingerprint)),
         state_directory=str(output / "training_state"),
         data_fingerprint=data.fingerprint,
+        style_contents=style_contents,
+        style_contents_fingerprint=style_fingerprint,
+        style_store=str(output / "renders"),
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(output / "metadata.db")
         ),
@@ -125,6 +132,23 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
         traceback.print_exc()
         return f"{console.step}: {str(error).strip() or type(error).__name__}"
     return ""
+
+
+def _style_contents(config: Config, output: Path) -> tuple[str, str]:
+    """The folder of content pictures and its fingerprint; a split of the data has none, its records have their own."""
+    contents = config.style.contents
+    if not config.style.enabled or contents.startswith("split:"):
+        return contents, ""
+    folder = photographs.write(output / "photographs") if contents == photographs.NAME else Path(contents).resolve()
+    return str(folder), fingerprint.of_files(path for path in folder.rglob("*") if path.is_file())
+
+
+def _link_gallery(gallery: str, output: Path) -> None:
+    """Lets `output/gallery` lead to the last gallery's folder among the artifacts."""
+    link, partial = output / "gallery", output / ".gallery"
+    partial.unlink(missing_ok=True)
+    partial.symlink_to(Path(gallery).relative_to(output))
+    partial.replace(link)
 
 
 def _baseline(serving: Path, versions: list[str], ours: dict[str, str]) -> str:
@@ -157,5 +181,7 @@ def summary(outcome: Outcome, output: Path) -> str:
         lines.append(f"gate         {name}: {verdict}")
     for name, path in result["pushed"].items():
         lines.append(f"{name:13}{output / path if path else 'not pushed'}")
+    if gallery := result["gallery"]:
+        lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} pictures")
     lines.append(f"report       {outcome.report}")
     return "\n".join(lines)

@@ -1,5 +1,6 @@
 """The DAG, and nothing else: the same for every runner."""
 
+import json
 from collections.abc import Mapping
 
 from tfx import v1 as tfx
@@ -9,6 +10,10 @@ from tfx.proto import example_gen_pb2
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
 from components.pusher.component import Pusher
+from components.style_catalog import catalog
+from components.style_catalog.component import StyleCatalog
+from components.style_renderer.component import StyleRenderer
+from components.style_renderer.executor import SPLIT
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
 from pipeline import gates
@@ -33,6 +38,9 @@ def create_pipeline(
     baseline_version: str,
     state_directory: str,
     data_fingerprint: str = "",
+    style_contents: str = "",
+    style_contents_fingerprint: str = "",
+    style_store: str = "",
     metadata_connection_config: object | None = None,
     enable_cache: bool = True,
 ) -> tfx.dsl.Pipeline:
@@ -51,6 +59,9 @@ def create_pipeline(
       baseline_version: what the candidate must beat; see `BaselineModel`.
       state_directory: where a killed training leaves its state, "" to keep none.
       data_fingerprint: identifies the data in the pushed model's provenance.
+      style_contents: what `config.style.contents` has come to: a folder, or `split:NAME`.
+      style_contents_fingerprint: of that folder, so that the cache notices a new picture.
+      style_store: where rendered pictures are kept from run to run.
       metadata_connection_config: of MLMD; None where the orchestrator brings its own.
       enable_cache: nodes whose inputs, parameters and code are unchanged are not run again.
     """
@@ -137,6 +148,31 @@ def create_pipeline(
         model_blessing=tflite_evaluator.outputs["blessing"],
         push_destination=_folder(tflite_directory),
     ).with_id("Pusher.tflite")
+    gallery: list[BaseComponent] = []
+    if config.style.enabled:
+        style_catalog = StyleCatalog(
+            catalog=config.style.catalog,
+            styles=json.dumps(config.style.styles),
+            code=of_code("components.style_catalog.component"),
+            fingerprint=catalog.fingerprint(config.style.catalog),
+        )
+        style_renderer = StyleRenderer(
+            style_catalog.outputs["published"],
+            examples=example_gen.outputs["examples"] if style_contents.startswith(SPLIT) else None,
+            image_key=config.data.image_key,
+            contents=style_contents,
+            contents_fingerprint=style_contents_fingerprint,
+            max_contents=config.style.max_contents,
+            overrides=config.style.settings.model_dump(mode="json", exclude_unset=True),
+            size=config.style.size,
+            strengths=config.style.strengths,
+            picture_format=config.style.picture_format,
+            max_bad_fraction=config.style.max_bad_fraction,
+            store_directory=style_store,
+            engine_code=of_code("components.style_renderer.render"),
+            code=of_code("components.style_renderer.component"),
+        )
+        gallery = [style_catalog, style_renderer]
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=pipeline_root,
@@ -154,6 +190,7 @@ def create_pipeline(
             tflite_exporter,
             tflite_evaluator,
             tflite_pusher,
+            *gallery,
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,

@@ -107,6 +107,7 @@ def collect(
         "metrics": evaluation.pop("metrics"),
         **evaluation,
         "tflite": _measurements(nodes.get("TFLiteExporter")),
+        "gallery": _gallery(nodes.get("StyleRenderer")),
         "transform": _stored_bytes(nodes, config),
         "feature_cache": training.get("phases", {}).get("head", {}).get("feature_cache"),
         "training": training,
@@ -118,6 +119,15 @@ def collect(
         "versions": {library: importlib.metadata.version(library) for library in LIBRARIES},
         "config": config.model_dump(mode="json"),
     }
+
+
+def _gallery(renderer: Node | None) -> dict[str, Any] | None:
+    """What was rendered; None where the run has no gallery."""
+    if renderer is None or renderer.state not in ("complete", "cached"):
+        return None
+    artifact = renderer.outputs["gallery"]
+    counts = {name: artifact.get_int_custom_property(name) for name in ("pictures", "rendered", "dead_letters")}
+    return {"page": "gallery/gallery.html", **counts}
 
 
 def _gate(evaluator: Node | None) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ import hashlib
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,20 @@ def of_folder(folder: Path) -> tuple[Style, ...]:
     if faults:
         raise CatalogError("\n".join(faults))
     return tuple(styles)
+
+
+def chosen(name: str, styles: Sequence[Style], ids: Sequence[str]) -> tuple[Style, ...]:
+    """Those of the catalogue `name` with these ids, in their order; all of them if there are no ids.
+
+    Raises:
+      CatalogError: it lacks one; the nearest is named.
+    """
+    by_id = {style.id: style for style in styles}
+    unknown = [style_id for style_id in ids if style_id not in by_id]
+    if unknown:
+        lines = (f"{name}: there is no style {style_id}; {entry.nearest(style_id, by_id)}" for style_id in unknown)
+        raise CatalogError("\n".join(lines))
+    return tuple(by_id[style_id] for style_id in dict.fromkeys(ids)) or tuple(styles)
 
 
 def pixels(style: Style) -> np.ndarray:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -22,9 +23,10 @@ def publish(name: str, styles: str, published: types.Artifact) -> None:
     Raises:
       CatalogError: the catalogue is faulty, or lacks a style.
     """
+    ids = _ids(styles)
     with tempfile.TemporaryDirectory(prefix="atelier-styles-") as scratch:
         opened = catalog.open_catalog(name, Path(scratch, "builtin"))
-        kept = _kept(name, opened, _ids(styles))
+        kept = catalog.chosen(name, opened, ids)
         folder = Path(scratch, "published")
         _write(kept, folder)
         catalog.load(folder / catalog.FILE)
@@ -43,16 +45,7 @@ def _ids(styles: str) -> list[str]:
     return ids
 
 
-def _kept(name: str, styles: tuple[Style, ...], ids: list[str]) -> list[Style]:
-    by_id = {style.id: style for style in styles}
-    unknown = [style_id for style_id in ids if style_id not in by_id]
-    if unknown:
-        lines = (f"{name}: there is no style {style_id}; {entry.nearest(style_id, by_id)}" for style_id in unknown)
-        raise CatalogError("\n".join(lines))
-    return [by_id[style_id] for style_id in dict.fromkeys(ids)] or list(styles)
-
-
-def _write(styles: list[Style], folder: Path) -> None:
+def _write(styles: Sequence[Style], folder: Path) -> None:
     for name in ("pictures", "thumbnails"):
         (folder / name).mkdir(parents=True)
     entries = []

@@ -30,6 +30,7 @@ from components.style_renderer import (
     units,
 )
 from components.style_renderer.dead_letters import DeadLetter
+from components.style_renderer.settings import Settings
 
 MAX_PIXELS = 100_000_000
 """A content whose header promises more is refused before it is decoded."""
@@ -47,6 +48,7 @@ class Request:
 
     Attributes:
       overrides: fields of `Settings`, over the styles' presets.
+      size: longer side of the renderings in pixels; 0: the settings' own.
       strengths: each style is rendered at each of them; empty: at its settings' own.
       picture_format: of the rendered pictures.
       max_contents: the first ones of the sources; 0 for all.
@@ -56,6 +58,7 @@ class Request:
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
     strengths: tuple[float, ...] = ()
     picture_format: units.Format = "jpeg"
     max_contents: int = 0
@@ -90,6 +93,7 @@ def render_batch(
     output: str = "",
     threads: int = 0,
     engine: rendering.Engine | None = None,
+    announce: Callable[[str], None] | None = None,
     progress_to: progress.Progress | None = None,
 ) -> Report:
     """Renders what is missing, and writes the results over all that was asked for.
@@ -108,6 +112,7 @@ def render_batch(
       output: "" for `directory` itself.
       threads: of TensorFlow in a worker process; 0: the processors over the local runner's worker processes.
       engine: another one than this package's; for tests.
+      announce: told, before anything is rendered, what memory and time it is expected to take.
       progress_to: told how far the rendering is.
 
     Raises:
@@ -116,9 +121,7 @@ def render_batch(
     """
     started = time.monotonic()
     output = output or directory
-    recipes = units.recipes(
-        [(style, catalog.settings_for(style, request.overrides)) for style in styles], request.strengths
-    )
+    recipes = units.recipes([(style, _settings(style, request)) for style in styles], request.strengths)
     pictures = {style.sha256: Image.fromarray(catalog.pixels(style)) for style in styles}
     for sha256, picture in pictures.items():
         store.write(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
@@ -135,6 +138,8 @@ def render_batch(
         in_work = store.join(work, "units")
         if missing:
             pipeline = pipelines()
+            if announce:
+                announce(_expected(missing, recipes, pipeline.options))
             render = rendering.Render(
                 directory,
                 in_work,
@@ -177,6 +182,30 @@ def summary(report: Report) -> str:
     if report.dead:
         lines += [f"  {len(report.dead)} dead letters:", dead_letters.table(report.dead)]
     return "\n".join(lines)
+
+
+def _settings(style: catalog.Style, request: Request) -> Settings:
+    own = catalog.settings_for(style, request.overrides)
+    return own.with_size(request.size) if request.size else own
+
+
+def _expected(missing: Sequence[units.Unit], recipes: Sequence[units.Recipe], options: PipelineOptions) -> str:
+    # Here: TensorFlow, which it needs, takes seconds.
+    from components.style_renderer import memory
+
+    found = [
+        memory.estimate((unit.content.height, unit.content.width), recipes[unit.recipe].settings) for unit in missing
+    ]
+    direct = options.view_as(DirectOptions)
+    workers = direct.direct_num_workers if direct.direct_running_mode == "multi_processing" else 1
+    # The processors are shared: more workers finish sooner only by what one of them leaves idle.
+    minutes = sum(each.seconds for each in found) / 60
+    megabytes = max(each.memory_mb for each in found)
+    tiled = sum(each.tiles > 1 for each in found)
+    return (
+        f"{len(missing)} to render: about {max(minutes, 0.1):.1f} min, {megabytes} MB of memory"
+        f"{' a worker' if workers > 1 else ''}{f', {tiled} in tiles' if tiled else ''}"
+    )
 
 
 def _prepare(

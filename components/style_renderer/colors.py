@@ -32,12 +32,17 @@ def matched(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     Returns:
       [h, w, 3] float32, cut to 0..255.
     """
-    have, want = (picture.reshape(-1, 3).astype(np.float64) for picture in (style, content))
-    root_have, root_want = (_symmetric_root(np.cov(pixels.T) + _REGULARISER * np.eye(3)) for pixels in (have, want))
-    recoloured = (have - have.mean(0)) @ (root_want @ np.linalg.inv(root_have)).T + want.mean(0)
-    return np.clip(recoloured, 0, 255).astype(np.float32).reshape(style.shape)
+    (have, root_have), (want, root_want) = _mean_and_root(style), _mean_and_root(content)
+    transform = (root_want @ np.linalg.inv(root_have)).T
+    recoloured = (style - have.astype(np.float32)) @ transform.astype(np.float32) + want.astype(np.float32)
+    return np.clip(recoloured, 0, 255)
 
 
-def _symmetric_root(matrix: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(matrix)
-    return vectors @ np.diag(np.sqrt(values)) @ vectors.T
+def _mean_and_root(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [3] of the pixels and symmetric root [3, 3] of their covariance."""
+    mean = picture.mean(axis=(0, 1), dtype=np.float64)
+    # Row by row: a picture may be large, and as float64 it is eight times that.
+    scatter = sum((row - mean).T @ (row - mean) for row in picture)
+    covariance = scatter / (picture.shape[0] * picture.shape[1] - 1) + _REGULARISER * np.eye(3)
+    values, vectors = np.linalg.eigh(covariance)
+    return mean, vectors @ np.diag(np.sqrt(values)) @ vectors.T

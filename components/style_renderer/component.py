@@ -22,6 +22,7 @@ class StyleRendererSpec(ComponentSpec):
         "image_key": ExecutionParameter(type=str),
         "max_contents": ExecutionParameter(type=int),
         "overrides": ExecutionParameter(type=str),
+        "size": ExecutionParameter(type=int),
         "strengths": ExecutionParameter(type=str),
         "picture_format": ExecutionParameter(type=str),
         "max_bad_fraction": ExecutionParameter(type=float),
@@ -59,6 +60,7 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
         image_key: str = "image/encoded",
         max_contents: int = 0,
         overrides: Mapping[str, Any] | None = None,
+        size: int = 0,
         strengths: Sequence[float] = (),
         picture_format: Format = "jpeg",
         max_bad_fraction: float = 0.1,
@@ -77,6 +79,7 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
           image_key: the feature of `examples` that holds the encoded picture.
           max_contents: the first ones only; 0 for all.
           overrides: fields of `Settings`, over the styles' presets.
+          size: longer side of the renderings in pixels; 0: the settings' own.
           strengths: each style is rendered at each of them; empty: at its settings' own.
           picture_format: of the rendered pictures, jpeg or png.
           max_bad_fraction: share of the units that may be missing at the end before the component fails.
@@ -90,6 +93,7 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
             image_key=image_key,
             max_contents=max_contents,
             overrides=json.dumps(dict(overrides or {}), sort_keys=True),
+            size=size,
             strengths=json.dumps(list(strengths)),
             picture_format=picture_format,
             max_bad_fraction=max_bad_fraction,

@@ -41,6 +41,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         published = artifact_utils.get_single_instance(input_dict["catalog"])
         request = batch.Request(
             overrides=json.loads(exec_properties["overrides"]),
+            size=exec_properties["size"],
             strengths=tuple(json.loads(exec_properties["strengths"])),
             picture_format=exec_properties["picture_format"],
             max_contents=exec_properties["max_contents"],

@@ -1,5 +1,6 @@
 """What a rendering takes: memory, by which it is worked on in one piece or in tiles, and time."""
 
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -83,6 +84,7 @@ def _in_tiles(pixels: int, side: int, network: FeatureNetwork) -> float:
     return _PROCESS + read * 4 * _PASSES * network.floats_per_pixel + pixels * 3 * _TILED
 
 
+@functools.lru_cache(maxsize=4)
 def _seconds_per_pixel(loss: Objective) -> float:
     side = 256
     image = tf.constant(np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)), tf.float32)

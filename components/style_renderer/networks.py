@@ -171,10 +171,7 @@ def _lite0(weights: str, sha256: str) -> keras.Model:
 
 def _vgg19(weights: str, sha256: str, pooling: str) -> keras.Model:
     """VGG19 (Simonyan and Zisserman 2015) with the preprocessing that its weights were trained with, inside."""
-    trained = keras.applications.VGG19(include_top=False, weights=None)
-    if weights == "random":
-        _draw(trained)
-    elif weights == "imagenet":
+    if weights == "imagenet":
         try:
             trained = keras.applications.VGG19(include_top=False, weights="imagenet")
         except Exception as error:  # Keras raises no narrower one when a download fails
@@ -183,7 +180,11 @@ def _vgg19(weights: str, sha256: str, pooling: str) -> keras.Model:
                 "network and name it as weights with its weights_sha256, or take the network efficientnet_lite0"
             ) from error
     else:
-        keras_applications.load_file(trained, weights, sha256, "vgg19")
+        trained = keras.applications.VGG19(include_top=False, weights=None)
+        if weights == "random":
+            _draw(trained)
+        else:
+            keras_applications.load_file(trained, weights, sha256, "vgg19")
     pixels = keras.Input((None, None, 3), name="pixels")
     x = keras.layers.Normalization(mean=_CAFFE_MEAN, variance=(1.0, 1.0, 1.0), dtype="float32", name="caffe")(pixels)
     for layer in trained.layers[1:]:
@@ -193,7 +194,7 @@ def _vgg19(weights: str, sha256: str, pooling: str) -> keras.Model:
             x = type(layer).from_config(layer.get_config())(x)
     network = keras.Model(pixels, x)
     kernel, *others = trained.get_weights()
-    network.set_weights([*network.get_layer("caffe").get_weights(), kernel[:, :, ::-1], *others])  # BGR to RGB
+    network.set_weights([kernel[:, :, ::-1], *others])  # BGR to RGB
     return network
 
 

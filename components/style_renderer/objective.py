@@ -84,7 +84,7 @@ class Objective:
           size: longer side at which it is looked at, in pixels.
         """
         height, width = canvas.sides(style.shape, min(size, max(style.shape[:2])))
-        key = (hashlib.sha256(np.ascontiguousarray(style)).digest() + str(style.shape).encode(), max(height, width))
+        key = (hashlib.sha256(style.tobytes()).digest() + str(style.shape).encode(), max(height, width))
         if key not in self._targets:
             if len(self._targets) >= _KEPT_TARGETS:
                 del self._targets[next(iter(self._targets))]

@@ -7,6 +7,7 @@ as in Gatys et al. 2017, "Controlling perceptual factors in neural style transfe
 """
 
 import functools
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -88,8 +89,8 @@ def render(
       callback: see `Callback`.
 
     Raises:
-      ValueError: no style, a weight below 0, a sum of 0, a picture that is not [H, W, 3] uint8 or has a side below 32,
-        or a layer that the network does not have.
+      ValueError: no style, a weight below 0, a sum of 0, a picture that is not [H, W, 3] uint8, a
+        style with a side below 32, or a layer that the network does not have.
       WeightsError: the network's weights cannot be had.
     """
     began = time.perf_counter()
@@ -111,7 +112,12 @@ class _Work:
         start: np.ndarray | None,
         callback: Callback | None,
     ) -> None:
-        self._content, self._styles, self._settings = content, styles, settings
+        self._content, self._settings = content, settings
+        self._styles = (
+            [(colors.matched(style, content), weight) for style, weight in styles]
+            if (settings.colors == "match")
+            else styles
+        )
         self._start, self._callback = start, callback
         self._objective = objective.shared(settings, precision.resolve(settings))
         recipe = networks.recipe(settings)
@@ -121,6 +127,7 @@ class _Work:
         self._image: np.ndarray | None = None
         """[H, W, 3] float32, of the scale done last."""
         self.losses: dict[str, float] = {}
+        self._evaluated: dict[str, float] = {}
         self.iterations = 0
         self.seam_score: float | None = None
 
@@ -155,6 +162,7 @@ class _Work:
             nonlocal step
             step += 1
             self.iterations += 1
+            self.losses = self._evaluated
             return self._notify(number, scale, step, current.reshape(padded.shape)[:height, :width])
 
         if tile is None:
@@ -190,7 +198,7 @@ class _Work:
             weights = tf.constant(self._scaled_weights(scale), tf.float32)
             found, gradient = self._objective.evaluate(tf.constant(picture), contents, grams, weights)
             self._keep(Losses(*(float(value) for value in found.numpy())))
-            return self.losses["total"], gradient.numpy()
+            return self._evaluated["total"], gradient.numpy()
 
         arguments = (evaluate, image[np.newaxis], scale.iterations, notify)
         if self._settings.optimizer == "adam":
@@ -198,7 +206,11 @@ class _Work:
         return optimizers.lbfgs(*arguments)[0]
 
     def _keep(self, found: Losses) -> None:
-        self.losses = found._asdict()
+        """Takes note of what was evaluated; it counts once the optimiser has accepted it."""
+        if not math.isfinite(found.total):
+            raise FloatingPointError(f"{found}: a weight is too large for float32")
+        self._evaluated = found._asdict()
+        self.losses = self.losses or self._evaluated
 
     def _scaled_weights(self, scale: Scale) -> Weights:
         own = self._weights if scale.tv_weight is None else self._weights._replace(tv=scale.tv_weight)
@@ -245,9 +257,7 @@ class _Work:
         total = sum(weight for _, weight in self._styles)
         blend: list[tf.Tensor] = []
         for style, weight in self._styles:
-            if self._settings.colors == "match":
-                style = colors.matched(style, self._content)
-            grams = self._objective.style_targets(style, round(size * self._settings.style_scale))
+            grams = self._objective.style_targets(style, max(_MIN_SIDE, round(size * self._settings.style_scale)))
             part = [gram * (weight / total) for gram in grams]
             blend = [have + more for have, more in zip(blend, part, strict=True)] if blend else part
         return blend
@@ -260,7 +270,7 @@ def _check(content: np.ndarray, styles: Sequence[tuple[np.ndarray, float]], star
     for name, picture in pictures.items():
         if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
             raise ValueError(f"{name} is {picture.dtype} of shape {picture.shape}: expected uint8 [H, W, 3]")
-        if min(picture.shape[:2]) < _MIN_SIDE:
+        if name.startswith("style") and min(picture.shape[:2]) < _MIN_SIDE:
             raise ValueError(f"{name} is {picture.shape[1]} x {picture.shape[0]} pixels: a side is below {_MIN_SIDE}")
     weights = [weight for _, weight in styles]
     if min(weights, default=0) < 0 or not 0 < sum(weights) < float("inf"):

@@ -51,18 +51,18 @@ class Settings(_Frozen):
     )
     """From coarse to fine; each starts from the one before, the last one's size is the picture's."""
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    learning_rate: Annotated[float, Field(gt=0)] = 5.0
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
     """Of Adam, in pixels of 0..255."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 gives the content back, 1 the preset in full."""
     style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
     """Size of the style's strokes: the style picture's longer side by the content's."""
     colors: Literal["style", "luminance", "match"] = "style"
-    """`luminance` keeps the content's colours and takes its brightness from the rendering; `match` gives the style the
-    content's colours before it is rendered (Gatys et al. 2016, "Preserving color in neural artistic style transfer")."""
+    """`luminance` keeps the content's colours and takes its brightness from the rendering; `match` gives the style
+    the content's colours before it is rendered (`colors.py` has the source)."""
     start: Literal["content", "noise"] = "content"
     """A picture of one's own to start from is given to `render` as `start`."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the network's features; losses and picture are float32. `auto` measures which is faster here."""
     memory_mb: Annotated[int, Field(ge=512)] = 4096
@@ -75,6 +75,8 @@ class Settings(_Frozen):
             raise ValueError(f"scales have the sizes {sizes}: each must be larger than the one before")
         if self.weights not in ("imagenet", "random") and not self.weights_sha256:
             raise ValueError(f"weights names the file {self.weights}: give its weights_sha256 too")
+        if self.style_layers and not any(self.style_layers.values()):
+            raise ValueError("style_layers gives every layer the weight 0: give one of them more")
         return self
 
     def with_size(self, size: int) -> "Settings":
@@ -87,4 +89,4 @@ class Settings(_Frozen):
             known = next((scale for scale in self.scales if scale.size > last.size), None)
             step = known or last.model_copy(update={"size": last.size * 2, "iterations": max(1, last.iterations // 2)})
             scales.append(step.model_copy(update={"size": min(size, step.size)}))
-        return self.model_copy(update={"scales": tuple(scales)})
+        return Settings(**self.model_dump() | {"scales": [scale.model_dump() for scale in scales]})

@@ -15,6 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from components.style_renderer import losses
+from components.style_renderer.networks import FeatureNetwork
+from components.style_renderer.networks import FeatureNetwork
 from components.style_renderer.objective import Losses, Objective, Weights
 
 
@@ -178,14 +180,18 @@ def seam_score(image: np.ndarray, tile: int) -> float:
     """
     ratios = []
     for picture in (image, np.swapaxes(image, 0, 1)):
-        steps = np.abs(np.diff(picture.astype(np.int16), axis=0)).mean(axis=(1, 2))
+        steps = np.array([_mean_difference(one, next_one) for one, next_one in itertools.pairwise(picture)])
         borders = steps[tile - 1 :: tile]
         if len(borders):
             ratios.append(borders.mean() / max(steps.mean(), 1e-9))
     return float(max(ratios, default=1.0))
 
 
-def _layout(height: int, width: int, tile: int, network) -> Iterator[Tile]:
+def _mean_difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(np.subtract(one, other, dtype=np.float32)).mean())
+
+
+def _layout(height: int, width: int, tile: int, network: FeatureNetwork) -> Iterator[Tile]:
     halo = -(-network.radius // network.stride) * network.stride
     for top, left in itertools.product(range(0, height, tile), range(0, width, tile)):
         bottom, right = min(top + tile, height), min(left + tile, width)

@@ -4,7 +4,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.e2e.conftest import BROKEN, CONFIG, DIGITS, PER_CLASS, Run, run_pipeline
 
@@ -13,6 +15,7 @@ pytestmark = pytest.mark.slow
 NODES = [
     "ImportExampleGen",
     "ImportSchemaGen",
+    "StyleCatalog",
     "StatisticsGen",
     "ExampleValidator",
     "AnomalyGate",
@@ -133,6 +136,27 @@ def test_precision_and_recall_follow_from_the_confusion_matrix(first_run: Run) -
 def test_augmented_pictures_are_in_the_training_split_only(first_run: Run) -> None:
     examples = next((first_run.output / "pipeline_root" / "Transform" / "transformed_examples").iterdir())
     assert {path.parent.name for path in examples.rglob("augmented*")} == {"Split-train"}
+
+
+def test_the_gallery_shows_each_content_in_each_style(first_run: Run) -> None:
+    gallery = first_run.result["gallery"]
+    assert gallery == {"page": "gallery/gallery.html", "pictures": 4, "rendered": 4, "dead_letters": 0}
+    folder = (first_run.output / gallery["page"]).parent
+    lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        with Image.open(folder / line["file"]) as picture:
+            assert picture.size == (64, 64)
+            assert np.asarray(picture).std() > 10
+    assert f"gallery      {first_run.output / gallery['page']}: 4 pictures" in first_run.stdout
+    assert 'href="gallery/gallery.html"' in (first_run.output / "report.html").read_text()
+
+
+def test_a_style_more_renders_one_column_more(again: Run, digits: Path) -> None:
+    added = ["--set", "style.styles=[swirls, mosaic, woodcut]", "--set", "evaluator.min_accuracy=0.9999"]
+    run = run_pipeline(again.output, "--config", CONFIG, "--data", digits, *added)
+    gallery = run.result["gallery"]
+    assert (gallery["pictures"], gallery["rendered"]) == (6, 2)
 
 
 def test_report_is_one_page_without_requests(first_run: Run) -> None:

@@ -33,22 +33,29 @@ def build(name: str, size: int, weights: str, weights_sha256: str, drop_connect:
     elif weights == "none":
         model = network(include_top=False, input_shape=shape, weights=None)
     else:
-        content = _checked(weights, weights_sha256, name)
         model = network(include_top=False, input_shape=shape, weights=None)
-        _load(model, content, weights, name)
+        load_file(model, weights, weights_sha256, name)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate *= drop_connect / _KERAS_DROP_CONNECT
     return model
 
 
-def _checked(path: str, sha256: str, name: str) -> bytes:
+def load_file(model: keras.Model, path: str, sha256: str, name: str) -> None:
+    """Loads a weights file into a network of keras.applications without its classification head.
+
+    Args:
+      model: the network that receives the weights.
+      path: a `.weights.h5` or `.h5` file, wherever TensorFlow's file system reaches.
+      sha256: its hash in hexadecimal.
+      name: the network's, for errors.
+
+    Raises:
+      WeightsError: the file cannot be read, has another hash, or is another network's.
+    """
     if not path.endswith(".h5"):
         raise WeightsError(f"{path}: {name} takes its weights from a .weights.h5 or .h5 file")
-    return read_checked(path, sha256)
-
-
-def _load(model: keras.Model, content: bytes, path: str, name: str) -> None:
+    content = read_checked(path, sha256)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # Keras 3.15 warns of its own bookkeeping for every layer that it then finds under another path.
         warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")

@@ -16,7 +16,7 @@ def read_checked(path: str, sha256: str) -> bytes:
     import tensorflow as tf
 
     if not sha256:
-        raise WeightsError(f"{path}: state its SHA-256 as trainer.weights_sha256")
+        raise WeightsError(f"{path}: state its SHA-256 as weights_sha256")
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read()

@@ -1,0 +1,75 @@
+"""`atelier render`: a folder of pictures in the styles of a catalogue, without the DAG."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.style_catalog import catalog
+from components.style_renderer import batch, contents, photographs, units
+from pipeline.config import BEAM_ARGS
+from pipeline.console import Console, quiet
+from pipeline.fingerprint import of_code
+
+LOG_FILE = "render.log"
+
+
+def run(
+    content: str,
+    styles: str,
+    output: Path,
+    console: Console,
+    *,
+    overrides: Mapping[str, Any],
+    ids: Sequence[str] = (),
+    size: int | None = None,
+    strengths: Sequence[float] = (),
+    workers: int = 1,
+    picture_format: units.Format = "jpeg",
+) -> str:
+    """Renders what `output` lacks, and writes its gallery.
+
+    Args:
+      content: a folder of pictures, or `photos`.
+      styles: `builtin`, a `catalog.yaml`, or a folder of pictures.
+      output: folder of this and of later calls.
+      console: where progress is shown.
+      overrides: fields of `Settings`, before the styles' presets.
+      ids: the styles to take; empty: all.
+      size: longer side of the renderings in pixels; None: the styles' own.
+      strengths: each style at each of them; empty: at the preset's own.
+      workers: processes.
+      picture_format: jpeg or png.
+
+    Returns:
+      The last lines for the terminal.
+
+    Raises:
+      catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
+      batch.RenderError: too many pictures could not be rendered; the others are written.
+    """
+    chosen = catalog.chosen(styles, catalog.open_catalog(styles), ids)
+    folder = str(photographs.write(output / "photographs")) if content == photographs.NAME else content
+    request = batch.Request(
+        overrides=overrides,
+        size=size or 0,
+        strengths=tuple(strengths),
+        picture_format=picture_format,
+        code=of_code("components.style_renderer.render"),
+    )
+    with quiet(output / LOG_FILE), console.bar("preparing") as progress:
+        report = batch.render_batch(
+            contents.from_folder(folder),
+            chosen,
+            str(output),
+            request,
+            batch.local_pipelines(_beam_args(workers)),
+            announce=console.say,
+            progress_to=lambda text, share: progress(round(1000 * share), 1000, text),
+        )
+    return batch.summary(report)
+
+
+def _beam_args(workers: int) -> tuple[str, ...]:
+    if workers == 1:
+        return BEAM_ARGS
+    return (BEAM_ARGS[0], "--direct_running_mode=multi_processing", f"--direct_num_workers={workers}")
