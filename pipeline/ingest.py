@@ -5,20 +5,19 @@ splits from some 300 bytes a picture. The data set is built beside its final pla
 there is always whole, and the same input gives the same bytes.
 """
 
-import contextlib
 import functools
 import json
 import shutil
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import PIL
 
+from components.watching import watching
 from pipeline import builtin_sources, config, records, sources, splits, units
 
 Progress = Callable[[int, int], None]
@@ -119,7 +118,13 @@ def _build(
         store_size=settings.store_size,
         max_pixels=settings.max_pixels,
     )
-    with _watching(work, len(plans), len(listing.files), progress):
+    files = len(listing.files)
+    if progress:
+        # The units' files tell it on every runner, in every process.
+        with watching(lambda: progress(units.finished(work) * files // len(plans), files), pause=0.2):
+            _run(prepare, plans, beam_args)
+        progress(files, files)
+    else:
         _run(prepare, plans, beam_args)
     prepared = time.monotonic() - preparing
 
@@ -213,28 +218,6 @@ def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]
 
     with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
         pipeline | beam.Create(plans) | beam.Map(work)  # Create spreads its elements over the workers
-
-
-@contextlib.contextmanager
-def _watching(work: Path, all_units: int, files: int, progress: Progress | None) -> Iterator[None]:
-    """Reports progress while Beam blocks: the units' files tell it on every runner, in every process."""
-    if progress is None:
-        yield
-        return
-    ended = threading.Event()
-
-    def watch() -> None:
-        while not ended.wait(0.2):
-            progress(units.finished(work) * files // all_units, files)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join()
-    progress(files, files)
 
 
 def _check_output(source: str, output: Path) -> None:

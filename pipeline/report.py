@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import yaml
 
+from components import templates
 from pipeline import confusion, plots, report_tables, showcase
 
 if TYPE_CHECKING:
@@ -65,19 +65,8 @@ def render(result: Mapping[str, Any], evidence: Evidence, finished: datetime) ->
     cells = result["confusion"]
     phases = result["training"].get("phases", {})
     charts = [plots.training(phases, "accuracy"), plots.training(phases, "loss")]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "size": report_tables.size,
-        "duration": report_tables.duration,
-        "score": report_tables.score,
-    }
-    return environment.get_template("report.html.j2").render(
+    filters = {"size": report_tables.size, "duration": report_tables.duration, "score": report_tables.score}
+    return templates.load(Path(__file__).with_name("report.html.j2"), filters).render(
         result=result,
         evidence=evidence,
         finished=finished,

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from components import pictures
-from pipeline import records, sources
+from components import pictures, tfrecord
+from pipeline import sources
 from pipeline.splits import Row
 
 MAX_QUARANTINED_BYTES = 16 * 2**20
@@ -75,9 +75,9 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
                 picture = pictures.normalize(encoded, store_size, max_pixels)
             except pictures.RefusedError as refusal:
                 bad.append((path, refusal.reason.value, refusal.detail))
-                records.write_record(rejects, _quarantined(path, refusal, encoded))
+                tfrecord.write(rejects, _quarantined(path, refusal, encoded))
                 continue
-            length = records.write_record(good, _record(path, label, label_ids[label], picture))
+            length = tfrecord.write(good, _record(path, label, label_ids[label], picture))
             thumbnail = picture.thumbnail.hex()
             # A `Row` in the order of its fields.
             rows.append((path, label, split, picture.digest, thumbnail, picture.format, unit["unit"], offset, length))
@@ -146,7 +146,7 @@ def write_shard(plan_path: str) -> None:
 
 
 def _record(path: str, label: str, label_id: int, picture: pictures.Picture) -> bytes:
-    return records.example(
+    return tfrecord.example(
         {
             "image/encoded": picture.encoded,
             "image/class/label": label_id,
@@ -167,7 +167,7 @@ def _quarantined(path: str, refusal: pictures.RefusedError, encoded: bytes | Non
     }
     if encoded is not None and len(encoded) <= MAX_QUARANTINED_BYTES:
         values["encoded"] = encoded
-    return records.example(values)
+    return tfrecord.example(values)
 
 
 def _beside(plan_path: str, ending: str) -> Path:

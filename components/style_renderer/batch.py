@@ -150,7 +150,7 @@ def render_batch(
                 threads=threads or _threads(pipeline.options),
                 engine=engine,
             )
-            with progress.watching(in_work, len(missing), progress_to), pipeline:
+            with progress.following(in_work, len(missing), progress_to), pipeline:
                 _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(render)
         rendered = manifest.present(directory, rendering.PICTURES, missing)
         dead = (*found.dead, *_lost(missing, recipes, rendered, rendering.buried(in_work)))

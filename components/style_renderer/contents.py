@@ -16,8 +16,8 @@ from typing import Literal
 import apache_beam as beam
 from PIL import Image
 
-from components import pictures
-from components.style_renderer import previews, store, tfrecord
+from components import pictures, tfrecord
+from components.style_renderer import previews, store
 from components.style_renderer.dead_letters import DeadLetter
 from components.style_renderer.units import Content
 

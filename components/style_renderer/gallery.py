@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from PIL import Image
 
+from components import templates
 from components.style_catalog.catalog import Style
 from components.style_renderer import previews
 from components.style_renderer.dead_letters import DeadLetter
@@ -57,14 +57,7 @@ def render(page: Page) -> str:
     shown = page.contents[:MOST_ROWS]
     contents = [_content(content, page.size) for content in shown]
     styles = [_style(column.style) for column in page.styles]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("gallery.html.j2").render(
+    return templates.load(Path(__file__).with_name("gallery.html.j2")).render(
         page=page,
         contents=contents,
         hidden=len(page.contents) - len(shown),

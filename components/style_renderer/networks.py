@@ -42,7 +42,7 @@ RECIPES = {
     # Chosen by looking. A layer's weight is one over the mean square of its Gram matrix on paintings (much
     # the same for all that were tried): with equal weights the first layers would decide alone.
     "efficientnet_lite0": Recipe(
-        content_layers=("block4b_expand_activation",),
+        content_layers=("block3b_expand_activation", "block4b_expand_activation"),
         style_layers={
             "stem_activation": 1 / 31,
             "block1a_activation": 1 / 56,

@@ -21,8 +21,9 @@ _PULL = 1e-3
 def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify) -> np.ndarray:
     """SciPy's L-BFGS (Byrd et al. 1995, "A limited memory algorithm for bound constrained optimization").
 
-    Its own bounds cost more than a pass through Lite0 (`benchmarks/optimizers.py`). So the unknowns are free, the
-    picture is what they are when cut to 0..255, and a weak quadratic calls back those that went outside.
+    Its own bounds cost more than a pass through Lite0 (`benchmarks/style.py optimizers`). So the unknowns are free, the
+    picture is what they are when cut to 0..255, and a weak quadratic calls back those that went outside. What lies on a
+    bound and would go outside stays: a slope that leads nowhere misleads the line search.
 
     Args:
       evaluate: the function.
@@ -44,7 +45,7 @@ def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify
         slope = gradient.astype(np.float64).ravel()
         pull = pull or _PULL * float(np.abs(slope).mean())
         outside = unknowns - inside
-        slope[outside != 0] = 0.0
+        slope[(outside != 0) | ((unknowns == 0) & (slope > 0)) | ((unknowns == 255) & (slope < 0))] = 0.0
         slope += 2 * pull * outside
         return loss + pull * float(np.dot(outside, outside)), slope
 
@@ -56,8 +57,8 @@ def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify
             raise StopIteration
 
     while done < iterations:
-        before = done
-        free = scipy.optimize.minimize(
+        before, pull = done, 0.0
+        found = scipy.optimize.minimize(
             penalised,
             free,
             jac=True,
@@ -65,9 +66,11 @@ def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify
             callback=after_iteration,
             options={"maxcor": _MEMORY, "maxiter": iterations, "maxfun": 10 * iterations, "ftol": 0.0, "gtol": 0.0},
         ).x
+        # At 0 and 255 the function has kinks, at which a line search may fail; from within it gets on again.
+        free = np.clip(found, 0.0, 255.0)
         if done == before:  # no step leads down any further
             break
-    return np.clip(free, 0.0, 255.0).astype(np.float32).reshape(image.shape)
+    return free.astype(np.float32).reshape(image.shape)
 
 
 def adam(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify, learning_rate: float) -> np.ndarray:

@@ -1,11 +1,11 @@
 """How far a batch is: each unit in work leaves a small file, and the driver counts them, on any runner."""
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from components import watching
 from components.style_renderer import store
 
 Progress = Callable[[str, float], None]
@@ -24,7 +24,7 @@ class Reporter:
         """Reports on the unit `key`, for people `title`, into the folder `work`."""
         self._path = store.join(work, key)
         self._title = title
-        self._interval = _INTERVAL_S if store.is_local(work) else _REMOTE_INTERVAL_S
+        self._interval = _interval(work)
         self._last = 0.0
 
     def iterate(self, step: Any) -> None:
@@ -41,29 +41,20 @@ class Reporter:
 
 
 @contextlib.contextmanager
-def watching(work: str, units: int, progress: Progress | None) -> Iterator[None]:
+def following(work: str, units: int, progress: Progress | None) -> Iterator[None]:
     """Calls `progress` from another thread while Beam blocks, and once more at the end."""
     if progress is None or not units:
         yield
         return
-    ended = threading.Event()
-
-    def watch() -> None:
-        pause = _INTERVAL_S if store.is_local(work) else _REMOTE_INTERVAL_S
-        while not ended.wait(pause):
-            started = time.monotonic()
-            progress(*_count(work, units))
-            # Listing a large batch takes its time: no more than a tenth of it all.
-            pause = max(pause, 10 * (time.monotonic() - started))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
     try:
-        yield
+        with watching.watching(lambda: progress(*_count(work, units)), _interval(work)):
+            yield
     finally:
-        ended.set()
-        watcher.join()
         progress(*_count(work, units))
+
+
+def _interval(work: str) -> float:
+    return _INTERVAL_S if store.is_local(work) else _REMOTE_INTERVAL_S
 
 
 def _count(work: str, units: int) -> tuple[str, float]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from components.style_renderer import dead_letters, gallery, manifest, previews, store, tfrecord
+from components import tfrecord
+from components.style_renderer import dead_letters, gallery, manifest, previews, store
 
 _PER_SHARD = 256
 """Pictures a TFRecord file: about 100 MB."""

@@ -27,7 +27,7 @@ from components.style_renderer import (
     precision,
     tiled_adam,
 )
-from components.style_renderer.objective import Losses, Weights
+from components.style_renderer.objective import Losses, Objective, Weights
 from components.style_renderer.settings import Scale, Settings
 
 
@@ -66,6 +66,9 @@ class Rendering:
 
 
 _MIN_SIDE = 32
+_EXACT_SHARE = 0.25
+"""Of the last scale's iterations, in float32 whatever the precision: they are finer than bfloat16 can tell.
+VGG19 at 96 px, 80 iterations: a loss up to 5 % above float32's without, 1 % with it."""
 
 Callback = Callable[[Iterate], float | None]
 """Told each intermediate picture. A number that it returns is the strength from then on."""
@@ -113,19 +116,20 @@ class _Work:
         callback: Callback | None,
     ) -> None:
         self._content, self._settings = content, settings
-        self._styles = (
-            [(colors.matched(style, content), weight) for style, weight in styles]
-            if (settings.colors == "match")
-            else styles
-        )
+        self._styles = styles
+        if settings.colors == "match":
+            self._styles = [(colors.matched(style, content), weight) for style, weight in styles]
         self._start, self._callback = start, callback
-        self._objective = objective.shared(settings, precision.resolve(settings))
+        self._precision = precision.resolve(settings)
+        self._objective = objective.shared(settings, self._precision)
         recipe = networks.recipe(settings)
         self._weights = Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight)
         self._costs = [scale.iterations * scale.size**2 for scale in settings.scales]
         self._strength = settings.strength
         self._image: np.ndarray | None = None
         """[H, W, 3] float32, of the scale done last."""
+        self._step = 0
+        """Iterations done of the scale in work."""
         self.losses: dict[str, float] = {}
         self._evaluated: dict[str, float] = {}
         self.iterations = 0
@@ -154,26 +158,24 @@ class _Work:
         stride = self._objective.network.stride
         height, width = image.shape[:2]
         padded_content, padded = canvas.padded(content, stride), canvas.padded(image, stride)
-        grams = self._style_targets(scale.size)
         tile = memory.tile(padded.shape, self._objective.network, self._settings)
-        step = 0
+        self._step = 0
 
         def notify(current: np.ndarray) -> bool:
-            nonlocal step
-            step += 1
+            self._step += 1
             self.iterations += 1
             self.losses = self._evaluated
-            return self._notify(number, scale, step, current.reshape(padded.shape)[:height, :width])
+            return self._notify(number, scale, self._step, current.reshape(padded.shape)[:height, :width])
 
         if tile is None:
-            found = self._in_one_piece(scale, padded_content, padded, grams, notify)
+            found = self._in_one_piece(scale, padded_content, padded, notify)
         else:
             with tempfile.TemporaryDirectory(prefix="atelier-tiles-") as folder:
                 found, self.seam_score = tiled_adam.minimise(
                     self._objective,
                     padded_content,
                     padded,
-                    grams,
+                    self._style_targets(self._objective, scale.size),
                     lambda: self._scaled_weights(scale),
                     scale.iterations,
                     self._settings.learning_rate,
@@ -185,18 +187,20 @@ class _Work:
         return np.ascontiguousarray(found[:height, :width])
 
     def _in_one_piece(
-        self,
-        scale: Scale,
-        content: np.ndarray,
-        image: np.ndarray,
-        grams: Sequence[tf.Tensor],
-        notify: optimizers.Notify,
+        self, scale: Scale, content: np.ndarray, image: np.ndarray, notify: optimizers.Notify
     ) -> np.ndarray:
-        contents = self._objective.contents(tf.constant(content[np.newaxis], tf.float32))
+        is_last = scale is self._settings.scales[-1]
+        exact_from = scale.iterations * (1 - _EXACT_SHARE) if is_last and self._precision != "float32" else math.inf
+
+        @functools.lru_cache(maxsize=1)  # the other's targets are not needed again
+        def targets(exact: bool) -> tuple[Objective, list[tf.Tensor], list[tf.Tensor]]:
+            loss = objective.shared(self._settings, "float32") if exact else self._objective
+            return loss, loss.contents(tf.constant(content[np.newaxis])), self._style_targets(loss, scale.size)
 
         def evaluate(picture: np.ndarray) -> tuple[float, np.ndarray]:
+            loss, contents, grams = targets(self._step >= exact_from)
             weights = tf.constant(self._scaled_weights(scale), tf.float32)
-            found, gradient = self._objective.evaluate(tf.constant(picture), contents, grams, weights)
+            found, gradient = loss.evaluate(tf.constant(picture), contents, grams, weights)
             self._keep(Losses(*(float(value) for value in found.numpy())))
             return self._evaluated["total"], gradient.numpy()
 
@@ -252,12 +256,12 @@ class _Work:
             return np.random.default_rng(self._settings.seed).uniform(0, 255, content.shape).astype(np.float32)
         return content.astype(np.float32)
 
-    def _style_targets(self, size: int) -> list[tf.Tensor]:
+    def _style_targets(self, loss: Objective, size: int) -> list[tf.Tensor]:
         """Gram matrices of the blend: their mean, since a weighted sum of squared distances is least at the mean."""
         total = sum(weight for _, weight in self._styles)
         blend: list[tf.Tensor] = []
         for style, weight in self._styles:
-            grams = self._objective.style_targets(style, max(_MIN_SIDE, round(size * self._settings.style_scale)))
+            grams = loss.style_targets(style, max(_MIN_SIDE, round(size * self._settings.style_scale)))
             part = [gram * (weight / total) for gram in grams]
             blend = [have + more for have, more in zip(blend, part, strict=True)] if blend else part
         return blend
@@ -268,7 +272,7 @@ def _check(content: np.ndarray, styles: Sequence[tuple[np.ndarray, float]], star
     if start is not None:
         pictures["start"] = start
     for name, picture in pictures.items():
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size or picture.dtype != np.uint8:
             raise ValueError(f"{name} is {picture.dtype} of shape {picture.shape}: expected uint8 [H, W, 3]")
         if name.startswith("style") and min(picture.shape[:2]) < _MIN_SIDE:
             raise ValueError(f"{name} is {picture.shape[1]} x {picture.shape[0]} pixels: a side is below {_MIN_SIDE}")

@@ -16,7 +16,6 @@ import tensorflow as tf
 
 from components.style_renderer import losses
 from components.style_renderer.networks import FeatureNetwork
-from components.style_renderer.networks import FeatureNetwork
 from components.style_renderer.objective import Losses, Objective, Weights
 
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tfx.types import artifact_utils, standard_artifacts
 
+from components import tfrecord
 from components.tflite_exporter import convert, executor, materialised, measure, proof
-from pipeline import records
 from trainer import image_ops
 
 SIZE = 16
@@ -286,7 +286,7 @@ class Inputs:
                 for colour, label in pictures:
                     stored = image_ops.encode_lossless(tf.constant(plain(colour))).numpy()
                     row = {"image_xf": stored, "label_xf": label}
-                    records.write_record(stream, records.example(row))
+                    tfrecord.write(stream, tfrecord.example(row))
         self.tflite = artifact(standard_artifacts.Model, folder / "tflite")
         self.predictions = artifact(standard_artifacts.Examples, folder / "predictions")
 

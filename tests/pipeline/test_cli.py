@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli, config, console, dataset, local_runner, records
+from components import tfrecord
+from pipeline import cli, config, console, dataset, local_runner
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -140,7 +141,7 @@ def test_records_with_other_keys_are_told_with_those_there(pets, tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()
     with (folder / "a.tfrecord").open("wb") as stream:
-        records.write_record(stream, records.example({"image": b"png", "label": 3}))
+        tfrecord.write(stream, tfrecord.example({"image": b"png", "label": 3}))
     output = tmp_path / "out"
     line = refusal("run", "--config", pets, "--data", folder, "--output", output, "--set", "data.image_key=picture")
     assert line == (

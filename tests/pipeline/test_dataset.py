@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from pipeline import dataset, records
+from components import tfrecord
+from pipeline import dataset
 from pipeline.config import Data
 
 OURS = Data()
@@ -17,7 +18,7 @@ def shard(*rows):
     """A TFRecord file of these examples, without TensorFlow."""
     stream = io.BytesIO()
     for row in rows:
-        records.write_record(stream, records.example(row))
+        tfrecord.write(stream, tfrecord.example(row))
     return stream.getvalue()
 
 
@@ -215,7 +216,7 @@ def test_keys_of_the_wrong_kind_are_refused(lay):
     picture = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"png"]))
     example = tf.train.Example(features=tf.train.Features(feature={"image": picture, "label": probabilities}))
     with (folder / "a.tfrecord").open("wb") as stream:
-        records.write_record(stream, example.SerializeToString())
+        tfrecord.write(stream, example.SerializeToString())
     assert refusal(folder, Data(image_key="image", label_key="label")) == (
         "DIR/a.tfrecord: label holds neither a class id (int64) nor a class name (bytes)"
     )
@@ -240,7 +241,7 @@ def test_what_is_no_tfrecord_is_refused(tmp_path, content):
 
 def test_a_tfrecord_of_something_else_is_refused(tmp_path):
     with (tmp_path / "a.tfrecord").open("wb") as stream:
-        records.write_record(stream, b"no protobuf message")
+        tfrecord.write(stream, b"no protobuf message")
     assert refusal(tmp_path) == "DIR/a.tfrecord: not a TFRecord file of tf.Examples, or cut off"
 
 

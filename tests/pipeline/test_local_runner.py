@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import config, fingerprint, ingest, local_runner, records
+from components import tfrecord
+from pipeline import config, fingerprint, ingest, local_runner
 from pipeline.console import Console
 
 
@@ -17,7 +18,7 @@ def settings():
 def write_records(folder):
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "images-00000-of-00001.tfrecord").open("wb") as stream:
-        records.write_record(stream, records.example({"image/encoded": b"jpeg", "image/class/label": 0}))
+        tfrecord.write(stream, tfrecord.example({"image/encoded": b"jpeg", "image/class/label": 0}))
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from components import tfrecord
 from components.tflite_exporter.convert import convert
-from pipeline import records
 from tests.trainer import tiny_data
 from trainer import backbones, export
 from trainer.model import build_classifier
@@ -65,7 +65,7 @@ def text_transformed(tmp_path_factory):
 
     def record(number, text):
         values = {"picture": tiny_data.picture(number % 3, number)} | ({"kind": text} if text else {})
-        return records.example(values)
+        return tfrecord.example(values)
 
     texts: dict[str, list[str | None]] = {
         "train": ["Käfer", "big cat", "big cat", "Käfer", "big cat"],

@@ -24,6 +24,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, json_utils
 from tfx_bsl.public import tfxio
 
+from components import tfrecord
 from pipeline import config, records
 from tests.trainer.golden_pictures import PICTURES
 from trainer import features, image_ops, preprocessing
@@ -85,7 +86,7 @@ def value(example: tf.train.Example, name: str) -> Any:
 
 def raw_example(encoded: bytes, label: int, *, image_key: str = "image/encoded") -> bytes:
     """A record as ingest writes it."""
-    return records.example(
+    return tfrecord.example(
         {
             image_key: encoded,
             "image/class/label": label,
@@ -100,7 +101,7 @@ def raw_example(encoded: bytes, label: int, *, image_key: str = "image/encoded")
 
 def only_picture(encoded: bytes, image_key: str = "image/encoded") -> bytes:
     """What a client sends."""
-    return records.example({image_key: encoded})
+    return tfrecord.example({image_key: encoded})
 
 
 def picture(label: int, number: int) -> bytes:

@@ -11,8 +11,9 @@ def network(model):
     def doubled(layer):
         return type(layer).from_config(layer.get_config() | {"dtype": "float64"})
 
-    copy = keras.models.clone_model(model, clone_function=doubled)
-    copy.autocast = False  # to float32, Keras' default for a model as a whole
+    # Given, since Keras makes inputs of float32 and rounds to them.
+    pixels = keras.Input((None, None, 3), dtype="float64")
+    copy = keras.models.clone_model(model, input_tensors=pixels, clone_function=doubled)
     copy.set_weights([weight.astype(np.float64) for weight in model.get_weights()])
     return copy
 
@@ -27,14 +28,18 @@ def gram(found):
     return positions.T @ positions / len(positions)
 
 
-def terms(model, objective, image, content, style):
-    """Content, style and variation loss of `image`, composed in NumPy from float64 features; all [1, H, W, 3]."""
-    here, there, painted = (features(model, picture) for picture in (image, content, style))
-    content_loss = np.mean([np.square(here[name] - there[name]).mean() for name in objective.content_layers])
-    style_loss = np.average(
-        [np.square(gram(here[name]) - gram(painted[name])).mean() for name in objective.style_layers],
-        weights=objective.layer_weights,
-    )
+def targets(model, objective, content, style):
+    """Content features and Gram matrices, by layer, of two pictures [1, H, W, 3]."""
+    there, painted = features(model, content), features(model, style)
+    return [there[name] for name in objective.content_layers], [gram(painted[name]) for name in objective.style_layers]
+
+
+def terms(model, objective, image, wanted):
+    """Content, style and variation loss of `image` [1, H, W, 3], composed in NumPy from float64 features."""
+    here = features(model, image)
+    contents, grams = wanted
+    content = np.mean([np.square(here[n] - c).mean() for n, c in zip(objective.content_layers, contents, strict=True)])
+    layers = [np.square(gram(here[n]) - g).mean() for n, g in zip(objective.style_layers, grams, strict=True)]
     pixels = image.astype(np.float64)[0]
     variation = (np.square(np.diff(pixels, axis=0)).sum() + np.square(np.diff(pixels, axis=1)).sum()) / pixels.size
-    return np.array([content_loss, style_loss, variation])
+    return np.array([content, np.average(layers, weights=objective.layer_weights), variation])

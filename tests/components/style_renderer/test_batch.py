@@ -8,8 +8,9 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 
+from components import tfrecord
 from components.style_catalog.catalog import CatalogError
-from components.style_renderer import batch, contents, publishing, rendering, tfrecord
+from components.style_renderer import batch, contents, publishing, rendering
 from tests.components.style_renderer import fake_engine
 
 

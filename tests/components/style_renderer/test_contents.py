@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.style_renderer import contents, tfrecord
+from components import tfrecord
+from components.style_renderer import contents
 from tests.components.style_renderer import fake_engine
 
 MAX_PIXELS = 10_000

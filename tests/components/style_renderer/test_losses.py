@@ -1,5 +1,7 @@
 """The losses against NumPy, on random input and a batch of two."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ import tensorflow as tf
 from components.style_renderer import losses
 
 # float32 sums of some thousand values of mixed size: a few units of 6e-8 each, far below this.
-CLOSE = {"rtol": 2e-5, "atol": 1e-6}
+assert_close = functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-6)
 
 
 @pytest.fixture
@@ -24,8 +26,8 @@ def test_gram_is_the_mean_product_of_channels(random):
     features = random.normal(2, 3, (2, 5, 7, 4)).astype(np.float32)
     found = losses.gram(tf.constant(features)).numpy()
     assert found.shape == (2, 4, 4)
-    np.testing.assert_allclose(found, numpy_gram(features), **CLOSE)
-    np.testing.assert_allclose(losses.gram_sum(tf.constant(features)), 35 * numpy_gram(features), **CLOSE)
+    assert_close(found, numpy_gram(features))
+    assert_close(losses.gram_sum(tf.constant(features)), 35 * numpy_gram(features))
 
 
 def test_gram_by_hand():
@@ -36,7 +38,7 @@ def test_gram_by_hand():
 def test_content_is_the_mean_squared_difference_of_each_picture(random):
     found, wanted = random.normal(0, 2, (2, 2, 6, 5, 3)).astype(np.float32)
     expected = np.square(found.astype(np.float64) - wanted).mean((1, 2, 3))
-    np.testing.assert_allclose(losses.content_loss(tf.constant(found), tf.constant(wanted)), expected, **CLOSE)
+    assert_close(losses.content_loss(tf.constant(found), tf.constant(wanted)), expected)
 
 
 @pytest.mark.parametrize("per_picture", [True, False])
@@ -48,13 +50,13 @@ def test_style_is_the_weighted_mean_over_layers(random, per_picture):
     expected = np.average(layers, axis=0, weights=weights)
     found = losses.style_loss([tf.constant(g) for g in grams], [tf.constant(t) for t in targets], weights)
     assert found.shape == (2,)
-    np.testing.assert_allclose(found, expected, **CLOSE)
+    assert_close(found, expected)
 
 
 def test_total_variation_is_the_mean_squared_step(random):
     image = random.uniform(0, 255, (2, 6, 9, 3)).astype(np.float32)
     exact = image.astype(np.float64)
     expected = np.square(np.diff(exact, axis=1)).sum((1, 2, 3)) + np.square(np.diff(exact, axis=2)).sum((1, 2, 3))
-    np.testing.assert_allclose(losses.total_variation_sum(tf.constant(image)), expected, **CLOSE)
-    np.testing.assert_allclose(losses.total_variation(tf.constant(image)), expected / (6 * 9 * 3), **CLOSE)
+    assert_close(losses.total_variation_sum(tf.constant(image)), expected)
+    assert_close(losses.total_variation(tf.constant(image)), expected / (6 * 9 * 3))
     assert losses.total_variation(tf.fill([1, 4, 4, 3], 9.0))[0] == 0

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from components.style_renderer import tfrecord
+from components import tfrecord
 
 VALUES: dict[str, tfrecord.Value] = {
     "image/encoded": b"\x00\xff",
