@@ -33,7 +33,7 @@ from components.style_renderer.settings import Scale, Settings
 from pipeline.config import BEAM_ARGS
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """Ends a rendering whose loss is low enough."""
 
 
@@ -68,13 +68,13 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     def watch(step: Iterate) -> None:
         if step.size == size and step.iteration and step.losses["total"] <= target:
             reached.append((time.perf_counter() - began, step))
-            raise _Reached
+            raise _ReachedError
 
     render(content, [(style, 1.0)], settings.model_copy(update={"scales": _briefly(settings)}))  # traces
     began = time.perf_counter()
     try:
         render(content, [(style, 1.0)], settings, callback=watch)
-    except _Reached:
+    except _ReachedError:
         ours_s, step = reached[0]
         image = step.image()
         again = tf.constant(canvas.padded(image, exact.network.stride)[np.newaxis])
@@ -140,9 +140,7 @@ def batch_of_units(size: int) -> None:
                 batch.local_pipelines(beam_args),
             )
         rate = 60 * report.rendered / report.seconds
-        print(
-            f"{workers} worker(s): {report.rendered} pictures of {size} px in {report.seconds:.1f} s, {rate:.1f} a minute"
-        )
+        print(f"{workers} worker(s): {report.rendered} of {size} px in {report.seconds:.1f} s, {rate:.1f} a minute")
 
 
 def optimizers_alone(height: int, width: int) -> None:

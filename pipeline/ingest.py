@@ -5,13 +5,14 @@ splits from some 300 bytes a picture. The data set is built beside its final pla
 there is always whole, and the same input gives the same bytes.
 """
 
+import contextlib
 import functools
 import json
 import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
