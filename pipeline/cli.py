@@ -154,6 +154,11 @@ def _render(options: argparse.Namespace) -> int:
     overrides = config.rendering(options.set).model_dump(mode="json", exclude_unset=True)
     if options.workers < 1:
         raise config.ConfigError(f"--workers {options.workers}: expected at least 1")
+    if options.size is not None and not 32 <= options.size <= 32768:
+        raise config.ConfigError(f"--size {options.size}: expected 32 to 32768 pixels")
+    for strength in options.strength:
+        if not 0 <= strength <= 1:
+            raise config.ConfigError(f"--strength {strength}: expected 0 (the content) to 1 (the preset in full)")
 
     from pipeline import render_command
     from pipeline.console import Console

@@ -6,7 +6,7 @@ from typing import Any
 
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, units
-from pipeline.config import BEAM_ARGS
+from pipeline.config import BEAM_ARGS, ConfigError
 from pipeline.console import Console, quiet
 from pipeline.fingerprint import of_code
 
@@ -44,9 +44,14 @@ def run(
       The last lines for the terminal.
 
     Raises:
+      ConfigError: the output folder cannot be used.
       catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
       batch.RenderError: too many pictures could not be rendered; the others are written.
     """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
     chosen = catalog.chosen(styles, catalog.open_catalog(styles), ids)
     folder = str(photographs.write(output / "photographs")) if content == photographs.NAME else content
     request = batch.Request(

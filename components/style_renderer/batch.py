@@ -116,7 +116,8 @@ def render_batch(
       progress_to: told how far the rendering is.
 
     Raises:
-      RenderError: more units are missing at the end than `max_bad_fraction` allows.
+      WeightsError: a network's weights cannot be had.
+      RenderError: a network lacks a layer that the settings name; or more units are missing at the end than `max_bad_fraction` allows.
       catalog.CatalogError: settings or a style's picture are wrong.
     """
     started = time.monotonic()
@@ -138,6 +139,8 @@ def render_batch(
         in_work = store.join(work, "units")
         if missing:
             pipeline = pipelines()
+            if engine is None:
+                _check_networks(recipes)
             if announce:
                 announce(_expected(missing, recipes, pipeline.options))
             render = rendering.Render(
@@ -187,6 +190,19 @@ def summary(report: Report) -> str:
 def _settings(style: catalog.Style, request: Request) -> Settings:
     own = catalog.settings_for(style, request.overrides)
     return own.with_size(request.size) if request.size else own
+
+
+def _check_networks(recipes: Sequence[units.Recipe]) -> None:
+    """Builds each network here once: weights that cannot be had would fail every unit, one by one."""
+    from components.style_renderer import networks  # TensorFlow, which takes seconds
+
+    for recipe in recipes:
+        try:
+            networks.build(recipe.settings)
+        except networks.WeightsError:
+            raise
+        except ValueError as error:  # an unknown layer
+            raise RenderError(f"style {recipe.style.id}: {error}") from None
 
 
 def _expected(missing: Sequence[units.Unit], recipes: Sequence[units.Recipe], options: PipelineOptions) -> str:

@@ -1,0 +1,139 @@
+"""`atelier render` and `atelier styles add`, as processes, with the real engine on tiny pictures."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+QUICK = ("--size", "64", "--set", "scales=[{size: 64, iterations: 3}]")
+
+
+def atelier(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def refusal(*arguments: object) -> str:
+    """What an unsuccessful command says at its end."""
+    done = atelier(*arguments)
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    return done.stderr[done.stderr.index("atelier: ") :]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `content` (three pictures) and `styles` (two)."""
+    root = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for folder, names in {"content": "abc", "styles": "xy"}.items():
+        (root / folder).mkdir()
+        for name in names:
+            blocks = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+            Image.fromarray(blocks).resize((96, 72)).save(root / folder / f"{name}.png")
+    return root
+
+
+def manifest(output: Path) -> list[dict]:
+    return [json.loads(line) for line in (output / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_a_folder_in_a_folder_of_styles_and_what_changes_later(pictures: Path, tmp_path: Path) -> None:
+    content, styles, output = tmp_path / "content", tmp_path / "styles", tmp_path / "out"
+    shutil.copytree(pictures / "content", content)
+    shutil.copytree(pictures / "styles", styles)
+    command = ("render", "--content", content, "--styles", styles, "--output", output, *QUICK)
+
+    first = atelier(*command)
+    assert first.returncode == 0, first.stderr
+    assert "6 to render: about " in first.stderr
+    assert "MB of memory" in first.stderr
+    assert "6 pictures of 3 contents; 6 rendered" in first.stdout
+    assert "unknown" in (output / "gallery.html").read_text()  # the licence of a plain folder
+    before = {line["key"]: (output / line["file"]).read_bytes() for line in manifest(output)}
+    assert len(before) == 6
+    for line in manifest(output):
+        with Image.open(output / line["file"]) as picture:
+            assert picture.size == (64, 48)
+
+    assert "0 rendered" in atelier(*command).stdout  # nothing is missing
+
+    lost = output / manifest(output)[0]["file"]
+    lost.unlink()
+    assert "1 rendered" in atelier(*command).stdout
+    assert {line["key"]: (output / line["file"]).read_bytes() for line in manifest(output)} == before
+
+    shutil.copy(pictures / "content" / "a.png", styles / "z.png")
+    assert "9 pictures of 3 contents; 3 rendered" in atelier(*command).stdout
+
+    (content / "cut.png").write_bytes((content / "a.png").read_bytes()[:200])
+    above = refusal(*command)
+    assert "3 of 12 pictures (25.0%) could not be rendered" in above
+    assert "cut.png" in above
+    assert len(manifest(output)) == 9  # what is good is all there
+    letters = [json.loads(line) for line in (output / "dead_letters.jsonl").read_text().splitlines()]
+    assert [letter["content"] for letter in letters] == ["cut.png"]
+
+
+def test_two_worker_processes_render_the_same(pictures: Path, tmp_path: Path) -> None:
+    found = {}
+    for workers in (1, 2):
+        output = tmp_path / str(workers)
+        arguments = ("--content", pictures / "content", "--styles", pictures / "styles", "--output", output)
+        done = atelier("render", *arguments, *QUICK, "--workers", workers, "--format", "png", "--style", "x")
+        assert done.returncode == 0, done.stderr
+        found[workers] = {line["key"]: np.asarray(Image.open(output / line["file"]), int) for line in manifest(output)}
+    assert found[1].keys() == found[2].keys()
+    assert len(found[1]) == 3
+    for key, picture in found[1].items():
+        # One thread a process instead of two: sums are taken in another order, and optimisation amplifies it.
+        assert np.abs(picture - found[2][key]).mean() < 1
+
+
+def test_a_style_that_was_added_is_rendered(pictures: Path, tmp_path: Path) -> None:
+    catalog, style = tmp_path / "styles" / "catalog.yaml", pictures / "styles" / "x.png"
+    facts = ("--title", "Blocks of colour", "--licence", "CC0-1.0", "--catalog", catalog)
+    added = atelier("styles", "add", style, *facts)
+    assert (added.returncode, added.stdout) == (0, f"{catalog}: blocks-of-colour\n"), added.stderr
+    assert "blocks-of-colour" in refusal("styles", "add", style, *facts)  # the same picture twice
+    content = pictures / "content"
+    done = atelier("render", "--content", content, "--styles", catalog, "--output", tmp_path / "out", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert {line["style"]["licence"] for line in manifest(tmp_path / "out")} == {"CC0-1.0"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--content": "missing"}, "missing"),
+        ({"--styles": "missing"}, "missing"),
+        ({"--style": "z"}, "there is no style z; known here: x, y"),
+        ({"--strength": "2"}, "--strength 2.0: expected 0 (the content) to 1"),
+        ({"--size": "10"}, "--size 10: expected 32 to 32768 pixels"),
+        ({"--workers": "0"}, "--workers 0: expected at least 1"),
+        ({"--set": "style_scael=2"}, "unknown key style.settings.style_scael; did you mean style.settings.style_scale?"),
+        ({"--set": "style_layers={block9: 1}"}, "efficientnet_lite0 has no layer block9"),
+        ({"--set": "network=vgg19"}, "Keras could not fetch its ImageNet weights"),
+    ],
+)
+def test_what_cannot_be_done_is_said(pictures: Path, tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    arguments = {"--content": pictures / "content", "--styles": pictures / "styles", "--output": tmp_path / "out"}
+    words = [word for pair in (arguments | changes).items() for word in pair]
+    said = refusal("render", *words)
+    assert message in said
+    assert not list((tmp_path / "out").rglob("*--*--*.jpg"))
+
+
+def test_an_output_that_is_a_file_is_told(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    paths = ("--content", pictures / "content", "--styles", pictures / "styles", "--output", tmp_path / "out")
+    assert str(tmp_path / "out") in refusal("render", *paths)
