@@ -117,7 +117,8 @@ def render_batch(
 
     Raises:
       WeightsError: a network's weights cannot be had.
-      RenderError: a network lacks a layer that the settings name; or more units are missing at the end than `max_bad_fraction` allows.
+      RenderError: a network lacks a layer that the settings name, or more units are missing at the end than
+        `max_bad_fraction` allows.
       catalog.CatalogError: settings or a style's picture are wrong.
     """
     started = time.monotonic()
@@ -196,13 +197,13 @@ def _check_networks(recipes: Sequence[units.Recipe]) -> None:
     """Builds each network here once: weights that cannot be had would fail every unit, one by one."""
     from components.style_renderer import networks  # TensorFlow, which takes seconds
 
-    for recipe in recipes:
-        try:
+    try:
+        for recipe in recipes:
             networks.build(recipe.settings)
-        except networks.WeightsError:
-            raise
-        except ValueError as error:  # an unknown layer
-            raise RenderError(f"style {recipe.style.id}: {error}") from None
+    except networks.WeightsError:
+        raise
+    except ValueError as error:  # an unknown layer
+        raise RenderError(f"style settings: {error}") from None
 
 
 def _expected(missing: Sequence[units.Unit], recipes: Sequence[units.Recipe], options: PipelineOptions) -> str:

@@ -120,7 +120,10 @@ def test_a_style_that_was_added_is_rendered(pictures: Path, tmp_path: Path) -> N
         ({"--strength": "2"}, "--strength 2.0: expected 0 (the content) to 1"),
         ({"--size": "10"}, "--size 10: expected 32 to 32768 pixels"),
         ({"--workers": "0"}, "--workers 0: expected at least 1"),
-        ({"--set": "style_scael=2"}, "unknown key style.settings.style_scael; did you mean style.settings.style_scale?"),
+        (
+            {"--set": "style_scael=2"},
+            "unknown key style.settings.style_scael; did you mean style.settings.style_scale?",
+        ),
         ({"--set": "style_layers={block9: 1}"}, "efficientnet_lite0 has no layer block9"),
         ({"--set": "network=vgg19"}, "Keras could not fetch its ImageNet weights"),
     ],
