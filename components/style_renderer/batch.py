@@ -31,6 +31,7 @@ from components.style_renderer import (
 )
 from components.style_renderer.dead_letters import DeadLetter
 from components.style_renderer.settings import Settings
+from trainer.backbones import WeightsError
 
 MAX_PIXELS = 100_000_000
 """A content whose header promises more is refused before it is decoded."""
@@ -200,7 +201,7 @@ def _check_networks(recipes: Sequence[units.Recipe]) -> None:
     try:
         for recipe in recipes:
             networks.build(recipe.settings)
-    except networks.WeightsError:
+    except WeightsError:
         raise
     except ValueError as error:  # an unknown layer
         raise RenderError(f"style settings: {error}") from None

@@ -51,8 +51,8 @@ class Settings(_Frozen):
     )
     """From coarse to fine; each starts from the one before, the last one's size is the picture's."""
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
-    """Of Adam, in pixels of 0..255."""
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Of Adam, in units of 0..255: its first steps move every pixel by so much, and large pictures get few steps."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 gives the content back, 1 the preset in full."""
     style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
