@@ -1,4 +1,6 @@
-"""What a batch leaves beside its pictures: manifest, TFRecords, dead letters, gallery; all of it in one folder.
+"""What a batch leaves beside its pictures, all of it in one folder.
+
+Manifest, TFRecords, dead letters, gallery and contact sheet.
 
 A record of `renders-*.tfrecord` has `image/encoded`, `image/format`, `image/filename`, `image/height`, `image/width`,
 `content/id`, `content/sha256`, `style/id`, `style/sha256`, `style/title`, `style/artist`, `style/licence`, `strength`
@@ -13,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 
 from components import tfrecord
-from components.style_renderer import dead_letters, gallery, manifest, previews, store
+from components.style_renderer import contact_sheet, dead_letters, gallery, manifest, previews, store
 
 _PER_SHARD = 256
 """Pictures a TFRecord file: about 100 MB."""
@@ -53,6 +55,7 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
         previews.write(output, previews.style(column.style.id, column.style.sha256), column.picture, previews.STYLE)
     store.write(store.join(output, manifest.FILE), manifest.encode(lines))
     store.write(store.join(output, dead_letters.FILE), dead_letters.lines(page.dead))
+    store.write(store.join(output, contact_sheet.FILE), contact_sheet.make(page, directory))
     target = store.join(output, gallery.FILE)
     store.write(target, gallery.render(page).encode("utf-8", "xmlcharrefreplace"))
     return target

@@ -206,7 +206,7 @@ def test_results_may_go_to_another_folder_whole(run, out, tmp_path, folder):
     page = (artifact / "gallery.html").read_text()
     shown = {name for name in files(artifact) if name.endswith(".jpg")}
     # Renderings, originals and styles; thumbnails of a's original and its two renderings.
-    assert len(shown) == 6 + 3 + 2 + 3
+    assert len(shown) == 6 + 3 + 2 + 4  # pictures, originals, styles; contact sheet, manifest, records, page
     assert all(name in page for name in shown)
 
 

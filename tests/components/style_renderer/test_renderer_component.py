@@ -89,6 +89,7 @@ def test_a_splits_pictures_are_rendered_in_the_catalogues_styles(do, examples, t
     ]
     assert all((tmp_path / "gallery" / line["file"]).stat().st_size for line in lines)
     assert {path.name for path in (tmp_path / "gallery").iterdir()} == {
+        "contact_sheet.jpg",
         "dead_letters.jsonl",
         "gallery.html",
         "manifest.jsonl",
@@ -145,11 +146,13 @@ def test_every_argument_is_part_of_the_cache_key(catalog):
         engine_code="e",
         code="c",
         overrides={"seed": 1},
+        size=96,
         strengths=(0.5,),
         contents_fingerprint="f",
     )
     assert node.spec.exec_properties == {
         "contents": "x",
+        "size": 96,
         "image_key": "image/encoded",
         "max_contents": 0,
         "overrides": '{"seed": 1}',
