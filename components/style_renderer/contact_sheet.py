@@ -25,7 +25,7 @@ def make(page: Page, directory: str) -> bytes:
     sheet = Image.new("RGB", (width, height), "white")
     for row, column, picture in _cells(page, directory):
         cell = ImageOps.fit(picture, (_CELL, _CELL), Image.Resampling.LANCZOS)
-        sheet.paste(cell, tuple(_GAP + at * (_CELL + _GAP) for at in (column, row)))
+        sheet.paste(cell, (_GAP + column * (_CELL + _GAP), _GAP + row * (_CELL + _GAP)))
     stream = io.BytesIO()
     sheet.save(stream, "JPEG", quality=85, optimize=True)
     return stream.getvalue()
