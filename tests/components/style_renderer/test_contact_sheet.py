@@ -36,6 +36,7 @@ def test_each_picture_is_in_its_place(page, tmp_path):
     sheet = Image.open(io.BytesIO(contact_sheet.make(page, str(tmp_path))))
     assert sheet.size == (3 * 166 + 6, 3 * 166 + 6)
     pixels = np.asarray(sheet, int)
+    places = [(row, column) for row in range(3) for column in range(3)]
     middle = {(row, column): pixels[86 + 166 * row, 86 + 166 * column] for row, column in places}
     white, yellow, blue, lime, red = (255, 255, 255), (255, 255, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0)
     expected = [white, yellow, yellow, blue, lime, white, blue, white, red]
