@@ -172,6 +172,8 @@ def create_pipeline(
             engine_code=of_code("components.style_renderer.render"),
             code=of_code("components.style_renderer.component"),
         )
+        if style_contents.startswith(SPLIT):
+            style_renderer.add_upstream_node(anomaly_gate)  # pictures of data that was refused are not rendered
         gallery = [style_catalog, style_renderer]
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,

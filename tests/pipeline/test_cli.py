@@ -159,6 +159,7 @@ def outcome(**changes):
         "tflite": {},
         "gates": {},
         "pushed": {},
+        "gallery": None,
     }
     return local_runner.Outcome(result | changes, Path("report.html"))
 

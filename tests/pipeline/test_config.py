@@ -13,7 +13,7 @@ from pipeline import config
 ROOT = Path(__file__).resolve().parents[2]
 READY = sorted((ROOT / "configs").glob("*.yaml"))
 SMALLEST = "name: pets\nevaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.01}\n"
-SECTIONS = "name, data, ingest, image, augmentation, trainer, evaluator, tflite, beam_args"
+SECTIONS = "name, data, ingest, image, augmentation, trainer, evaluator, tflite, style, beam_args"
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ def test_the_summary_names_verdicts_figures_and_paths():
         "tflite": {"int8": measured},
         "gates": {"Evaluator": {"blessed": True}, "Evaluator.tflite": {"blessed": False}, "Other": None},
         "pushed": {"saved_model": "serving_model/17", "tflite": None},
+        "gallery": {"page": "gallery/gallery.html", "pictures": 18},
     }
     lines = local_runner.summary(local_runner.Outcome(result, Path("out/report.html")), Path("out")).splitlines()
     assert [" ".join(line.split()) for line in lines] == [
@@ -146,12 +147,13 @@ def test_the_summary_names_verdicts_figures_and_paths():
         "gate Other: not reached",
         "saved_model out/serving_model/17",
         "tflite not pushed",
+        "gallery out/gallery/gallery.html: 18 pictures",
         "report out/report.html",
     ]
 
 
 def test_a_run_that_failed_early_has_a_summary_too():
-    result = {"metrics": {}, "tflite": {}, "gates": {"Evaluator": None}, "pushed": {"saved_model": None}}
+    result = {"metrics": {}, "tflite": {}, "gates": {"Evaluator": None}, "pushed": {"saved_model": None}, "gallery": None}
     text = local_runner.summary(local_runner.Outcome(result, Path("r.html")), Path("out"))
     assert "Evaluator: not reached" in text
     assert "not pushed" in text

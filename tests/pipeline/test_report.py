@@ -97,6 +97,7 @@ def finished_run(**changes):
         "confusion": [[0, 0, 7], [0, 1, 3], [1, 1, 4], [2, 0, 1]],
         "calibration": [[0.25, 0.5, 3.0], [0.75, 1.0, 1.0]],
         "tflite": {"float": {**measured, "accuracy": 0.7, "bytes": 13497712}, "int8": {**measured, "accuracy": 0.6}},
+        "gallery": None,
         "transform": {"bytes_per_image": 15052.8, "float32_bytes_per_image": 602112},
         "feature_cache": {"first_epoch_s": 14.652, "later_epoch_s": 0.431},
         "training": {
@@ -346,6 +347,14 @@ def test_any_part_may_be_missing(missing):
     for tag, attributes in page.tags:
         if tag == "a":
             assert ("section", {"id": attributes["href"][1:]}) in page.tags
+
+
+def test_the_gallery_is_a_link_beside_the_page():
+    gallery = {"page": "gallery/gallery.html", "pictures": 18, "rendered": 6, "dead_letters": 0}
+    page = render(finished_run(gallery=gallery))
+    assert "The gallery has 18 rendered pictures." in page.text
+    assert ("a", {"href": "gallery/gallery.html"}) in page.tags
+    assert "The gallery" not in render(finished_run()).text
 
 
 def test_warnings_are_shown():
