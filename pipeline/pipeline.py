@@ -131,6 +131,7 @@ def create_pipeline(
         blessing=evaluator.outputs["blessing"],
         transformed_examples=transform.outputs["transformed_examples"],
         size=config.image.size,
+        resize=config.image.resize,
         push=config.tflite.push,
         calibration_images=config.tflite.calibration_images,
         code=of_code("components.tflite_exporter.component"),

@@ -1,8 +1,9 @@
-"""Writes the trained classifier: a SavedModel with four signatures, warm-up requests, and a `.keras` file.
+"""Writes the trained classifier: a SavedModel with its signatures, warm-up requests, and a `.keras` file.
 
 The signatures are those that the serving side documents: `serving_default` ([N] serialized
-tf.Example), `serving_bytes` ([N] encoded pictures), `serving_pixels` ([N, size, size, 3] uint8 RGB)
-and `transform_features` (what Transform gives).
+tf.Example), `serving_bytes` ([N] encoded pictures), `serving_pixels` ([N, size, size, 3] uint8 RGB),
+`transform_features` (what Transform gives), and `classify`, which TF Serving's Classify call asks for: every class of
+every picture by name.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 import tensorflow_transform as tft
-from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2, prediction_log_pb2
 
 from trainer import image_ops
 
@@ -55,6 +56,7 @@ def export(
     served = ServedClassifier(model, class_names, transform_output, image_key, size, resize)
     signatures = {name: getattr(served, name) for name in SIGNATURES}
     tf.saved_model.save(served, str(directory), signatures=signatures)
+    _mark_as_classification(directory)
     extra = directory / "assets.extra"
     extra.mkdir()
     (extra / LABELS_FILE).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
@@ -63,7 +65,9 @@ def export(
     model.save(directory.parent / KERAS_FILE)
 
 
-SIGNATURES = ("serving_default", "serving_bytes", "serving_pixels", "transform_features")
+CLASSIFY = "classify"
+"""Its input and outputs bear the names that TF Serving's Classify call looks for."""
+SIGNATURES = ("serving_default", "serving_bytes", "serving_pixels", "transform_features", CLASSIFY)
 
 
 class ServedClassifier(tf.Module):
@@ -110,6 +114,12 @@ class ServedClassifier(tf.Module):
         def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.transform_layer(tf.io.parse_example(examples, transform_spec))
 
+        @_signature("inputs", tf.string, [None])
+        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            scores = serving_default(inputs)["probabilities"]
+            return {"scores": scores, "classes": tf.tile(labels[tf.newaxis], [tf.shape(scores)[0], 1])}
+
+        self.classify = classify
         self.serving_default, self.serving_bytes = serving_default, serving_bytes
         self.serving_pixels, self.transform_features = serving_pixels, transform_features
 
@@ -117,6 +127,14 @@ class ServedClassifier(tf.Module):
 def _signature(name: str, dtype: tf.DType, shape: Sequence[int | None]) -> Any:
     # Without AutoGraph: no Python branch here depends on a tensor, and looking for one takes a third of the export.
     return tf.function(input_signature=[tf.TensorSpec(shape, dtype, name=name)], autograph=False)
+
+
+def _mark_as_classification(directory: Path) -> None:
+    """TensorFlow saves every signature as one for Predict; a server that checks wants Classify's named as such."""
+    constants = tf.compat.v1.saved_model.signature_constants
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(directory))
+    updater.replace_method_name(CLASSIFY, constants.CLASSIFY_METHOD_NAME, tags=tf.saved_model.SERVING)
+    updater.save()
 
 
 def _with_defaults(spec: Mapping[str, Any], image_key: str) -> dict[str, Any]:
@@ -145,10 +163,15 @@ def _write_warmup(path: Path, pixels: tf.Tensor, image_key: str) -> None:
         "serving_pixels": {"pixels": pixels[tf.newaxis].numpy()},
         "transform_features": {"examples": [example]},
     }
+    logs = []
+    for signature, inputs in requests.items():
+        request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(signature_name=signature))
+        for name, value in inputs.items():
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+        logs.append(prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request)))
+    classify = classification_pb2.ClassificationRequest(model_spec=model_pb2.ModelSpec(signature_name=CLASSIFY))
+    classify.input.example_list.examples.add().MergeFromString(example)
+    logs.append(prediction_log_pb2.PredictionLog(classify_log=prediction_log_pb2.ClassifyLog(request=classify)))
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for signature, inputs in requests.items():
-            request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(signature_name=signature))
-            for name, value in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            log = prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
+        for log in logs:
             writer.write(log.SerializeToString())

@@ -15,6 +15,7 @@ def TFLiteExporter(
     tflite: OutputArtifact[standard_artifacts.Model],
     predictions: OutputArtifact[standard_artifacts.Examples],
     size: Parameter[int],
+    resize: Parameter[str],
     push: Parameter[str],
     calibration_images: Parameter[int],
     code: Parameter[str],
@@ -30,6 +31,7 @@ def TFLiteExporter(
       predictions: split `test`: label, and both models' probabilities, for an Evaluator over
         materialised predictions.
       size: side of the model's input in pixels.
+      resize: crop, pad or stretch: how a picture becomes that input; the card says it.
       push: float, dynamic or int8.
       calibration_images: training pictures that give INT8 its ranges.
       code: fingerprint of this component's source, so that the cache notices an edit.
@@ -46,6 +48,7 @@ def TFLiteExporter(
         tflite,
         predictions,
         size=size,
+        resize=resize,
         push=push,
         calibration_images=calibration_images,
     )

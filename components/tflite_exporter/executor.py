@@ -17,6 +17,8 @@ from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
 from trainer import features, image_ops
 
+CARD_FILE = "card.json"
+"""Beside the pushed file: what goes in, how a picture becomes that, what comes out, and how well it did."""
 MEASUREMENTS_FILE = "measurements.json"
 SPLIT = "test"
 
@@ -33,6 +35,7 @@ def export(
     predictions: types.Artifact,
     *,
     size: int,
+    resize: str,
     push: str,
     calibration_images: int,
 ) -> None:
@@ -67,8 +70,9 @@ def export(
     shutil.copy(variants / f"{push}.tflite", shipped / "model.tflite")
     labels_file = Path(path_utils.serving_model_path(model.uri), "assets.extra", trainer_export.LABELS_FILE)
     shutil.copy(labels_file, shipped / trainer_export.LABELS_FILE)
-    card = measure.describe(shipped / "model.tflite") | {"quantisation": push, "test": measurements[push]}
-    (shipped / "card.json").write_text(json.dumps(card, indent=1), encoding="utf-8")
+    card = measure.describe(shipped / "model.tflite")
+    card |= {"resize": resize, "quantisation": push, "test": measurements[push]}
+    (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
 
 
 def _pictures(split: Path, size: int) -> tf.data.Dataset:

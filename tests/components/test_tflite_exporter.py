@@ -298,6 +298,7 @@ class Inputs:
             self.tflite,
             self.predictions,
             size=SIZE,
+            resize="pad",
             push=push,
             calibration_images=3,
         )
@@ -326,7 +327,7 @@ def test_the_pushed_folder_holds_model_labels_and_card(exported):
     assert (shipped / "model.tflite").read_bytes() == (folder / "variants" / "int8.tflite").read_bytes()
     proof.prove_int8(shipped / "model.tflite")
     card = json.loads((shipped / "card.json").read_text())
-    assert card["quantisation"] == "int8"
+    assert (card["quantisation"], card["resize"]) == ("int8", "pad")
     assert card["input"]["shape"] == [1, SIZE, SIZE, 3]
     assert card["test"]["accuracy"] == pytest.approx(2 / 3)
 

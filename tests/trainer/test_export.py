@@ -43,10 +43,26 @@ def test_serving_signatures(exported, signature, name, shape, dtype):
     }
 
 
-def test_exactly_the_four_signatures(exported):
-    assert set(exported.loaded.signatures) == set(export.SIGNATURES)
+def test_exactly_these_signatures(exported):
+    public = {"serving_default", "serving_bytes", "serving_pixels", "transform_features", "classify"}
+    assert set(exported.loaded.signatures) == set(export.SIGNATURES) == public
     taken = exported.loaded.signatures["transform_features"].structured_input_signature
     assert taken == ((), {"examples": tf.TensorSpec([None], tf.string, "examples")})
+
+
+def test_classify_names_every_class_of_every_picture(exported):
+    requests = tf.constant([tiny_data.only_picture(encoded) for encoded in ENCODED])
+    found = exported.serve("classify", inputs=requests)
+    assert found["classes"].tolist() == [[name.encode() for name in CLASSES]] * len(ENCODED)
+    want = exported.serve("serving_default", examples=requests)["probabilities"]
+    np.testing.assert_array_equal(found["scores"], want)
+
+
+def test_tf_serving_finds_classify_by_its_method(exported):
+    saved = saved_model_pb2.SavedModel.FromString((exported.directory / "saved_model.pb").read_bytes())
+    methods = {name: signature.method_name for name, signature in saved.meta_graphs[0].signature_def.items()}
+    assert methods.pop("classify") == "tensorflow/serving/classify"
+    assert set(methods.values()) == {"", "tensorflow/serving/predict"}  # "": what initialises the tables
 
 
 def test_class_and_label_are_those_of_the_largest_probability(exported, transformed):
@@ -116,13 +132,23 @@ def test_the_keras_file_is_the_same_network_of_stock_layers(exported, classifier
 def warmup(exported):
     file = exported.directory / "assets.extra" / "tf_serving_warmup_requests"
     return [
-        prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        prediction_log_pb2.PredictionLog.FromString(record)
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
     ]
 
 
 def test_warm_up_asks_every_signature_once(exported):
-    assert sorted(request.model_spec.signature_name for request in warmup(exported)) == sorted(export.SIGNATURES)
+    *predictions, classification = warmup(exported)
+    asked = [log.predict_log.request.model_spec.signature_name for log in predictions]
+    assert sorted([*asked, classification.classify_log.request.model_spec.signature_name]) == sorted(export.SIGNATURES)
+
+
+def test_warm_up_classifies_the_same_example(exported):
+    *predictions, classification = warmup(exported)
+    (example,) = classification.classify_log.request.input.example_list.examples
+    request = predictions[0].predict_log.request
+    assert request.model_spec.signature_name == "serving_default"
+    assert example.SerializeToString(deterministic=True) == tf.make_ndarray(request.inputs["examples"])[0]
 
 
 def test_warm_up_requests_hold_a_training_picture_and_are_answered(exported, transformed):
@@ -131,7 +157,7 @@ def test_warm_up_requests_hold_a_training_picture_and_are_answered(exported, tra
             request.model_spec.signature_name,
             **{name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()},
         )
-        for request in warmup(exported)
+        for request in (log.predict_log.request for log in warmup(exported) if log.HasField("predict_log"))
     }
     picture = transformed.pixels("train")[0]
     as_jpeg = tf.io.decode_jpeg(tf.io.encode_jpeg(picture, quality=95), dct_method="INTEGER_ACCURATE").numpy()
