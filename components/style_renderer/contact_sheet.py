@@ -27,7 +27,7 @@ def make(page: Page, directory: str) -> bytes:
         cell = ImageOps.fit(picture, (_CELL, _CELL), Image.Resampling.LANCZOS)
         sheet.paste(cell, (_GAP + column * (_CELL + _GAP), _GAP + row * (_CELL + _GAP)))
     stream = io.BytesIO()
-    sheet.save(stream, "JPEG", quality=85, optimize=True)
+    sheet.save(stream, "JPEG", quality=80, optimize=True)
     return stream.getvalue()
 
 
