@@ -1,0 +1,82 @@
+"""Writes `models.config` for ModelServer from the versions that a run has pushed.
+
+    python -m serving.deploy.write_models_config output/demo/serving_model
+
+gives both labels to the newest version. `--stable`, `--canary` and `--load` choose others; what none of them names is
+not loaded.
+"""
+
+import argparse
+import sys
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+MODELS_CONFIG = Path(__file__).with_name("models.config")
+
+
+def models_config(
+    *, stable: int, canary: int, load: Collection[int] = (), name: str = "default", base_path: str = "/models/default"
+) -> str:
+    """Returns the text of a `models.config`.
+
+    Args:
+      stable: the version that the label `stable` stands for.
+      canary: the version that the label `canary` stands for; without a canary the same as `stable`.
+      load: versions to load beside these, without a label.
+      name: of the model.
+      base_path: the folder of the versions as ModelServer sees it; absolute.
+    """
+    versions = "".join(f"        versions: {version}\n" for version in sorted({stable, canary, *load}))
+    return f"""\
+model_config_list {{
+  config {{
+    name: "{name}"
+    base_path: "{base_path}"
+    model_platform: "tensorflow"
+    # One by one: a new version takes traffic when this file says so, and no push unloads what a label stands for.
+    model_version_policy {{
+      specific {{
+{versions}      }}
+    }}
+    version_labels {{ key: "stable" value: {stable} }}
+    version_labels {{ key: "canary" value: {canary} }}
+  }}
+}}
+"""
+
+
+def pushed_versions(models: Path) -> list[int]:
+    """Returns the versions in `models` that ModelServer would find, oldest first."""
+    return sorted(int(path.parent.name) for path in models.glob("*/saved_model.pb") if path.parent.name.isdecimal())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; exits with a message if a version is not there."""
+    parser = argparse.ArgumentParser(prog="python -m serving.deploy.write_models_config", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("models", type=Path, help="folder of the versions, such as output/demo/serving_model")
+    parser.add_argument("--stable", type=int, metavar="VERSION", help="default: the newest")
+    parser.add_argument("--canary", type=int, metavar="VERSION", help="default: the stable one")
+    parser.add_argument("--load", type=int, metavar="VERSION", action="append", default=[], help="without a label")
+    parser.add_argument("--base-path", default="/models/default", help="of the models inside the container")
+    parser.add_argument("--output", type=Path, default=MODELS_CONFIG, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+
+    pushed = pushed_versions(options.models)
+    if not pushed:
+        sys.exit(f"{options.models}: no version, a numbered folder with saved_model.pb; has a run pushed there?")
+    stable = pushed[-1] if options.stable is None else options.stable
+    canary = stable if options.canary is None else options.canary
+    if missing := {stable, canary, *options.load} - {*pushed}:
+        sys.exit(f"{options.models}: no version {min(missing)}; there are {', '.join(map(str, pushed))}")
+
+    # Written beside and renamed: ModelServer, which polls the file, never reads half of it.
+    partial = options.output.with_name(f".{options.output.name}.partial")
+    text = models_config(stable=stable, canary=canary, load=options.load, base_path=options.base_path)
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(options.output)
+    sys.stdout.write(f"{options.output}: stable {stable}, canary {canary}\n")
+
+
+if __name__ == "__main__":
+    main()
