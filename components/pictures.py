@@ -14,6 +14,7 @@ import contextlib
 import enum
 import hashlib
 import io
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -178,6 +179,14 @@ def decode(encoded: bytes, max_pixels: int) -> Decoded:
         rgb = rgb.transpose(turn)
     rgb.info = {}
     return Decoded(rgb, str(image.format), is_plain)
+
+
+def promised_pixels(encoded: bytes) -> int:
+    """Width x height as the header says, nothing decoded; 0 where it is no picture, or its header is damaged."""
+    try:
+        return math.prod(Image.open(io.BytesIO(encoded), formats=_FORMATS).size)
+    except Exception:  # noqa: BLE001 (any kind, as everywhere in Pillow's parsers)
+        return 0
 
 
 @contextlib.contextmanager

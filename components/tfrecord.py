@@ -38,6 +38,16 @@ def first_bytes(record: bytes, name: str) -> bytes | None:
     return values[0] if values else None
 
 
+def bytes_values(record: bytes) -> list[bytes]:
+    """Every value of every bytes feature of a serialized tf.Example.
+
+    Raises:
+      google.protobuf.message.DecodeError: it is none.
+    """
+    features = _Example.FromString(record).features.feature.values()
+    return [value for feature in features for value in feature.bytes_list.value]
+
+
 def write(stream: BinaryIO, data: bytes) -> int:
     """Appends one record (length, its checksum, data, its checksum) and returns the bytes written."""
     length = struct.pack("<Q", len(data))
