@@ -38,6 +38,8 @@ SAME_ON_BOTH = [
     "pillow==12.3.0",
     "mlxtend==0.23.4",
     "scikit-learn==1.5.2",
+    # Keeps OpenBLAS to one thread where TensorFlow needs the others.
+    "threadpoolctl==3.8.0",
     # Configuration, report and command line.
     "pydantic==2.14.3",
     "pyyaml==6.0.3",

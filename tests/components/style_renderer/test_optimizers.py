@@ -127,7 +127,8 @@ def test_lbfgs_gets_along_with_a_wrong_gradient(bowl, start):
     """Rounding makes gradients a little wrong near a minimum; a wholly wrong one is the worst of that."""
     found = lbfgs(lambda image: (bowl(image)[0], -bowl(image)[1]), start, 20)
     assert np.isfinite(found).all()
-    assert bowl(found)[0] <= bowl(start)[0]
+    # Up to rounding: float32 pixels have gone through cosines and back.
+    assert bowl(found)[0] <= bowl(start)[0] * (1 + 1e-7)
 
 
 def test_adam_is_keras_adam_with_its_step_cut_to_the_bounds(bowl, start):

@@ -350,7 +350,7 @@ def test_grey_in_its_own_style_stays_grey(optimizer):
     grey = np.full((48, 64, 3), 128, np.uint8)
     found = rendered(settings(optimizer=optimizer), content=grey, styles=((grey, 1.0),))
     np.testing.assert_array_equal(found.image, grey)
-    assert found.losses["total"] == 0
+    assert found.losses["total"] == pytest.approx(0, abs=1e-8)  # there and back through cosines, in float32
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
