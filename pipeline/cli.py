@@ -35,7 +35,9 @@ def _is_users_to_mend(error: Exception) -> bool:
         "ContentError",
         "DataError",
         "IngestError",
+        "ModelServerConfigError",
         "RenderError",
+        "ServerError",
         "WeightsError",
     }
     return any(base.__name__ in names for base in type(error).__mro__)
@@ -87,6 +89,35 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--format", choices=("jpeg", "png"), default="jpeg")
     render.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="a value of the section style.settings"
+    )
+
+    serve = _verb(
+        verbs,
+        "serve",
+        _serve,
+        "answer TensorFlow Serving's gRPC calls on this machine; in production run TensorFlow Serving",
+        "atelier serve --models output/demo/serving_model",
+    )
+    served = serve.add_mutually_exclusive_group(required=True)
+    served.add_argument("--models", metavar="DIR", type=Path, help="a model's versions, or a folder of such folders")
+    served.add_argument("--model-config-file", metavar="FILE", type=Path, help="ModelServer's models.config")
+    serve.add_argument("--name", default="default", help="of the model, where --models is one's (default: default)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    serve.add_argument("--port", type=int, default=8500, help="0 takes a free one (default 8500)")
+    serve.add_argument(
+        "--batching-parameters-file", metavar="FILE", type=Path, help="as ModelServer's; none: no batching"
+    )
+    serve.add_argument("--ssl-config-file", metavar="FILE", type=Path, help="as ModelServer's; none: plain text")
+    serve.add_argument("--max-message-mb", metavar="MB", type=int, default=64, help="of a request (default 64)")
+    serve.add_argument(
+        "--max-pixels",
+        metavar="N",
+        type=int,
+        default=100_000_000,
+        help="of a picture, by its header (default 100000000)",
+    )
+    serve.add_argument(
+        "--file-system-poll-wait-seconds", metavar="S", type=float, default=1.0, help="between looks for new versions"
     )
 
     styles = verbs.add_parser("styles", help="catalogues of styles", description="Catalogues of styles.")
@@ -176,6 +207,35 @@ def _render(options: argparse.Namespace) -> int:
         picture_format=options.format,
     )
     print(report)
+    return 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from pipeline.config import ConfigError
+
+    if not 0 <= options.port <= 65535:
+        raise ConfigError(f"--port {options.port}: expected 0 to 65535")
+    if options.max_message_mb < 1 or options.max_message_mb > 2047:
+        raise ConfigError(f"--max-message-mb {options.max_message_mb}: expected 1 to 2047, more is beyond gRPC")
+    if options.max_pixels < 1:
+        raise ConfigError(f"--max-pixels {options.max_pixels}: expected at least 1")
+    if not options.file_system_poll_wait_seconds > 0:
+        raise ConfigError(f"--file-system-poll-wait-seconds {options.file_system_poll_wait_seconds}: expected above 0")
+
+    from serving import serve_command
+
+    serve_command.run(
+        options.models,
+        options.model_config_file,
+        options.name,
+        host=options.host,
+        port=options.port,
+        batching_file=options.batching_parameters_file,
+        ssl_file=options.ssl_config_file,
+        max_message_mb=options.max_message_mb,
+        max_pixels=options.max_pixels,
+        poll_seconds=options.file_system_poll_wait_seconds,
+    )
     return 0
 
 

@@ -124,21 +124,25 @@ def _answer(tasks: Sequence[_Task], padding: Callable[[int], int]) -> None:
     tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
     if not tasks:
         return
+    if len(tasks) == 1:
+        _answer_alone(tasks[0], padding)
+        return
     try:
         answers = _run_merged(tasks, padding)
-    except Exception as error:  # noqa: BLE001  # whatever it is, somebody waits for it
-        if len(tasks) == 1:
-            tasks[0].future.set_exception(error)
-            return
+    except Exception:  # noqa: BLE001  # whatever it is, it comes again for the request that is at fault
         # One request's bad picture must not be its neighbours' failure: each is run alone.
         for task in tasks:
-            try:
-                task.future.set_result(_run_merged([task], padding)[0])
-            except Exception as own:  # noqa: BLE001
-                task.future.set_exception(own)
+            _answer_alone(task, padding)
         return
     for task, answer in zip(tasks, answers, strict=True):
         task.future.set_result(answer)
+
+
+def _answer_alone(task: _Task, padding: Callable[[int], int]) -> None:
+    try:
+        task.future.set_result(_run_merged([task], padding)[0])
+    except Exception as error:  # noqa: BLE001  # whatever it is, somebody waits for it
+        task.future.set_exception(error)
 
 
 def _run_merged(tasks: Sequence[_Task], padding: Callable[[int], int]) -> list[Arrays]:

@@ -140,7 +140,9 @@ def _array(
     """One input, checked against the signature."""
     wanted = signature.inputs[alias]
     if tensor.dtype != wanted.dtype:
-        sent, needed = (tf.dtypes.as_dtype(number).name if number else "nothing" for number in (tensor.dtype, wanted.dtype))
+        sent, needed = (
+            tf.dtypes.as_dtype(number).name if number else "nothing" for number in (tensor.dtype, wanted.dtype)
+        )
         raise invalid(f"input {alias}: expects it to be {needed} but {sent} is provided")
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     expected = [dimension.size for dimension in wanted.tensor_shape.dim]

@@ -146,11 +146,9 @@ class Models:
 
     def _watch(self, seconds: float, then: Callable[[], None]) -> None:
         while not self._closing.wait(seconds):
-            try:
+            with _logged("looking for new versions"):
                 self.update()
                 then()
-            except Exception:  # whatever it is, the next look may find it mended
-                _log.exception("looking for new versions failed")
 
     def _update(self) -> None:
         """Loads what is wanted and not there, oldest first; then unloads what is not wanted any more."""
@@ -256,6 +254,15 @@ def _wanted(config: model_server_config_pb2.ModelConfig) -> dict[int, Path]:
         return {number: folders[number] for number in policy.specific.versions if number in folders}
     newest = sorted(folders, reverse=True)[: policy.latest.num_versions or 1]
     return {number: folders[number] for number in newest}
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Whatever goes wrong is told in the log alone: the next time may find it mended."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001
+        _log.exception("%s failed", what)
 
 
 def _not_found(message: str) -> StatusError:

@@ -38,10 +38,10 @@ def _answering(method: Callable[[Any, Any, grpc.ServicerContext], Any]) -> Calla
         try:
             return method(self, request, context)
         except StatusError as error:
-            context.abort(error.code, str(error))
-        except Exception:
+            return context.abort(error.code, str(error))
+        except Exception:  # noqa: BLE001  # the server lives on, whatever it was
             _log.exception("%s failed", method.__name__)
-            context.abort(grpc.StatusCode.INTERNAL, f"{method.__name__} failed; the server's log says why")
+            return context.abort(grpc.StatusCode.INTERNAL, f"{method.__name__} failed; the server's log says why")
 
     return call
 

@@ -52,7 +52,9 @@ def huge_png():
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">2I5B", 30_000, 30_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
 
 
 def config(base, policy="latest { num_versions: 1 }", labels=""):
@@ -98,7 +100,9 @@ def named(name="tiny", version=None, label=None, signature=""):
 def predict_request(signature, inputs, **spec):
     request = predict_pb2.PredictRequest(model_spec=named(signature=signature, **spec))
     for name, value in inputs.items():
-        request.inputs[name].CopyFrom(value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value))
+        request.inputs[name].CopyFrom(
+            value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
+        )
     return request
 
 
@@ -125,7 +129,9 @@ def base(tmp_path_factory):
 @pytest.fixture(scope="module")
 def door(base):
     """One server with batching, for the tests that only ask."""
-    batching = BatchingParameters(max_batch_size=8, batch_timeout_micros=1000, max_enqueued_batches=8, num_batch_threads=2)
+    batching = BatchingParameters(
+        max_batch_size=8, batch_timeout_micros=1000, max_enqueued_batches=8, num_batch_threads=2
+    )
     with serving(config(base), batching=batching, max_message_mb=4, max_pixels=10_000_000) as (_, made):
         yield made
 
@@ -151,7 +157,7 @@ def test_every_signature_gives_the_brightness(door):
         found, answered = door.predict(signature, inputs)
         np.testing.assert_allclose(found["probabilities"], [[0.8, 0.2]], atol=1e-6)
         assert (found["label"].tolist(), found["class_id"].tolist()) == ([b"dark"], [0])
-        assert answered.signature_name == signature or "serving_default"
+        assert answered.signature_name == (signature or "serving_default")
         assert (answered.name, answered.version.value) == ("tiny", 1)
 
 
@@ -163,7 +169,9 @@ def test_an_output_filter_gives_what_it_names(door):
     request = predict_request("serving_bytes", {"image_bytes": [picture(255)]})
     request.output_filter.append("label")
     response = door.prediction.Predict(request)
-    assert {name: tf.make_ndarray(tensor).tolist() for name, tensor in response.outputs.items()} == {"label": [b"bright"]}
+    assert {name: tf.make_ndarray(tensor).tolist() for name, tensor in response.outputs.items()} == {
+        "label": [b"bright"]
+    }
 
 
 def classify_request(*values, signature="classify"):
@@ -270,7 +278,12 @@ MALFORMED = {
     ),
     "a scalar": ("serving_bytes", {"image_bytes": b"x"}, Code.INVALID_ARGUMENT, "its shape is []"),
     "too few bytes": ("serving_pixels", {"pixels": SHORT}, Code.INVALID_ARGUMENT, "tensor parsing error: pixels"),
-    "a shape beyond memory": ("serving_pixels", {"pixels": REPEATED}, Code.INVALID_ARGUMENT, "is more than this server"),
+    "a shape beyond memory": (
+        "serving_pixels",
+        {"pixels": REPEATED},
+        Code.INVALID_ARGUMENT,
+        "is more than this server",
+    ),
     "an unknown input": (
         "serving_pixels",
         {"images": PIXELS},
@@ -313,7 +326,9 @@ def test_a_malformed_request_is_refused_and_the_next_one_answered(door, signatur
 )
 def test_what_is_not_served_is_refused_in_tf_servings_words(door, spec, code, message):
     assert refusal(lambda: door.bright(0, **spec)) == (code, message)
-    metadata = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=named(**spec), metadata_field=["signature_def"])
+    metadata = get_model_metadata_pb2.GetModelMetadataRequest(
+        model_spec=named(**spec), metadata_field=["signature_def"]
+    )
     assert refusal(lambda: door.prediction.GetModelMetadata(metadata)) == (code, message)
 
 
@@ -322,11 +337,16 @@ def test_other_calls_are_refused_in_tf_servings_words(door):
     for call, message in [
         (lambda: door.prediction.Predict(predict_pb2.PredictRequest()), "Missing ModelSpec"),
         (lambda: door.prediction.Classify(classify_request(signature="classify")), "Input is empty"),
-        (lambda: door.prediction.Classify(classify_request(0, signature="x")), "No signature was found with the name: x"),
+        (
+            lambda: door.prediction.Classify(classify_request(0, signature="x")),
+            "No signature was found with the name: x",
+        ),
         (
             lambda: door.prediction.Classify(classify_request(0, signature="serving_bytes")),
-            "Signature serving_bytes is none for Classify: it takes {image_bytes} and gives "
-            "{class_id,label,probabilities}; expected {inputs} and {classes,scores}",
+            (
+                "Signature serving_bytes is none for Classify: it takes {image_bytes} and gives "
+                "{class_id,label,probabilities}; expected {inputs} and {classes,scores}"
+            ),
         ),
         (
             lambda: door.prediction.GetModelMetadata(
@@ -342,8 +362,10 @@ def test_other_calls_are_refused_in_tf_servings_words(door):
         ),
         (
             lambda: door.model.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest()),
-            "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
-            "supported",
+            (
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+                "supported"
+            ),
         ),
     ]:
         assert refusal(call) == (invalid, message)
@@ -416,8 +438,9 @@ def test_without_a_version_it_is_alive_but_not_healthy(tmp_path):
 
 def test_a_second_server_on_the_same_port_is_told(base):
     with serving(config(base)) as (server, _):
+        second = Options(port=server.port)
         with pytest.raises(ServerError, match=f"127.0.0.1:{server.port} cannot be listened on"):
-            LocalServer(config(base), Options(port=server.port))
+            LocalServer(config(base), second)
 
 
 def test_a_stopping_server_answers_what_it_took(base):
@@ -467,8 +490,10 @@ def test_mutual_tls_wants_the_clients_certificate(base, authority):
 
 def test_eight_clients_and_a_new_version_lose_nothing(tmp_path):
     tiny_model.write(tmp_path, 1)
-    batching = BatchingParameters(max_batch_size=8, batch_timeout_micros=500, max_enqueued_batches=64, num_batch_threads=2)
-    seen = [[] for _ in range(8)]
+    batching = BatchingParameters(
+        max_batch_size=8, batch_timeout_micros=500, max_enqueued_batches=64, num_batch_threads=2
+    )
+    seen: list[list] = [[] for _ in range(8)]
     stop = threading.Event()
     with serving(config(tmp_path), batching=batching) as (_, door):
 

@@ -110,7 +110,10 @@ def test_a_new_version_answers_before_the_old_one_goes(models, loader, base):
     models.update()
     assert loader.events == ["loaded 1", "loaded 2", "closed 1"]
     assert answering(models) == 2
-    assert [(version.number, version.state) for version in models.states(spec())] == [(2, State.AVAILABLE), (1, State.END)]
+    assert [(version.number, version.state) for version in models.states(spec())] == [
+        (2, State.AVAILABLE),
+        (1, State.END),
+    ]
     assert refusal(models, version=1) == (
         grpc.StatusCode.NOT_FOUND,
         "Servable not found for request: Specific(pets, 1)",
@@ -165,7 +168,9 @@ def test_labels(models, base):
         grpc.StatusCode.INVALID_ARGUMENT,
         "Unrecognized servable version label: beta",
     )
-    with pytest.raises(StatusError, match="label to version 3 of model pets, which is not currently available") as caught:
+    with pytest.raises(
+        StatusError, match="label to version 3 of model pets, which is not currently available"
+    ) as caught:
         configured(models, base, both, labels=[("stable", 2), ("canary", 3)])
     assert caught.value.code == grpc.StatusCode.FAILED_PRECONDITION
     assert answering(models, label="stable") == 1  # none has moved
