@@ -5,8 +5,9 @@ Exit codes: 0 done; 1 a gate refused, or the input was bad (one line on standard
 """
 
 import argparse
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -38,6 +39,7 @@ def _is_users_to_mend(error: Exception) -> bool:
         "ModelServerConfigError",
         "RenderError",
         "ServerError",
+        "ServingError",
         "WeightsError",
     }
     return any(base.__name__ in names for base in type(error).__mro__)
@@ -120,6 +122,41 @@ def _parser() -> argparse.ArgumentParser:
         "--file-system-poll-wait-seconds", metavar="S", type=float, default=1.0, help="between looks for new versions"
     )
 
+    predict = _verb(
+        verbs,
+        "predict",
+        _predict,
+        "classify pictures through a server or a TFLite file",
+        "atelier predict pictures/ --target localhost:8500 --top 3",
+    )
+    predict.set_defaults(wrong_usage=predict.error)
+    predict.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="files, and folders of files")
+    asked = predict.add_mutually_exclusive_group()
+    asked.add_argument("--target", metavar="HOST:PORT", help="TensorFlow Serving's, or atelier serve's: localhost:8500")
+    asked.add_argument("--tflite", metavar="FILE", type=Path, help="instead of a server: a pushed model.tflite")
+    predict.add_argument("--top", metavar="K", type=_number(int, 1), default=1, help="classes to name (default 1)")
+    predict.add_argument("--batch", metavar="N", type=_number(int, 1), help="pictures a call (default 32)")
+    predict.add_argument(
+        "--as-is", action="store_true", help="sends originals; else they are scaled down to 512 pixels"
+    )
+    predict.add_argument("--json", action="store_true", help="a list on standard output instead of a table")
+    server = predict.add_argument_group("with a server")
+    server.add_argument("--model", metavar="NAME", help="default: default, as ModelServer's")
+    versions = server.add_mutually_exclusive_group()
+    versions.add_argument("--version", metavar="N", type=_number(int, 0), help="default: the newest")
+    versions.add_argument("--label", help="of a version, such as stable")
+    server.add_argument(
+        "--deadline", metavar="SECONDS", type=_number(float, 0.001, 86400), help="of each call (default 30)"
+    )
+    server.add_argument("--gzip", action="store_true", help="compresses what is sent")
+    server.add_argument("--tls", action="store_true", help="encrypts; --ca and --cert imply it")
+    server.add_argument("--ca", metavar="FILE", type=Path, help="PEM: who signed the server's certificate")
+    server.add_argument("--cert", metavar="FILE", type=Path, help="PEM: the client's certificate, if it is asked for")
+    server.add_argument("--key", metavar="FILE", type=Path, help="PEM: the private key of --cert")
+    server.add_argument(
+        "--max-message-mb", metavar="MB", type=_number(int, 1, 2047), help="of a request or an answer (default 64)"
+    )
+
     styles = verbs.add_parser("styles", help="catalogues of styles", description="Catalogues of styles.")
     add = _verb(
         styles.add_subparsers(metavar="VERB", required=True),
@@ -145,6 +182,20 @@ def _verb(
     verb = verbs.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=f"example: {example}")
     verb.set_defaults(verb=function)
     return verb
+
+
+def _number(kind: Callable[[str], float], least: float, most: float = math.inf) -> Callable[[str], float]:
+    """A type of arguments: a number from `least` to `most`."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(
+                f"{text}: expected {least} " + ("or more" if most == math.inf else f"to {most}")
+            )
+        return value
+
+    return number
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -237,6 +288,18 @@ def _serve(options: argparse.Namespace) -> int:
         poll_seconds=options.file_system_poll_wait_seconds,
     )
     return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    if (options.cert is None) != (options.key is None):
+        options.wrong_usage("--cert and --key go together")
+    of_servers = ("model", "version", "label", "deadline", "gzip", "tls", "ca", "cert", "max_message_mb")
+    if options.tflite and (given := [name for name in of_servers if getattr(options, name)]):
+        options.wrong_usage(f"--{given[0].replace('_', '-')} is for a server, not for --tflite")
+
+    from serving import predict_command
+
+    return predict_command.run(options)
 
 
 def _add_style(options: argparse.Namespace) -> int:
