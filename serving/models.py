@@ -11,7 +11,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -117,10 +117,7 @@ class Models:
         """
         with self._changed:
             known = self._versions.get(spec.name, {})
-            if spec.HasField("version_label"):
-                number: int | None = self._labelled(spec)
-            else:
-                number = spec.version.value if spec.HasField("version") else None
+            number = self._number(spec, known)
             if number is None:
                 if not known:
                     raise _not_found(f"Could not find any versions of model {spec.name}")
@@ -207,23 +204,25 @@ class Models:
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         available = self._available(spec.name)
-        if spec.HasField("version_label"):
-            number = self._labelled(spec)
-        elif spec.HasField("version"):
-            number = spec.version.value
-        elif available:
-            return available[max(available)]
-        else:
+        number = self._number(spec, available)
+        if number is None and not available:
             raise _not_found(f"Servable not found for request: Latest({spec.name})")
+        if number is None:
+            return available[max(available)]
         if number not in available:
             raise _not_found(f"Servable not found for request: Specific({spec.name}, {number})")
         return available[number]
 
-    def _labelled(self, spec: model_pb2.ModelSpec) -> int:
-        number = self._labels.get(spec.name, {}).get(spec.version_label)
-        if number is None:
-            raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-        return number
+    def _number(self, spec: model_pb2.ModelSpec, known: Mapping[int, Version]) -> int | None:
+        """The version that the spec names; None: none in particular."""
+        if spec.HasField("version_label"):
+            number = self._labels.get(spec.name, {}).get(spec.version_label)
+            if number is None:
+                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+            return number
+        if not spec.HasField("version") or (spec.version.value == 0 and 0 not in known):
+            return None  # OpenVINO's client sends 0 for the newest
+        return spec.version.value
 
     def _available(self, name: str) -> dict[int, Version]:
         known = self._versions.get(name, {})

@@ -2,16 +2,15 @@
 
 import logging
 import os
-import sys
 from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the terminal is for the server's own lines
+from typing import TYPE_CHECKING, TextIO
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving import model_server_config
-from serving.local_server import LocalServer, Options, ServerError, stopped_by_signals
-from serving.status import StatusError
+from serving import model_server_config, native_log
+
+if TYPE_CHECKING:
+    from serving.local_server import Options
 
 FIRST_LINE = (
     "atelier serve: a local server for laptops, tests and CI that speaks TensorFlow Serving's gRPC API; in production "
@@ -47,48 +46,73 @@ def run(
       poll_seconds: between two looks for new versions.
 
     Raises:
-      ModelServerConfigError: a file is wrong.
-      ServerError: there are no models there, the address cannot be used, or a file asks for what this server lacks.
+      ModelServerConfigError: a file is wrong or asks for what this server lacks, or there are no models there.
+      ServerError: the address cannot be used.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("atelier.serving").setLevel(logging.INFO)
-    _say(FIRST_LINE)
-    if models_config:
-        config = model_server_config.read_models_config(models_config)
-    else:
-        assert models is not None
-        config = config_for(models, name)
-    options = Options(
-        host=host,
-        port=port,
-        batching=_batching(batching_file) if batching_file else None,
-        ssl=model_server_config.read_ssl_config(ssl_file) if ssl_file else None,
-        max_message_mb=max_message_mb,
-        max_pixels=max_pixels,
-        poll_seconds=poll_seconds,
-    )
+    with native_log.filtered() as terminal:
+        terminal.write(f"{FIRST_LINE}\n")
+        os.environ.update(native_log.ENVIRONMENT | os.environ)
+        _log_to(terminal)
+        if models_config:
+            config = model_server_config.read_models_config(models_config)
+        else:
+            assert models is not None
+            config = config_for(models, name)
+        from serving.local_server import Options  # TensorFlow and gRPC, which take seconds
+
+        options = Options(
+            host=host,
+            port=port,
+            batching=_batching(batching_file) if batching_file else None,
+            ssl=model_server_config.read_ssl_config(ssl_file) if ssl_file else None,
+            max_message_mb=max_message_mb,
+            max_pixels=max_pixels,
+            poll_seconds=poll_seconds,
+        )
+        _serve(config, options, terminal)
+
+
+def _serve(config: model_server_config_pb2.ModelServerConfig, options: "Options", terminal: TextIO) -> None:
+    from serving.local_server import LocalServer, stopped_by_signals
+    from serving.status import StatusError
+
     try:
         server = LocalServer(config, options)
     except StatusError as error:
-        raise ServerError(str(error)) from None
+        raise model_server_config.ModelServerConfigError(str(error)) from None
     with stopped_by_signals(server):
         names = ", ".join(each.name for each in config.model_config_list.config)
-        _say(f"atelier serve: {names} at {server.target}, {'TLS' if options.ssl else 'plain text'}")
-    _say("atelier serve: stopped")
+        kind = "TLS" if options.ssl else "plain text"
+        terminal.write(f"atelier serve: {names} at {server.target}, {kind}; Ctrl-C or SIGTERM stops it\n")
+    terminal.write("atelier serve: stopped\n")
+
+
+def _log_to(terminal: TextIO) -> None:
+    handler = logging.StreamHandler(terminal)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("atelier.serving")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its words on deprecation are for us, not for users
 
 
 def config_for(folder: Path, name: str) -> model_server_config_pb2.ModelServerConfig:
     """The configuration for a model's base path, or for a folder of base paths.
 
     Raises:
-      ServerError: it is no folder, or neither.
+      ModelServerConfigError: it is no folder, or neither.
     """
     if not folder.is_dir():
-        raise ServerError(f"{folder}: no such folder; `atelier run` pushes to output/<name>/serving_model")
+        raise model_server_config.ModelServerConfigError(
+            f"{folder}: no such folder; `atelier run` pushes to output/<name>/serving_model"
+        )
     bases = {name: folder} if _has_versions(folder) else {}
     bases = bases or {each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and _has_versions(each)}
     if not bases:
-        raise ServerError(f"{folder}: no versions (folders named by numbers) in it, nor in its subfolders")
+        raise model_server_config.ModelServerConfigError(
+            f"{folder}: no versions (folders named by numbers) in it, nor in its subfolders"
+        )
     config = model_server_config_pb2.ModelServerConfig()
     for each, base in bases.items():
         config.model_config_list.config.add(name=each, base_path=str(base.resolve()), model_platform="tensorflow")
@@ -103,12 +127,7 @@ def _batching(file: Path) -> model_server_config.BatchingParameters:
     parameters = model_server_config.read_batching_parameters(file)
     for name in ("pad_variable_length_inputs", "enable_large_batch_splitting"):
         if getattr(parameters, name):
-            raise ServerError(
+            raise model_server_config.ModelServerConfigError(
                 f"{file}: {name} is beyond the local server; leave it out here, or run TensorFlow Serving"
             )
     return parameters
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()

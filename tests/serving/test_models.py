@@ -179,6 +179,16 @@ def test_labels(models, base):
     assert [version.number for version in models.states(spec(label="stable"))] == [2]
 
 
+def test_version_0_is_the_newest_unless_there_is_one(models, base):
+    push(base, 1, 2)
+    configured(models, base, "model_version_policy { all {} }")
+    assert answering(models, version=0) == 2
+    assert [version.number for version in models.states(spec(version=0))] == [2, 1]
+    push(base, 0)
+    models.update()
+    assert answering(models, version=0) == 0
+
+
 def test_a_model_that_left_the_configuration_is_unloaded(models, loader, base):
     push(base, 1)
     configured(models, base)

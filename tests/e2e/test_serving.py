@@ -1,0 +1,446 @@
+"""What the pipeline pushed, served and asked: `atelier serve` and `atelier predict` as processes.
+
+The same is asserted of TensorFlow Serving where there is one: `tensorflow_model_server` on the PATH, or one that runs
+already: TF_SERVING_TARGET=HOST:PORT, and TF_SERVING_MODELS=DIR for the base path of its model `default`.
+"""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import keras
+import numpy as np
+import ovmsclient
+import pytest
+import tensorflow as tf
+import trustme
+from PIL import Image
+
+from components import tfrecord
+from serving.client import Client
+from serving.errors import ServingError
+from serving.messages import ServedModel
+from tests.e2e.conftest import DIGITS, ROOT, Run
+from tests.serving.test_local_server import MALFORMED, Door
+from tests.trainer.golden_pictures import PICTURES
+from trainer import image_ops
+
+pytestmark = pytest.mark.slow
+
+SIZE = 32
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server and what it serves."""
+
+    target: str
+    base: Path
+    """The base path of its model `default`."""
+
+    @property
+    def newest(self) -> Path:
+        return max((path for path in self.base.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+class Process:
+    """`atelier serve`, on a free port."""
+
+    def __init__(self, log: Path, *arguments: object) -> None:
+        command = [sys.executable, "-m", "pipeline.cli", "serve", "--port", "0", *map(str, arguments)]
+        self.log = log
+        with log.open("wb") as stream:
+            self.process = subprocess.Popen(command, cwd=ROOT, stderr=stream, stdout=stream)
+        self.target = self._target()
+
+    def _target(self) -> str:
+        def found() -> list[str]:
+            assert self.process.poll() is None, self.log.read_text()
+            return [line.split(" at ")[1].split(",")[0] for line in self.lines() if " at 127.0.0.1:" in line]
+
+        until(found)
+        return found()[0]
+
+    def lines(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+    def megabytes(self) -> float:
+        """Resident memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def local(first_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """The local server over what the pipeline pushed, with the batching of `serving/deploy`."""
+    batching = ROOT / "serving" / "deploy" / "batching_parameters.txt"
+    log = tmp_path_factory.mktemp("serve") / "log"
+    process = Process(log, "--models", first_run.output / "serving_model", "--batching-parameters-file", batching)
+    yield process
+    assert process.stop() == 0
+
+
+@pytest.fixture(scope="module", params=["local", "tensorflow_model_server"])
+def served(request: pytest.FixtureRequest, first_run: Run) -> Iterator[Served]:
+    """Each server in turn, with the pushed model in it."""
+    base = first_run.output / "serving_model"
+    if request.param == "local":
+        yield Served(request.getfixturevalue("local").target, base)
+    elif target := os.environ.get("TF_SERVING_TARGET"):
+        yield Served(target, Path(os.environ["TF_SERVING_MODELS"]))
+    elif program := shutil.which("tensorflow_model_server"):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [program, f"--port={port}", "--model_name=default", f"--model_base_path={base}"]
+        with subprocess.Popen(command) as process:
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                grpc.channel_ready_future(channel).result(120)
+            yield Served(f"127.0.0.1:{port}", base)
+            process.terminate()
+    else:
+        pytest.skip("no tensorflow_model_server on the PATH, and TF_SERVING_TARGET is not set")
+
+
+@pytest.fixture(scope="module")
+def test_digits(digits: Path) -> dict[Path, str]:
+    """Pictures and their labels: ten of each kind."""
+    return {
+        path: f"digit_{digit}" for digit in DIGITS for path in sorted((digits / f"digit_{digit}").glob("[0-9].png"))
+    }
+
+
+def predict(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pipeline.cli", "predict", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+# Answers
+
+
+def test_it_says_what_it_is_for(local: Process) -> None:
+    first, *_ = local.lines()
+    assert first.startswith("atelier serve: a local server for laptops, tests and CI")
+    assert "in production run TensorFlow Serving" in first
+    assert not any(
+        line.startswith(("I0000", "W0000", "E0000", "WARNING", "I1", "Instructions")) for line in local.lines()
+    )
+
+
+def test_predict_gives_the_right_labels(served: Served, test_digits: dict[Path, str]) -> None:
+    done = predict(*test_digits, "--target", served.target, "--json", "--top", 3)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    right = [test_digits[Path(each["file"])] == each["label"] for each in found]
+    assert len(right) == 30
+    assert sum(right) >= 24  # the run's own accuracy is 0.8 or so
+    for each in found:
+        assert each["version"] == int(served.newest.name)
+        assert {entry["label"] for entry in each["top"]} == {f"digit_{digit}" for digit in DIGITS}
+        assert sum(entry["probability"] for entry in each["top"]) == pytest.approx(1, abs=1e-4)
+
+
+def test_predict_prints_a_table_and_names_what_is_no_picture(served: Served, digits: Path) -> None:
+    done = predict(digits / "digit_0" / "0.png", digits / "digit_0" / "moved.jpg", "--target", served.target)
+    assert done.returncode == 1
+    assert "0.png" in done.stdout
+    assert "digit_" in done.stdout
+    assert served.newest.name in done.stdout
+    assert "moved.jpg" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_client_that_nobody_here_wrote_gets_the_same(served: Served, test_digits: dict[Path, str]) -> None:
+    theirs = ovmsclient.make_grpc_client(served.target)
+    version = int(served.newest.name)
+    assert theirs.get_model_status("default", version)[version]["state"] == "AVAILABLE"
+    with Client(served.target) as client:
+        ours = client.predict(list(test_digits))
+    for path, prediction in zip(test_digits, ours, strict=True):
+        example = tfrecord.example({"image/encoded": path.read_bytes()})
+        found = theirs.predict({"examples": [example]}, "default", version)
+        assert found["label"][0].decode() == prediction.label
+        assert found["probabilities"].max() == pytest.approx(prediction.probability, abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def golden(first_run: Run) -> tuple[np.ndarray, np.ndarray]:
+    """Golden pictures as the model sees them, and what Keras makes of them in this process."""
+    files = (first_run.output / "pipeline_root" / "Trainer" / "model").glob("*/model.keras")
+    file = min(files, key=lambda path: int(path.parent.name))  # later runs in the folder were refused
+    pixels = image_ops.decode_and_resize(tf.constant(list(PICTURES.values())), SIZE, "crop").numpy()
+    return pixels, keras.models.load_model(file).predict(pixels.astype(np.float32), verbose=0)
+
+
+@pytest.mark.parametrize("signature", ["serving_bytes", "serving_default", "serving_pixels", "classify"])
+def test_every_way_gives_what_keras_gives_in_process(served: Served, golden: tuple, signature: str) -> None:
+    pixels, expected = golden
+    found = []
+    with grpc.insecure_channel(served.target) as channel:
+        door = Door(channel)
+        for encoded, one in zip(PICTURES.values(), pixels, strict=True):
+            example = tfrecord.example({"image/encoded": encoded})
+            name, value = {
+                "serving_bytes": ("image_bytes", [encoded]),
+                "serving_default": ("examples", [example]),
+                "serving_pixels": ("pixels", one[np.newaxis]),
+                "classify": ("inputs", [example]),
+            }[signature]
+            answer, _ = door.predict(signature, {name: value}, name="default")
+            found.append(answer["scores" if signature == "classify" else "probabilities"][0])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_classify_with_examples_gives_what_predict_gives(served: Served, test_digits: dict[Path, str]) -> None:
+    with Client(served.target) as client:
+        predicted = client.predict(list(test_digits), top=3)
+        classified = client.classify(list(test_digits), top=3)
+    for one, other in zip(predicted, classified, strict=True):
+        assert [label for label, _ in one.top] == [label for label, _ in other.top]
+        assert [share for _, share in one.top] == pytest.approx([share for _, share in other.top], abs=1e-5)
+
+
+def test_unknown_things_are_named(served: Served, test_digits: dict[Path, str]) -> None:
+    picture = next(iter(test_digits))
+    for words, said in [
+        (("--model", "cats"), "cats"),
+        (("--version", "9"), "9"),
+        (("--label", "beta"), "beta"),
+    ]:
+        done = predict(picture, "--target", served.target, *words)
+        assert done.returncode == 1
+        assert done.stderr.startswith("atelier: ")
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_malformed_requests_are_refused_and_it_lives_on(served: Served, test_digits: dict[Path, str]) -> None:
+    picture = next(iter(test_digits))
+    with grpc.insecure_channel(served.target) as channel, Client(served.target) as client:
+        before = client.predict([picture])[0].label
+        for name in ("not a picture", "a truncated picture", "no example", "an unknown signature", "no input"):
+            signature, inputs, code, _ = MALFORMED[name]
+            with pytest.raises(grpc.RpcError) as caught:
+                Door(channel).predict(signature, inputs, name="default")
+            assert caught.value.code() == code, name
+            assert client.predict([picture])[0].label == before
+
+
+def test_the_first_answer_after_warm_up_is_as_fast_as_the_tenth(first_run: Run, digits: Path, tmp_path: Path) -> None:
+    process = Process(tmp_path / "log", "--models", first_run.output / "serving_model")
+    try:
+        assert any("5 warm-up requests answered" in line for line in process.lines())
+        with Client(process.target) as client:
+            client.status()  # connects
+            seconds = [client.predict([digits / "digit_0" / "0.png"])[0].milliseconds for _ in range(10)]
+    finally:
+        assert process.stop() == 0
+    # Without warm-up the first takes a hundred times as long; ten leaves room for whatever else the machine does.
+    assert seconds[0] < 10 * seconds[9] + 20, seconds
+
+
+def test_tflite_gives_the_same_answers(served: Served, first_run: Run, test_digits: dict[Path, str]) -> None:
+    folder = first_run.output / first_run.result["pushed"]["tflite"]
+    done = predict(*test_digits, "--tflite", folder / "model.tflite", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    here = [each["label"] for each in json.loads(done.stdout)]
+    with Client(served.target) as client:
+        there = [each.label for each in client.predict(list(test_digits))]
+    # The pushed file is INT8; its gate allows a tenth of the pictures to differ in this small run.
+    assert np.mean([one != other for one, other in zip(here, there, strict=True)]) <= 0.1
+
+
+# Under load, and for long
+
+
+def noisy_png(seed: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+class Clients:
+    """Eight that ask without a pause, until they are told to stop or a call fails."""
+
+    def __init__(self, target: str) -> None:
+        self.versions: list[list[int]] = [[] for _ in range(8)]
+        """That answered, by client."""
+        self.failures: list[ServingError] = []
+        self._target, self._stop = target, threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(answers,)) for answers in self.versions]
+
+    def __enter__(self) -> "Clients":
+        for each in self._threads:
+            each.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for each in self._threads:
+            each.join()
+
+    def _work(self, answers: list[int]) -> None:
+        try:
+            with Client(self._target) as client:
+                while not self._stop.is_set():
+                    answers.append(client.predict([noisy_png(len(answers))])[0].version)
+        except ServingError as error:
+            self.failures.append(error)
+
+    def all_at(self, version: int) -> bool:
+        assert not self.failures
+        return all(answers and answers[-1] == version for answers in self.versions)
+
+
+def test_new_versions_under_load_switch_in_order_and_give_their_memory_back(first_run: Run, tmp_path: Path) -> None:
+    base = tmp_path / "models"
+    base.mkdir()
+
+    def push(version: int) -> None:
+        shutil.copytree(first_run.output / first_run.result["pushed"]["saved_model"], base / f".{version}")
+        (base / f".{version}").rename(base / str(version))
+
+    push(1)
+    process = Process(tmp_path / "log", "--models", base)
+    levels = []
+    try:
+        with Clients(process.target) as clients:
+            for version in (2, 3, 4):
+                push(version)
+                until(lambda: clients.all_at(version))  # noqa: B023  # called before the next turn
+                until(lambda: any(f"version {version - 1}: unloaded" in line for line in process.lines()))  # noqa: B023
+                levels.append(process.megabytes())
+    finally:
+        code = process.stop()
+    assert (code, clients.failures) == (0, [])
+    for answers in clients.versions:
+        assert answers == sorted(answers)
+        assert set(answers) == {1, 2, 3, 4}
+    # A version that stayed would add its graph, weights and threads: some 150 MB each.
+    assert max(levels) < levels[0] + 60, levels
+
+
+def test_ten_thousand_mixed_requests_leave_its_memory_flat(local: Process) -> None:
+    good = [("serving_bytes", {"image_bytes": [noisy_png(seed)]}) for seed in range(8)]
+    bad = [
+        (signature, inputs)
+        for name, (signature, inputs, *_) in MALFORMED.items()
+        if name not in ("a message beyond the limit", "a batch beyond the limit", "a huge header in an example")
+    ]
+    kinds = [*good, *bad]
+
+    def work(first: int, count: int) -> None:
+        with grpc.insecure_channel(local.target) as channel:
+            door = Door(channel)
+            for number in range(first, first + count):
+                with contextlib.suppress(grpc.RpcError):
+                    door.predict(*kinds[number % len(kinds)], name="default")
+
+    def run(count: int) -> float:
+        threads = [threading.Thread(target=work, args=(number, count // 8)) for number in range(8)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        return local.megabytes()
+
+    settled = run(2_000)
+    after = run(8_000)
+    assert after < settled * 1.05 + 20, (settled, after)
+    with Client(local.target) as client:
+        assert client.predict([noisy_png(0)])[0].label.startswith("digit_")
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def encrypted(first_run: Run, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    folder = tmp_path_factory.mktemp("tls")
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+    key = certificate.private_key_pem.bytes().decode()
+    chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems).decode()
+    (folder / "ssl.config").write_text(f"server_key: {json.dumps(key)}\nserver_cert: {json.dumps(chain)}\n")
+    (folder / "ca.pem").write_bytes(authority.cert_pem.bytes())
+    arguments = ("--models", first_run.output / "serving_model", "--ssl-config-file", folder / "ssl.config")
+    process = Process(folder / "log", *arguments)
+    yield process
+    assert process.stop() == 0
+
+
+def test_tls_and_the_lack_of_it_are_clear_on_both_sides(
+    local: Process, encrypted: Process, test_digits: dict[Path, str]
+) -> None:
+    picture = next(iter(test_digits))
+    authority = encrypted.log.with_name("ca.pem")
+    done = predict(picture, "--target", encrypted.target, "--ca", authority)
+    assert done.returncode == 0, done.stderr
+
+    plain_to_tls = predict(picture, "--target", encrypted.target)
+    assert plain_to_tls.returncode == 1
+    assert "--tls" in plain_to_tls.stderr
+    assert any("a client began with plain text, and this port speaks TLS" in line for line in encrypted.lines())
+
+    tls_to_plain = predict(picture, "--target", local.target, "--ca", authority)
+    assert tls_to_plain.returncode == 1
+    assert "plain text" in tls_to_plain.stderr
+    assert any("a client began with TLS, and this port speaks plain text" in line for line in local.lines())
+
+
+def test_what_cannot_be_served_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken.config").write_text("model_config_list { config { name: 'x' } }")
+    for arguments, said in [
+        (("--models", tmp_path / "missing"), "missing: no such folder"),
+        (("--models", tmp_path / "empty"), "no versions"),
+        (("--model-config-file", tmp_path / "broken.config"), "broken.config"),
+        (("--models", tmp_path, "--port", "70000"), "--port 70000: expected 0 to 65535"),
+    ]:
+        command = [sys.executable, "-m", "pipeline.cli", "serve", *map(str, arguments)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_label_is_asked_for_by_name(first_run: Run, digits: Path, tmp_path: Path) -> None:
+    version = first_run.result["pushed"]["saved_model"].split("/")[1]
+    config = tmp_path / "models.config"
+    command = [sys.executable, "-m", "serving.deploy.write_models_config", first_run.output / "serving_model"]
+    base = ("--base-path", first_run.output / "serving_model", "--output", config)
+    subprocess.run([str(word) for word in (*command, *base)], cwd=ROOT, check=True, capture_output=True)
+    process = Process(tmp_path / "log", "--model-config-file", config)
+    try:
+        with Client(process.target, ServedModel("default", label="stable")) as client:
+            assert client.predict([digits / "digit_0" / "0.png"])[0].version >= int(version)
+    finally:
+        assert process.stop() == 0
