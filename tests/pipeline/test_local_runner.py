@@ -153,7 +153,13 @@ def test_the_summary_names_verdicts_figures_and_paths():
 
 
 def test_a_run_that_failed_early_has_a_summary_too():
-    result = {"metrics": {}, "tflite": {}, "gates": {"Evaluator": None}, "pushed": {"saved_model": None}, "gallery": None}
+    result = {
+        "metrics": {},
+        "tflite": {},
+        "gates": {"Evaluator": None},
+        "pushed": {"saved_model": None},
+        "gallery": None,
+    }
     text = local_runner.summary(local_runner.Outcome(result, Path("r.html")), Path("out"))
     assert "Evaluator: not reached" in text
     assert "not pushed" in text
