@@ -1,0 +1,49 @@
+import pytest
+
+from serving import serve_command
+from serving.model_server_config import ModelServerConfigError
+
+
+def served(folder, name="default"):
+    models = serve_command.config_for(folder, name).model_config_list.config
+    return {model.name: (model.base_path, model.model_platform) for model in models}
+
+
+def test_a_base_path_is_one_model(tmp_path):
+    (tmp_path / "1795522151").mkdir()
+    (tmp_path / ".17.partial").mkdir()
+    assert served(tmp_path) == {"default": (str(tmp_path), "tensorflow")}
+    assert served(tmp_path, "pets") == {"pets": (str(tmp_path), "tensorflow")}
+
+
+def test_a_folder_of_base_paths_is_a_model_each(tmp_path):
+    for folder in ("cats/1", "dogs/2", "none/x"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert served(tmp_path) == {
+        "cats": (str(tmp_path / "cats"), "tensorflow"),
+        "dogs": (str(tmp_path / "dogs"), "tensorflow"),
+    }
+
+
+def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
+    (tmp_path / "models" / "1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert served(serve_command.Path("models")) == {"default": (str(tmp_path / "models"), "tensorflow")}
+
+
+def test_what_holds_no_models_is_told(tmp_path):
+    with pytest.raises(ModelServerConfigError, match="missing: no such folder"):
+        serve_command.config_for(tmp_path / "missing", "default")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelServerConfigError, match="no such folder"):
+        serve_command.config_for(tmp_path / "file", "default")
+    with pytest.raises(ModelServerConfigError, match="no versions"):
+        serve_command.config_for(tmp_path, "default")
+
+
+@pytest.mark.parametrize("option", ["pad_variable_length_inputs: true", "enable_large_batch_splitting { value: true }"])
+def test_batching_that_the_local_server_lacks_is_refused(tmp_path, option):
+    file = tmp_path / "batching_parameters.txt"
+    file.write_text(f"max_batch_size {{ value: 8 }} {option}")
+    with pytest.raises(ModelServerConfigError, match=f"{option.split()[0].rstrip(':')} is beyond the local server"):
+        serve_command._batching(file)
