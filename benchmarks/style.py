@@ -73,7 +73,8 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     recipe = networks.recipe(settings)
     weights = tf.constant(Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight), tf.float32)
     height, width = canvas.sides(content.shape, size)
-    start = tf.constant(canvas.padded(canvas.resized(content, height, width), exact.network.stride)[np.newaxis])
+    padded = canvas.padded(canvas.resized(content, height, width), exact.network.stride)
+    start = tf.constant(padded[np.newaxis].astype(np.float32))
     contents_, grams = exact.contents(start), exact.style_targets(style, size)
 
     usual = [_adam(exact, start, contents_, grams, weights, steps, rate) for rate in learning_rates]
@@ -96,7 +97,7 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     except _ReachedError:
         ours_s, step = reached[0]
         image = step.image()
-        again = tf.constant(canvas.padded(image, exact.network.stride)[np.newaxis])
+        again = tf.constant(canvas.padded(image, exact.network.stride)[np.newaxis].astype(np.float32))
         loss = float(exact.evaluate(again, contents_, grams, weights)[0][0])
         usual_rounded = float(
             exact.evaluate(tf.constant(picture[np.newaxis], tf.float32), contents_, grams, weights)[0][0]

@@ -6,8 +6,6 @@ always answers.
 """
 
 import contextlib
-import ctypes
-import gc
 import logging
 import threading
 import time
@@ -20,6 +18,7 @@ import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from components import freed_memory
 from serving.status import StatusError, invalid
 
 State = get_model_status_pb2.ModelVersionStatus.State
@@ -195,7 +194,7 @@ class Models:
         assert model is not None
         model.close()
         del model
-        _give_memory_back()
+        freed_memory.give_back()
         with self._changed:
             version.state = State.END
         _log.info("model %s version %d: unloaded", version.model_name, version.number)
@@ -266,10 +265,3 @@ def _logged(what: str) -> Iterator[None]:
 
 def _not_found(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.NOT_FOUND, message)
-
-
-def _give_memory_back() -> None:
-    """Collects what was released, and has the C library return free pages to the system, which it else keeps."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)

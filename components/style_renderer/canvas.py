@@ -18,16 +18,19 @@ def resized(picture: np.ndarray, height: int, width: int) -> np.ndarray:
         return picture
     if picture.dtype == np.uint8:
         return np.asarray(Image.fromarray(np.asarray(picture)).resize((width, height), Image.Resampling.LANCZOS))
-    channels = [Image.fromarray(np.ascontiguousarray(picture[..., channel])) for channel in range(3)]
-    scaled = [np.asarray(channel.resize((width, height), Image.Resampling.LANCZOS)) for channel in channels]
-    return np.clip(np.stack(scaled, axis=-1), 0, 255)
+    scaled = np.empty((height, width, 3), np.float32)
+    for channel in range(3):  # Pillow has floats in one channel only
+        one = Image.fromarray(np.ascontiguousarray(picture[..., channel]))
+        scaled[..., channel] = np.asarray(one.resize((width, height), Image.Resampling.LANCZOS))
+    return np.clip(scaled, 0, 255, out=scaled)
 
 
 def padded(picture: np.ndarray, multiple: int) -> np.ndarray:
-    """Repeats the last row and column until the sides are multiples: [H, W, 3] to float32 [H', W', 3]."""
+    """Repeats the last row and column until the sides are multiples: [H, W, 3] to [H', W', 3] of the same type."""
     height, width = picture.shape[:2]
-    filled = np.pad(picture, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
-    return filled.astype(np.float32, copy=False)
+    if height % multiple == width % multiple == 0:
+        return picture
+    return np.pad(picture, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
 
 
 def cropped(picture: np.ndarray, multiple: int) -> np.ndarray:

@@ -28,6 +28,8 @@ class Recipe:
     content_weight: float
     style_weight: float
     tv_weight: float
+    frequency_slope: float
+    """Of the optimiser's unknowns; see `optimizers.lbfgs`."""
 
 
 RECIPES = {
@@ -38,6 +40,8 @@ RECIPES = {
         content_weight=1.0,
         style_weight=1e4,
         tv_weight=0.0,
+        # Random weights, 64 px, 25 iterations: 0.027 of the first loss at 0, 0.029 at 0.3, 0.050 at 0.6.
+        frequency_slope=0.25,
     ),
     # Chosen by looking. A layer's weight is one over the mean square of its Gram matrix on paintings (much
     # the same for all that were tried): with equal weights the first layers would decide alone.
@@ -56,6 +60,8 @@ RECIPES = {
         content_weight=1.0,
         style_weight=30.0,
         tv_weight=6e-4,
+        # 256 px, 200 iterations: a loss of 1.48 at 0, 1.41 at 0.25, 1.34 at 0.6, 1.35 at 0.75, 1.48 at 1.
+        frequency_slope=0.6,
     ),
 }
 
@@ -94,6 +100,7 @@ def recipe(settings: Settings) -> Recipe:
         content_weight=own.content_weight if settings.content_weight is None else settings.content_weight,
         style_weight=own.style_weight if settings.style_weight is None else settings.style_weight,
         tv_weight=own.tv_weight if settings.tv_weight is None else settings.tv_weight,
+        frequency_slope=own.frequency_slope,
     )
 
 

@@ -90,7 +90,7 @@ class Objective:
                 del self._targets[next(iter(self._targets))]
             scaled = canvas.resized(style, height, width)
             self._targets[key] = self.grams(
-                tf.constant(canvas.cropped(scaled, self.network.stride)[np.newaxis], tf.float32)
+                tf.constant(canvas.cropped(scaled, self.network.stride)[np.newaxis].astype(np.float32))
             )
         return self._targets[key]
 

@@ -18,20 +18,19 @@ _MEMORY = 10
 """Corrections that L-BFGS keeps: 5 took a quarter longer to the same loss, 20 no less time and twice the memory."""
 _PULL = 1e-3
 """Of the quadratic that pulls unknowns back into 0..255, by the mean size of the gradient."""
-_SLOPE = 0.6
-"""How much less a coefficient's unit is at twice the frequency. Lite0 at 256 px after 200 iterations: a loss of 1.48 at
-0, 1.41 at 0.25, 1.34 at 0.6, 1.35 at 0.75, 1.48 at 1."""
 _ON_BOUND = 1e-3
 """Grey levels: there and back through the cosines in float32, 0 and 255 are nearly that."""
 _SIDES = (1, 2)
 """The axes of a picture along which it has frequencies."""
 
 
-def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify) -> np.ndarray:
+def lbfgs(
+    evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify, frequency_slope: float = 0.0
+) -> np.ndarray:
     """SciPy's L-BFGS (Byrd et al. 1995, "A limited memory algorithm for bound constrained optimization").
 
     The unknowns are the picture's cosine coefficients, low frequencies in larger units than high ones: a step then
-    moves whole shapes as readily as grain, and half as many come as far.
+    moves whole shapes as readily as grain. Whether that helps depends on the network: see `networks.RECIPES`.
 
     SciPy's own bounds cost more than a pass through Lite0 (`benchmarks/style.py optimizers`). So the unknowns are free,
     the picture is what they are when cut to 0..255, and a weak quadratic calls back what went outside. What lies on a
@@ -42,6 +41,7 @@ def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify
       image: [1, H, W, 3] float32 of 0..255, where to start.
       iterations: line searches in all.
       notify: called after each.
+      frequency_slope: a coefficient's unit is its frequency to the power of minus this.
 
     Returns:
       The picture [1, H, W, 3] float32 of 0..255.
@@ -49,7 +49,7 @@ def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify
     pull = 0.0
     done = 0
     changed = False
-    space: _Cosines | _Pixels = _Cosines(image.shape)
+    space: _Cosines | _Pixels = _Cosines(image.shape, frequency_slope)
     picture = latest = image
     """Accepted by a line search, and the one evaluated last: at the end of a line search they are the same."""
 
@@ -90,7 +90,7 @@ def lbfgs(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify
                 break
             # At 0 and 255 the function has kinks, at which a line search may fail, sooner where every unknown is in
             # every pixel; from within, and pixel by pixel, it gets on again.
-            space = _Cosines(image.shape) if changed else _Pixels(image.shape)
+            space = _Cosines(image.shape, frequency_slope) if changed else _Pixels(image.shape)
     return picture
 
 
@@ -111,13 +111,13 @@ class _Pixels:
 
 
 class _Cosines:
-    """The unknowns are the picture's cosine coefficients, each in a unit of its frequency to the power of -_SLOPE."""
+    """The unknowns are the picture's cosine coefficients, each in a unit of its frequency to the power of -slope."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], slope: float) -> None:
         height, width = shape[1:3]
         frequency = np.hypot(np.arange(height)[:, np.newaxis] / height, np.arange(width) / width)
         frequency[0, 0] = min(1 / height, 1 / width)
-        units = frequency**-_SLOPE
+        units = frequency**-slope
         self._units = (units / units.mean())[..., np.newaxis].astype(np.float32)
         self._pixels = _Pixels(shape)
 

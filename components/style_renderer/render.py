@@ -195,7 +195,11 @@ class _Work:
         @functools.lru_cache(maxsize=1)  # the other's targets are not needed again
         def targets(exact: bool) -> tuple[Objective, list[tf.Tensor], list[tf.Tensor]]:
             loss = objective.shared(self._settings, "float32") if exact else self._objective
-            return loss, loss.contents(tf.constant(content[np.newaxis])), self._style_targets(loss, scale.size)
+            return (
+                loss,
+                loss.contents(tf.constant(content[np.newaxis].astype(np.float32))),
+                self._style_targets(loss, scale.size),
+            )
 
         def evaluate(picture: np.ndarray) -> tuple[float, np.ndarray]:
             loss, contents, grams = targets(self._step >= exact_from)
@@ -207,7 +211,7 @@ class _Work:
         arguments = (evaluate, image[np.newaxis], scale.iterations, notify)
         if self._settings.optimizer == "adam":
             return optimizers.adam(*arguments, learning_rate=self._settings.learning_rate)[0]
-        return optimizers.lbfgs(*arguments)[0]
+        return optimizers.lbfgs(*arguments, frequency_slope=networks.recipe(self._settings).frequency_slope)[0]
 
     def _keep(self, found: Losses) -> None:
         """Takes note of what was evaluated; it counts once the optimiser has accepted it."""
@@ -244,7 +248,8 @@ class _Work:
         return True
 
     def _finished(self, image: np.ndarray) -> np.ndarray:
-        pixels = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+        pixels = np.clip(image, 0, 255)
+        pixels = np.rint(pixels, out=pixels).astype(np.uint8)
         if self._settings.colors == "luminance" and self._strength > 0:
             return colors.with_brightness_of(pixels, canvas.resized(self._content, *pixels.shape[:2]))
         return pixels

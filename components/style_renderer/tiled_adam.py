@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from components import freed_memory
 from components.style_renderer import tiles
 from components.style_renderer.objective import Losses, Objective, Weights
 from components.style_renderer.optimizers import Notify
@@ -34,7 +35,7 @@ def minimise(
 
     Args:
       objective: whose network, layers and layer weights are used.
-      content: [H, W, 3] float32, sides multiples of the network's stride.
+      content: [H, W, 3] of 0..255, sides multiples of the network's stride.
       image: [H, W, 3] float32 of 0..255, where to start.
       grams: the style's.
       weights: asked before each step.
@@ -48,6 +49,7 @@ def minimise(
     Returns:
       The picture [H, W, 3] float32, and its seam score.
     """
+    freed_memory.give_back()  # what coarser scales, in one piece, have left
     height, width = image.shape[:2]
     tiled = tiles.TiledObjective(objective, height, width, tile, directory)
     tiled.set_content(content)
@@ -64,6 +66,7 @@ def minimise(
         for top in range(0, height, _STRIP):
             rows = slice(top, top + _STRIP)
             step(picture[rows], gradient[rows], mean[rows], square[rows], steps, learning_rate)
+            freed_memory.unmap(picture, gradient, mean, square)
         if notify(picture):
             mean[:], square[:], steps = 0, 0, 0
     return np.array(picture), tiles.seam_score(picture, tile)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from components import freed_memory
 from components.style_renderer import losses
 from components.style_renderer.networks import FeatureNetwork
 from components.style_renderer.objective import Losses, Objective, Weights
@@ -52,7 +53,7 @@ class TiledObjective:
         self._contents: list[np.memmap] = []
 
     def set_content(self, content: np.ndarray) -> None:
-        """Keeps the features of the content [H, W, 3], tile by tile, in files."""
+        """Keeps the features of the content [H, W, 3] of 0..255, tile by tile, in files."""
         channels = self._objective.network.channels
         self._contents = [
             np.memmap(
@@ -67,6 +68,7 @@ class TiledObjective:
             found = self._core_contents(_pixels(content, tile), tf.constant(tile.core))
             for name, kept, features in zip(self._objective.content_layers, self._contents, found, strict=True):
                 kept[_at(tile, self._strides[name])] = features[0].numpy()
+            freed_memory.unmap(*self._contents)
 
     def evaluate(self, image: np.ndarray, grams: Sequence[tf.Tensor], weights: Weights, gradient: np.ndarray) -> Losses:
         """The losses of the whole picture; its gradient goes to `gradient`.
@@ -101,6 +103,7 @@ class TiledObjective:
             )
             gradient[tile.rows, tile.columns] += slope[0].numpy()
             shares += share.numpy()
+            freed_memory.unmap(image, gradient, *self._contents)
         content, tv = shares[0], shares[1] / (self.height * self.width * 3)
         total = weights.content * content + weights.style * float(style) + weights.tv * tv
         return Losses(float(total), float(content), float(style), float(tv))
@@ -111,6 +114,7 @@ class TiledObjective:
             found = self._core_grams(_pixels(image, tile), tf.constant(tile.core))
             # float64: a sum of many tiles' sums.
             sums = [total + part.numpy().astype(np.float64) for total, part in zip(sums, found, strict=True)]
+            freed_memory.unmap(image)
         return [
             tf.constant(total / self._positions(name), tf.float32)
             for total, name in zip(sums, self._objective.style_layers, strict=True)
@@ -203,7 +207,7 @@ def _layout(height: int, width: int, tile: int, network: FeatureNetwork) -> Iter
 
 
 def _pixels(image: np.ndarray, tile: Tile) -> tf.Tensor:
-    return tf.constant(image[tile.rows, tile.columns][np.newaxis], tf.float32)
+    return tf.constant(image[tile.rows, tile.columns][np.newaxis].astype(np.float32))
 
 
 def _at(tile: Tile, stride: int) -> tuple[slice, slice]:

@@ -24,7 +24,7 @@ HANDSHAKE = PREFIX + b"Handshake failed with error SSL_ERROR_SSL: error:100000f7
     ],
 )
 def test_what_a_client_did_wrong_is_put_into_words(line, said):
-    assert said in native_log.explained(line)
+    assert said in str(native_log.explained(line))
 
 
 @pytest.mark.parametrize("line", [b"", PREFIX + b"CANCEL PINGS: OK\n", b"Traceback (most recent call last):\n"])

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from serving import serve_command
@@ -28,7 +30,7 @@ def test_a_folder_of_base_paths_is_a_model_each(tmp_path):
 def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
     (tmp_path / "models" / "1").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert served(serve_command.Path("models")) == {"default": (str(tmp_path / "models"), "tensorflow")}
+    assert served(Path("models")) == {"default": (str(tmp_path / "models"), "tensorflow")}
 
 
 def test_what_holds_no_models_is_told(tmp_path):

@@ -8,16 +8,17 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2, 
 
 from components import tfrecord
 from serving import local_server, warmup
+from serving.loaded_model import LoadedModel
 from serving.status import StatusError
 from tests.serving import tiny_model
 
 
-class Asked:
+class Asked(LoadedModel):
     """A model that only takes note."""
 
-    def __init__(self, model):
+    def __init__(self, model: LoadedModel) -> None:  # none of its own is loaded
         self.signatures = model.signatures
-        self.calls = []
+        self.calls: list[tuple] = []
 
     def run(self, signature, inputs):
         self.calls.append((signature, {name: array.tolist() for name, array in inputs.items()}))
@@ -30,7 +31,7 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def model(directory):
-    made = local_server.LoadedModel(directory)
+    made = LoadedModel(directory)
     yield made
     made.close()
 

@@ -59,7 +59,7 @@ def test_memory_maps_are_pictures_too(tmp_path):
 def test_padding_repeats_the_last_row_and_column():
     picture = soft_noise.picture(5, 33, 47)
     padded = canvas.padded(picture, 16)
-    assert (padded.shape, padded.dtype) == ((48, 48, 3), np.float32)
+    assert (padded.shape, padded.dtype) == ((48, 48, 3), np.uint8)
     np.testing.assert_array_equal(padded[:33, :47], picture)
     np.testing.assert_array_equal(padded[33:, :47], np.broadcast_to(picture[-1:], (15, 47, 3)))
     np.testing.assert_array_equal(padded[:33, 47], picture[:, -1])

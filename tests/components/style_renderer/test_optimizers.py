@@ -12,7 +12,7 @@ SHAPE = (1, 6, 7, 3)
 
 
 def lbfgs(evaluate, image, iterations, notify=lambda _: False):
-    return optimizers.lbfgs(evaluate, image, iterations, notify)
+    return optimizers.lbfgs(evaluate, image, iterations, notify, frequency_slope=0.6)
 
 
 def adam(evaluate, image, iterations, notify=lambda _: False):
