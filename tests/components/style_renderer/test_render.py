@@ -367,8 +367,8 @@ def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
     """A line search ends on a point that was worse, and the optimiser goes back to the one before."""
     keep = optimizers.lbfgs
 
-    def look_aside(evaluate, image, iterations, notify):
-        found = keep(evaluate, image, iterations, notify)
+    def look_aside(evaluate, image, iterations, notify, **options):
+        found = keep(evaluate, image, iterations, notify, **options)
         evaluate(np.full_like(image, 255))
         return found
 
