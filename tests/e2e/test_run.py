@@ -19,6 +19,7 @@ NODES = [
     "StatisticsGen",
     "ExampleValidator",
     "AnomalyGate",
+    "StyleRenderer",
     "Transform",
     "Trainer",
     "BaselineModel",
