@@ -91,7 +91,7 @@ def test_pictures_travel_as_they_are_encoded(client, fake):
     assert not request.model_spec.WhichOneof("version_choice")
     assert list(request.inputs) == ["image_bytes"]
     assert list(request.inputs["image_bytes"].string_val) == [RED, GREEN]
-    assert 0 < seconds <= 30
+    assert 20 < seconds < 31  # 30, less what has passed; gRPC rounds the timeout that travels up
 
 
 @pytest.mark.parametrize("as_content", [False, True])
