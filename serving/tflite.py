@@ -44,7 +44,8 @@ class TFLiteModel:
         self._version = int(folder.name) if folder.name.isdecimal() else 0
         self._interpreter = _interpreter(file)
         self._source, self._target = _borders(self._interpreter, file)
-        self._labels = _read(file.parent / LABELS_FILE).splitlines()
+        # Not splitlines: that would also split at characters which a name may hold.
+        self._labels = _read(file.parent / LABELS_FILE).rstrip("\n").split("\n")
         self._resize = _resize_mode(file.parent / CARD_FILE)
         classes = self._target["shape"][1]
         if len(self._labels) != classes:

@@ -1,4 +1,3 @@
-import logging
 import subprocess
 import sys
 
@@ -60,7 +59,3 @@ def test_the_terminal_gets_all_but_native_lines():
     assert next(line for line in logged if line.startswith("logged")).startswith(
         "logged: a client began with plain text"
     )
-
-
-def test_the_logger_is_the_servers():
-    assert native_log._log is logging.getLogger("atelier.serving")
