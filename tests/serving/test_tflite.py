@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import keras
 import numpy as np
@@ -84,7 +85,7 @@ def test_the_card_tells_how_to_resize(pushed):
     (stretched,) = TFLiteModel(pushed).predict([stream.getvalue()], top=3)
     assert cropped.probability == pytest.approx(STRONG, abs=1e-6)
     # Means (136, 72, 136): e : 1 : e.
-    assert dict(stretched.top)["green"] == pytest.approx(1 / (2 * np.e + 1), abs=2e-3)
+    assert dict(stretched.top)["green"] == pytest.approx(1 / (2 * math.e + 1), abs=2e-3)
 
 
 @pytest.mark.parametrize("longer_side", [512, None])
