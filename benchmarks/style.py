@@ -32,7 +32,7 @@ from components.style_renderer import batch, canvas, contents, networks, objecti
 from components.style_renderer.objective import Objective, Weights
 from components.style_renderer.render import Iterate, render
 from components.style_renderer.settings import Scale, Settings
-from pipeline.config import BEAM_ARGS
+from pipeline import beam_args
 
 
 class _Seconds(NamedTuple):
@@ -152,8 +152,6 @@ def batch_of_units(size: int) -> None:
     """Prints pictures a minute of 16 units, with one worker process and with two."""
     styles = catalog.open_catalog("builtin")[:4]
     for workers in (1, 2):
-        mode = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
-        beam_args = BEAM_ARGS if workers == 1 else (BEAM_ARGS[0], *mode)
         with tempfile.TemporaryDirectory() as folder:
             photos = photographs.write(Path(folder, "photographs"))
             Image.open(packaged.find("skimage", "data/coffee.png")).save(photos / "coffee.png")
@@ -162,7 +160,7 @@ def batch_of_units(size: int) -> None:
                 styles,
                 str(Path(folder, "out")),
                 batch.Request(size=size),
-                batch.local_pipelines(beam_args),
+                batch.local_pipelines(beam_args.processes(workers)),
             )
         rate = 60 * report.rendered / report.seconds
         print(f"{workers} worker(s): {report.rendered} of {size} px in {report.seconds:.1f} s, {rate:.1f} a minute")

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipeline import kubeflow_verbs
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
@@ -36,6 +38,7 @@ def _is_users_to_mend(error: Exception) -> bool:
         "ContentError",
         "DataError",
         "IngestError",
+        "KubeflowError",
         "ModelServerConfigError",
         "RenderError",
         "ServerError",
@@ -173,6 +176,13 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--year", default="")
     add.add_argument("--source", default="", help="where it is from: a URL, a museum")
     add.add_argument("--id", help="default: made of the title")
+
+    kubeflow = verbs.add_parser(
+        "kubeflow",
+        help="Kubeflow Pipelines and Vertex AI",
+        description="The same pipeline on Kubeflow Pipelines and Vertex AI.",
+    )
+    kubeflow_verbs.add(kubeflow.add_subparsers(metavar="VERB", required=True), _verb)
     return parser
 
 
@@ -221,11 +231,11 @@ def _ingest(options: argparse.Namespace) -> int:
 
     settings = config.ingest(options.set)
 
-    from pipeline import ingest
+    from pipeline import beam_args, ingest
     from pipeline.console import Console
 
     with Console().bar(f"ingesting {options.source}") as progress:
-        report = ingest.ingest(options.source, options.output, settings, config.BEAM_ARGS, progress)
+        report = ingest.ingest(options.source, options.output, settings, beam_args.IN_MEMORY, progress)
     print(ingest.summary(report, options.output))
     return 0
 

@@ -16,22 +16,15 @@ import yaml
 from pydantic import Field
 
 from components.style_renderer.settings import Settings
+from pipeline.orchestration import Beam, Count, Kubeflow, Metadata, Section
 from trainer.backbones import NAMES as BACKBONES
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Count = Annotated[int, Field(ge=1)]
-
-# Beam's default DirectRunner tries to download a runner binary first; this one is in the package.
-BEAM_ARGS = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the file, the key and the remedy."""
-
-
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 _T = TypeVar("_T", bound=pydantic.BaseModel)
@@ -39,7 +32,7 @@ _T = TypeVar("_T", bound=pydantic.BaseModel)
 _RENDERING = "style.settings."
 
 
-class Data(_Section):
+class Data(Section):
     """Where the pictures come from and how their records name things."""
 
     source: str = ""
@@ -47,13 +40,13 @@ class Data(_Section):
     image_key: str = "image/encoded"
     label_key: str = "image/class/label"
     """An int64 class id from 0, or a string, which then gets its id from a vocabulary."""
-    splits: dict[Literal["train", "eval", "test"], str] = {}
+    splits: dict[Literal["train", "eval", "test"], str] = Field(default={})
     """File pattern by split, relative to `source`; empty: found by the names of folders or files."""
     split_buckets: tuple[Count, Count, Count] = (8, 1, 1)
     """Shares of train, eval and test when the records have one split only (a hash decides)."""
 
 
-class Ingest(_Section):
+class Ingest(Section):
     """From pictures to TFRecords. Only folders of pictures and the built-in sets pass through it."""
 
     store_size: Annotated[int, Field(ge=16)] = 512
@@ -68,7 +61,7 @@ class Ingest(_Section):
     """Files a split: one a Beam worker at this size; about 100-200 MB each at scale."""
 
 
-class Image(_Section):
+class Image(Section):
     """What the model sees."""
 
     size: Annotated[int, Field(ge=32, le=1024)] = 224
@@ -76,7 +69,7 @@ class Image(_Section):
     """`crop` and `pad` keep the aspect; `pad` loses nothing at the border."""
 
 
-class Augmentation(_Section):
+class Augmentation(Section):
     """Random changes to training pictures; the defaults are the Keras ImageDataGenerator recipe."""
 
     copies: Annotated[int, Field(ge=0, le=64)] = 0
@@ -98,7 +91,7 @@ class Augmentation(_Section):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
 
 
-class Trainer(_Section):
+class Trainer(Section):
     """EfficientNet transfer in two phases: the head on kept features, then the upper blocks."""
 
     backbone: Literal[BACKBONES] = "efficientnet_lite0"  # type: ignore[valid-type]
@@ -127,7 +120,7 @@ class Trainer(_Section):
     seed: int = 0
 
 
-class Evaluator(_Section):
+class Evaluator(Section):
     """The SavedModel's gate. Both thresholds must be given: no model passes by forgetting them."""
 
     min_accuracy: Fraction
@@ -138,7 +131,7 @@ class Evaluator(_Section):
     """Features whose values are reported one by one; those that the records lack are left out."""
 
 
-class TFLite(_Section):
+class TFLite(Section):
     """The TFLite artefact and its gate, against the SavedModel on the same pictures."""
 
     push: Literal["float", "dynamic", "int8"] = "int8"
@@ -151,7 +144,7 @@ class TFLite(_Section):
     """More changes the ranges little; MediaPipe Model Maker takes 500 steps."""
 
 
-class Style(_Section):
+class Style(Section):
     """The gallery: content pictures rendered in the styles of a catalogue."""
 
     enabled: bool = False
@@ -174,7 +167,7 @@ class Style(_Section):
     """What is set here goes before the styles' own presets."""
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration of a run."""
 
     name: Annotated[str, Field(pattern="^[a-z][a-z0-9-]{0,38}$")]
@@ -187,7 +180,9 @@ class Config(_Section):
     evaluator: Evaluator
     tflite: TFLite = TFLite()
     style: Style = Style()
-    beam_args: tuple[str, ...] = BEAM_ARGS
+    beam: Beam = Beam()
+    metadata: Metadata = Metadata()
+    kubeflow: Kubeflow = Kubeflow()
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.style_renderer import photographs
-from pipeline import dataset, fingerprint
+from pipeline import beam_args, dataset, fingerprint
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.console import Console, logged_progress, quiet
@@ -86,7 +86,7 @@ def _prepare(config: Config, output: Path, console: Console) -> tuple[dataset.Da
     if not (report_file.is_file() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
         key_file.unlink(missing_ok=True)
         with console.bar(f"ingesting {config.data.source}") as progress:
-            ingest.ingest(config.data.source, folder, config.ingest, config.beam_args, progress)
+            ingest.ingest(config.data.source, folder, config.ingest, beam_args.of(config.beam), progress)
         key_file.write_text(key, encoding="utf-8")
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 

@@ -16,7 +16,7 @@ from components.style_renderer.component import StyleRenderer
 from components.style_renderer.executor import SPLIT
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
-from pipeline import gates
+from pipeline import beam_args, gates
 from pipeline.config import Config
 from pipeline.fingerprint import of_code
 
@@ -197,7 +197,7 @@ def create_pipeline(
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
-        beam_pipeline_args=list(config.beam_args),
+        beam_pipeline_args=list(beam_args.of(config.beam)),
     )
 
 

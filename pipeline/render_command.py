@@ -6,7 +6,8 @@ from typing import Any
 
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, units
-from pipeline.config import BEAM_ARGS, ConfigError
+from pipeline import beam_args
+from pipeline.config import ConfigError
 from pipeline.console import Console, quiet
 from pipeline.fingerprint import of_code
 
@@ -67,14 +68,8 @@ def run(
             chosen,
             str(output),
             request,
-            batch.local_pipelines(_beam_args(workers)),
+            batch.local_pipelines(beam_args.processes(workers)),
             announce=console.say,
             progress_to=lambda text, share: progress(round(1000 * share), 1000, text),
         )
     return batch.summary(report)
-
-
-def _beam_args(workers: int) -> tuple[str, ...]:
-    if workers == 1:
-        return BEAM_ARGS
-    return (BEAM_ARGS[0], "--direct_running_mode=multi_processing", f"--direct_num_workers={workers}")

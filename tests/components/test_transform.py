@@ -9,7 +9,7 @@ from tfx.components.transform import executor as tfx_transform
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.transform import component, executor
-from pipeline import config
+from pipeline import beam_args, config
 from trainer import augmentation, features, image_ops
 
 SIZE = 32
@@ -133,7 +133,7 @@ def run(tmp_path, monkeypatch):
 
         monkeypatch.setattr(tfx_transform.Executor, "Do", leave)
         context = executor.Executor.Context(
-            beam_pipeline_args=list(config.BEAM_ARGS), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
+            beam_pipeline_args=list(beam_args.IN_MEMORY), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
         )
         custom_config = {"size": SIZE, "augmentation": SETTINGS | {"copies": copies}}
         executor.Executor(context).Do(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pipeline import config, gates
+from pipeline import beam_args, config, gates
 from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilities
 
 
@@ -41,7 +41,7 @@ def evaluate(tmp_path_factory):
             "blessing": artifact(standard_artifacts.ModelBlessing, "blessing"),
         }
         context = BaseBeamExecutor.Context(
-            beam_pipeline_args=list(config.BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1"
+            beam_pipeline_args=list(beam_args.IN_MEMORY), tmp_dir=str(folder / "tmp"), unique_id="1"
         )
         executor.Executor(context).Do(
             {"examples": [examples], "model": [model], "baseline_model": [model]},

@@ -8,12 +8,12 @@ import pydantic
 import pytest
 import yaml
 
-from pipeline import config
+from pipeline import beam_args, config
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = sorted((ROOT / "configs").glob("*.yaml"))
 SMALLEST = "name: pets\nevaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.01}\n"
-SECTIONS = "name, data, ingest, image, augmentation, trainer, evaluator, tflite, style, beam_args"
+SECTIONS = "name, data, ingest, image, augmentation, trainer, evaluator, tflite, style, beam, metadata, kubeflow"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_smallest_file_gets_every_default(write):
     assert settings.data == config.Data()
     assert settings.trainer.backbone == "efficientnet_lite0"
     assert settings.image.size == 224
-    assert settings.beam_args == config.BEAM_ARGS
+    assert beam_args.of(settings.beam) == beam_args.IN_MEMORY
 
 
 def test_the_augmentation_defaults_are_the_image_data_generator_recipe(write):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tfx.orchestration import metadata
 
-from pipeline import config, fingerprint, pipeline
+from pipeline import beam_args, config, fingerprint, pipeline
 
 CONFIG = config.Config(
     name="pets",
@@ -233,7 +233,7 @@ def test_the_pipeline_has_its_name_root_cache_and_runner(dag):
     assert dag.pipeline_info.pipeline_name == "pets"
     assert dag.pipeline_info.pipeline_root == "/output/pipeline_root"
     assert dag.enable_cache
-    assert list(dag.beam_pipeline_args) == list(config.BEAM_ARGS)
+    assert list(dag.beam_pipeline_args) == list(beam_args.IN_MEMORY)
     assert dag.metadata_connection_config is None
     assert not create(enable_cache=False).enable_cache
     database = metadata.sqlite_metadata_connection_config("/output/metadata.db")

@@ -71,7 +71,6 @@ def finished_run(**changes):
     settings = config.Config(
         name="animals",
         evaluator=config.Evaluator(min_accuracy=0.75, max_accuracy_drop=0.02, top_k=2),
-        beam_args=("--runner=FnApiRunner",),
     )
     slices = [
         ({"image/class/label": "0"}, 0.7, 10),

@@ -25,7 +25,7 @@ from tfx.utils import io_utils, json_utils
 from tfx_bsl.public import tfxio
 
 from components import tfrecord
-from pipeline import config, records
+from pipeline import beam_args, records
 from tests.trainer.golden_pictures import PICTURES
 from trainer import features, image_ops, preprocessing
 
@@ -148,7 +148,7 @@ def transform(
     preprocessing_fn = functools.partial(preprocessing.preprocessing_fn, custom_config=settings)
     source = tfxio.TFExampleBeamRecord("memory", ["tests"], parse_schema(schema_file))
     tensors = source.TensorAdapterConfig()
-    options = PipelineOptions(list(config.BEAM_ARGS))
+    options = PipelineOptions(list(beam_args.IN_MEMORY))
     with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(root / "tmp")):
         # All splits in one go: Beam's own work, not that on so few pictures, is what takes the time.
         train, everything = (

@@ -1,0 +1,103 @@
+"""`atelier kubeflow`: the arguments of its verbs; the work is in the folder `kubeflow`, which is not installed."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+FOLDER = "kubeflow"
+
+
+class KubeflowError(RuntimeError):
+    """What was asked of Kubeflow cannot be done; the message says why, and what to do."""
+
+
+def add(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", verb: Callable[..., argparse.ArgumentParser]
+) -> None:
+    """Adds compile, replay, submit and image to `verbs`, each made by `verb`."""
+    compiled = verb(
+        verbs,
+        "compile",
+        _compile,
+        "write the pipeline as a specification that Kubeflow Pipelines or Vertex AI runs",
+        "atelier kubeflow compile --config configs/vertex.yaml --output vertex.json",
+    )
+    _add_config(compiled)
+    compiled.add_argument("--output", required=True, metavar="FILE", type=Path, help="ends in .json, .yaml or .yml")
+
+    replayed = verb(
+        verbs,
+        "replay",
+        _replay,
+        "execute a compiled specification on this machine, each node as the cluster would",
+        "atelier kubeflow replay vertex.json --root output/replay",
+    )
+    replayed.add_argument("spec", metavar="SPEC", type=Path, help="what compile has written")
+    replayed.add_argument("--root", required=True, metavar="DIR", type=Path, help="for artifacts and logs")
+    _add_parameters(replayed)
+
+    submitted = verb(
+        verbs,
+        "submit",
+        _submit,
+        "compile, and start a run on Vertex AI or Kubeflow Pipelines",
+        "atelier kubeflow submit --config configs/vertex.yaml --parameter min_accuracy=0.95",
+    )
+    _add_config(submitted)
+    _add_parameters(submitted)
+
+    image = verb(
+        verbs,
+        "image",
+        _image,
+        "print or run the command that builds the containers' image",
+        "atelier kubeflow image --config configs/vertex.yaml --run",
+    )
+    _add_config(image)
+    image.add_argument("--gpu", action="store_true", help="with CUDA's libraries")
+    image.add_argument("--run", action="store_true", help="runs it; else it is printed only")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", required=True, metavar="FILE", type=Path, help="as configs/vertex.yaml")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any value of the config")
+
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--parameter",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="of the run: data_root, schema_file, train_args, min_accuracy or max_accuracy_drop",
+    )
+
+
+def _compile(options: argparse.Namespace) -> int:
+    return _module("compile_command").run(options)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    return _module("replay_command").run(options)
+
+
+def _submit(options: argparse.Namespace) -> int:
+    return _module("submit_command").run(options)
+
+
+def _image(options: argparse.Namespace) -> int:
+    return _module("image_command").run(options)
+
+
+def _module(name: str) -> ModuleType:
+    """A module of the folder `kubeflow` in the current folder; that name belongs to another distribution on PyPI."""
+    import importlib
+
+    root = Path.cwd()
+    if not (root / FOLDER / f"{name}.py").is_file():
+        raise KubeflowError(f"{root}: no folder {FOLDER}/ of Atelier here; run this in the root of its source")
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return importlib.import_module(f"{FOLDER}.{name}")

@@ -1,0 +1,86 @@
+"""The sections of the configuration that say where the pipeline runs: Beam, metadata, Kubeflow and Vertex AI."""
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(pydantic.BaseModel):
+    """A part of the configuration: typed, frozen, and without keys that nobody knows."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Beam(Section):
+    """Where ingest and the Beam nodes (statistics, Transform, Evaluator, StyleRenderer) do their work."""
+
+    runner: Literal["direct", "dataflow", "flink", "spark", "dask", "portable"] = "direct"
+    """`portable`: any job service of Beam's; `options` then names its endpoint."""
+    workers: Count = 1
+    """Processes on this machine (direct, dask); on Dataflow the most workers that it may start."""
+    temp_location: str = ""
+    """A folder that all workers see, for what lies between two steps. Dataflow needs one in a bucket."""
+    setup_file: str = ""
+    """The project's `setup.py`, from which remote workers install this code; "" where their image holds it."""
+    options: tuple[str, ...] = ()
+    """More of Beam's own options, as on its command line: `--flink_master=host:8081`."""
+
+
+class Metadata(Section):
+    """Where ML Metadata keeps the lineage of the runs."""
+
+    connection: str = ""
+    """`mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE` or `postgresql://...`; "": SQLite, in the output folder.
+
+    A password that is left out is read from the variable ATELIER_METADATA_PASSWORD.
+    """
+
+
+class Resources(Section):
+    """What one node gets on a cluster; what is not said is left to the cluster."""
+
+    machine_type: str = ""
+    """Of a Vertex AI training job, as in `n1-standard-8`. Only for Trainer and Tuner, which then run as one."""
+    cpu: Annotated[float, Field(ge=0)] = 0.0
+    """Limit in virtual CPUs."""
+    memory_gb: Annotated[float, Field(ge=0)] = 0.0
+    """Limit in units of 10^9 bytes."""
+    accelerator: str = ""
+    """As the cluster names it: `NVIDIA_TESLA_T4` on Vertex AI, `nvidia.com/gpu` elsewhere."""
+    accelerators: Count = 1
+    """How many, if `accelerator` is given."""
+
+
+class Kubeflow(Section):
+    """Vertex AI, or Kubeflow Pipelines of one's own."""
+
+    target: Literal["vertex", "kfp"] = "vertex"
+    """`kfp`: open-source Kubeflow Pipelines."""
+    image: str = ""
+    """Of the containers: this project, built with kubeflow/Dockerfile, in a registry that the cluster reads."""
+    root: str = ""
+    """Folder that all nodes see, `gs://BUCKET/atelier`: artifacts, pushed models and rendered pictures lie there."""
+    nodes: dict[str, Resources] = {}
+    """By the node's id, as in `Trainer`."""
+    schema_file: str = ""
+    """The data's schema; "": `schema.pbtxt` beside the data, as ingest writes it."""
+    text_labels: bool = False
+    """Labels are strings: other people's TFRecords; ingest writes ids."""
+    classes: Annotated[int, Field(ge=0)] = 0
+    """How many; 0: not known here, and the Evaluator then leaves precision and recall by class out."""
+    project: str = ""
+    """Of Google Cloud."""
+    region: str = "us-central1"
+    service_account: str = ""
+    """That the nodes run as; "": the project's default one."""
+    endpoint: str = ""
+    """Of Kubeflow Pipelines: `https://HOST/pipeline`."""
+    labels: dict[str, str] = {}
+    """Of the run, as in `team: vision`."""
+    caching: bool = True
+    """Nodes whose inputs and parameters are unchanged are not run again."""
+    schedule: str = ""
+    """A cron line, as in `0 3 * * 1`; "": once, now."""
