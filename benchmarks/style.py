@@ -153,7 +153,7 @@ def batch_of_units(size: int) -> None:
     styles = catalog.open_catalog("builtin")[:4]
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
-            photos = photographs.write(Path(folder, "photographs"))
+            photos = Path(photographs.write(str(Path(folder, "photographs"))))
             Image.open(packaged.find("skimage", "data/coffee.png")).save(photos / "coffee.png")
             report = batch.render_batch(
                 contents.from_folder(str(photos)),

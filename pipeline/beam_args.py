@@ -1,4 +1,10 @@
-"""Beam's command-line options, from the section `beam` of the configuration."""
+"""Beam's command-line options, from the section `beam` of the configuration; docs/beam.md has the table of runners.
+
+Workers get their code from Python packages: from `setup_file`, from their container image, or from this machine's.
+"""
+
+import importlib.util
+from pathlib import Path
 
 from pipeline.orchestration import Beam
 
@@ -6,17 +12,59 @@ from pipeline.orchestration import Beam
 _ON_THIS_MACHINE = "--runner=FnApiRunner"
 IN_MEMORY = (_ON_THIS_MACHINE, "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
+_DASK = "dask[distributed]==2026.8.0"
 
-def of(settings: Beam) -> tuple[str, ...]:
+
+class BeamError(ValueError):
+    """A runner that cannot be used as it is asked for; the message says what is missing and what to do."""
+
+
+def of(
+    settings: Beam, *, project: str = "", region: str = "", service_account: str = "", job_name: str = ""
+) -> tuple[str, ...]:
     """The options of the runner that `settings` names.
 
     With the defaults everything stays in this process, and nothing is looked for on a network.
+
+    Args:
+      settings: the section `beam`; its `options` come last, and go before the arguments below.
+      project: of Google Cloud, for Dataflow; "": what the environment says.
+      region: Dataflow's.
+      service_account: that Dataflow's workers run as; "": the project's default one.
+      job_name: on Dataflow; "": Beam makes one up, so that two nodes of a run may run at once.
+
+    Raises:
+      BeamError: the runner's library is not installed.
     """
+    workers = settings.workers
     if settings.runner == "direct":
-        runner: tuple[str, ...] = processes(settings.workers)
-    else:
-        raise NotImplementedError(settings.runner)
-    return (*runner, *settings.options)
+        return (*processes(workers), *_given("temp_location", settings.temp_location), *settings.options)
+    if settings.runner == "dask":
+        return (*_dask(settings), *_given("temp_location", settings.temp_location), *settings.options)
+    runner = {
+        "dataflow": ("--runner=DataflowRunner", f"--max_num_workers={workers}"),
+        # With --job_endpoint these two are the portable runner; without it they fetch Beam's job server from Maven.
+        "flink": ("--runner=FlinkRunner", f"--parallelism={workers}"),
+        "spark": ("--runner=SparkRunner", f"--sdk_worker_parallelism={workers}"),
+        "portable": ("--runner=PortableRunner", f"--sdk_worker_parallelism={workers}"),
+    }[settings.runner]
+    cloud: tuple[str, ...] = ()
+    if settings.runner == "dataflow":
+        cloud = (
+            *_given("project", project),
+            *_given("region", region),
+            *_given("service_account_email", service_account),
+            *_given("job_name", job_name),
+        )
+    # Absolute: Beam changes into the file's folder, and stumbles over a bare `setup.py`.
+    setup_file = str(Path(settings.setup_file).absolute()) if settings.setup_file else ""
+    return (
+        *runner,
+        *cloud,
+        *_given("temp_location", settings.temp_location),
+        *_given("setup_file", setup_file),
+        *settings.options,
+    )
 
 
 def processes(count: int) -> tuple[str, ...]:
@@ -24,3 +72,22 @@ def processes(count: int) -> tuple[str, ...]:
     if count == 1:
         return IN_MEMORY
     return (_ON_THIS_MACHINE, "--direct_running_mode=multi_processing", f"--direct_num_workers={count}")
+
+
+def _dask(settings: Beam) -> tuple[str, ...]:
+    if importlib.util.find_spec("dask") is None or importlib.util.find_spec("distributed") is None:
+        raise BeamError(
+            f"beam.runner=dask: Dask is not installed here, and not among what atelier needs: pip install '{_DASK}'"
+        )
+    named = {option.partition("=")[0] for option in settings.options}
+    options = ["--runner=pipeline.dask_runner.DaskRunner"]
+    if not named & {"--dask_client_address", "--dask_scheduler_file"}:  # a cluster that runs has its own workers
+        options.append(f"--dask_workers={settings.workers}")
+    if not named & {"--dask_npartitions", "--dask_partition_size"}:
+        # Beam's default of 128 leaves small batches to one worker; an element here is many pictures, or a slow one.
+        options.append("--dask_partition_size=1")
+    return tuple(options)
+
+
+def _given(option: str, value: str) -> tuple[str, ...]:
+    return (f"--{option}={value}",) if value else ()

@@ -5,15 +5,12 @@ from collections.abc import Sequence
 
 from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluator.thresholds import OVERALL, on, overall
 from components.tflite_exporter import materialised
 from pipeline import config
 from pipeline.fingerprint import of_code
 
-_EXACT = 1e-6
-"""Slack of the thresholds: metrics come as float32, and a bound that is met exactly is met."""
-
 _AGREEMENT = "components.tflite_exporter.agreement"
-_OVERALL = config_pb2.SlicingSpec()
 
 MAX_CLASS_METRICS = 200
 """With more classes than this, precision and recall by class are left to the confusion matrix."""
@@ -33,7 +30,7 @@ def saved_model(
     metrics = [
         config_pb2.MetricConfig(
             class_name="SparseCategoricalAccuracy",
-            per_slice_thresholds=[_overall(lower=settings.min_accuracy, drop=settings.max_accuracy_drop)],
+            per_slice_thresholds=[overall(lower=settings.min_accuracy, drop=settings.max_accuracy_drop)],
         ),
         config_pb2.MetricConfig(
             class_name="SparseTopKCategoricalAccuracy",
@@ -99,41 +96,23 @@ def tflite(settings: config.TFLite) -> config_pb2.EvalConfig:
                     config_pb2.MetricConfig(
                         class_name="SparseCategoricalAccuracy",
                         per_slice_thresholds=[
-                            _overall(drop=settings.max_accuracy_drop),
-                            _on(by_label, drop=settings.max_slice_accuracy_drop),
+                            overall(drop=settings.max_accuracy_drop),
+                            on(by_label, drop=settings.max_slice_accuracy_drop),
                         ],
                     ),
                     config_pb2.MetricConfig(
                         module=_AGREEMENT,
                         class_name="Agreement",
                         config=json.dumps({"feature_key": materialised.AGREES, "code": of_code(_AGREEMENT)}),
-                        per_slice_thresholds=[_overall(lower=1 - settings.max_disagreement)],
+                        per_slice_thresholds=[overall(lower=1 - settings.max_disagreement)],
                     ),
                     config_pb2.MetricConfig(class_name="ExampleCount"),
                 ]
             )
         ],
-        slicing_specs=[_OVERALL, by_label],
+        slicing_specs=[OVERALL, by_label],
     )
 
 
 def _slices(features: Sequence[str]) -> list[config_pb2.SlicingSpec]:
-    return [_OVERALL, *(config_pb2.SlicingSpec(feature_keys=[feature]) for feature in features)]
-
-
-def _overall(*, lower: float | None = None, drop: float | None = None) -> config_pb2.PerSliceMetricThreshold:
-    """A threshold over all pictures. A metric's plain `threshold` would hold on every slice alike."""
-    return _on(_OVERALL, lower=lower, drop=drop)
-
-
-def _on(
-    slices: config_pb2.SlicingSpec, *, lower: float | None = None, drop: float | None = None
-) -> config_pb2.PerSliceMetricThreshold:
-    """On each of `slices`: at least `lower`, and at most `drop` below the baseline."""
-    threshold = config_pb2.MetricThreshold()
-    if lower is not None:
-        threshold.value_threshold.lower_bound.value = lower - _EXACT
-    if drop is not None:
-        threshold.change_threshold.absolute.value = -drop - _EXACT
-        threshold.change_threshold.direction = config_pb2.MetricDirection.HIGHER_IS_BETTER
-    return config_pb2.PerSliceMetricThreshold(slicing_specs=[slices], threshold=threshold)
+    return [OVERALL, *(config_pb2.SlicingSpec(feature_keys=[feature]) for feature in features)]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.style_renderer import photographs
 from pipeline import beam_args, dataset, fingerprint
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
@@ -101,7 +100,7 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
     from pipeline.pipeline import create_pipeline, provenance
 
     serving = output / "serving_model"
-    style_contents, style_fingerprint = _style_contents(config, output)
+    style_contents, style_fingerprint = _style_contents(config)
     dag = create_pipeline(
         config,
         pipeline_root=str(output / "pipeline_root"),
@@ -134,12 +133,12 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
     return ""
 
 
-def _style_contents(config: Config, output: Path) -> tuple[str, str]:
-    """The folder of content pictures and its fingerprint; a split of the data has none, its records have their own."""
+def _style_contents(config: Config) -> tuple[str, str]:
+    """The content pictures and the fingerprint of their folder, if it is one of the user's."""
     contents = config.style.contents
-    if not config.style.enabled or contents.startswith("split:"):
+    if not config.style.enabled or contents == "photos" or contents.startswith("split:"):
         return contents, ""
-    folder = photographs.write(output / "photographs") if contents == photographs.NAME else Path(contents).resolve()
+    folder = Path(contents).resolve()
     return str(folder), fingerprint.of_files(path for path in folder.rglob("*") if path.is_file())
 
 

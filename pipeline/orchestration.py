@@ -1,5 +1,6 @@
 """The sections of the configuration that say where the pipeline runs: Beam, metadata, Kubeflow and Vertex AI."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pydantic
@@ -15,18 +16,69 @@ class Section(pydantic.BaseModel):
 
 
 class Beam(Section):
-    """Where ingest and the Beam nodes (statistics, Transform, Evaluator, StyleRenderer) do their work."""
+    """Where ingest and the Beam nodes (statistics, Transform, Evaluator, StyleRenderer) do their work: docs/beam.md."""
 
     runner: Literal["direct", "dataflow", "flink", "spark", "dask", "portable"] = "direct"
     """`portable`: any job service of Beam's; `options` then names its endpoint."""
     workers: Count = 1
-    """Processes on this machine (direct, dask); on Dataflow the most workers that it may start."""
+    """Processes on this machine (direct, dask), the most workers (Dataflow), the job's parallelism (Flink), or
+    processes on each of the cluster's workers (Spark, portable)."""
     temp_location: str = ""
     """A folder that all workers see, for what lies between two steps. Dataflow needs one in a bucket."""
     setup_file: str = ""
     """The project's `setup.py`, from which remote workers install this code; "" where their image holds it."""
     options: tuple[str, ...] = ()
     """More of Beam's own options, as on its command line: `--flink_master=host:8081`."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> "Beam":
+        named = {option.partition("=")[0] for option in self.options}
+        for option in self.options:
+            if not option.startswith("--"):
+                raise ValueError(f"beam.options has {option!r}: expected --NAME=VALUE in one piece, or --NAME")
+        for key, options in _SET_BY_KEYS.items():
+            if twice := sorted(named & options):
+                raise ValueError(f"beam.options has {twice[0]}, which is what beam.{key} sets: give that instead")
+        if self.runner in _ENDPOINTS and not named & set(_ENDPOINTS[self.runner]):
+            ways = " or ".join(f"{name}=..." for name in _ENDPOINTS[self.runner])
+            raise ValueError(f"beam.runner is {self.runner}: say in beam.options where it runs, with {ways}")
+        if self.runner == "dataflow" and not self.temp_location.startswith("gs://"):
+            raise ValueError(
+                f"beam.temp_location is {self.temp_location!r}: Dataflow needs a folder in a bucket, gs://BUCKET/FOLDER"
+            )
+        if self.setup_file and self.runner not in ("direct", "dask"):
+            self._check_setup_file()
+        return self
+
+    def _check_setup_file(self) -> None:
+        path = Path(self.setup_file)
+        if path.name != "setup.py" or not (path.is_absolute() or path.is_file()):  # an absolute one may be an image's
+            raise ValueError(
+                f"beam.setup_file is {self.setup_file!r}: expected the path of this project's setup.py, "
+                'or "" if the workers\' image holds the code'
+            )
+
+
+# Beam takes the last of two without a word.
+_SET_BY_KEYS = {
+    "runner": {"--runner"},
+    "workers": {
+        "--dask_workers",
+        "--direct_num_workers",
+        "--direct_running_mode",
+        "--max_num_workers",
+        "--parallelism",
+        "--sdk_worker_parallelism",
+    },
+    "temp_location": {"--temp_location"},
+    "setup_file": {"--setup_file"},
+}
+# Without one of them these runners would fetch a job server from Maven and start it here.
+_ENDPOINTS = {
+    "flink": ("--job_endpoint", "--flink_master"),
+    "spark": ("--job_endpoint", "--spark_master_url", "--spark_rest_url"),
+    "portable": ("--job_endpoint",),
+}
 
 
 class Metadata(Section):
@@ -76,11 +128,15 @@ class Kubeflow(Section):
     region: str = "us-central1"
     service_account: str = ""
     """That the nodes run as; "": the project's default one."""
+    api_endpoint: str = ""
+    """Of Vertex AI, if it is not REGION-aiplatform.googleapis.com: a private one."""
     endpoint: str = ""
     """Of Kubeflow Pipelines: `https://HOST/pipeline`."""
+    namespace: str = ""
+    """The user's, in Kubeflow Pipelines for many users; "": it is for one."""
     labels: dict[str, str] = {}
-    """Of the run, as in `team: vision`."""
+    """Of the run, as in `team: vision`; on Kubeflow Pipelines, whose runs have none, of its pods."""
     caching: bool = True
     """Nodes whose inputs and parameters are unchanged are not run again."""
     schedule: str = ""
-    """A cron line, as in `0 3 * * 1`; "": once, now."""
+    """A cron line, as in `0 3 * * 1`; on Vertex AI `TZ=Europe/Paris ` may go before it; "": once, now."""

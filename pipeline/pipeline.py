@@ -5,10 +5,13 @@ from collections.abc import Mapping
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.extensions.google_cloud_ai_platform.trainer.component import Trainer as VertexTrainer
+from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
 
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
+from components.evaluator.component import Evaluator
 from components.pusher.component import Pusher
 from components.style_catalog import catalog
 from components.style_catalog.component import StyleCatalog
@@ -28,9 +31,9 @@ def create_pipeline(
     config: Config,
     *,
     pipeline_root: str,
-    data_root: str,
+    data_root: str | RuntimeParameter,
     splits: Mapping[str, str],
-    schema_file: str,
+    schema_file: str | RuntimeParameter,
     text_labels: bool,
     class_count: int | None,
     serving_directory: str,
@@ -41,6 +44,10 @@ def create_pipeline(
     style_contents: str = "",
     style_contents_fingerprint: str = "",
     style_store: str = "",
+    train_args: RuntimeParameter | None = None,
+    min_accuracy: float | RuntimeParameter | None = None,
+    max_accuracy_drop: float | RuntimeParameter | None = None,
+    vertex_training: Mapping[str, object] | None = None,
     metadata_connection_config: object | None = None,
     enable_cache: bool = True,
 ) -> tfx.dsl.Pipeline:
@@ -62,6 +69,10 @@ def create_pipeline(
       style_contents: what `config.style.contents` has come to: a folder, or `split:NAME`.
       style_contents_fingerprint: of that folder, so that the cache notices a new picture.
       style_store: where rendered pictures are kept from run to run.
+      train_args: a `TrainArgs` as JSON, given when the compiled pipeline is started: `num_steps` limits each phase.
+      min_accuracy: what the Evaluator asks for; None: `config.evaluator.min_accuracy`.
+      max_accuracy_drop: likewise.
+      vertex_training: what makes the Trainer a training job of Vertex AI, in the terms of TFX's extension for it.
       metadata_connection_config: of MLMD; None where the orchestrator brings its own.
       enable_cache: nodes whose inputs, parameters and code are unchanged are not run again.
     """
@@ -91,12 +102,13 @@ def create_pipeline(
         },
     )
     transform.add_upstream_node(anomaly_gate)
-    trainer = tfx.components.Trainer(
+    trainer_class = VertexTrainer if vertex_training else tfx.components.Trainer
+    trainer = trainer_class(
         run_fn=RUN_FN,
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
-        train_args=tfx.proto.TrainArgs(splits=["train"]),
+        train_args=train_args or tfx.proto.TrainArgs(splits=["train"]),
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config={
             "data": settings["data"],
@@ -104,6 +116,7 @@ def create_pipeline(
             "trainer": settings["trainer"],
             "state_dir": state_directory,
             "provenance": provenance(config, data_fingerprint),
+            **(vertex_training or {}),
         },
     )
     baseline = BaselineModel(
@@ -112,7 +125,7 @@ def create_pipeline(
         version=baseline_version,
         code=of_code("components.baseline_model.component"),
     )
-    evaluator = tfx.components.Evaluator(
+    evaluator = Evaluator(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["baseline"],
@@ -120,6 +133,8 @@ def create_pipeline(
         eval_config=gates.saved_model(
             config.evaluator, label_key=config.data.label_key, text_labels=text_labels, class_count=class_count
         ),
+        min_accuracy=config.evaluator.min_accuracy if min_accuracy is None else min_accuracy,
+        max_accuracy_drop=config.evaluator.max_accuracy_drop if max_accuracy_drop is None else max_accuracy_drop,
     )
     pusher = Pusher(
         model=trainer.outputs["model"],
@@ -197,7 +212,14 @@ def create_pipeline(
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
-        beam_pipeline_args=list(beam_args.of(config.beam)),
+        beam_pipeline_args=list(
+            beam_args.of(
+                config.beam,
+                project=config.kubeflow.project,
+                region=config.kubeflow.region,
+                service_account=config.kubeflow.service_account,
+            )
+        ),
     )
 
 

@@ -3,9 +3,9 @@
 The names of the raw records are configuration (`data.image_key`, `data.label_key`); these are not.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
+import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -42,7 +42,7 @@ def classes(schema: schema_pb2.Schema, label_key: str, transform_output: tft.TFT
     Raises:
       ValueError: a label of the training split lies outside of the classes that the schema names.
     """
-    counts = _label_counts(Path(transform_output.vocabulary_file_by_name(LABEL_COUNTS)))
+    counts = _label_counts(transform_output.vocabulary_file_by_name(LABEL_COUNTS))
     features = {feature.name: feature for feature in schema.feature}
     if features[label_key].type == schema_pb2.BYTES:
         names = [name.decode() for name in transform_output.vocabulary_by_name(LABEL_VOCABULARY)]
@@ -59,9 +59,10 @@ def classes(schema: schema_pb2.Schema, label_key: str, transform_output: tft.TFT
     return Classes(names, [counts.get(str(number), 0) for number in range(len(names))])
 
 
-def _label_counts(path: Path) -> dict[str, int]:
+def _label_counts(path: str) -> dict[str, int]:
     # Not `splitlines`: it also ends a line at characters that a label may have.
-    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    with tf.io.gfile.GFile(path) as file:
+        lines = file.read().removesuffix("\n").split("\n")
     return {label: int(count) for count, _, label in (line.partition(" ") for line in lines)}
 
 

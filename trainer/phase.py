@@ -19,6 +19,7 @@ def fit(
     *,
     name: str,
     epochs: int,
+    steps: int | None,
     patience: int,
     class_weight: Mapping[int, float] | None,
     state: Path,
@@ -32,6 +33,7 @@ def fit(
       evaluation: the same; its accuracy decides which weights are best.
       name: of the phase; names its folders in `state` and `log_dir`, too.
       epochs: at most this many, those of earlier calls included.
+      steps: at most this many of the optimiser's, None for all: whole epochs as far as they go, or a part of one.
       patience: epochs without a better eval accuracy before training stops.
       class_weight: by class id; None weighs all alike.
       state: folder of what a killed call leaves behind. Once a phase is done, it is not trained again.
@@ -44,16 +46,18 @@ def fit(
     directory.mkdir(parents=True, exist_ok=True)
     done, best, log = directory / "done.weights.h5", directory / "best.weights.h5", directory / "epochs.csv"
     if not done.exists():
+        epochs, steps_an_epoch = within(steps, len(train), epochs)
         reached = max((row["val_accuracy"] for row in _read_epochs(log)), default=None)
         model.fit(
             train,
             validation_data=evaluation,
             epochs=epochs,
+            steps_per_epoch=steps_an_epoch,
             class_weight=class_weight,
             shuffle=False,  # `train` does it
             verbose=0,
             callbacks=[
-                keras.callbacks.TensorBoard(str(Path(log_dir) / name), write_graph=False),
+                keras.callbacks.TensorBoard(f"{log_dir}/{name}", write_graph=False),
                 _EpochSeconds(name, epochs),
                 # In this order a kill between any two is harmless: no accuracy is logged whose weights are not
                 # kept, and an epoch that is trained again since its state was not saved is read from the log once.
@@ -67,6 +71,13 @@ def fit(
     model.optimizer.build(model.trainable_variables)  # the file holds its state, too
     model.load_weights(done)
     return _read_epochs(log)
+
+
+def within(steps: int | None, batches: int, epochs: int) -> tuple[int, int | None]:
+    """Epochs, and steps an epoch (None: all of its batches), that stay within `steps` of the optimiser."""
+    if steps is None or steps >= batches * epochs:
+        return epochs, None
+    return (steps // batches, None) if steps >= batches else (1, steps)
 
 
 class _EpochSeconds(keras.callbacks.Callback):

@@ -10,6 +10,7 @@ Training goes on where it was stopped: its state lies in `state_dir` until the m
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -25,7 +26,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
-from trainer import backbones, export, feature_cache, features, phase, precision
+from trainer import backbones, export, feature_cache, features, folders, phase, precision
 from trainer import input as inputs
 from trainer.model import Classifier, build_classifier
 
@@ -40,6 +41,8 @@ def run_fn(fn_args: FnArgs) -> None:
 
     `fn_args.custom_config` holds the sections `trainer`, `image` and `data` of the configuration and
     `state_dir`, a local folder for what a killed training leaves behind ("": none is kept).
+
+    `fn_args.train_steps` limits the optimiser's steps of each phase, None: the configuration's epochs alone do.
 
     Writes the SavedModel to `fn_args.serving_model_dir`, `model.keras` beside it, and TensorBoard
     logs and `training.json` to `fn_args.model_run_dir`.
@@ -88,19 +91,22 @@ def run_fn(fn_args: FnArgs) -> None:
     keras.config.set_dtype_policy("float32")
     _, exported = build()
     exported.model.set_weights(classifier.model.get_weights())
-    export.export(
-        exported.model,
-        Path(fn_args.serving_model_dir),
-        class_names=classes.names,
-        transform_output=transform_output,
-        image_key=config["data"]["image_key"],
-        size=size,
-        resize=config["image"]["resize"],
-        sample=next(iter(batches(fn_args.train_files, batch_size=1)))[0],
-        provenance=config["provenance"],
-    )
+    artifact, name = os.path.split(fn_args.serving_model_dir)
+    with folders.written(artifact) as folder:
+        export.export(
+            exported.model,
+            folder / name,
+            class_names=classes.names,
+            transform_output=transform_output,
+            image_key=config["data"]["image_key"],
+            size=size,
+            resize=config["image"]["resize"],
+            sample=next(iter(batches(fn_args.train_files, batch_size=1)))[0],
+            provenance=config["provenance"],
+        )
     training = {"precision": policy, "phases": phases, "seconds": round(time.monotonic() - started, 1)}
-    _write_json(Path(fn_args.model_run_dir) / TRAINING_FILE, training)
+    with folders.written(fn_args.model_run_dir) as folder:
+        (folder / TRAINING_FILE).write_text(json.dumps(training, indent=1), encoding="utf-8")
     shutil.rmtree(state)
 
 
@@ -132,6 +138,7 @@ def _train_head(
         caches["eval"],
         name="head",
         epochs=settings["head_epochs"],
+        steps=fn_args.train_steps,
         patience=settings["patience"],
         class_weight=class_weight,
         state=state,
@@ -170,9 +177,9 @@ def _fine_tune(
         return labelled.apply(tf.data.experimental.assert_cardinality(counts[split]))
 
     train = batches(fn_args.train_files, seed=settings["seed"], flip=settings["flip_on_the_fly"])
-    rate = _warmup_and_cosine(
-        settings["fine_tune_learning_rate"], counts["train"] * settings["fine_tune_epochs"], settings["warmup_fraction"]
-    )
+    epochs, steps_an_epoch = phase.within(fn_args.train_steps, counts["train"], settings["fine_tune_epochs"])
+    steps = epochs * (steps_an_epoch or counts["train"])
+    rate = _warmup_and_cosine(settings["fine_tune_learning_rate"], steps, settings["warmup_fraction"])
     _compile(classifier.model, keras.optimizers.Adam(rate), settings)
     return {
         "curves": phase.fit(
@@ -181,6 +188,7 @@ def _fine_tune(
             one_hot(batches(fn_args.eval_files), "eval"),
             name="fine_tune",
             epochs=settings["fine_tune_epochs"],
+            steps=fn_args.train_steps,
             patience=settings["patience"],
             class_weight=class_weight,
             state=state,
@@ -246,8 +254,3 @@ def _strategy() -> tf.distribute.Strategy:
 def _use_all_gpu_memory_by_need() -> None:
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value, indent=1), encoding="utf-8")

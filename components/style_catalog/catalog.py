@@ -192,7 +192,7 @@ def settings_for(style: Style, overrides: Mapping[str, Any]) -> Settings:
 
 
 def fingerprint(name: str) -> str:
-    """Changes when the catalogue or any of its pictures does: 16 hex digits.
+    """Changes when the catalogue or any of its pictures does: 16 hex digits; "" for one in an object store.
 
     Args:
       name: as for `open_catalog`.
@@ -202,6 +202,8 @@ def fingerprint(name: str) -> str:
     """
     if name == BUILTIN:
         return builtin.fingerprint()
+    if "://" in name:
+        return ""
     path = Path(name)
     digest = hashlib.sha256()
     if path.is_dir() and not (path / FILE).exists():

@@ -12,18 +12,24 @@ from tfx.utils import io_utils
 
 from components.style_catalog import catalog, entry
 from components.style_catalog.catalog import CatalogError, Style
+from trainer import folders
 
 THUMBNAIL = 256
 """Longer side of a thumbnail in pixels."""
 
 
 def publish(name: str, styles: str, published: types.Artifact) -> None:
-    """Writes the catalogue `name` to `published`, reduced to `styles` (JSON list of ids; empty: all).
+    """Writes the catalogue `name`, a path or URL, to `published`, reduced to `styles` (JSON list of ids; empty: all).
 
     Raises:
       CatalogError: the catalogue is faulty, or lacks a style.
     """
     ids = _ids(styles)
+    if "://" in name:
+        parent, file = name.rsplit("/", 1) if name.endswith((".yaml", ".yml")) else (name, "")
+        with folders.read(parent) as copy:
+            publish(str(copy / file), styles, published)
+        return
     with tempfile.TemporaryDirectory(prefix="atelier-styles-") as scratch:
         opened = catalog.open_catalog(name, Path(scratch, "builtin"))
         kept = catalog.chosen(name, opened, ids)

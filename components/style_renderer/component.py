@@ -70,7 +70,7 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
 
         Args:
           catalog: from StyleCatalog.
-          contents: `split:NAME` of `examples`, or a folder of pictures.
+          contents: `split:NAME` of `examples`, `photos` (three that packages ship), or a folder of pictures.
           store_directory: where rendered units are kept from one execution to the next, so that a killed or an extended
             one goes on; all workers must see it.
           engine_code: fingerprint of the engine: units that another one rendered are rendered again.

@@ -12,7 +12,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.style_catalog import catalog
-from components.style_renderer import batch, contents
+from components.style_renderer import batch, contents, photographs, store
 
 SPLIT = "split:"
 """Begins the parameter `contents` where it names a split."""
@@ -67,6 +67,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 def _sources(exec_properties: dict[str, Any], examples: list[types.Artifact]) -> tuple[contents.Source, ...]:
     where = exec_properties["contents"]
+    if where == photographs.NAME:
+        where = photographs.write(store.join(exec_properties["store_directory"], "photographs"))
     if not where.startswith(SPLIT):
         return contents.from_folder(where)
     split = where.removeprefix(SPLIT)

@@ -1,9 +1,7 @@
 """Content photographs that come with packages, for a first look without pictures of one's own."""
 
-import shutil
-from pathlib import Path
-
 from components import packaged
+from components.style_renderer import store
 
 NAME = "photos"
 """What the command line and the configuration call them."""
@@ -15,14 +13,14 @@ _FILES = {
 }
 
 
-def write(folder: Path) -> Path:
-    """Copies the photographs into `folder`, which is made; those that are there already stay as they are.
+def write(folder: str) -> str:
+    """Copies the photographs into `folder`, a path or URL, which is made; those that are there stay as they are.
 
     Raises:
       FileNotFoundError: a package lacks its picture; the message names both.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    there = store.files(folder)
     for name, (package, file) in _FILES.items():
-        if not (folder / name).exists():
-            shutil.copyfile(packaged.find(package, file), folder / name)
+        if name not in there:
+            store.write(store.join(folder, name), packaged.find(package, file).read_bytes())
     return folder

@@ -54,7 +54,18 @@ def fit(monkeypatch, tmp_path):
     """`phase.fit` on a new model, as a new process has it, with another callback somewhere among its own."""
     keras_fit = keras.Model.fit
 
-    def run(added=None, at=-1, *, weights=None, labels=LABELS, rate=0.05, epochs=4, patience=9, class_weight=None):
+    def run(
+        added=None,
+        at=-1,
+        *,
+        weights=None,
+        labels=LABELS,
+        rate=0.05,
+        epochs=4,
+        steps=None,
+        patience=9,
+        class_weight=None,
+    ):
         keras.utils.set_random_seed(0)
         model = keras.Sequential([keras.Input((CLASSES,)), keras.layers.Dense(CLASSES, activation="softmax")])
         if weights:
@@ -77,6 +88,7 @@ def fit(monkeypatch, tmp_path):
             batches(LABELS, 1),
             name="head",
             epochs=epochs,
+            steps=steps,
             patience=patience,
             class_weight=class_weight,
             state=tmp_path / "state",
@@ -239,3 +251,28 @@ def test_phases_are_kept_apart(fit, tmp_path):
     fit()
     assert [folder.name for folder in (tmp_path / "state").iterdir()] == ["head"]
     assert [folder.name for folder in (tmp_path / "logs").iterdir()] == ["head"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "batches", "epochs", "expected"),
+    [
+        (None, 10, 3, (3, None)),
+        (30, 10, 3, (3, None)),
+        (1000, 10, 3, (3, None)),
+        (29, 10, 3, (2, None)),
+        (10, 10, 3, (1, None)),
+        (9, 10, 3, (1, 9)),
+        (1, 10, 3, (1, 1)),
+    ],
+)
+def test_epochs_within_a_number_of_steps(steps, batches, epochs, expected):
+    assert phase.within(steps, batches, epochs) == expected
+
+
+@pytest.mark.parametrize(("steps", "taken"), [(None, 8), (5, 4), (4, 4), (1, 1)])
+def test_steps_limit_the_optimiser(fit, steps, taken):
+    # Four epochs of two batches.
+    fit(epochs=4, steps=steps)
+    last = max(fit.watch.begun)
+    assert fit.watch.begun[0] == 0
+    assert fit.watch.begun[last] + (1 if steps == 1 else 2) == taken

@@ -1,0 +1,215 @@
+"""Compiles the DAG for Vertex AI, or for Kubeflow Pipelines of one's own.
+
+Both take KFP's pipeline specification, schema 2.1; what differs is what their backends understand:
+
+- `vertex`: ImportExampleGen keeps its driver, which Vertex AI runs before it looks into the cache.
+- `kfp`: the open-source backend knows no such driver, so it is left out. ImportExampleGen's executor does without it,
+  as long as no pattern of the input holds {SPAN} or {VERSION}.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.builtin_sources import BUILTIN
+from pipeline.config import Config
+from pipeline.kubeflow_verbs import KubeflowError
+from pipeline.orchestration import Kubeflow, Resources
+
+TRAINER = "Trainer"
+"""The node that becomes a training job of Vertex AI where its machine type is given."""
+
+_INGESTED = {"train": "train/*", "eval": "eval/*", "test": "test/*"}
+"""As `atelier ingest` writes them."""
+_SCHEMA_FILE = "schema.pbtxt"
+_ENDINGS = (".json", ".yaml", ".yml")
+
+
+def compile_pipeline(config: Config, output: Path) -> dict[str, Any]:
+    """Writes the specification of the whole pipeline.
+
+    Args:
+      config: `data.source` and `kubeflow.root` are places that all nodes see.
+      output: `.json`: a PipelineJob, with the run's defaults; `.yaml` or `.yml`: the PipelineSpec in it, for KFP's SDK.
+
+    Returns:
+      The PipelineJob.
+
+    Raises:
+      KubeflowError: the configuration lacks what the cluster needs, or the file cannot be written.
+    """
+    if output.suffix not in _ENDINGS:
+        raise KubeflowError(f"{output}: expected a name that ends in {', '.join(_ENDINGS)}")
+    job = pipeline_job(config)
+    text = json.dumps(job, indent=1, sort_keys=True) if output.suffix == ".json" else _yaml(job["pipelineSpec"])
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise KubeflowError(f"{output}: cannot be written: {error.strerror}") from None
+    return job
+
+
+def pipeline_job(config: Config) -> dict[str, Any]:
+    """The PipelineJob as its JSON form, ready to be sent to Vertex AI.
+
+    Raises:
+      KubeflowError: the configuration lacks what the cluster needs.
+    """
+    _check(config)
+
+    from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as v2  # seconds, as all of TFX
+
+    runner_config = v2.KubeflowV2DagRunnerConfig(default_image=config.kubeflow.image, use_pipeline_spec_2_1=True)
+    with tempfile.TemporaryDirectory() as folder:
+        runner = v2.KubeflowV2DagRunner(runner_config, output_dir=folder, output_filename="job.json")
+        runner.run(create_dag(config), write_out=True)
+        job = json.loads(Path(folder, "job.json").read_text(encoding="utf-8"))
+    spec = job["pipelineSpec"]
+    spec["defaultPipelineRoot"] = _root(config.kubeflow)
+    # TFX writes the parameters' types only, so that every run would have to name them all.
+    for name, default in parameters(config).items():
+        spec["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": default, "isOptional": True}
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        container = executor["container"]
+        if config.kubeflow.target == "kfp":
+            container.pop("lifecycle", None)
+        if limits := _limits(config.kubeflow.nodes.get(label.removesuffix("_executor"), Resources())):
+            container["resources"] = limits
+    return _without_dots(job)
+
+
+def create_dag(config: Config) -> Any:
+    """The DAG that a local run has, with a cluster's places for data and results, and parameters of the run."""
+    from tfx.orchestration.data_types import RuntimeParameter
+
+    from pipeline.pipeline import create_pipeline
+
+    settings, root = config.kubeflow, _root(config.kubeflow)
+    given = {name: RuntimeParameter(name, type(value), value) for name, value in parameters(config).items()}
+    dag = create_pipeline(
+        config,
+        pipeline_root=f"{root}/pipeline_root",
+        splits={str(name): pattern for name, pattern in config.data.splits.items()} or _INGESTED,
+        text_labels=settings.text_labels,
+        class_count=settings.classes or None,
+        serving_directory=f"{root}/serving_model",
+        tflite_directory=f"{root}/tflite",
+        baseline_version="latest",
+        state_directory="",  # a folder of one machine, of which a cluster keeps none
+        style_contents=config.style.contents,
+        style_store=f"{root}/renders",
+        vertex_training=vertex_training(settings),
+        enable_cache=settings.caching,
+        **given,
+    )
+    unknown = sorted(set(settings.nodes) - {node.id for node in dag.components})
+    if unknown:
+        known = ", ".join(node.id for node in dag.components)
+        raise KubeflowError(f"kubeflow.nodes.{unknown[0]}: the pipeline has no such node; it has {known}")
+    return dag
+
+
+def parameters(config: Config) -> dict[str, str | float]:
+    """What can be changed when a run is started, and its defaults."""
+    data = config.data.source.rstrip("/")
+    return {
+        "data_root": data,
+        "schema_file": config.kubeflow.schema_file or f"{data}/{_SCHEMA_FILE}",
+        "train_args": json.dumps({"splits": ["train"], "num_steps": 0}),
+        "min_accuracy": config.evaluator.min_accuracy,
+        "max_accuracy_drop": config.evaluator.max_accuracy_drop,
+    }
+
+
+def vertex_training(settings: Kubeflow) -> Mapping[str, object] | None:
+    """What TFX's extension sends to Vertex AI as a CustomJob, None if the Trainer runs in its own container."""
+    resources = settings.nodes.get(TRAINER, Resources())
+    if not resources.machine_type:
+        return None
+
+    from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
+    from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
+
+    machine: dict[str, object] = {"machine_type": resources.machine_type}
+    if resources.accelerator:
+        machine |= {"accelerator_type": resources.accelerator, "accelerator_count": resources.accelerators}
+    job_spec: dict[str, object] = {
+        "worker_pool_specs": [
+            {"machine_spec": machine, "replica_count": 1, "container_spec": {"image_uri": settings.image}}
+        ]
+    }
+    if settings.service_account:
+        job_spec["service_account"] = settings.service_account
+    return {
+        ENABLE_VERTEX_KEY: True,
+        VERTEX_REGION_KEY: settings.region,
+        TRAINING_ARGS_KEY: {"project": settings.project, "job_spec": job_spec},
+    }
+
+
+def _check(config: Config) -> None:
+    settings = config.kubeflow
+    needed = {
+        "data.source": (
+            config.data.source,
+            "the folder of TFRecords that `atelier ingest` wrote, where all nodes see it",
+        ),
+        "kubeflow.root": (settings.root, "a folder that all nodes see, as in gs://BUCKET/atelier"),
+        "kubeflow.image": (settings.image, "the image that `atelier kubeflow image` builds"),
+    }
+    if settings.nodes.get(TRAINER, Resources()).machine_type:
+        needed["kubeflow.project"] = (settings.project, "the Google Cloud project that the training job runs in")
+    for key, (value, meaning) in needed.items():
+        if not value:
+            raise KubeflowError(f"{key} is missing: {meaning}")
+    if config.data.source in BUILTIN:
+        raise KubeflowError(
+            f"data.source is {config.data.source}, which is made on this machine: run `atelier ingest "
+            f"--source {config.data.source}`, copy its output to where all nodes see it, and name that folder"
+        )
+    for node, resources in settings.nodes.items():
+        if resources.machine_type and (node != TRAINER or settings.target == "kfp"):
+            raise KubeflowError(
+                f"kubeflow.nodes.{node}.machine_type: only {TRAINER} on Vertex AI runs as a job of its own; "
+                "limit others by cpu, memory_gb and accelerator"
+            )
+
+
+def _limits(resources: Resources) -> dict[str, object]:
+    """KFP's ResourceSpec; TFX leaves it out for ImportExampleGen, whatever its platform configuration says."""
+    spec: dict[str, object] = {}
+    if resources.cpu:
+        spec["cpuLimit"] = resources.cpu
+    if resources.memory_gb:
+        spec["memoryLimit"] = resources.memory_gb
+    if resources.accelerator and not resources.machine_type:
+        spec["accelerator"] = {"type": resources.accelerator, "count": str(resources.accelerators)}
+    return spec
+
+
+def _without_dots(job: dict[str, Any]) -> dict[str, Any]:
+    """The job with `-` for the dot in names of nodes, which Argo, below Kubeflow Pipelines, does not take."""
+    tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
+    new = {name + end: name.replace(".", "-") + end for name in tasks for end in ("", "_executor")}
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {new.get(key, key): renamed(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [renamed(each) for each in value]
+        return new.get(value, value) if isinstance(value, str) else value
+
+    return renamed(job)
+
+
+def _root(settings: Kubeflow) -> str:
+    return settings.root.rstrip("/")
+
+
+def _yaml(spec: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(spec, sort_keys=True, width=10**6).rstrip("\n")

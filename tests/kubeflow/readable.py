@@ -1,0 +1,59 @@
+"""A compiled specification as a text that a person can compare with another.
+
+After a change that is meant, write the golden files anew and look at their difference:
+
+    .venv/bin/python -m tests.kubeflow.readable && git diff tests/kubeflow/golden
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubeflow import compile as compiler
+from pipeline import config
+
+GOLDEN = Path(__file__).parent / "golden"
+TARGETS = {
+    "vertex": [],
+    "kfp": [
+        "kubeflow.target=kfp",
+        "kubeflow.nodes={Trainer: {cpu: 4, memory_gb: 16, accelerator: nvidia.com/gpu}}",
+        "beam={}",
+    ],
+}
+_INPUTS = "--json_serialized_inputs_spec_args"
+_CODE = re.compile(r"\b[0-9a-f]{16}\b")
+
+
+def settings(target: str, *overrides: str) -> config.Config:
+    """configs/vertex.yaml for a target."""
+    return config.load("configs/vertex.yaml", [*TARGETS[target], *overrides])
+
+
+def text(job: dict[str, Any]) -> str:
+    """YAML with the JSON inside of strings unfolded, and without the fingerprints of the code."""
+    return yaml.safe_dump(_unfolded(job), sort_keys=True, width=120)
+
+
+def _unfolded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _unfolded(below) for key, below in value.items()}
+    if isinstance(value, list):
+        # TFX repeats the component's whole inputDefinitions among the arguments.
+        before = [None, *value]
+        return ["<inputDefinitions>" if last == _INPUTS else _unfolded(each) for last, each in zip(before, value)]
+    if isinstance(value, str):
+        if value.lstrip().startswith(("{", "[")) and "{{" not in value:
+            return _unfolded(json.loads(value))
+        if value.startswith("title: "):
+            return _unfolded(yaml.safe_load(value))
+        return _CODE.sub("<code>", value)
+    return value
+
+
+if __name__ == "__main__":
+    for target in TARGETS:
+        (GOLDEN / f"{target}.yaml").write_text(text(compiler.pipeline_job(settings(target))), encoding="utf-8")
