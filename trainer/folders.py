@@ -21,7 +21,7 @@ def read(uri: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def written(uri: str) -> Iterator[Path]:
-    """The folder `uri` itself if it is on a disk; else an empty one that is copied to `uri` if nothing fails."""
+    """The folder `uri` itself if it is on a disk; else an empty one that replaces `uri` if nothing fails."""
     if "://" not in uri:
         Path(uri).mkdir(parents=True, exist_ok=True)
         yield Path(uri)

@@ -105,8 +105,7 @@ def run_fn(fn_args: FnArgs) -> None:
             provenance=config["provenance"],
         )
     training = {"precision": policy, "phases": phases, "seconds": round(time.monotonic() - started, 1)}
-    with folders.written(fn_args.model_run_dir) as folder:
-        (folder / TRAINING_FILE).write_text(json.dumps(training, indent=1), encoding="utf-8")
+    io_utils.write_string_file(f"{fn_args.model_run_dir}/{TRAINING_FILE}", json.dumps(training, indent=1))
     shutil.rmtree(state)
 
 

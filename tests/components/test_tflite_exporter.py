@@ -1,5 +1,6 @@
 """The TFLite exporter's parts on nets so small that their answers can be worked out by hand."""
 
+import copy
 import gzip
 import json
 import time
@@ -14,6 +15,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components import tfrecord
 from components.tflite_exporter import convert, executor, materialised, measure, proof
+from tests import object_store
 from trainer import image_ops
 
 SIZE = 16
@@ -309,6 +311,28 @@ def exported(tmp_path_factory):
     inputs = Inputs(tmp_path_factory.mktemp("exporter"))
     inputs.export()
     return Path(inputs.tflite.uri), inputs
+
+
+@pytest.mark.slow
+def test_artifacts_may_lie_in_an_object_store(exported):
+    folder, inputs = exported
+    stored = copy.copy(inputs)
+    stored.model = artifact(
+        standard_artifacts.Model, object_store.upload(Path(inputs.model.uri), "ram://exporter/model")
+    )
+    stored.examples = artifact(
+        standard_artifacts.Examples, object_store.upload(Path(inputs.examples.uri), "ram://exporter/examples")
+    )
+    stored.examples.split_names = inputs.examples.split_names
+    stored.tflite = artifact(standard_artifacts.Model, "ram://exporter/tflite")
+    stored.predictions = artifact(standard_artifacts.Examples, "ram://exporter/predictions")
+    stored.export()
+    assert object_store.files("ram://exporter/tflite") == sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
+    )
+    with tf.io.gfile.GFile("ram://exporter/tflite/Format-Serving/model.tflite", "rb") as file:
+        assert file.read() == (folder / "Format-Serving" / "model.tflite").read_bytes()
+    assert object_store.files("ram://exporter/predictions") == ["Split-test/predictions.gz"]
 
 
 def test_a_refused_model_is_not_exported(tmp_path):

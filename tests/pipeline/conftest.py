@@ -11,15 +11,16 @@ from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilitie
 @pytest.fixture(scope="session")
 def evaluate(tmp_path_factory):
     """Runs an EvalConfig over the predictions, or over the first few; gives a node of a finished run."""
-    from tfx.components.evaluator import executor
+    from tfx.components.evaluator import executor as tfx_evaluator
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types import artifact_utils, standard_artifacts
     from tfx.utils import proto_utils
 
+    from components.evaluator import executor as evaluator
     from components.tflite_exporter import materialised
     from pipeline import results
 
-    def run(eval_config, pictures=20):
+    def run(eval_config, pictures=20, **thresholds):
         folder = tmp_path_factory.mktemp("evaluator")
         materialised.write(
             folder / "predictions" / "Split-test",
@@ -43,13 +44,15 @@ def evaluate(tmp_path_factory):
         context = BaseBeamExecutor.Context(
             beam_pipeline_args=list(beam_args.IN_MEMORY), tmp_dir=str(folder / "tmp"), unique_id="1"
         )
-        executor.Executor(context).Do(
+        executor_class = evaluator.Executor if thresholds else tfx_evaluator.Executor
+        executor_class(context).Do(
             {"examples": [examples], "model": [model], "baseline_model": [model]},
             {name: [made] for name, made in outputs.items()},
             {
                 "eval_config": proto_utils.proto_to_json(eval_config),
                 "example_splits": json.dumps(["test"]),
                 "fairness_indicator_thresholds": "null",
+                **thresholds,
             },
         )
         return results.Node("complete", 1.0, outputs)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
+from tensorflow_model_analysis.proto import config_pb2
 
+from components.evaluator import thresholds
 from components.tflite_exporter import materialised
 from pipeline import config, gates, results
 
@@ -134,3 +136,27 @@ def test_an_edit_of_the_agreement_metric_changes_the_gate(monkeypatch):
     assert gates.tflite(AT_THE_BOUNDS) == before
     monkeypatch.setattr(gates, "of_code", lambda module: f"{module}, edited")
     assert gates.tflite(AT_THE_BOUNDS) != before
+
+
+def test_the_thresholds_that_a_run_is_started_with_go_before_the_configured_ones(evaluate, saved_model_gate):
+    lenient = config.Evaluator(min_accuracy=0.1, max_accuracy_drop=0.9, slices=("label",))
+    refused = verdict(evaluate(saved_model_gate(lenient), min_accuracy=0.86, max_accuracy_drop=0.0))
+    assert sorted(refused["reasons"]) == [
+        "accuracy 0.8500 is below 0.8600 (all pictures)",
+        "accuracy changed by -0.1000 against the baseline; a drop of 0.0000 is allowed (all pictures)",
+    ]
+    strict = config.Evaluator(min_accuracy=0.99, max_accuracy_drop=0.0, slices=("label",))
+    passed = verdict(evaluate(saved_model_gate(strict), min_accuracy=0.85, max_accuracy_drop=0.1))
+    assert passed == {"blessed": True, "reasons": []}
+
+
+@pytest.mark.parametrize("thresholds", [{"min_accuracy": 85.0}, {"max_accuracy_drop": -0.1}])
+def test_a_threshold_that_is_no_share_is_refused(evaluate, saved_model_gate, thresholds):
+    ((name, value),) = thresholds.items()
+    with pytest.raises(ValueError, match=f"{name} is {value}: expected 0 to 1"):
+        evaluate(saved_model_gate(SETTINGS), **({"min_accuracy": 0.9, "max_accuracy_drop": 0.1} | thresholds))
+
+
+def test_without_a_threshold_to_set_the_gate_says_so():
+    with pytest.raises(ValueError, match="no threshold on SparseCategoricalAccuracy"):
+        thresholds.of_accuracy(config_pb2.EvalConfig())

@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 
 from pipeline import config
+from tests import object_store
 from tests.trainer import tiny_data
 from tests.trainer.tiny_data import CLASSES, SIZE, TRAIN_COUNTS
 from trainer import backbones, export, train
@@ -65,6 +66,7 @@ class Training:
     def __init__(self, transformed, folder, label_key="image/class/label"):
         self._transformed, self._folder, self._label_key = transformed, folder, label_key
         self.state = folder / "state"
+        self.artifacts = str(folder)
         self.added, self.fits, self.built, self.exported = [], [], [], []
 
     def __call__(self, *, state_dir=None, **settings):
@@ -83,10 +85,11 @@ class Training:
             state_dir=str(self.state) if state_dir is None else state_dir,
             provenance={"code": "1234"},
         )
-        fn_args.serving_model_dir = str(self._folder / "model" / "Format-Serving")
-        fn_args.model_run_dir = str(self._folder / "run")
+        fn_args.serving_model_dir = f"{self.artifacts}/model/Format-Serving"
+        fn_args.model_run_dir = f"{self.artifacts}/run"
         train.run_fn(fn_args)
-        return json.loads((self._folder / "run" / "training.json").read_text())
+        with tf.io.gfile.GFile(f"{self.artifacts}/run/training.json") as file:
+            return json.loads(file.read())
 
     @property
     def model(self):
@@ -160,6 +163,20 @@ def changed(before, after):
 
 
 # From end to end
+
+
+@pytest.mark.slow
+def test_artifacts_may_lie_in_an_object_store(transformed, tmp_path, monkeypatch):
+    training = surrounded(Training(transformed, tmp_path), monkeypatch, real_export=True)
+    training.artifacts = "ram://trainer"
+    training(fine_tune_epochs=1)
+    written = object_store.files("ram://trainer")
+    assert "model/model.keras" in written
+    assert "model/Format-Serving/assets.extra/tf_serving_warmup_requests" in written
+    assert {path.split("/")[1] for path in written if ".tfevents." in path} == {"head", "fine_tune"}
+    assert list(tf.saved_model.load("ram://trainer/model/Format-Serving").signatures) == list(export.SIGNATURES)
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob("ram*"))
 
 
 @pytest.mark.slow
