@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _is_users_to_mend(error: Exception) -> bool:
     """Errors whose message is written for the user; their classes lie in modules that may not be loaded."""
     names = {
+        "BeamError",
         "BuiltinError",
         "CatalogError",
         "ConfigError",
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     ingest.add_argument("--source", required=True, metavar="DIR|mnist|photos", help="class = subfolder")
     ingest.add_argument("--output", required=True, metavar="DIR", type=Path)
     ingest.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a value of the section ingest")
+    _add_beam(ingest)
 
     render = _verb(
         verbs,
@@ -90,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--style", metavar="ID", action="append", default=[], help="only this one; may be repeated")
     render.add_argument("--size", metavar="PIXELS", type=int, help="longer side; default: the styles' own")
     render.add_argument("--strength", metavar="0..1", type=float, action="append", default=[], help="may be repeated")
-    render.add_argument("--workers", metavar="N", type=int, default=1, help="processes on this machine (default 1)")
+    render.add_argument("--workers", metavar="N", type=int, help="short for --beam workers=N (default 1)")
+    _add_beam(render)
     render.add_argument("--format", choices=("jpeg", "png"), default="jpeg")
     render.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="a value of the section style.settings"
@@ -194,6 +197,11 @@ def _verb(
     return verb
 
 
+def _add_beam(verb: argparse.ArgumentParser) -> None:
+    text = "a value of the section beam, as in runner=dask; may be repeated"
+    verb.add_argument("--beam", metavar="KEY=VALUE", action="append", default=[], help=text)
+
+
 def _number(kind: Callable[[str], float], least: float, most: float = math.inf) -> Callable[[str], float]:
     """A type of arguments: a number from `least` to `most`."""
 
@@ -230,12 +238,13 @@ def _ingest(options: argparse.Namespace) -> int:
     from pipeline import config
 
     settings = config.ingest(options.set)
+    beam = config.beam(options.beam)
 
     from pipeline import beam_args, ingest
     from pipeline.console import Console
 
     with Console().bar(f"ingesting {options.source}") as progress:
-        report = ingest.ingest(options.source, options.output, settings, beam_args.IN_MEMORY, progress)
+        report = ingest.ingest(options.source, options.output, settings, beam_args.of(beam), progress)
     print(ingest.summary(report, options.output))
     return 0
 
@@ -244,8 +253,9 @@ def _render(options: argparse.Namespace) -> int:
     from pipeline import config
 
     overrides = config.rendering(options.set).model_dump(mode="json", exclude_unset=True)
-    if options.workers < 1:
+    if options.workers is not None and options.workers < 1:
         raise config.ConfigError(f"--workers {options.workers}: expected at least 1")
+    beam = config.beam([*([f"workers={options.workers}"] if options.workers else []), *options.beam])
     if options.size is not None and not 32 <= options.size <= 32768:
         raise config.ConfigError(f"--size {options.size}: expected 32 to 32768 pixels")
     for strength in options.strength:
@@ -264,7 +274,7 @@ def _render(options: argparse.Namespace) -> int:
         ids=options.style,
         size=options.size,
         strengths=options.strength,
-        workers=options.workers,
+        beam=beam,
         picture_format=options.format,
     )
     print(report)

@@ -236,6 +236,18 @@ def ingest(overrides: list[str] | tuple[str, ...] = ()) -> Ingest:
     return _validate(Ingest, values, "--set", "ingest.")
 
 
+def beam(overrides: list[str] | tuple[str, ...] = ()) -> Beam:
+    """The section `beam` alone, from its defaults and `key=value` overrides (`beam.` may be left out).
+
+    Raises:
+      ConfigError: as `load` does.
+    """
+    values: dict[str, Any] = {}
+    for override in overrides:
+        _apply(values, override.removeprefix("beam."), "--beam")
+    return _validate(Beam, values, "--beam", "beam.")
+
+
 def rendering(overrides: list[str] | tuple[str, ...] = ()) -> Settings:
     """A rendering's settings alone, from `key=value` overrides (`style.settings.` may be left out).
 
@@ -248,23 +260,24 @@ def rendering(overrides: list[str] | tuple[str, ...] = ()) -> Settings:
     return _validate(Settings, values, "--set", _RENDERING)
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _apply(values: dict[str, Any], override: str, flag: str = "--set") -> None:
     """Sets one dotted key in nested `values`, in place."""
     dotted, separator, text = override.partition("=")
     if not separator or not dotted:
-        raise ConfigError(f"--set {override}: expected key=value, as in --set trainer.batch_size=16")
+        example = "--beam workers=2" if flag == "--beam" else "--set trainer.batch_size=16"
+        raise ConfigError(f"{flag} {override}: expected key=value, as in {example}")
     *sections, key = dotted.strip().split(".")
     for section in sections:
         below = values.setdefault(section, {})
         if below is None:
             below = values[section] = {}
         if not isinstance(below, dict):
-            raise ConfigError(f"--set {override}: {section} is a value, not a section")
+            raise ConfigError(f"{flag} {override}: {section} is a value, not a section")
         values = below
     try:
         values[key] = yaml.safe_load(text)
     except yaml.YAMLError:
-        raise ConfigError(f"--set {override}: the value is not YAML") from None
+        raise ConfigError(f"{flag} {override}: the value is not YAML") from None
 
 
 def _validate(section: type[_T], values: dict[str, Any], source: str, prefix: str = "") -> _T:
@@ -283,7 +296,8 @@ def _explain(source: str, prefix: str, error: Any) -> str:
         hint = " (every gate needs its threshold)" if key.startswith("evaluator") else ""
         return f"{source}: {key} is missing{hint}"
     message = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:
+    if not error["loc"] or (error["type"] == "value_error" and isinstance(error["input"], dict)):
+        # About a section as a whole: the message names its keys.
         return f"{source}: {message}"
     return f"{source}: {key} is {error['input']!r}: {message[0].lower()}{message[1:]}"
 

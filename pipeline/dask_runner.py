@@ -10,14 +10,14 @@ import contextlib
 import os
 from collections.abc import Iterator
 
-import dask
 from apache_beam import DoFn, ParDo, pvalue
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.pipeline import AppliedPTransform, Pipeline, PipelineVisitor
 from apache_beam.runners.common import DoFnSignature
 from apache_beam.runners.dask import dask_runner, overrides, transform_evaluator
 from apache_beam.runners.runner import PipelineResult, PipelineState
-from dask import distributed
+from dask import bag, distributed
+from dask.base import optimize
 
 from pipeline.beam_args import BeamError
 
@@ -49,7 +49,7 @@ class DaskRunner(dask_runner.DaskRunner):
         visitor = self.to_dask_bag_visitor(dask_runner.DaskOptions._extract_bag_kwargs(dask_options))
         pipeline.visit(visitor)
         with _cluster(dask_options, options.view_as(WorkersOption).dask_workers) as client:
-            futures = client.compute(list(dask.optimize(*_ends(visitor.bags))))
+            futures = client.compute(list(optimize(*_ends(visitor.bags))))
             for _ in distributed.as_completed(futures, with_results=True):
                 pass  # taking a result raises what its worker has raised
         return Finished()
@@ -91,13 +91,13 @@ def _cluster(named: dict[str, object], workers: int) -> Iterator[distributed.Cli
         yield client
 
 
-def _ends(bags: dict[AppliedPTransform, dask.bag.Bag]) -> list[dask.bag.Bag]:
+def _ends(bags: dict[AppliedPTransform, bag.Bag]) -> list[bag.Bag]:
     """The bags that no other transform reads: to compute them is to compute all."""
     read = set()
     for applied in bags:
         values = (*applied.inputs, *(side.pvalue for side in applied.side_inputs))
         read |= {value.producer for value in values if not isinstance(value, pvalue.PBegin)}
-    return [bag for applied, bag in bags.items() if applied not in read]
+    return [made for applied, made in bags.items() if applied not in read]
 
 
 class _Refusing(PipelineVisitor):

@@ -10,6 +10,7 @@ from pipeline import beam_args
 from pipeline.config import ConfigError
 from pipeline.console import Console, quiet
 from pipeline.fingerprint import of_code
+from pipeline.orchestration import Beam
 
 LOG_FILE = "render.log"
 
@@ -24,7 +25,7 @@ def run(
     ids: Sequence[str] = (),
     size: int | None = None,
     strengths: Sequence[float] = (),
-    workers: int = 1,
+    beam: Beam,
     picture_format: units.Format = "jpeg",
 ) -> str:
     """Renders what `output` lacks, and writes its gallery.
@@ -38,7 +39,7 @@ def run(
       ids: the styles to take; empty: all.
       size: longer side of the renderings in pixels; None: the styles' own.
       strengths: each style at each of them; empty: at the preset's own.
-      workers: processes.
+      beam: where the work is done.
       picture_format: jpeg or png.
 
     Returns:
@@ -46,6 +47,7 @@ def run(
 
     Raises:
       ConfigError: the output folder cannot be used.
+      beam_args.BeamError: the Beam runner is not installed.
       catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
       batch.RenderError: too many pictures could not be rendered; the others are written.
     """
@@ -54,7 +56,7 @@ def run(
     except OSError as error:
         raise ConfigError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
     chosen = catalog.chosen(styles, catalog.open_catalog(styles), ids)
-    folder = str(photographs.write(output / "photographs")) if content == photographs.NAME else content
+    folder = photographs.write(str(output / "photographs")) if content == photographs.NAME else content
     request = batch.Request(
         overrides=overrides,
         size=size or 0,
@@ -68,7 +70,7 @@ def run(
             chosen,
             str(output),
             request,
-            batch.local_pipelines(beam_args.processes(workers)),
+            batch.local_pipelines(beam_args.of(beam)),
             announce=console.say,
             progress_to=lambda text, share: progress(round(1000 * share), 1000, text),
         )

@@ -1,0 +1,117 @@
+"""The same ingest on every Beam runner that runs here: the same files, byte for byte."""
+
+import json
+
+import apache_beam as beam
+import numpy as np
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+from PIL import Image
+
+from pipeline import beam_args, config, ingest
+from pipeline.orchestration import Beam
+from tests.pipeline import job_service
+
+DASK = Beam(runner="dask", workers=2)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Some 40 files in four classes: formats, sizes, a copy, a broken one and one that is no picture."""
+    root = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(0)
+    for number, label in enumerate(("ape", "bee", "cat", "dog")):
+        (root / label).mkdir()
+        for n in range(10):
+            pixels = random.integers(0, 256, (20 + n, 24 + number, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{n}.{('png', 'jpg', 'webp')[n % 3]}")
+    (root / "ape" / "copy.png").write_bytes((root / "ape" / "0.png").read_bytes())
+    (root / "bee" / "broken.jpg").write_bytes((root / "bee" / "1.jpg").read_bytes()[:200])
+    (root / "cat" / "note.txt").write_text("no picture")
+    Image.new("RGB", (700, 300), "#306090").save(root / "dog" / "large.png")
+    return root
+
+
+def ingested(pictures, output, settings):
+    """Every file of the data set by name, and the report without its times."""
+    report = ingest.ingest(
+        str(pictures), output, config.Ingest(max_bad_fraction=0.2, store_size=256), beam_args.of(settings)
+    )
+    files = {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    assert json.loads(files.pop("ingest_report.json")) == json.loads(json.dumps(report))
+    return files, {name: value for name, value in report.items() if name not in ("seconds", "pictures_per_second")}
+
+
+@pytest.fixture(scope="module")
+def in_memory(pictures, tmp_path_factory):
+    files, report = ingested(pictures, tmp_path_factory.mktemp("memory") / "set", Beam())
+    assert len([name for name in files if name.endswith(".tfrecord")]) == 7
+    assert report["quarantine"]["count"] >= 1
+    assert report["duplicates"]["pictures"] == 1
+    return files, report
+
+
+@pytest.mark.slow
+def test_two_processes_ingest_the_same(pictures, in_memory, tmp_path):
+    assert ingested(pictures, tmp_path / "set", Beam(workers=2)) == in_memory
+
+
+@pytest.mark.slow
+def test_dask_with_two_workers_ingests_the_same(pictures, in_memory, tmp_path):
+    assert ingested(pictures, tmp_path / "set", DASK) == in_memory
+
+
+@pytest.mark.slow
+def test_the_portable_runner_ingests_the_same(pictures, in_memory, tmp_path):
+    with job_service.running(tmp_path / "service") as portable:
+        assert ingested(pictures, tmp_path / "set", portable) == in_memory
+        # Flink's and Spark's classes in Beam, which do the same to the end of a job service that is there.
+        for runner in ("flink", "spark"):
+            settings = portable.model_copy(update={"runner": runner})
+            assert ingested(pictures, tmp_path / runner, settings) == in_memory
+
+
+def append(line, file):
+    with file.open("a") as stream:
+        stream.write(f"{line}\n")
+
+
+def dask_pipeline():
+    return beam.Pipeline(options=PipelineOptions(list(beam_args.of(DASK))))
+
+
+@pytest.mark.slow
+def test_dask_runs_every_branch_groups_by_key_and_raises_what_a_worker_raises(tmp_path):
+    with dask_pipeline() as pipeline:
+        pairs = pipeline | beam.Create([("a", 1), ("b", 2), ("a", 3), ("c", 4)])
+        _ = pairs | "single" >> beam.Map(append, tmp_path / "single")
+        grouped = pairs | beam.GroupByKey() | beam.MapTuple(lambda key, values: (key, sorted(values)))
+        _ = grouped | "grouped" >> beam.Map(append, tmp_path / "grouped")
+    assert sorted((tmp_path / "single").read_text().splitlines()) == ["('a', 1)", "('a', 3)", "('b', 2)", "('c', 4)"]
+    assert sorted((tmp_path / "grouped").read_text().splitlines()) == ["('a', [1, 3])", "('b', [2])", "('c', [4])"]
+    with pytest.raises(ZeroDivisionError), dask_pipeline() as pipeline:
+        _ = pipeline | beam.Create([0, 1]) | beam.Map(lambda divisor: 1 / divisor)
+
+
+class PutsOutAtTheEnd(beam.DoFn):
+    def process(self, element):
+        return []
+
+    def finish_bundle(self):
+        yield beam.utils.windowed_value.WindowedValue(1, 0, [beam.transforms.window.GlobalWindow()])
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (lambda p: p | beam.io.ReadFromText(__file__), "cannot read files"),
+        (lambda p: p | beam.Create([1]) | beam.Partition(lambda x, n: x % n, 2), "mixes several outputs up"),
+        (lambda p: p | beam.Create([1]) | beam.ParDo(PutsOutAtTheEnd()), "drops what finish_bundle puts out"),
+        (lambda p: p | beam.Create([1]) | beam.WindowInto(beam.window.FixedWindows(5)), "has no WindowInto"),
+    ],
+)
+def test_dask_refuses_what_beams_translation_loses(build, words):
+    pipeline = dask_pipeline()
+    build(pipeline)
+    with pytest.raises(beam_args.BeamError, match=rf"beam\.runner=dask: Beam's DaskRunner {words}, as .*docs/beam\.md"):
+        pipeline.run()
