@@ -1,0 +1,213 @@
+"""Starts a run, or a schedule of runs, of the compiled pipeline on Vertex AI or on Kubeflow Pipelines."""
+
+import json
+import re
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.config import Config
+from pipeline.kubeflow_verbs import KubeflowError
+from pipeline.orchestration import Kubeflow
+
+Compile = Callable[[Config, Path], object]
+"""Writes the specification to a file: `kubeflow.compile.compile_pipeline`."""
+
+MAX_LABELS = 64
+_CRON_FIELD = re.compile(r"[0-9A-Za-z*?,/-]+")
+
+
+def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile) -> tuple[str, str]:
+    """Compiles and submits.
+
+    Args:
+      config: its section `kubeflow` says where to, and how.
+      parameters: of the run, each `NAME=VALUE`; those that are not named have their defaults.
+      compile_pipeline: writes the specification.
+
+    Returns:
+      The name of the run or schedule, and the URL where it can be watched.
+
+    Raises:
+      KubeflowError: the configuration lacks something, credentials are missing, or the other side refused.
+    """
+    check(config)
+    given = _given(parameters)
+    settings = config.kubeflow
+    name = _new_name(config.name)
+    with tempfile.TemporaryDirectory(prefix="atelier-submit-") as folder:
+        if settings.target == "vertex":
+            from kubeflow import vertex
+
+            credentials = vertex.credentials()  # before the seconds that compiling takes
+            file = Path(folder, "pipeline.json")
+            compile_pipeline(config, file)
+            job = vertex_job(config, _read(file), _values(file, given), name)
+            send = vertex.create_schedule if settings.schedule else vertex.create_run
+            return name, send(job, name, settings, credentials)
+
+        from kubeflow import kfp_endpoint
+
+        client = kfp_endpoint.client(settings)
+        file = Path(folder, "pipeline.yaml")
+        compile_pipeline(config, file)
+        values = _values(file, given)
+        add_pod_labels(file, settings.labels)
+        return name, kfp_endpoint.create(client, file, values, name, config.name, settings)
+
+
+def check(config: Config) -> None:
+    """Looks for what can be known before anything is compiled or sent.
+
+    Raises:
+      KubeflowError: names the key of the configuration, and the remedy.
+    """
+    settings = config.kubeflow
+    needed = {
+        "kubeflow.image": (settings.image, "the image that `atelier kubeflow image` builds, in a registry"),
+        "kubeflow.root": (settings.root, "a folder that all nodes see, as in gs://BUCKET/atelier"),
+    }
+    if settings.target == "vertex":
+        needed["kubeflow.project"] = (settings.project, "the Google Cloud project that the run belongs to")
+        needed["kubeflow.region"] = (settings.region, "where it runs, as in us-central1")
+    else:
+        needed["kubeflow.endpoint"] = (settings.endpoint, "where Kubeflow Pipelines answers: https://HOST/pipeline")
+    for key, (value, meaning) in needed.items():
+        if not value:
+            raise KubeflowError(f"{key} is missing: {meaning}; give it in the file or by --set {key}=...")
+    if settings.target == "vertex" and not settings.root.startswith("gs://"):
+        raise KubeflowError(
+            f"kubeflow.root is {settings.root}: Vertex AI needs a folder in a bucket, gs://BUCKET/FOLDER"
+        )
+    if settings.target == "vertex" and not re.fullmatch("[a-z]+(-[a-z]+[0-9]+)?", settings.region):
+        raise KubeflowError(f"kubeflow.region is {settings.region!r}: expected a region's name, as in us-central1")
+    if settings.target == "kfp" and not re.match("https?://[^/]", settings.endpoint):
+        raise KubeflowError(f"kubeflow.endpoint is {settings.endpoint}: expected a URL, as in https://HOST/pipeline")
+    _check_labels(settings)
+    _check_schedule(settings)
+
+
+def vertex_job(config: Config, compiled: Mapping[str, Any], values: Mapping[str, object], name: str) -> dict[str, Any]:
+    """The PipelineJob as its JSON form.
+
+    Args:
+      config: has labels, service account, root and the caching switch.
+      compiled: a PipelineJob, whose labels and defaults for the run are kept, or a PipelineSpec.
+      values: of parameters, by name.
+      name: to be shown.
+    """
+    settings = config.kubeflow
+    spec = json.loads(json.dumps(compiled.get("pipelineSpec", compiled)))
+    if not settings.caching:
+        _turn_caching_off(spec)
+    runtime = compiled.get("runtimeConfig", {})
+    job: dict[str, Any] = {
+        "displayName": name,
+        "pipelineSpec": spec,
+        "labels": {**compiled.get("labels", {}), **settings.labels},  # TFX's own tell its version
+        "runtimeConfig": {
+            "gcsOutputDirectory": settings.root,
+            "parameterValues": {**runtime.get("parameterValues", {}), **values},
+        },
+    }
+    if settings.service_account:
+        job["serviceAccount"] = settings.service_account
+    return job
+
+
+def add_pod_labels(package: Path, labels: Mapping[str, str]) -> None:
+    """Adds the labels of every container step's pod, as kfp-kubernetes writes them, to a package for KFP.
+
+    Args:
+      package: in YAML: the specification, and perhaps more for the platform.
+      labels: as Kubernetes takes them.
+    """
+    if not labels:
+        return
+    spec, *others = yaml.safe_load_all(package.read_text(encoding="utf-8"))
+    platform = others[0] if others else {}
+    kubernetes = platform.setdefault("platforms", {}).setdefault("kubernetes", {})
+    executors = kubernetes.setdefault("deploymentSpec", {}).setdefault("executors", {})
+    for executor, content in spec["deploymentSpec"]["executors"].items():
+        if "container" in content:
+            pod = executors.setdefault(executor, {}).setdefault("podMetadata", {})
+            pod["labels"] = {**pod.get("labels", {}), **labels}
+    package.write_text(yaml.safe_dump_all([spec, platform], sort_keys=True, width=10**6), encoding="utf-8")
+
+
+def _new_name(pipeline: str) -> str:
+    """Of a run: its id on Vertex AI, where two runs within a second are two."""
+    return f"{pipeline}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def _turn_caching_off(spec: dict[str, Any]) -> None:
+    """On every task. Never on: a node that was compiled without has a reason."""
+    for component in [spec["root"], *spec.get("components", {}).values()]:
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            task["cachingOptions"] = {"enableCache": False}
+
+
+def _given(parameters: Sequence[str]) -> dict[str, str]:
+    given = {}
+    for parameter in parameters:
+        name, separator, value = parameter.partition("=")
+        if not separator or not name:
+            raise KubeflowError(f"--parameter {parameter}: expected NAME=VALUE, as in min_accuracy=0.95")
+        given[name] = value
+    return given
+
+
+def _values(file: Path, given: Mapping[str, str]) -> dict[str, object]:
+    """What was given, in the types that the specification declares."""
+    from kubeflow import replay_parameters, spec
+
+    values = replay_parameters.resolve(spec.load(file), given)
+    return {name: values[name] for name in given}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def _check_labels(settings: Kubeflow) -> None:
+    """Google's rules; Kubernetes', on pods, are narrower in what may be at the end and in letters."""
+    if len(settings.labels) > MAX_LABELS:
+        raise KubeflowError(f"kubeflow.labels: {len(settings.labels)} labels, and a run has {MAX_LABELS} at most")
+    for key, value in settings.labels.items():
+        where = f"kubeflow.labels.{key}"
+        if not key or not key[0].isalpha() or not _is_label(key):
+            raise KubeflowError(
+                f"{where}: a label's name is up to 63 lower-case letters, digits, - and _, and begins with a letter"
+            )
+        if not _is_label(value):
+            raise KubeflowError(f"{where} is {value!r}: expected up to 63 lower-case letters, digits, - and _")
+        for part in (key, value):
+            if settings.target == "kfp" and part and not re.fullmatch("[a-z0-9]([a-z0-9_-]*[a-z0-9])?", part):
+                raise KubeflowError(
+                    f"{where}: {part!r} labels pods, where it begins and ends with a letter of a-z or a digit"
+                )
+
+
+def _is_label(text: str) -> bool:
+    allowed = all(c in "-_" or c.isdecimal() or (c.isalpha() and c == c.lower()) for c in text)
+    return len(text) <= 63 and allowed
+
+
+def _check_schedule(settings: Kubeflow) -> None:
+    if not settings.schedule:
+        return
+    fields = settings.schedule.split()
+    zone = fields.pop(0) if re.match(r"(CRON_)?TZ=[\w+/-]+\s", settings.schedule) else ""
+    if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
+        raise KubeflowError(
+            f"kubeflow.schedule is {settings.schedule!r}: expected minute, hour, day, month, weekday, as in 0 3 * * 1"
+        )
+    if zone and settings.target == "kfp":
+        raise KubeflowError(
+            f"kubeflow.schedule: {zone} is for Vertex AI; Kubeflow Pipelines has its server's time zone"
+        )
