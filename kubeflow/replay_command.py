@@ -1,0 +1,46 @@
+"""`atelier kubeflow replay`: a compiled specification executed on this machine, step by step."""
+
+import argparse
+import signal
+import sys
+
+from pipeline.kubeflow_verbs import KubeflowError
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replays `options.spec` in `options.root` with `options.parameter`.
+
+    Returns:
+      The exit code, 0.
+
+    Raises:
+      KubeflowError: the specification cannot be used, or a node of it has failed.
+    """
+    try:
+        from kubeflow import replay
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("kfp", "celpy"):
+            raise
+        raise KubeflowError(f"{error.name} is not installed; it comes with the extra kfp: pip install .[kfp]") from None
+    parameters = dict(_named(text) for text in options.parameter)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the node's processes end with this one
+    try:
+        report = replay.replay(options.spec, options.root, parameters=parameters, announce=_say)
+    except KeyboardInterrupt:
+        raise KubeflowError("stopped; a replay always starts anew") from None
+    if report.failure:
+        raise KubeflowError(report.failure)
+    _say(replay.LIMITS)
+    return 0
+
+
+def _named(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise KubeflowError(f"--parameter {text}: not of the form NAME=VALUE")
+    return name, value
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
