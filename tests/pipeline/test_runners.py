@@ -1,17 +1,25 @@
 """The same ingest on every Beam runner that runs here: the same files, byte for byte."""
 
 import json
+import shutil
+import sys
+import tarfile
+from importlib.util import find_spec
+from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.stager import Stager
 from PIL import Image
 
 from pipeline import beam_args, config, ingest
 from pipeline.orchestration import Beam
-from tests.pipeline import job_service
+from tests.pipeline import job_service, sdist_worker
 
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("components", "pipeline", "serving", "trainer")
 DASK = Beam(runner="dask", workers=2)
 
 
@@ -69,6 +77,54 @@ def test_the_portable_runner_ingests_the_same(pictures, in_memory, tmp_path):
         for runner in ("flink", "spark"):
             settings = portable.model_copy(update={"runner": runner})
             assert ingested(pictures, tmp_path / runner, settings) == in_memory
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of this project: to build a package leaves files beside its setup.py."""
+    folder = tmp_path_factory.mktemp("project") / "atelier"
+    strange = shutil.ignore_patterns(".*", "output", "__pycache__", "build", "dist", "*.egg-info")
+    shutil.copytree(ROOT, folder, ignore=strange)
+    return folder
+
+
+@pytest.mark.slow
+def test_the_setup_files_package_holds_the_code_and_nothing_else(project, tmp_path):
+    package = Stager._build_setup_package(str(project / "setup.py"), str(tmp_path))
+    with tarfile.open(package) as archive:
+        found = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    files = [path for name in PACKAGES for path in (project / name).rglob("*") if path.is_file()]
+    expected = {
+        str(path.relative_to(project))
+        for path in files
+        if path.suffix in (".j2", ".html", ".css", ".js")
+        or (path.suffix == ".py" and (path.parent / "__init__.py").is_file())
+    }
+    assert "components/style_renderer/gallery.html.j2" in expected
+    extra = {name for name in found - expected if not name.startswith("atelier_tfx.egg-info/")}
+    assert extra <= {"LICENSE", "PKG-INFO", "README.md", "pyproject.toml", "setup.cfg", "setup.py"}
+    assert expected <= found
+
+
+@pytest.mark.slow
+def test_a_worker_from_the_setup_files_package_ingests_the_same(project, pictures, in_memory, tmp_path):
+    boot = tmp_path / "boot"
+    boot.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(sdist_worker.__file__)} "$@"\n')
+    boot.chmod(0o755)
+    service = tmp_path / "service"
+    with job_service.running(service, pool_options=[f"--container_executable={boot}"]) as portable:
+        settings = portable.model_copy(update={"setup_file": str(project / "setup.py")})
+        assert ingested(pictures, tmp_path / "set", settings) == in_memory
+        with beam.Pipeline(options=PipelineOptions(list(beam_args.of(settings)))) as pipeline:
+            names = pipeline | beam.Create(["components.pictures", "pipeline.units", "trainer.train"])
+            (tmp_path / "origins").mkdir()
+            _ = names | beam.Map(
+                lambda name, folder: Path(folder, name).write_text(find_spec(name).origin), str(tmp_path / "origins")
+            )
+    origins = list((tmp_path / "origins").iterdir())
+    assert len(origins) == 3
+    for origin in origins:
+        assert Path(origin.read_text()).is_relative_to(service / sdist_worker.INSTALLED)
 
 
 def append(line, file):
