@@ -197,6 +197,6 @@ def _artifact(artifact: pb.RuntimeArtifact) -> Artifact:
 
 
 def _explained(error: str) -> str:
-    if "module '__main__'" not in error:
+    if "__main__" not in error:
         return error
     return f"{error} (a component of a script is not found in a container: put it into an installed package)"
