@@ -1,4 +1,4 @@
-"""`ram://`, which TensorFlow keeps in memory, as an object store: whoever takes it for a path on the disk finds nothing."""
+"""`ram://`, which TensorFlow keeps in memory, as an object store: as a path on the disk it leads nowhere."""
 
 from pathlib import Path
 

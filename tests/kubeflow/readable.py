@@ -44,7 +44,8 @@ def _unfolded(value: Any) -> Any:
     if isinstance(value, list):
         # TFX repeats the component's whole inputDefinitions among the arguments.
         before = [None, *value]
-        return ["<inputDefinitions>" if last == _INPUTS else _unfolded(each) for last, each in zip(before, value)]
+        pairs = zip(before, value, strict=False)
+        return ["<inputDefinitions>" if last == _INPUTS else _unfolded(each) for last, each in pairs]
     if isinstance(value, str):
         if value.lstrip().startswith(("{", "[")) and "{{" not in value:
             return _unfolded(json.loads(value))

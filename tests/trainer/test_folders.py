@@ -34,8 +34,11 @@ def test_an_object_store_is_written_when_everything_is_there():
 
 
 def test_nothing_is_written_if_the_work_fails():
-    with pytest.raises(ZeroDivisionError), folders.written("ram://failed/model") as folder:
+    def fail(folder):
         (folder / "file").touch()
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), folders.written("ram://failed/model") as folder:
+        fail(folder)
     assert not folder.exists()
     assert not tf.io.gfile.exists("ram://failed/model")
