@@ -91,7 +91,10 @@ class _Run:
         finally:  # a run that was interrupted is recorded, too
             missing = {name: Task(name, "not run") for name in self._pipeline.tasks if name not in self._tasks}
             report = Report(self._folder, round(time.monotonic() - started, 1), {**self._tasks, **missing})
-            report.write(self._pipeline.name)
+            try:
+                report.write(self._pipeline.name)
+            except OSError as error:
+                raise KubeflowError(f"{self._folder}: the report cannot be written: {error.strerror}") from None
         states = Counter(task.state for task in report.tasks.values())
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         announce(f"{'total':<{width}} {report.seconds:7.1f} s  {told}; {self._folder / REPORT_FILE}")
@@ -105,6 +108,8 @@ class _Run:
                 task = self._execute(name)
             except (exchange.ExchangeError, conditions.ConditionError, replay_process.ProcessError) as error:
                 task = Task(name, "failed", reason=_explained(str(error)))
+            except OSError as error:  # the disk is full, or somebody has removed the folder
+                task = Task(name, "failed", reason=f"{error.filename or self._folder}: {error.strerror}")
             except KeyboardInterrupt:
                 self._tasks[name] = Task(name, "failed", round(time.monotonic() - started, 1), reason="interrupted")
                 raise

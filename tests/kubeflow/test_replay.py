@@ -281,6 +281,18 @@ def test_one_line_a_task_as_it_ends_and_a_total(tmp_path):
     assert lines[2].endswith(f"2 succeeded; {report.folder / 'replay.json'}")
 
 
+def test_a_folder_that_disappears_is_told(run):
+    with pytest.raises(KubeflowError, match="the report cannot be written: No such file or directory"):
+        run({"a": task("import shutil\nshutil.rmtree(pathlib.Path.cwd().parent)"), "b": task(after=["a"])})
+
+
+def test_a_folder_where_nothing_can_be_made_fails_the_task(run):
+    take = "(pathlib.Path.cwd().parent / 'b').write_text('in the way')"
+    report = run({"a": task(take), "b": task(after=["a"])})
+    assert states(report) == {"a": "succeeded", "b": "failed"}
+    assert report.failure == f"b: {report.folder / 'b'}: File exists"
+
+
 def test_a_root_that_is_a_file_is_told(tmp_path):
     file = write(tmp_path, pipeline({"a": task()}))
     with pytest.raises(KubeflowError, match="cannot be used as the root"):
