@@ -66,7 +66,8 @@ INSTALL_REQUIRES = [
 
 EXTRAS_REQUIRE = {
     # Compiling the same pipeline for Kubeflow Pipelines and Vertex AI.
-    "kfp": ["tfx[kfp]==1.21.0"],
+    # cel-python evaluates the conditions of a compiled pipeline when it is replayed.
+    "kfp": ["tfx[kfp]==1.21.0", "cel-python==0.5.0"],
     "dev": [
         # Tests and lint; uv installs everything and makes the lock file.
         "pytest==9.2.0",

@@ -70,7 +70,9 @@ def pipeline_job(config: Config) -> dict[str, Any]:
         runner.run(create_dag(config), write_out=True)
         job = json.loads(Path(folder, "job.json").read_text(encoding="utf-8"))
     spec = job["pipelineSpec"]
-    spec["defaultPipelineRoot"] = _root(config.kubeflow)
+    spec["defaultPipelineRoot"] = config.kubeflow.pipeline_root
+    # What was pushed last is no input of it, so that the cache would never notice a new one.
+    spec["root"]["dag"]["tasks"]["BaselineModel"].pop("cachingOptions", None)
     # TFX writes the parameters' types only, so that every run would have to name them all.
     for name, default in parameters(config).items():
         spec["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": default, "isOptional": True}
@@ -89,11 +91,11 @@ def create_dag(config: Config) -> Any:
 
     from pipeline.pipeline import create_pipeline
 
-    settings, root = config.kubeflow, _root(config.kubeflow)
+    settings, root = config.kubeflow, config.kubeflow.root.rstrip("/")
     given = {name: RuntimeParameter(name, type(value), value) for name, value in parameters(config).items()}
     dag = create_pipeline(
         config,
-        pipeline_root=f"{root}/pipeline_root",
+        pipeline_root=settings.pipeline_root,
         splits={str(name): pattern for name, pattern in config.data.splits.items()} or _INGESTED,
         text_labels=settings.text_labels,
         class_count=settings.classes or None,
@@ -205,10 +207,6 @@ def _without_dots(job: dict[str, Any]) -> dict[str, Any]:
         return new.get(value, value) if isinstance(value, str) else value
 
     return renamed(job)
-
-
-def _root(settings: Kubeflow) -> str:
-    return settings.root.rstrip("/")
 
 
 def _yaml(spec: Mapping[str, Any]) -> str:

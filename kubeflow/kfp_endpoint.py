@@ -71,7 +71,7 @@ def create(
       KubeflowError: the endpoint refused, or cannot be reached.
     """
     shared: dict[str, Any] = {
-        "pipeline_root": settings.root,
+        "pipeline_root": settings.pipeline_root,
         "enable_caching": None if settings.caching else False,  # never on: see submit.py
         "service_account": settings.service_account or None,
     }

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 
+from pipeline import kubeflow_verbs
 from pipeline.kubeflow_verbs import KubeflowError
 
 
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         if (error.name or "").partition(".")[0] not in ("kfp", "celpy"):
             raise
         raise KubeflowError(f"{error.name} is not installed; it comes with the extra kfp: pip install .[kfp]") from None
-    parameters = dict(_named(text) for text in options.parameter)
+    parameters = kubeflow_verbs.parameters(options.parameter)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the node's processes end with this one
     try:
         report = replay.replay(options.spec, options.root, parameters=parameters, announce=_say)
@@ -32,13 +33,6 @@ def run(options: argparse.Namespace) -> int:
         raise KubeflowError(report.failure)
     _say(replay.LIMITS)
     return 0
-
-
-def _named(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise KubeflowError(f"--parameter {text}: not of the form NAME=VALUE")
-    return name, value
 
 
 def _say(line: str) -> None:

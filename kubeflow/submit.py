@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from pipeline.config import Config
+from pipeline import kubeflow_verbs
 from pipeline.kubeflow_verbs import KubeflowError
 from pipeline.orchestration import Kubeflow
 
@@ -37,7 +38,7 @@ def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile)
       KubeflowError: the configuration lacks something, credentials are missing, or the other side refused.
     """
     check(config)
-    given = _given(parameters)
+    given = kubeflow_verbs.parameters(parameters)
     settings = config.kubeflow
     name = _new_name(config.name)
     with tempfile.TemporaryDirectory(prefix="atelier-submit-") as folder:
@@ -111,7 +112,7 @@ def vertex_job(config: Config, compiled: Mapping[str, Any], values: Mapping[str,
         "pipelineSpec": spec,
         "labels": {**compiled.get("labels", {}), **settings.labels},  # TFX's own tell its version
         "runtimeConfig": {
-            "gcsOutputDirectory": settings.root,
+            "gcsOutputDirectory": settings.pipeline_root,
             "parameterValues": {**runtime.get("parameterValues", {}), **values},
         },
     }
@@ -150,16 +151,6 @@ def _turn_caching_off(spec: dict[str, Any]) -> None:
     for component in [spec["root"], *spec.get("components", {}).values()]:
         for task in component.get("dag", {}).get("tasks", {}).values():
             task["cachingOptions"] = {"enableCache": False}
-
-
-def _given(parameters: Sequence[str]) -> dict[str, str]:
-    given = {}
-    for parameter in parameters:
-        name, separator, value = parameter.partition("=")
-        if not separator or not name:
-            raise KubeflowError(f"--parameter {parameter}: expected NAME=VALUE, as in min_accuracy=0.95")
-        given[name] = value
-    return given
 
 
 def _values(file: Path, given: Mapping[str, str]) -> dict[str, object]:

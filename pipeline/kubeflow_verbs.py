@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -73,6 +73,21 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="of the run: data_root, schema_file, train_args, min_accuracy or max_accuracy_drop",
     )
+
+
+def parameters(texts: Sequence[str]) -> dict[str, str]:
+    """Values by name, from what `--parameter` was given.
+
+    Raises:
+      KubeflowError: one is not of the form NAME=VALUE.
+    """
+    given = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise KubeflowError(f"--parameter {text}: expected NAME=VALUE, as in min_accuracy=0.95")
+        given[name] = value
+    return given
 
 
 def _compile(options: argparse.Namespace) -> int:

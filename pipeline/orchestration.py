@@ -1,10 +1,12 @@
 """The sections of the configuration that say where the pipeline runs: Beam, metadata, Kubeflow and Vertex AI."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
+
+from pipeline import metadata_url
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -81,14 +83,36 @@ _ENDPOINTS = {
 }
 
 
+def _hide_password(value: Any) -> Any:
+    return metadata_url.SecretUrl(value) if isinstance(value, str) else value and type(value)
+
+
+def _check_url(value: str) -> str:
+    if value:
+        metadata_url.parse(value)
+    return metadata_url.SecretUrl(value)
+
+
 class Metadata(Section):
     """Where ML Metadata keeps the lineage of the runs."""
 
-    connection: str = ""
+    # In this order hiding comes first: a message about what the check refuses quotes what it was given.
+    connection: Annotated[str, pydantic.AfterValidator(_check_url), pydantic.BeforeValidator(_hide_password)] = ""
     """`mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE` or `postgresql://...`; "": SQLite, in the output folder.
 
     A password that is left out is read from the variable ATELIER_METADATA_PASSWORD.
     """
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _hide_what_is_no_section(cls, values: Any) -> Any:
+        """Messages about wrong values quote them, and this one may hold a password: they quote its type instead."""
+        return values if isinstance(values, dict | Metadata) else type(values)
+
+    @pydantic.field_serializer("connection")
+    def _without_password(self, value: str) -> str:
+        """What is written down, as `run.json` is, never holds the password."""
+        return metadata_url.redacted(value) if value else value
 
 
 class Resources(Section):
@@ -140,3 +164,8 @@ class Kubeflow(Section):
     """Nodes whose inputs and parameters are unchanged are not run again."""
     schedule: str = ""
     """A cron line, as in `0 3 * * 1`; on Vertex AI `TZ=Europe/Paris ` may go before it; "": once, now."""
+
+    @property
+    def pipeline_root(self) -> str:
+        """Folder of the artifacts."""
+        return f"{self.root.rstrip('/')}/pipeline_root"

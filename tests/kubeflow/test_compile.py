@@ -77,7 +77,7 @@ def test_nodes_and_edges_are_those_of_the_local_dag(spec):
 def test_kfps_protos_take_it(job, spec):
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     assert (parsed.schema_version, parsed.pipeline_info.name) == ("2.1.0", "photos")
-    assert parsed.default_pipeline_root == "gs://my-bucket/atelier"
+    assert parsed.default_pipeline_root == "gs://my-bucket/atelier/pipeline_root"
     assert len(parsed.deployment_spec["executors"]) == len(parsed.root.dag.tasks) == 15
     assert json_format.ParseDict(job, pipeline_spec_pb2.PipelineJob()).display_name == "photos"
 
@@ -133,6 +133,14 @@ def test_executors_lie_in_installed_packages(spec):
         arguments = executor["container"]["args"]
         path = arguments[arguments.index("--executor_class_path") + 1]
         assert path.split(".")[0] in ("tfx", "components")
+
+
+def test_all_but_the_baseline_may_come_from_the_cache(target, spec):
+    tasks = spec["root"]["dag"]["tasks"]
+    cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
+    assert cached == set(tasks) - {"BaselineModel"}
+    job = compiler.pipeline_job(readable.settings(target, "kubeflow.caching=false"))
+    assert "enableCache" not in json.dumps(job)
 
 
 def test_resources(target, spec):

@@ -109,7 +109,10 @@ def test_the_job():
         "displayName": "photos-1",
         "pipelineSpec": SPEC,
         "labels": {"tfx_version": "1-21-0", "team": "vision", "cost-centre": "42"},
-        "runtimeConfig": {"gcsOutputDirectory": "gs://bucket/atelier", "parameterValues": {"min_accuracy": 0.9}},
+        "runtimeConfig": {
+            "gcsOutputDirectory": "gs://bucket/atelier/pipeline_root",
+            "parameterValues": {"min_accuracy": 0.9},
+        },
         "serviceAccount": "nodes@my-project.iam.gserviceaccount.com",
     }
 

@@ -96,7 +96,7 @@ def test_a_run(endpoint, server, capfd):
     assert run["pipeline_spec"] == SPEC
     assert run["runtime_config"] == {
         "parameters": {"min_accuracy": 0.95, "steps": 20},
-        "pipeline_root": "gs://bucket/atelier",
+        "pipeline_root": "gs://bucket/atelier/pipeline_root",
     }
     assert run["service_account"] == "runner"
     assert [(each["display_name"], each["experiment_id"]) for each in endpoint.experiments] == [("photos", "e0")]

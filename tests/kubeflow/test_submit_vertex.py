@@ -130,7 +130,7 @@ def test_a_run(vertex, server):
     assert dict(job.labels) == {"team": "vision", "cost-centre": "42", "tfx_version": "1-21-0"}
     assert job.service_account == "nodes@my-project.iam.gserviceaccount.com"
     assert json_format.MessageToDict(PipelineJob.pb(job).pipeline_spec) == SPEC
-    assert job.runtime_config.gcs_output_directory == "gs://bucket/atelier"
+    assert job.runtime_config.gcs_output_directory == "gs://bucket/atelier/pipeline_root"
     values = json_format.MessageToDict(PipelineJob.pb(job).runtime_config)["parameterValues"]
     assert values == {"min_accuracy": 0.95, "steps": 20, "data_root": "gs://bucket/more"}
     assert len(server.requests) == 1
@@ -169,7 +169,7 @@ def test_a_schedule(vertex, server):
     assert request.pipeline_job.service_account == "nodes@my-project.iam.gserviceaccount.com"
     sent = json_format.MessageToDict(Schedule.pb(schedule))["createPipelineJobRequest"]["pipelineJob"]
     assert sent["runtimeConfig"] == {
-        "gcsOutputDirectory": "gs://bucket/atelier",
+        "gcsOutputDirectory": "gs://bucket/atelier/pipeline_root",
         "parameterValues": {"min_accuracy": 0.95},
     }
     assert sent["pipelineSpec"]["root"]["dag"]["tasks"]["Gen"]["cachingOptions"] == {"enableCache": False}

@@ -1,0 +1,187 @@
+"""The whole pipeline compiled for both targets and replayed, and what it leaves compared with the local runner's."""
+
+import gzip
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from components import tfrecord
+from pipeline import results
+from tests.e2e.conftest import CONFIG, ROOT, Run
+
+pytestmark = pytest.mark.slow
+
+TARGETS = ("vertex", "kfp")
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One finished replay."""
+
+    code: int
+    stdout: str
+    stderr: str
+    root: Path
+    report: dict
+
+    def uri(self, task: str, output: str) -> Path:
+        (artifact,) = self.report["tasks"][task]["outputs"][output]
+        return Path(artifact["uri"])
+
+    def metadata(self, task: str, output: str) -> dict:
+        (artifact,) = self.report["tasks"][task]["outputs"][output]
+        return artifact["metadata"]
+
+    def states(self) -> dict[str, str]:
+        return {name: task["state"] for name, task in self.report["tasks"].items()}
+
+    def versions(self, folder: str) -> list[str]:
+        parent = self.root / folder
+        return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
+
+
+def atelier(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "pipeline.cli", "kubeflow", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1500)
+
+
+def replay(spec: Path, root: Path, **parameters: object) -> Replay:
+    given = [word for name, value in parameters.items() for word in ("--parameter", f"{name}={value}")]
+    before = set(root.glob("replays/*/replay.json"))
+    done = atelier("replay", spec, "--root", root / "replays", *given)
+    assert "Traceback" not in done.stderr
+    (report,) = set(root.glob("replays/*/replay.json")) - before
+    return Replay(done.returncode, done.stdout, done.stderr, root, json.loads(report.read_text()))
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def compiled(request, first_run: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The specification, and the folder that stands for the bucket: it holds the data that the local run ingested."""
+    root = tmp_path_factory.mktemp(request.param)
+    shutil.copytree(first_run.output / "data", root / "data")
+    spec = root / ("pipeline.json" if request.param == "vertex" else "pipeline.yaml")
+    values = {
+        "kubeflow.target": request.param,
+        "kubeflow.root": root,
+        "kubeflow.image": "registry.example/atelier:1",
+        "kubeflow.classes": 3,
+        "data.source": root / "data",
+    }
+    overrides = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
+    done = atelier("compile", "--config", CONFIG, "--output", spec, *overrides)
+    assert (done.returncode, done.stderr) == (0, "")
+    return spec, root
+
+
+@pytest.fixture(scope="module")
+def first(compiled: tuple[Path, Path]) -> Replay:
+    spec, root = compiled
+    return replay(spec, root)
+
+
+@pytest.fixture(scope="module")
+def worse(compiled: tuple[Path, Path], first: Replay) -> Replay:
+    """A candidate that has hardly learnt, under a threshold that lets it pass: only the baseline can stop it."""
+    spec, root = compiled
+    return replay(spec, root, train_args='{"splits": ["train"], "num_steps": 1}', min_accuracy=0)
+
+
+def test_every_node_runs_and_both_models_are_pushed(first: Replay) -> None:
+    assert first.code == 0, first.stderr
+    assert Counter(first.states().values()) == {"succeeded": 15}
+    assert first.metadata("Evaluator", "blessing")["blessed"] == 1
+    assert first.metadata("Evaluator-tflite", "blessing")["blessed"] == 1
+    (version,) = first.versions("serving_model")
+    assert first.metadata("Pusher", "pushed_model")["pushed_version"] == version
+    assert (first.root / "serving_model" / version / "saved_model.pb").is_file()
+    (version,) = first.versions("tflite")
+    assert (first.root / "tflite" / version / "model.tflite").is_file()
+    assert "images" in first.stdout  # what a replay cannot show
+
+
+def test_examples_are_those_of_the_local_runner(first: Replay, first_run: Run) -> None:
+    local = records(newest(first_run, "ImportExampleGen", "examples"))
+    assert sum(map(len, local.values())) > 200
+    assert records(first.uri("ImportExampleGen", "examples")) == local
+    # The stored pixels and labels that training sees, augmented ones among them.
+    local = records(newest(first_run, "Transform", "transformed_examples"))
+    assert sum(map(len, local.values())) > 200
+    assert records(first.uri("Transform", "transformed_examples")) == local
+
+
+def test_the_model_is_as_good_as_the_local_runners(first: Replay, first_run: Run) -> None:
+    """Not the same: Beam orders the records of Transform as its bundles end, and training depends on their order."""
+    local = first_run.result
+    measured = results_of(first)
+    assert measured["example_count"] == local["metrics"]["example_count"]
+    assert set(measured) == set(local["metrics"])
+    assert measured["accuracy"] == pytest.approx(local["metrics"]["accuracy"], abs=0.1)
+    served, trained = (
+        tf.saved_model.load(str(folder))
+        for folder in (
+            first.root / "serving_model" / first.versions("serving_model")[0],
+            first_run.output / local["pushed"]["saved_model"],
+        )
+    )
+    assert served.signatures.keys() == trained.signatures.keys()
+    for name in served.signatures:
+        assert served.signatures[name].structured_outputs == trained.signatures[name].structured_outputs
+
+
+def test_the_gallery_is_the_local_runners(first: Replay, first_run: Run) -> None:
+    local, replayed = first_run.output / "gallery", first.uri("StyleRenderer", "gallery")
+
+    def pictures(folder: Path) -> dict[str, np.ndarray]:
+        lines = map(json.loads, (folder / "manifest.jsonl").read_text().splitlines())
+        return {line["key"]: np.asarray(Image.open(folder / line["file"])) for line in lines}
+
+    expected, found = pictures(local), pictures(replayed)
+    assert expected.keys() == found.keys()
+    assert len(expected) == 4
+    assert all((expected[key] == found[key]).all() for key in expected)
+
+
+def test_a_worse_candidate_is_not_pushed(first: Replay, worse: Replay) -> None:
+    assert worse.code == 1
+    assert worse.metadata("BaselineModel", "baseline")["version"] == first.versions("serving_model")[0]
+    assert worse.metadata("Evaluator", "blessing")["blessed"] == 0
+    assert results_of(worse)["accuracy"] < results_of(first)["accuracy"] - 0.05
+    # As on the local runner, the gate before stops the export.
+    assert worse.states()["TFLiteExporter"] == "failed"
+    assert {worse.states()[name] for name in ("Evaluator-tflite", "Pusher-tflite")} == {"not run"}
+    (line,) = worse.stderr.splitlines()
+    assert line.startswith("atelier: TFLiteExporter: ")
+    assert "was refused by its gate" in line
+    assert len(worse.versions("serving_model")) == len(worse.versions("tflite")) == 1
+
+
+def records(folder: Path) -> dict[str, Counter]:
+    """How often each record is in each split; the order of a record's features is left to chance by protobuf."""
+    found: dict[str, Counter] = {}
+    for file in sorted(folder.glob("Split-*/*")):
+        with gzip.open(file, "rb") as stream:
+            examples = map(tf.train.Example.FromString, tfrecord.read(stream))
+            texts = (example.SerializeToString(deterministic=True) for example in examples)
+            found.setdefault(file.parent.name, Counter()).update(texts)
+    return found
+
+
+def newest(run: Run, node: str, output: str) -> Path:
+    """The folder of a local run's artifact."""
+    return max((run.output / "pipeline_root" / node / output).iterdir(), key=lambda folder: int(folder.name))
+
+
+def results_of(run: Replay) -> dict[str, float]:
+    """The candidate's metrics over all pictures, by name."""
+    found: dict = {"slices": [], "by_class": {}}
+    results._read_metrics(str(run.uri("Evaluator", "evaluation")), found)
+    return found["metrics"]
