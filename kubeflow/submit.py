@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.config import Config
 from pipeline import kubeflow_verbs
+from pipeline.config import Config
 from pipeline.kubeflow_verbs import KubeflowError
 from pipeline.orchestration import Kubeflow
 
