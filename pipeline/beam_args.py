@@ -3,7 +3,9 @@
 Workers get their code from Python packages: from `setup_file`, from their container image, or from this machine's.
 """
 
+import contextlib
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.orchestration import Beam
@@ -72,6 +74,24 @@ def processes(count: int) -> tuple[str, ...]:
     if count == 1:
         return IN_MEMORY
     return (_ON_THIS_MACHINE, "--direct_running_mode=multi_processing", f"--direct_num_workers={count}")
+
+
+@contextlib.contextmanager
+def reaching(settings: Beam) -> Iterator[None]:
+    """Says what Beam does not: that nobody answers where the job service should be.
+
+    Raises:
+      BeamError: in place of gRPC's error without a message.
+    """
+    try:
+        yield
+    except Exception as error:
+        import grpc  # Beam has loaded it by now
+
+        endpoints = [option for option in settings.options if option.startswith("--job_endpoint=")]
+        if not endpoints or not isinstance(error, grpc.FutureTimeoutError):
+            raise
+        raise BeamError(f"beam.options: no job service answers at {endpoints[-1]}") from error
 
 
 def _dask(settings: Beam) -> tuple[str, ...]:

@@ -243,7 +243,7 @@ def _ingest(options: argparse.Namespace) -> int:
     from pipeline import beam_args, ingest
     from pipeline.console import Console
 
-    with Console().bar(f"ingesting {options.source}") as progress:
+    with beam_args.reaching(beam), Console().bar(f"ingesting {options.source}") as progress:
         report = ingest.ingest(options.source, options.output, settings, beam_args.of(beam), progress)
     print(ingest.summary(report, options.output))
     return 0

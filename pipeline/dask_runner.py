@@ -7,6 +7,7 @@ the last branch of a graph, and cannot read files. Here all branches run, and th
 
 import argparse
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 
@@ -73,6 +74,8 @@ def _cluster(named: dict[str, object], workers: int) -> Iterator[distributed.Cli
         with distributed.Client(**named) as client:
             yield client
         return
+    # Dask tells each start and end of a worker, and Beam has made the root logger print it.
+    logging.getLogger("distributed").setLevel(logging.WARNING)
     # As many threads of TensorFlow in each as Beam's local runner would have, where nobody has said so.
     threads = str(max(1, len(os.sched_getaffinity(0)) // workers))
     with (

@@ -47,7 +47,7 @@ def run(
 
     Raises:
       ConfigError: the output folder cannot be used.
-      beam_args.BeamError: the Beam runner is not installed.
+      beam_args.BeamError: the Beam runner is not installed, or its job service does not answer.
       catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
       batch.RenderError: too many pictures could not be rendered; the others are written.
     """
@@ -64,7 +64,7 @@ def run(
         picture_format=picture_format,
         code=of_code("components.style_renderer.render"),
     )
-    with quiet(output / LOG_FILE), console.bar("preparing") as progress:
+    with beam_args.reaching(beam), quiet(output / LOG_FILE), console.bar("preparing") as progress:
         report = batch.render_batch(
             contents.from_folder(folder),
             chosen,

@@ -188,3 +188,47 @@ def test_dask_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
     with pytest.raises(beam_args.BeamError, match=r"beam\.runner=dask.*pip install 'dask\[distributed\]==2026"):
         beam_args.of(Beam(runner="dask"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], Beam()),
+        (["--beam", "runner=dask", "--beam", "beam.workers=2"], Beam(runner="dask", workers=2)),
+        (["--beam", "runner=flink", "--beam", f"options=[{FLINK}]"], Beam(runner="flink", options=(FLINK,))),
+    ],
+)
+def test_ingest_and_render_take_the_section(arguments, expected, monkeypatch, tmp_path):
+    from pipeline import cli, ingest, render_command
+
+    used = []
+    monkeypatch.setattr(ingest, "ingest", lambda *arguments: used.append(arguments[3]))
+    monkeypatch.setattr(ingest, "summary", lambda *_: "")
+    monkeypatch.setattr(render_command, "run", lambda *_, beam, **__: used.append(beam))
+    output = ["--output", str(tmp_path)]
+    assert cli.main(["ingest", "--source", "mnist", *output, *arguments]) == 0
+    render = ["render", "--content", "photos", "--styles", "builtin", *output]
+    assert cli.main([*render, *arguments]) == 0
+    assert cli.main([*render, *arguments, "--workers", "2"]) == 0
+    assert used == [beam_args.of(expected), expected, expected.model_copy(update={"workers": 2})]
+
+
+def test_a_wrong_section_ends_in_one_line(capsys, tmp_path):
+    from pipeline import cli
+
+    arguments = ["ingest", "--source", "mnist", "--output", str(tmp_path), "--beam", "runner=portable"]
+    assert cli.main(arguments) == 1
+    assert capsys.readouterr().err.startswith("atelier: --beam: beam.runner is portable: say in beam.options where")
+
+
+def test_a_job_service_that_does_not_answer_is_named(capsys, tmp_path):
+    from pipeline import cli
+
+    for label in "abc":
+        (tmp_path / "pictures" / label).mkdir(parents=True)
+        for n in range(10):
+            (tmp_path / "pictures" / label / f"{n}.png").write_bytes(b"")
+    options = "options=[--job_endpoint=localhost:1, --job_server_timeout=1]"
+    arguments = ["ingest", "--source", str(tmp_path / "pictures"), "--output", str(tmp_path / "data")]
+    assert cli.main([*arguments, "--beam", "runner=portable", "--beam", options]) == 1
+    assert "beam.options: no job service answers at --job_endpoint=localhost:1" in capsys.readouterr().err
