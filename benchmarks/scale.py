@@ -1,0 +1,96 @@
+"""Seconds and bytes that one more picture costs, node by node, on this machine: what docs/scale.md reckons with.
+
+    .venv/bin/python benchmarks/scale.py
+
+Runs the pipeline twice at 224 px, on few and on more pictures, and divides the differences: start-up drops out.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from components import packaged
+
+FEW, MORE = 600, 1800
+CLASSES = 6
+SIDES = (640, 480)
+"""Of the pictures, in pixels: cuts from photographs, as JPEG of some 100 kB."""
+PHOTOGRAPHS = (
+    ("skimage", "data/astronaut.png"),
+    ("skimage", "data/coffee.png"),
+    ("skimage", "data/chelsea.png"),
+    ("skimage", "data/rocket.jpg"),
+    ("sklearn", "datasets/images/china.jpg"),
+    ("sklearn", "datasets/images/flower.jpg"),
+)
+CONFIG = """
+name: scale
+trainer: {head_epochs: 1, fine_tune_epochs: 1, fine_tune_at: 4, mixed_precision: float32}
+evaluator: {min_accuracy: 0, max_accuracy_drop: 1}
+tflite: {max_accuracy_drop: 1, max_slice_accuracy_drop: 1, max_disagreement: 1}
+"""
+
+
+def write_pictures(folder: Path, count: int) -> None:
+    """Writes `count` cuts, each at a scale and place of its own, a class a photograph."""
+    random = np.random.default_rng(0)
+    photographs = [Image.open(packaged.find(*name)).convert("RGB") for name in PHOTOGRAPHS]
+    for number in range(count):
+        label = number % CLASSES
+        photograph = photographs[label]
+        share = random.uniform(0.5, 0.9)
+        width, height = (round(share * side) for side in photograph.size)
+        left = int(random.integers(0, photograph.width - width))
+        top = int(random.integers(0, photograph.height - height))
+        cut = photograph.resize(SIDES, Image.Resampling.LANCZOS, (left, top, left + width, top + height))
+        target = folder / f"class_{label}" / f"{number:05d}.jpg"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        cut.save(target, quality=90)
+
+
+def measured(root: Path, count: int) -> dict[str, float]:
+    """Seconds by node of a run on `count` pictures, and the bytes that it keeps."""
+    folder = root / str(count)
+    write_pictures(folder / "pictures", count)
+    (root / "config.yaml").write_text(CONFIG)
+    atelier = [sys.executable, "-m", "pipeline.cli"]
+    began = time.perf_counter()
+    ingest = ["ingest", "--source", str(folder / "pictures"), "--output", str(folder / "data")]
+    subprocess.run([*atelier, *ingest], check=True, capture_output=True)
+    seconds = {"ingest": time.perf_counter() - began}
+    run = ["--config", str(root / "config.yaml"), "--data", str(folder / "data"), "--output", str(folder / "output")]
+    subprocess.run([*atelier, "run", *run], check=True, capture_output=True)
+    result = json.loads((folder / "output" / "run.json").read_text())
+    seconds |= result["nodes_s"]
+    for name, phase in result["training"]["phases"].items():
+        seconds[f"Trainer, {name} epoch"] = phase["curves"][0]["seconds"]
+    seconds["Trainer, features"] = result["training"]["phases"]["head"]["feature_cache"]["first_epoch_s"]
+    stored = {
+        "bytes of a picture": sum(file.stat().st_size for file in (folder / "pictures").rglob("*.jpg")),
+        "bytes ingested": sum(file.stat().st_size for file in (folder / "data").rglob("*.tfrecord")),
+        "bytes transformed": result["transform"]["bytes_per_image"] * count,
+    }
+    return seconds | stored
+
+
+def main() -> None:
+    """Prints a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        few, more = (measured(Path(folder), count) for count in (FEW, MORE))
+    print(f"| what | {FEW} pictures | {MORE} pictures | one more |\n|---|---|---|---|")
+    for name in more:
+        slope = (more[name] - few[name]) / (MORE - FEW)
+        if name.startswith("bytes"):
+            print(f"| {name} | {few[name] / 1e6:.1f} MB | {more[name] / 1e6:.1f} MB | {slope / 1e3:.1f} kB |")
+        else:
+            print(f"| {name} | {few[name]:.1f} s | {more[name]:.1f} s | {slope * 1e3:.2f} ms |")
+
+
+if __name__ == "__main__":
+    main()
