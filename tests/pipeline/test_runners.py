@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import tarfile
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 import apache_beam as beam
@@ -118,10 +118,11 @@ def test_a_worker_from_the_setup_files_package_ingests_the_same(project, picture
         settings = portable.model_copy(update={"setup_file": str(project / "setup.py")})
         assert ingested(pictures, tmp_path / "set", settings) == in_memory
         with beam.Pipeline(options=PipelineOptions(list(beam_args.of(settings)))) as pipeline:
-            names = pipeline | beam.Create(["components.pictures", "pipeline.units", "trainer.train"])
+            names = pipeline | beam.Create(["components.pictures", "pipeline.units", "trainer.backbones"])
             (tmp_path / "origins").mkdir()
             _ = names | beam.Map(
-                lambda name, folder: Path(folder, name).write_text(find_spec(name).origin), str(tmp_path / "origins")
+                lambda name, folder: Path(folder, name).write_text(str(import_module(name).__file__)),
+                str(tmp_path / "origins"),
             )
     origins = list((tmp_path / "origins").iterdir())
     assert len(origins) == 3
