@@ -76,16 +76,16 @@ def test_nodes_and_edges_are_those_of_the_local_dag(spec):
 
 def test_kfps_protos_take_it(job, spec):
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert (parsed.schema_version, parsed.pipeline_info.name) == ("2.1.0", "photos")
+    assert (parsed.schema_version, parsed.pipeline_info.name) == ("2.1.0", "vertex")
     assert parsed.default_pipeline_root == "gs://my-bucket/atelier/pipeline_root"
     assert len(parsed.deployment_spec["executors"]) == len(parsed.root.dag.tasks) == 15
-    assert json_format.ParseDict(job, pipeline_spec_pb2.PipelineJob()).display_name == "photos"
+    assert json_format.ParseDict(job, pipeline_spec_pb2.PipelineJob()).display_name == "vertex"
 
 
 def test_kfps_loader_takes_it(target, tmp_path):
     compiler.compile_pipeline(readable.settings(target), tmp_path / "pipeline.yaml")
     loaded = components.load_component_from_file(str(tmp_path / "pipeline.yaml"))
-    assert loaded.name == "photos"
+    assert loaded.name == "vertex"
     assert {name: (given.type, given.default) for name, given in loaded.component_spec.inputs.items()} == {
         "data_root": ("String", "gs://my-bucket/data/photos"),
         "schema_file": ("String", "gs://my-bucket/data/photos/schema.pbtxt"),
@@ -171,4 +171,4 @@ def test_the_command(tmp_path):
     assert done.stdout.startswith("vertex: 15 nodes: ")
     assert f"parameter min_accuracy = 0.85\n{'parameter schema_file':s}" in done.stdout
     assert done.stdout.endswith(f"{file}: written\n")
-    assert yaml.safe_load(file.read_text())["pipelineInfo"] == {"name": "photos"}
+    assert yaml.safe_load(file.read_text())["pipelineInfo"] == {"name": "vertex"}
