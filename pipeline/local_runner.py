@@ -4,12 +4,15 @@ import json
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline import beam_args, dataset, fingerprint
+from pipeline import beam_args, dataset, fingerprint, metadata_store
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.console import Console, logged_progress, quiet
+
+if TYPE_CHECKING:
+    from pipeline.results import Node
 
 LOG_FILE = "run.log"
 
@@ -38,6 +41,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
 
     Raises:
       dataset.DataError, pipeline.ingest.IngestError: the data or the output folder cannot be used.
+      metadata_store.MetadataError: nor can the metadata database.
     """
     output = output.resolve()
     try:
@@ -45,15 +49,21 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
     except OSError as error:
         raise dataset.DataError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
     with quiet(output / LOG_FILE):
+        pipeline_name = metadata_store.connect(config.metadata, output, config.name)
+        if pipeline_name != config.name:
+            console.say(
+                f"another folder's runs are {config.name} in the metadata database; this one's: {pipeline_name}"
+            )
         data, ingest_report = _prepare(config, output, console)
         for warning in data.warnings:
             console.say(f"warning: {warning}")
-        failure = _run_dag(config, data, output, console)
+        failure = _run_dag(config, data, output, console, pipeline_name)
 
         from pipeline import report, results  # seconds, and needed only now
 
-        nodes = results.last_run(output / "metadata.db", config.name)
-        result = results.collect(config, output, nodes, ingest_report, failure, data.warnings)
+        nodes, unread = _nodes(config, output, pipeline_name)
+        warnings = [*data.warnings, *([f"what the nodes came to is not shown: {unread}"] if unread else [])]
+        result = results.collect(config, output, nodes, ingest_report, failure or unread, warnings)
         if result["gallery"]:
             _link_gallery(nodes["StyleRenderer"].outputs["gallery"].uri, output)
         (output / "run.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
@@ -90,7 +100,7 @@ def _prepare(config: Config, output: Path, console: Console) -> tuple[dataset.Da
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 
 
-def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Console) -> str:
+def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Console, pipeline_name: str) -> str:
     """Returns why the run stopped early, "" if it went to its end."""
     console.say("loading TFX")
     from tfx import v1 as tfx  # seconds
@@ -102,7 +112,7 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
     serving = output / "serving_model"
     style_contents, style_fingerprint = _style_contents(config)
     dag = create_pipeline(
-        config,
+        config.model_copy(update={"name": pipeline_name}),
         pipeline_root=str(output / "pipeline_root"),
         data_root=str(data.folder.resolve()),
         splits=data.splits,
@@ -117,20 +127,31 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
         style_contents=style_contents,
         style_contents_fingerprint=style_fingerprint,
         style_store=str(output / "renders"),
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(output / "metadata.db")
-        ),
+        metadata_connection_config=metadata_store.connection_config(config.metadata, output),
     )
     try:
-        with console.steps(len(dag.components)), logged_progress(console):
+        with console.steps(len(dag.components)), logged_progress(console), metadata_store.watched(config.metadata):
             tfx.orchestration.LocalDagRunner().run(dag)
     except NotBlessedError:
         return ""  # no failure: the gate before has refused, and its own reasons say why
     except Exception as error:  # noqa: BLE001  # nodes raise anything
         # A node's failure is the run's result; the whole trace is in the log.
         traceback.print_exc()
-        return f"{console.step}: {str(error).strip() or type(error).__name__}"
+        reason = metadata_store.lost(config.metadata, error) or str(error).strip() or type(error).__name__
+        return f"{console.step}: {reason}" if console.step else reason
     return ""
+
+
+def _nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, "Node"], str]:
+    """The last run's nodes; none, and why, if the database is gone, so that there is a report all the same."""
+    from pipeline import results
+
+    try:
+        return results.last_run(metadata_store.asked(config.metadata, output), pipeline_name), ""
+    except Exception as error:
+        if lost := metadata_store.lost(config.metadata, error):
+            return {}, lost
+        raise
 
 
 def _style_contents(config: Config) -> tuple[str, str]:

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from ml_metadata import metadata_store
+from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx import v1 as tfx  # noqa: F401  # tfma is whole only once TFX is imported
 from tfx.components.util import model_utils
-from tfx.orchestration import metadata
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
 from components.tflite_exporter.executor import MEASUREMENTS_FILE
+from pipeline import metadata_store
 from pipeline.config import Config
 from trainer.train import TRAINING_FILE
 
@@ -35,15 +35,17 @@ class Node:
     outputs: Mapping[str, Artifact] = field(default_factory=dict)
 
 
-def last_run(database: Path, pipeline_name: str) -> dict[str, Node]:
-    """The nodes of the pipeline's last run by id, in the order in which they ran; none if no run has begun."""
-    store = metadata_store.MetadataStore(metadata.sqlite_metadata_connection_config(str(database)))
-    runs = [
-        context
-        for context in store.get_contexts_by_type("pipeline_run")
-        if any(parent.name == pipeline_name for parent in store.get_parent_contexts_by_context(context.id))
-        or not store.get_parent_contexts_by_context(context.id)
-    ]
+def last_run(connection: mlmd.ConnectionConfig, pipeline_name: str) -> dict[str, Node]:
+    """The nodes of the pipeline's last run by id, in the order in which they ran; none if no run has begun.
+
+    Args:
+      connection: of the metadata database, which other pipelines may use too.
+      pipeline_name: as it is called there.
+    """
+    store = metadata_store.opened(connection)
+    pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
+    children = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
+    runs = [context for context in children if context.type == "pipeline_run"]
     if not runs:
         return {}
     run = max(runs, key=lambda context: context.id)
@@ -58,7 +60,7 @@ def last_run(database: Path, pipeline_name: str) -> dict[str, Node]:
     return nodes
 
 
-def _outputs(store: metadata_store.MetadataStore, execution_id: int) -> dict[str, Artifact]:
+def _outputs(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
     events = [event for event in store.get_events_by_execution_ids([execution_id]) if event.type == mlmd.Event.OUTPUT]
     artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([e.artifact_id for e in events])}
     types = {t.id: t for t in store.get_artifact_types_by_id([a.type_id for a in artifacts.values()])}

@@ -42,8 +42,8 @@ class Database:
     """An MLMD database such as LocalDagRunner leaves."""
 
     def __init__(self, file):
-        self.file = file
-        self.store = metadata_store.MetadataStore(metadata.sqlite_metadata_connection_config(str(file)))
+        self.connection = metadata.sqlite_metadata_connection_config(str(file))
+        self.store = metadata_store.MetadataStore(self.connection)
         self.node_type = self.store.put_context_type(mlmd.ContextType(name="node"))
         self.run_type = self.store.put_context_type(mlmd.ContextType(name="pipeline_run"))
         self.pipeline_type = self.store.put_context_type(mlmd.ContextType(name="pipeline"))
@@ -88,7 +88,7 @@ def test_nodes_come_by_id_in_their_order_with_states_and_outputs(database):
             ("Pusher", mlmd.Execution.RUNNING, ""),
         ],
     )
-    nodes = results.last_run(database.file, "pets")
+    nodes = results.last_run(database.connection, "pets")
     assert list(nodes) == ["ImportExampleGen", "Trainer", "Evaluator.tflite", "Pusher"]
     assert [node.state for node in nodes.values()] == ["cached", "complete", "failed", "running"]
     assert nodes["Trainer"].outputs["model"].uri == "/models/7"
@@ -101,14 +101,17 @@ def test_only_the_last_run_of_the_pipeline_counts(database):
     database.run("pets", "run-1", [("Trainer", mlmd.Execution.COMPLETE, ""), ("Pusher", mlmd.Execution.FAILED, "")])
     database.run("pets", "run-2", [("Trainer", mlmd.Execution.CACHED, "")])
     database.run("cars", "run-3", [("Trainer", mlmd.Execution.FAILED, "")])
-    assert {name: node.state for name, node in results.last_run(database.file, "pets").items()} == {"Trainer": "cached"}
+    assert {name: node.state for name, node in results.last_run(database.connection, "pets").items()} == {
+        "Trainer": "cached"
+    }
 
 
 def test_before_the_first_run_there_are_no_nodes(database, tmp_path):
-    assert results.last_run(database.file, "pets") == {}
+    assert results.last_run(database.connection, "pets") == {}
     database.run("cars", "run-1", [("Trainer", mlmd.Execution.FAILED, "")])
-    assert results.last_run(database.file, "pets") == {}
-    assert results.last_run(tmp_path / "new.db", "pets") == {}
+    assert results.last_run(database.connection, "pets") == {}
+    new = metadata.sqlite_metadata_connection_config(str(tmp_path / "new.db"))
+    assert results.last_run(new, "pets") == {}
 
 
 # ---- gates in words
