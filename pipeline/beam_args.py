@@ -8,6 +8,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.config import Config
 from pipeline.orchestration import Beam
 
 # Beam's default DirectRunner tries to download a runner binary first; this one is in the package.
@@ -67,6 +68,16 @@ def of(
         *_given("setup_file", setup_file),
         *settings.options,
     )
+
+
+def of_run(config: Config) -> tuple[str, ...]:
+    """The options of a run's Beam nodes and of its ingest; on Dataflow with what the section `kubeflow` says.
+
+    Raises:
+      BeamError: the runner's library is not installed.
+    """
+    cloud = config.kubeflow
+    return of(config.beam, project=cloud.project, region=cloud.region, service_account=cloud.service_account)
 
 
 def processes(count: int) -> tuple[str, ...]:

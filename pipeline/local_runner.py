@@ -94,8 +94,8 @@ def _prepare(config: Config, output: Path, console: Console) -> tuple[dataset.Da
     report_file = folder / "ingest_report.json"
     if not (report_file.is_file() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
         key_file.unlink(missing_ok=True)
-        with console.bar(f"ingesting {config.data.source}") as progress:
-            ingest.ingest(config.data.source, folder, config.ingest, beam_args.of(config.beam), progress)
+        with console.bar(f"ingesting {config.data.source}") as progress, beam_args.reaching(config.beam):
+            ingest.ingest(config.data.source, folder, config.ingest, beam_args.of_run(config), progress)
         key_file.write_text(key, encoding="utf-8")
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 

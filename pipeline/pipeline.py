@@ -212,14 +212,7 @@ def create_pipeline(
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
-        beam_pipeline_args=list(
-            beam_args.of(
-                config.beam,
-                project=config.kubeflow.project,
-                region=config.kubeflow.region,
-                service_account=config.kubeflow.service_account,
-            )
-        ),
+        beam_pipeline_args=list(beam_args.of_run(config)),
     )
 
 

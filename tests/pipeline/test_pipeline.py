@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tfx.orchestration import metadata
 
-from pipeline import beam_args, config, fingerprint, pipeline
+from pipeline import beam_args, config, fingerprint, orchestration, pipeline
 
 CONFIG = config.Config(
     name="pets",
@@ -238,3 +238,29 @@ def test_the_pipeline_has_its_name_root_cache_and_runner(dag):
     assert not create(enable_cache=False).enable_cache
     database = metadata.sqlite_metadata_connection_config("/output/metadata.db")
     assert create(metadata_connection_config=database).metadata_connection_config == database
+
+
+def test_every_beam_node_gets_the_options_of_the_configured_runner():
+    settings = CONFIG.model_copy(
+        update={
+            "beam": orchestration.Beam(runner="dataflow", workers=3, temp_location="gs://bucket/temp"),
+            "kubeflow": orchestration.Kubeflow(project="p", region="r", service_account="s"),
+            "style": config.Style(enabled=True),
+        }
+    )
+    expected = [
+        "--runner=DataflowRunner",
+        "--max_num_workers=3",
+        "--project=p",
+        "--region=r",
+        "--service_account_email=s",
+        "--temp_location=gs://bucket/temp",
+    ]
+    given = {
+        name: node.executor_spec.beam_pipeline_args
+        for name, node in nodes(create(settings, style_contents="photos", style_store="/renders")).items()
+        if hasattr(node.executor_spec, "beam_pipeline_args")
+    }
+    assert given == dict.fromkeys(
+        ("ImportExampleGen", "StatisticsGen", "Transform", "Evaluator", "Evaluator.tflite", "StyleRenderer"), expected
+    )
