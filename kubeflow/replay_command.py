@@ -24,7 +24,11 @@ def run(options: argparse.Namespace) -> int:
             raise
         raise KubeflowError(f"{error.name} is not installed; it comes with the extra kfp: pip install .[kfp]") from None
     parameters = kubeflow_verbs.parameters(options.parameter)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the node's processes end with this one
+    for stop in (
+        signal.SIGINT,
+        signal.SIGTERM,
+    ):  # the node's processes end with this one; a shell may have both ignored
+        signal.signal(stop, signal.default_int_handler)
     try:
         report = replay.replay(options.spec, options.root, parameters=parameters, announce=_say)
     except KeyboardInterrupt:

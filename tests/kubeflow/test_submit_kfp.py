@@ -228,7 +228,7 @@ def test_the_command_sends_what_the_compiler_wrote(endpoint, server, capfd):
     assert cli.main([*command, "--parameter", "min_accuracy=0.95"]) == 0
     (run,) = endpoint.runs
     lines = capfd.readouterr().out.splitlines()
-    assert re.fullmatch(rf"photos-\d{{8}}-\d{{6}}-[0-9a-f]{{4}}: runs on {server.url}/pipeline", lines[-2])
+    assert re.fullmatch(rf"vertex-\d{{8}}-\d{{6}}-[0-9a-f]{{4}}: runs on {server.url}/pipeline", lines[-2])
     assert lines[-1] == f"{server.url}/pipeline/#/runs/details/r-1"
     compiled = compiler.pipeline_job(config.load("configs/vertex.yaml", changes))["pipelineSpec"]
     assert run["pipeline_spec"]["pipeline_spec"] == compiled
