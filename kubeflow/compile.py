@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from pipeline import kubeflow_verbs
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.kubeflow_verbs import KubeflowError
@@ -166,9 +167,7 @@ def _check(config: Config) -> None:
     }
     if settings.nodes.get(TRAINER, Resources()).machine_type:
         needed["kubeflow.project"] = (settings.project, "the Google Cloud project that the training job runs in")
-    for key, (value, meaning) in needed.items():
-        if not value:
-            raise KubeflowError(f"{key} is missing: {meaning}")
+    kubeflow_verbs.require(needed)
     if config.data.source in BUILTIN:
         raise KubeflowError(
             f"data.source is {config.data.source}, which is made on this machine: run `atelier ingest "

@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 
+from kubeflow import replay
 from pipeline import kubeflow_verbs
 from pipeline.kubeflow_verbs import KubeflowError
 
@@ -17,17 +18,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
       KubeflowError: the specification cannot be used, or a node of it has failed.
     """
-    try:
-        from kubeflow import replay
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("kfp", "celpy"):
-            raise
-        raise KubeflowError(f"{error.name} is not installed; it comes with the extra kfp: pip install .[kfp]") from None
     parameters = kubeflow_verbs.parameters(options.parameter)
-    for stop in (
-        signal.SIGINT,
-        signal.SIGTERM,
-    ):  # the node's processes end with this one; a shell may have both ignored
+    # Both end the node's processes with this one, even if the shell that started it ignores them.
+    for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.default_int_handler)
     try:
         report = replay.replay(options.spec, options.root, parameters=parameters, announce=_say)

@@ -78,9 +78,7 @@ def check(config: Config) -> None:
         needed["kubeflow.region"] = (settings.region, "where it runs, as in us-central1")
     else:
         needed["kubeflow.endpoint"] = (settings.endpoint, "where Kubeflow Pipelines answers: https://HOST/pipeline")
-    for key, (value, meaning) in needed.items():
-        if not value:
-            raise KubeflowError(f"{key} is missing: {meaning}; give it in the file or by --set {key}=...")
+    kubeflow_verbs.require(needed)
     if settings.target == "vertex" and not settings.root.startswith("gs://"):
         raise KubeflowError(
             f"kubeflow.root is {settings.root}: Vertex AI needs a folder in a bucket, gs://BUCKET/FOLDER"

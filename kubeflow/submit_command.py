@@ -5,7 +5,6 @@ import argparse
 from kubeflow import compile as compiler
 from kubeflow import submit
 from pipeline import config
-from pipeline.kubeflow_verbs import KubeflowError
 
 
 def run(options: argparse.Namespace) -> int:
@@ -16,12 +15,7 @@ def run(options: argparse.Namespace) -> int:
       KubeflowError: it lacks something, credentials are missing, or the other side refused.
     """
     loaded = config.load(options.config, options.set)
-    try:
-        name, url = submit.submit(loaded, options.parameter, compiler.compile_pipeline)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "kfp":
-            raise
-        raise KubeflowError(f"{error.name} is not installed; it comes with the extra kfp: pip install .[kfp]") from None
+    name, url = submit.submit(loaded, options.parameter, compiler.compile_pipeline)
     settings = loaded.kubeflow
     where = (
         f"Vertex AI, project {settings.project}, {settings.region}"

@@ -94,8 +94,11 @@ def create_schedule(job: Mapping[str, Any], name: str, settings: Kubeflow, crede
 
 def _client(kind: Callable[..., Any], settings: Kubeflow, credentials: Any) -> Any:
     """REST, not gRPC: it passes through companies' proxies, and takes their certificates from REQUESTS_CA_BUNDLE."""
-    endpoint = settings.api_endpoint or f"{settings.region}-aiplatform.googleapis.com"
-    return kind(credentials=credentials, transport="rest", client_options={"api_endpoint": endpoint})
+    return kind(credentials=credentials, transport="rest", client_options={"api_endpoint": _endpoint(settings)})
+
+
+def _endpoint(settings: Kubeflow) -> str:
+    return settings.api_endpoint or f"{settings.region}-aiplatform.googleapis.com"
 
 
 def _message(job: Mapping[str, Any]) -> Any:
@@ -132,10 +135,9 @@ def _explained(settings: Kubeflow) -> Iterator[None]:
     except api.GoogleAPICallError as error:
         raise KubeflowError(f"Vertex AI refused: {_said(error)}{_hint(error, settings)}") from None
     except (auth.TransportError, requests.RequestException, api.RetryError) as error:
-        endpoint = settings.api_endpoint or f"{settings.region}-aiplatform.googleapis.com"
         raise KubeflowError(
-            f"Vertex AI cannot be reached at {endpoint}; check network, proxy (HTTPS_PROXY) and kubeflow.region: "
-            f"{_one_line(error)[:200]}"
+            f"Vertex AI cannot be reached at {_endpoint(settings)}; check network, proxy (HTTPS_PROXY) and "
+            f"kubeflow.region: {_one_line(error)[:200]}"
         ) from None
 
 

@@ -22,9 +22,7 @@ class BeamError(ValueError):
     """A runner that cannot be used as it is asked for; the message says what is missing and what to do."""
 
 
-def of(
-    settings: Beam, *, project: str = "", region: str = "", service_account: str = "", job_name: str = ""
-) -> tuple[str, ...]:
+def of(settings: Beam, *, project: str = "", region: str = "", service_account: str = "") -> tuple[str, ...]:
     """The options of the runner that `settings` names.
 
     With the defaults everything stays in this process, and nothing is looked for on a network.
@@ -34,7 +32,6 @@ def of(
       project: of Google Cloud, for Dataflow; "": what the environment says.
       region: Dataflow's.
       service_account: that Dataflow's workers run as; "": the project's default one.
-      job_name: on Dataflow; "": Beam makes one up, so that two nodes of a run may run at once.
 
     Raises:
       BeamError: the runner's library is not installed.
@@ -57,7 +54,6 @@ def of(
             *_given("project", project),
             *_given("region", region),
             *_given("service_account_email", service_account),
-            *_given("job_name", job_name),
         )
     # Absolute: Beam changes into the file's folder, and stumbles over a bare `setup.py`.
     setup_file = str(Path(settings.setup_file).absolute()) if settings.setup_file else ""

@@ -2,11 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 FOLDER = "kubeflow"
+_OF_THE_EXTRA = ("kfp", "celpy")
 
 
 class KubeflowError(RuntimeError):
@@ -20,7 +21,7 @@ def add(
     compiled = verb(
         verbs,
         "compile",
-        _compile,
+        _command("compile"),
         "write the pipeline as a specification that Kubeflow Pipelines or Vertex AI runs",
         "atelier kubeflow compile --config configs/vertex.yaml --output vertex.json",
     )
@@ -30,7 +31,7 @@ def add(
     replayed = verb(
         verbs,
         "replay",
-        _replay,
+        _command("replay"),
         "execute a compiled specification on this machine, each node as the cluster would",
         "atelier kubeflow replay vertex.json --root output/replay",
     )
@@ -41,7 +42,7 @@ def add(
     submitted = verb(
         verbs,
         "submit",
-        _submit,
+        _command("submit"),
         "compile, and start a run on Vertex AI or Kubeflow Pipelines",
         "atelier kubeflow submit --config configs/vertex.yaml --parameter min_accuracy=0.95",
     )
@@ -51,7 +52,7 @@ def add(
     image = verb(
         verbs,
         "image",
-        _image,
+        _command("image"),
         "print or run the command that builds the containers' image",
         "atelier kubeflow image --config configs/vertex.yaml --run",
     )
@@ -75,6 +76,20 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def require(needed: Mapping[str, tuple[str, str]]) -> None:
+    """Checks that the configuration says what cannot be done without.
+
+    Args:
+      needed: by the key: its value, and what it means.
+
+    Raises:
+      KubeflowError: names the first key that is missing, and how to give it.
+    """
+    for key, (value, meaning) in needed.items():
+        if not value:
+            raise KubeflowError(f"{key} is missing: {meaning}; give it in the file or by --set {key}=...")
+
+
 def parameters(texts: Sequence[str]) -> dict[str, str]:
     """Values by name, from what `--parameter` was given.
 
@@ -90,20 +105,21 @@ def parameters(texts: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _compile(options: argparse.Namespace) -> int:
-    return _module("compile_command").run(options)
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """`kubeflow/<name>_command.py`, not imported before it is called."""
 
+    def run(options: argparse.Namespace) -> int:
+        try:
+            return _module(f"{name}_command").run(options)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in _OF_THE_EXTRA:
+                raise
+            raise KubeflowError(
+                f"{missing} is not installed; it comes with the extra kfp: pip install .[kfp]"
+            ) from None
 
-def _replay(options: argparse.Namespace) -> int:
-    return _module("replay_command").run(options)
-
-
-def _submit(options: argparse.Namespace) -> int:
-    return _module("submit_command").run(options)
-
-
-def _image(options: argparse.Namespace) -> int:
-    return _module("image_command").run(options)
+    return run
 
 
 def _module(name: str) -> ModuleType:

@@ -12,7 +12,7 @@ from pipeline.orchestration import Beam
 FLINK = "--flink_master=http://flink:8081"
 ENDPOINT = "--job_endpoint=localhost:8099"
 POOL = ("--environment_type=EXTERNAL", "--environment_config=localhost:50000")
-CLOUD = {"project": "my-project", "region": "europe-west1", "service_account": "me@my-project", "job_name": "mine"}
+CLOUD = {"project": "my-project", "region": "europe-west1", "service_account": "me@my-project"}
 
 
 def read(arguments):
@@ -83,7 +83,12 @@ def read(arguments):
             },
         ),
         (
-            {"runner": "dataflow", "workers": 8, "temp_location": "gs://bucket/tmp"},
+            {
+                "runner": "dataflow",
+                "workers": 8,
+                "temp_location": "gs://bucket/tmp",
+                "options": ("--job_name=mine",),
+            },
             CLOUD,
             {
                 "runner": "DataflowRunner",
@@ -99,7 +104,7 @@ def read(arguments):
             {
                 "runner": "dataflow",
                 "temp_location": "gs://bucket/tmp",
-                "options": ("--region=us-east1", "--sdk_container_image=gcr.io/my-project/atelier"),
+                "options": ("--region=us-east1", "--job_name=mine", "--sdk_container_image=gcr.io/my-project/atelier"),
             },
             CLOUD,
             {
