@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline import kubeflow_verbs
+from pipeline import kubeflow_verbs, source_tree
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +44,7 @@ def _is_users_to_mend(error: Exception) -> bool:
         "RenderError",
         "ServerError",
         "ServingError",
+        "SourceTreeError",
         "WeightsError",
     }
     return any(base.__name__ in names for base in type(error).__mro__)
@@ -186,6 +187,17 @@ def _parser() -> argparse.ArgumentParser:
         description="The same pipeline on Kubeflow Pipelines and Vertex AI.",
     )
     kubeflow_verbs.add(kubeflow.add_subparsers(metavar="VERB", required=True), _verb)
+
+    bench = _verb(
+        verbs,
+        "bench",
+        _bench,
+        "measure speed, beside what one would do without Atelier",
+        "atelier bench train ingest",
+    )
+    bench.add_argument("names", metavar="NAME", nargs="*", help="as docs/performance.md lists them; none: all of them")
+    bench.add_argument("--output", metavar="DIR", type=Path, default=Path("output"), help="for bench.json")
+    bench.set_defaults(wrong_usage=bench.error)
     return parser
 
 
@@ -337,6 +349,10 @@ def _add_style(options: argparse.Namespace) -> int:
     )
     print(f"{options.catalog}: {style.id}")
     return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    return source_tree.module("benchmarks", "bench_command").run(options)
 
 
 if __name__ == "__main__":

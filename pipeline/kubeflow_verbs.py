@@ -1,12 +1,13 @@
 """`atelier kubeflow`: the arguments of its verbs; the work is in the folder `kubeflow`, which is not installed."""
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+
+from pipeline import source_tree
 
 FOLDER = "kubeflow"
+"""Its name belongs to another distribution on PyPI, so it is not installed."""
 _OF_THE_EXTRA = ("kfp", "celpy")
 
 
@@ -110,7 +111,7 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
 
     def run(options: argparse.Namespace) -> int:
         try:
-            return _module(f"{name}_command").run(options)
+            return source_tree.module(FOLDER, f"{name}_command").run(options)
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             if missing not in _OF_THE_EXTRA:
@@ -120,15 +121,3 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
             ) from None
 
     return run
-
-
-def _module(name: str) -> ModuleType:
-    """A module of the folder `kubeflow` in the current folder; that name belongs to another distribution on PyPI."""
-    import importlib
-
-    root = Path.cwd()
-    if not (root / FOLDER / f"{name}.py").is_file():
-        raise KubeflowError(f"{root}: no folder {FOLDER}/ of Atelier here; run this in the root of its source")
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
-    return importlib.import_module(f"{FOLDER}.{name}")

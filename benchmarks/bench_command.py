@@ -1,0 +1,60 @@
+"""`atelier bench`: runs benchmarks one after another, prints their table, and writes `bench.json`."""
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.measure import Result
+
+MODULES = {
+    "train": "benchmarks.train",
+    "epochs": "benchmarks.epochs",
+    "transform": "benchmarks.transform",
+    "ingest": "benchmarks.ingest",
+    "pipeline": "benchmarks.pipeline",
+    "tflite": "benchmarks.tflite",
+    "serving": "benchmarks.serving",
+    "import": "benchmarks.imports",
+}
+"""By name; each has `run() -> Iterator[Result]`."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs `options.names` (all of them, if none is named); returns the exit code: 0, whatever the targets say."""
+    for name in options.names:
+        if name not in MODULES:
+            options.wrong_usage(f"{name} is no benchmark; there are {', '.join(MODULES)}")
+    file = options.output / "bench.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    for name in options.names or MODULES:
+        print(f"atelier: {name}", file=sys.stderr, flush=True)
+        for result in importlib.import_module(MODULES[name]).run():
+            results.append(result)
+            print(line(result), flush=True)
+            # After each: a benchmark that takes minutes and is stopped has not run for nothing.
+            _write(file, results)
+    print(f"written to {file}")
+    return 0
+
+
+def line(result: Result) -> str:
+    """One result for the terminal."""
+    target = result.target
+    verdict = "" if target is None else f"{target}  {'holds' if target.holds(result.ratio) else 'MISSED'}"
+    return (
+        f"{result.name:10}{result.case:44}{result.ours:>11.4g} {result.beside:>11.4g} {result.unit:12}"
+        f"{result.ratio:>8.3f}  {verdict}"
+    ).rstrip()
+
+
+def _write(file: Path, results: list[Result]) -> None:
+    """Replaces the file as a whole; results of benchmarks that did not run this time are kept."""
+    names = {result.name for result in results}
+    earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    entries = [entry for entry in earlier if entry["name"] not in names] + [result.as_json() for result in results]
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+    partial.replace(file)
