@@ -1,6 +1,6 @@
 """Seconds and bytes that one more picture costs, node by node, on this machine: what docs/scale.md reckons with.
 
-    .venv/bin/python benchmarks/scale.py
+    .venv/bin/python -m benchmarks.scale
 
 Runs the pipeline twice at 224 px, on few and on more pictures, and divides the differences: start-up drops out.
 """
@@ -12,23 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from components import packaged
+from benchmarks.pictures import write_pictures
 
 FEW, MORE = 600, 1800
-CLASSES = 6
 SIDES = (640, 480)
-"""Of the pictures, in pixels: cuts from photographs, as JPEG of some 100 kB."""
-PHOTOGRAPHS = (
-    ("skimage", "data/astronaut.png"),
-    ("skimage", "data/coffee.png"),
-    ("skimage", "data/chelsea.png"),
-    ("skimage", "data/rocket.jpg"),
-    ("sklearn", "datasets/images/china.jpg"),
-    ("sklearn", "datasets/images/flower.jpg"),
-)
+"""Of the pictures, in pixels: as JPEG of some 100 kB."""
 CONFIG = """
 name: scale
 trainer: {head_epochs: 1, fine_tune_epochs: 1, fine_tune_at: 4, mixed_precision: float32}
@@ -37,27 +25,10 @@ tflite: {max_accuracy_drop: 1, max_slice_accuracy_drop: 1, max_disagreement: 1}
 """
 
 
-def write_pictures(folder: Path, count: int) -> None:
-    """Writes `count` cuts, each at a scale and place of its own, a class a photograph."""
-    random = np.random.default_rng(0)
-    photographs = [Image.open(packaged.find(*name)).convert("RGB") for name in PHOTOGRAPHS]
-    for number in range(count):
-        label = number % CLASSES
-        photograph = photographs[label]
-        share = random.uniform(0.5, 0.9)
-        width, height = (round(share * side) for side in photograph.size)
-        left = int(random.integers(0, photograph.width - width))
-        top = int(random.integers(0, photograph.height - height))
-        cut = photograph.resize(SIDES, Image.Resampling.LANCZOS, (left, top, left + width, top + height))
-        target = folder / f"class_{label}" / f"{number:05d}.jpg"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        cut.save(target, quality=90)
-
-
 def measured(root: Path, count: int) -> dict[str, float]:
     """Seconds by node of a run on `count` pictures, and the bytes that it keeps."""
     folder = root / str(count)
-    write_pictures(folder / "pictures", count)
+    write_pictures(folder / "pictures", count, [SIDES])
     (root / "config.yaml").write_text(CONFIG)
     atelier = [sys.executable, "-m", "pipeline.cli"]
     began = time.perf_counter()

@@ -1,0 +1,50 @@
+"""`ingest`: files a second of `atelier ingest`, beside one process that loops over the files with Pillow.
+
+Photographs of 400 x 300 to 640 x 480 pixels; a third of them is larger than what is stored, and is scaled down and
+encoded anew. Both sides are fresh processes, and their start-up counts. A round of 20,000 takes minutes, so that there
+are three of them and not five.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks import measure, processes
+from benchmarks.measure import Result, at_least
+from benchmarks.pictures import write_pictures
+
+NAME = "ingest"
+ROUNDS = {1_000: 5, 20_000: 3}
+"""By number of pictures."""
+TARGETS = {1: at_least(0.9), 2: at_least(1.6)}
+"""By number of Beam's worker processes."""
+SIDES = ((400, 300), (512, 384), (640, 480))
+"""Of the pictures, in pixels."""
+
+
+def run() -> Iterator[Result]:
+    """Yields files a second by number of pictures and of workers."""
+    for count, rounds in ROUNDS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            pictures, output = Path(folder, "pictures"), Path(folder, "output")
+            write_pictures(pictures, count, SIDES)
+            loop = ("-m", "benchmarks.pillow_loop", pictures, output)
+            for workers, target in TARGETS.items():
+                ours = (*processes.ATELIER, "ingest", "--source", pictures, "--output", output)
+                yield measure.compared(
+                    NAME,
+                    f"{count} files, {workers} worker{'s' * (workers > 1)}; Pillow loop",
+                    "files/s",
+                    target,
+                    partial(_rate, count, output, *ours, "--beam", f"workers={workers}"),
+                    partial(_rate, count, output, *loop),
+                    rounds,
+                )
+
+
+def _rate(count: int, output: Path, *arguments: object) -> float:
+    """Files a second of a process that makes `output` out of `count` files."""
+    shutil.rmtree(output, ignore_errors=True)
+    return count / processes.seconds(*arguments)
