@@ -1,0 +1,97 @@
+"""What several benchmarks work on: one real run of the pipeline on the set `photos` at 224 pixels."""
+
+import functools
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx.components.trainer import fn_args_utils
+from tfx.components.util import examples_utils, tfxio_utils
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils, standard_artifacts
+
+from benchmarks.processes import ATELIER, ROOT, finished
+from pipeline import builtin_sources
+from trainer import backbones
+from trainer import input as inputs
+
+SIZE = 224
+"""Side of the pictures in pixels."""
+CLASSES = 12
+_SETTINGS = (
+    f"image.size={SIZE}",
+    # What is measured is speed: no gate may end the run.
+    "evaluator.min_accuracy=0",
+    "evaluator.max_accuracy_drop=1",
+    "tflite.max_accuracy_drop=1",
+    "tflite.max_slice_accuracy_drop=1",
+    "tflite.max_disagreement=1",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: tempfile.TemporaryDirectory
+    """Goes with this object, at the latest when Python ends."""
+
+    @property
+    def pictures(self) -> Path:
+        """`<split>/<class>/*.jpg`: what went in."""
+        return Path(self.folder.name) / "pictures"
+
+    @property
+    def output(self) -> Path:
+        """As `atelier run --output`."""
+        return Path(self.folder.name) / "output"
+
+    @property
+    def pushed(self) -> Path:
+        """The pushed SavedModel: the only version in its base path."""
+        (version,) = (self.output / "serving_model").iterdir()
+        return version
+
+    def artifact(self, node: str, name: str) -> Path:
+        """The folder of a node's output."""
+        (artifact,) = (self.output / "pipeline_root" / node / name).iterdir()
+        return artifact
+
+    def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
+        """Transformed examples as the Trainer reads them; see `trainer.input.pixel_batches`."""
+        files, accessor = self._files(split), self._accessor()
+        return inputs.pixel_batches(files, accessor, self._transform(), size=SIZE, batch_size=batch_size, **options)
+
+    def backbone(self, name: str, weights: str) -> backbones.Backbone:
+        """As the Trainer builds it, for these pictures."""
+        mean, variance = inputs.channel_statistics(self._files("train"), self._accessor(), self._transform())
+        return backbones.build(name, SIZE, weights=weights, mean=mean, variance=variance)
+
+    def _files(self, split: str) -> Sequence[str]:
+        return [str(self.artifact("Transform", "transformed_examples") / f"Split-{split}" / "*")]
+
+    def _transform(self) -> tft.TFTransformOutput:
+        return tft.TFTransformOutput(str(self.artifact("Transform", "transform_graph")))
+
+    def _accessor(self) -> fn_args_utils.DataAccessor:
+        examples = standard_artifacts.Examples()
+        examples.uri = str(self.artifact("Transform", "transformed_examples"))
+        examples.split_names = artifact_utils.encode_split_names(["train", "eval", "test"])
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
+        datasets = tfxio_utils.get_tf_dataset_factory_from_artifact([examples], [])
+        return fn_args_utils.DataAccessor(datasets, None, None)
+
+
+@functools.cache
+def run() -> Run:
+    """Writes the pictures and runs the pipeline on them; once in a process, however often it is called."""
+    done = Run(tempfile.TemporaryDirectory(prefix="atelier-bench-"))
+    builtin_sources.write("photos", done.pictures)
+    settings = [word for setting in _SETTINGS for word in ("--set", setting)]
+    config = ROOT / "configs" / "photos.yaml"
+    finished(*ATELIER, "run", "--config", config, "--data", done.pictures, "--output", done.output, *settings)
+    return done

@@ -1,0 +1,113 @@
+"""Latency, size and accuracy of the exported TFLite files at one and two threads, beside Keras' `predict`.
+
+One picture at a time on both sides, the same test pictures, what either sets up not counted. The files are those that
+TFLiteExporter wrote from the Keras model beside them; LiteRT runs them as `serving.tflite` does.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from benchmarks import photos
+from benchmarks.measure import Result, at_most
+from benchmarks.turns import in_turn
+from components.tflite_exporter import convert
+from trainer import export
+
+NTH = 2
+"""Every second test picture is classified: 144, of every class."""
+THREADS = (1, 2)
+WARM_UP = 5
+"""Runs that allocate; not counted."""
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """All pictures, one after another."""
+
+    p50: float
+    """Milliseconds, as `p99`."""
+    p99: float
+    accuracy: float
+
+
+def run() -> Iterator[Result]:
+    """INT8 beside float, then each variant beside Keras."""
+    trained = photos.run()
+    pictures, labels = _test_pictures(trained)
+    files = {
+        variant: trained.artifact("TFLiteExporter", "tflite") / "variants" / f"{variant}.tflite"
+        for variant in convert.VARIANTS
+    }
+    classify = {
+        _case(variant, threads): _litert(file, threads) for variant, file in files.items() for threads in THREADS
+    }
+    keras_file = trained.artifact("Trainer", "model") / export.KERAS_FILE
+    model = keras.models.load_model(keras_file)
+    classify["keras"] = lambda picture: model.predict(picture, verbose=0)[0]
+    passes = in_turn({name: _side(one, pictures, labels) for name, one in classify.items()})
+    p50, p99, accuracy = (
+        {name: statistics.median(getattr(one, figure) for one in found) for name, found in passes.items()}
+        for figure in ("p50", "p99", "accuracy")
+    )
+    sizes = {variant: file.stat().st_size / 1e6 for variant, file in files.items()}
+
+    yield Result(
+        "tflite", "int8 beside float, 1 thread, p50", p50["int8, 1 thread"], p50["float, 1 thread"], "ms", at_most(0.6)
+    )
+    yield Result("tflite", "int8 beside float, size", sizes["int8"], sizes["float"], "MB", at_most(0.3))
+    for name in classify:
+        if name != "keras":
+            yield Result("tflite", f"{name}, p50", p50[name], p50["keras"], "ms", None)
+            yield Result("tflite", f"{name}, p99", p99[name], p99["keras"], "ms", None)
+            yield Result("tflite", f"{name}, accuracy", accuracy[name], accuracy["keras"], "share", None)
+    for variant in convert.VARIANTS:
+        yield Result("tflite", f"{variant}, size", sizes[variant], keras_file.stat().st_size / 1e6, "MB", None)
+
+
+def _test_pictures(trained: photos.Run) -> tuple[list[np.ndarray], list[int]]:
+    """Each [1, size, size, 3] uint8, and their class ids."""
+    rows = list(trained.batches("test", 1).as_numpy_iterator())[::NTH]
+    return [pixels.astype(np.uint8) for pixels, _ in rows], [int(label[0]) for _, label in rows]
+
+
+def _litert(file: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    """[1, size, size, 3] uint8 to the classes' scores: probabilities, or the integers that stand for them."""
+    interpreter = Interpreter(model_content=file.read_bytes(), num_threads=threads)
+    interpreter.allocate_tensors()
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def classify(picture: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source["index"], picture)
+        interpreter.invoke()
+        return interpreter.get_tensor(target["index"])[0]
+
+    return classify
+
+
+def _side(
+    classify: Callable[[np.ndarray], np.ndarray], pictures: list[np.ndarray], labels: list[int]
+) -> Callable[[], _Pass]:
+    def measured() -> _Pass:
+        for picture in pictures[:WARM_UP]:
+            classify(picture)
+        seconds, right = [], 0
+        for picture, label in zip(pictures, labels, strict=True):
+            began = time.perf_counter()
+            scores = classify(picture)
+            seconds.append(time.perf_counter() - began)
+            right += int(scores.argmax() == label)
+        p50, p99 = np.percentile(np.array(seconds) * 1e3, [50, 99])
+        return _Pass(float(p50), float(p99), right / len(labels))
+
+    return measured
+
+
+def _case(variant: str, threads: int) -> str:
+    return f"{variant}, {threads} {'thread' if threads == 1 else 'threads'}"
