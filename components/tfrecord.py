@@ -77,8 +77,8 @@ def _checksum(data: bytes) -> bytes:
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def _example_class() -> Any:
-    """tensorflow/core/example/example.proto, in a pool of its own beside TensorFlow's."""
+def _example_classes() -> dict[str, Any]:
+    """tensorflow/core/example/example.proto by name of the message, in a pool of its own beside TensorFlow's."""
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
 
@@ -103,7 +103,12 @@ def _example_class() -> Any:
 
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+    descriptors = [pool.FindMessageTypeByName(f"tensorflow.{message.name}") for message in file.message_type]
+    descriptors += [nested for descriptor in descriptors for nested in descriptor.nested_types]
+    return {descriptor.name: message_factory.GetMessageClass(descriptor) for descriptor in descriptors}
 
 
-_Example = _example_class()
+_CLASSES = _example_classes()
+"""All of them, those of the parts included: protobuf keeps none alive. It makes the class of a part whenever a message
+has one, and where threads parse at once, one takes what the garbage collector of another is taking apart: a crash."""
+_Example = _CLASSES["Example"]

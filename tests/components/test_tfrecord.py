@@ -1,6 +1,8 @@
 """TFRecords without TensorFlow, against TensorFlow."""
 
+import gc
 import io
+import weakref
 
 import pytest
 
@@ -65,3 +67,17 @@ def test_tensorflow_reads_what_is_written_and_writes_what_is_read(tmp_path):
         writer.write(record)
         writer.write(b"")
     assert list(tfrecord.read(io.BytesIO((tmp_path / "a.tfrecord").read_bytes()))) == [record, b""]
+
+
+def test_the_classes_of_an_examples_parts_outlive_their_messages():
+    """Else one thread's garbage collection takes the class away that another thread's parsing has just asked for."""
+    message = tfrecord._Example()
+    features = message.features
+    entry = features.feature["key"]
+    kinds = [
+        weakref.ref(type(each)) for each in (features, entry, entry.bytes_list, entry.float_list, entry.int64_list)
+    ]
+    del message, features, entry
+    gc.collect()
+    assert all(kind() for kind in kinds)
+    assert type(tfrecord._Example().features) is kinds[0]()
