@@ -4,6 +4,7 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from concurrent import futures
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, cast
 
@@ -106,7 +107,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         try:
             return answer.result(seconds)
         except FutureTimeoutError:
-            answer.cancel()
+            if not answer.cancel():
+                futures.wait([answer])  # it runs by now: its version must not be unloaded under it
             raise _late() from None
 
 
