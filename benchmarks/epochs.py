@@ -1,0 +1,47 @@
+"""Epochs of the frozen phase with the feature cache beside those that run the frozen backbone every time."""
+
+import itertools
+import statistics
+from collections.abc import Iterator
+
+import keras
+
+from benchmarks import keras_script, measure, photos, training
+from benchmarks.measure import Result, at_most
+from trainer import precision
+
+BACKBONE, WEIGHTS = "efficientnet_lite0", "imagenet"
+STEPS, EVAL_STEPS = 12, 3
+"""Batches of an epoch."""
+EPOCHS = 3
+"""Of a round; the first is not counted."""
+
+
+def run() -> Iterator[Result]:
+    """Seconds of an epoch after the first, both through the Trainer's `phase.fit` on the same records."""
+    data = training.Data(photos.run(), STEPS, EVAL_STEPS)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision.resolve("auto"))
+    try:
+        keras.utils.set_random_seed(0)
+        backbone = data.run.backbone(BACKBONE, WEIGHTS)
+        ours = training.Ours(data, backbone)
+        ours.compile_frozen()
+        keras_script.compile_model(ours.classifier.model, training.HEAD_RATE)
+
+        def cached() -> float:
+            clock, _ = ours.frozen(EPOCHS)
+            return _later_epoch(clock)
+
+        def uncached() -> float:
+            return _later_epoch(ours.whole_model(EPOCHS))
+
+        cached()  # traces
+        yield measure.compared("epochs", "lite0, epoch after the first", "s", at_most(0.05), cached, uncached)
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _later_epoch(clock: training.Clock) -> float:
+    """Seconds from one epoch's end to the next one's, the median."""
+    return statistics.median(end - begin for begin, end in itertools.pairwise(clock.seconds))

@@ -1,0 +1,129 @@
+"""Pictures a second of the Trainer's path beside a plain Keras script, and the time of both to the same accuracy.
+
+Both sides have one backbone with the same weights, the same pictures, batch size, precision, loss and optimiser. What
+either builds and traces is not counted, nor what Transform did: it decodes and resizes once for all trainings.
+"""
+
+import statistics
+from collections.abc import Iterator
+
+import keras
+
+from benchmarks import measure, photos, training
+from benchmarks.measure import Result, at_least, at_most
+from benchmarks.turns import in_turn
+from trainer import precision
+
+BACKBONES = (("efficientnet_lite0", "imagenet"), ("efficientnet_b0", "none"))
+"""With their weights: Keras would download those of B0."""
+STEPS, FINE_TUNE_STEPS, EVAL_STEPS = 6, 12, 1
+"""Batches of an epoch where speed is measured; more for fine-tuning, whose epochs end with files of all weights."""
+EPOCHS = 5
+"""Of the frozen phase."""
+ACCURACY = 0.9
+"""Of the eval split, to be reached on all pictures."""
+MOST_EPOCHS = 20
+"""In which it must be reached."""
+
+
+UNIT = "images/s"
+
+
+class NotReachedError(RuntimeError):
+    """A side did not come to the stated accuracy, so its time says nothing."""
+
+
+def run() -> Iterator[Result]:
+    """By backbone and phase, then the time to an accuracy. Each epoch's evaluation takes its part on both sides."""
+    data = photos.run()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision.resolve("auto"))
+    try:
+        for name, weights in BACKBONES:
+            yield from _frozen(training.Data(data, STEPS, EVAL_STEPS), name, weights)
+            yield _fine_tuning(training.Data(data, FINE_TUNE_STEPS, EVAL_STEPS), name, weights)
+        yield _time_to_accuracy(training.Data(data, None, None), *BACKBONES[0])
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _frozen(data: training.Data, name: str, weights: str) -> Iterator[Result]:
+    """Pictures of an epoch, times the epochs, by second: the first one, which has our features to compute, and all."""
+    keras.utils.set_random_seed(0)
+    ours, theirs = _sides(data, name, weights)
+    ours.compile_frozen()
+    theirs.compile(training.HEAD_RATE)
+    ours.frozen(1)
+    theirs.frozen(1)
+    found = in_turn({"ours": lambda: ours.frozen(EPOCHS), "beside": lambda: theirs.frozen(EPOCHS)})
+    images = STEPS * training.BATCH
+    first = {side: images / statistics.median(clock.seconds[0] for clock, _ in rows) for side, rows in found.items()}
+    total = {side: images * EPOCHS / statistics.median(seconds for _, seconds in rows) for side, rows in found.items()}
+    for case, rate in (("first epoch", first), (f"{EPOCHS} epochs", total)):
+        yield Result("train", f"{_short(name)}, frozen, {case}", rate["ours"], rate["beside"], UNIT, at_least(1.0))
+
+
+def _fine_tuning(data: training.Data, name: str, weights: str) -> Result:
+    """Pictures of an epoch by second; the Keras script has them decoded in memory by then."""
+    keras.utils.set_random_seed(0)
+    ours, theirs = _sides(data, name, weights)
+    ours.compile_fine_tuning()
+    theirs.compile(training.FINE_TUNE_RATE)
+    ours.whole_model(1)
+    theirs.frozen(1)
+    images = FINE_TUNE_STEPS * training.BATCH
+    return measure.compared(
+        "train",
+        f"{_short(name)}, fine-tuning from block {training.FINE_TUNE_AT}",
+        UNIT,
+        at_least(1.0),
+        lambda: images / ours.whole_model(1).fit_seconds,
+        lambda: images / theirs.fine_tuning(1).fit_seconds,
+    )
+
+
+def _time_to_accuracy(data: training.Data, name: str, weights: str) -> Result:
+    keras.utils.set_random_seed(0)
+    ours, theirs = _sides(data, name, weights)
+    ours.compile_frozen()
+    theirs.compile(training.HEAD_RATE)
+    first_ours, first_theirs = _Beginning(ours.classifier.head), _Beginning(theirs.model)
+    ours.frozen(1)
+    theirs.frozen(1)
+
+    def seconds(side: training.Ours | training.Theirs, first: _Beginning) -> float:
+        first.restore()
+        clock, _ = side.frozen(MOST_EPOCHS, ACCURACY)
+        if clock.accuracy[-1] < ACCURACY:
+            raise NotReachedError(f"eval accuracy {clock.accuracy} in {MOST_EPOCHS} epochs; expected {ACCURACY}")
+        return clock.seconds[-1]
+
+    return measure.compared(
+        "train",
+        f"{_short(name)}, frozen, to eval accuracy {ACCURACY}",
+        "s",
+        at_most(0.5),
+        lambda: seconds(ours, first_ours),
+        lambda: seconds(theirs, first_theirs),
+    )
+
+
+def _sides(data: training.Data, name: str, weights: str) -> tuple[training.Ours, training.Theirs]:
+    backbone = data.run.backbone(name, weights)
+    return training.Ours(data, backbone), training.Theirs(data, backbone)
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("efficientnet_")
+
+
+class _Beginning:
+    """What a compiled model and its optimiser start from, to start from it again."""
+
+    def __init__(self, model: keras.Model) -> None:
+        model.optimizer.build(model.trainable_variables)
+        self._values = [(each, each.numpy()) for each in (*model.variables, *model.optimizer.variables)]
+
+    def restore(self) -> None:
+        for variable, value in self._values:
+            variable.assign(value)
