@@ -1,0 +1,118 @@
+"""`transform`: the Transform node, beside one that stores float32 pixels; and how ours grows with the data.
+
+Side by side: photographs of 400 x 300 to 640 x 480 pixels at the default size of 224. Both run on TFX's executor with
+Beam in memory, as a local run does; what is measured is the executor's own seconds, TFX's import not among them. Bytes
+are those on disk: TFX compresses either.
+
+Growth: MNIST's digits at 64 px, 5,000 of them over and over. An executor on a handful of records gives the seconds of
+start-up, which are subtracted from both. The large run takes minutes and is done once.
+"""
+
+import gzip
+import io
+import itertools
+import json
+import shutil
+import statistics
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import measure, processes
+from benchmarks.measure import Result, at_least, at_most
+from benchmarks.pictures import write_pictures
+from components import tfrecord
+
+NAME = "transform"
+ROUNDS = measure.ROUNDS
+PICTURES = 1_000
+"""Side by side."""
+SIDES = ((400, 300), (512, 384), (640, 480))
+"""Of these, in pixels."""
+SIZE = 224
+FEW, MORE = 1_000, 50_000
+DIGIT_SIZE = 64
+HANDFUL = 10
+"""Records of a run that is all start-up."""
+
+
+def run() -> Iterator[Result]:
+    """Yields pictures a second and bytes a picture, then seconds a picture and memory of few and more pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _side_by_side(Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        yield from _growth(Path(folder))
+
+
+def _side_by_side(root: Path) -> Iterator[Result]:
+    write_pictures(root / "pictures", PICTURES, SIDES)
+    examples = _ingested(root, str(root / "pictures"), PICTURES)
+    stored: dict[str, float] = {}
+
+    def rate(way: str) -> float:
+        figures = _node(root, way, examples, SIZE)
+        stored[way] = figures["bytes"] / PICTURES
+        return PICTURES / figures["seconds"]
+
+    yield measure.compared(
+        NAME,
+        f"{PICTURES} photographs, {SIZE} px; float32",
+        "images/s",
+        at_least(1.0),
+        lambda: rate("ours"),
+        lambda: rate("float"),
+        ROUNDS,
+    )
+    yield Result(
+        NAME, f"stored, {SIZE} px; float32, gzip", stored["ours"], stored["float"], "bytes/image", at_most(0.125)
+    )
+    yield Result(
+        NAME, f"stored, {SIZE} px; float32 as it is", stored["ours"], SIZE * SIZE * 3 * 4, "bytes/image", at_most(0.125)
+    )
+
+
+def _growth(root: Path) -> Iterator[Result]:
+    counts = (HANDFUL, FEW, MORE)
+    runs = {}
+    for count in counts:
+        examples = _ingested(root, "mnist", count)
+        rounds = 1 if count == MORE else ROUNDS
+        runs[count] = [_node(root, "ours", examples, DIGIT_SIZE) for _ in range(rounds)]
+    seconds, peak = (
+        {count: statistics.median(run[figure] for run in runs[count]) for count in counts}
+        for figure in ("seconds", "peak_bytes")
+    )
+    few, more = ((seconds[count] - seconds[HANDFUL]) / (count - HANDFUL) for count in (FEW, MORE))
+    yield Result(NAME, f"{MORE} digits; {FEW}, less start-up", 1e3 * more, 1e3 * few, "ms/image", at_most(1.2))
+    yield Result(NAME, f"{MORE} digits; {FEW}, peak", peak[MORE] / 1e6, peak[FEW] / 1e6, "MB", at_most(1.2))
+
+
+def _ingested(root: Path, source: str, count: int) -> Path:
+    """Ingests `source`, and gives its records as ImportExampleGen leaves them, repeated until there are `count`."""
+    data, examples = root / "data", root / "examples"
+    if not data.exists():
+        processes.finished(*processes.ATELIER, "ingest", "--source", source, "--output", data)
+    shutil.rmtree(examples, ignore_errors=True)
+    (examples / "Split-train").mkdir(parents=True)
+    (examples / "schema").mkdir()
+    shutil.copy(data / "schema.pbtxt", examples / "schema")
+
+    records: list[bytes] = []
+    for file in sorted(data.glob("*/images-*.tfrecord")):
+        with file.open("rb") as stream:
+            records += tfrecord.read(stream)
+    written = io.BytesIO()
+    for record in itertools.islice(itertools.cycle(records), count):
+        tfrecord.write(written, record)
+    file = examples / "Split-train" / "data_tfrecord-00000-of-00001.gz"
+    file.write_bytes(gzip.compress(written.getvalue()))
+    return examples
+
+
+def _node(root: Path, way: str, examples: Path, size: int) -> dict[str, float]:
+    """The figures of one run of `benchmarks.transform_node`."""
+    output = root / "output"
+    shutil.rmtree(output, ignore_errors=True)
+    return json.loads(
+        processes.finished("-m", "benchmarks.transform_node", way, examples, output, size).splitlines()[-1]
+    )
