@@ -72,15 +72,14 @@ def _side_by_side(root: Path) -> Iterator[Result]:
 
 
 def _growth(root: Path) -> Iterator[Result]:
-    counts = (HANDFUL, FEW, MORE)
-    runs = {}
-    for count in counts:
-        examples = _ingested(root, "mnist", count)
-        rounds = 1 if count == MORE else ROUNDS
-        runs[count] = [_node(root, "ours", examples, DIGIT_SIZE) for _ in range(rounds)]
+    runs: dict[int, list[dict[str, float]]] = {HANDFUL: [], FEW: [], MORE: []}
+    for number in range(ROUNDS):
+        for count, found in runs.items():
+            if count != MORE or number == 0:
+                found.append(_node(root, "ours", _ingested(root, "mnist", count), DIGIT_SIZE))
     seconds, peak = (
-        {count: statistics.median(run[figure] for run in runs[count]) for count in counts}
-        for figure in ("seconds", "peak_bytes")
+        {count: statistics.median(figures[name] for figures in found) for count, found in runs.items()}
+        for name in ("seconds", "peak_bytes")
     )
     few, more = ((seconds[count] - seconds[HANDFUL]) / (count - HANDFUL) for count in (FEW, MORE))
     yield Result(NAME, f"{MORE} digits; {FEW}, less start-up", 1e3 * more, 1e3 * few, "ms/image", at_most(1.2))

@@ -21,8 +21,8 @@ from pipeline.config import Config
 from pipeline.kubeflow_verbs import KubeflowError
 from pipeline.orchestration import Kubeflow, Resources
 
-TRAINER = "Trainer"
-"""The node that becomes a training job of Vertex AI where its machine type is given."""
+JOBS = ("Trainer", "Tuner")
+"""The nodes that become jobs of Vertex AI where their machine types are given."""
 
 _INGESTED = {"train": "train/*", "eval": "eval/*", "test": "test/*"}
 """As `atelier ingest` writes them."""
@@ -106,7 +106,8 @@ def create_dag(config: Config) -> Any:
         state_directory="",  # a folder of one machine, of which a cluster keeps none
         style_contents=config.style.contents,
         style_store=f"{root}/renders",
-        vertex_training=vertex_training(settings),
+        vertex_training=vertex_job(settings, "Trainer"),
+        vertex_tuning=vertex_job(settings, "Tuner"),
         enable_cache=settings.caching,
         **given,
     )
@@ -129,14 +130,15 @@ def parameters(config: Config) -> dict[str, str | float]:
     }
 
 
-def vertex_training(settings: Kubeflow) -> Mapping[str, object] | None:
-    """What TFX's extension sends to Vertex AI as a CustomJob, None if the Trainer runs in its own container."""
-    resources = settings.nodes.get(TRAINER, Resources())
+def vertex_job(settings: Kubeflow, node: str) -> Mapping[str, object] | None:
+    """What TFX's extension for `node` sends to Vertex AI as a CustomJob; None if the node runs in its own container."""
+    resources = settings.nodes.get(node, Resources())
     if not resources.machine_type:
         return None
 
     from tfx.extensions.google_cloud_ai_platform.constants import ENABLE_VERTEX_KEY, VERTEX_REGION_KEY
     from tfx.extensions.google_cloud_ai_platform.trainer.executor import TRAINING_ARGS_KEY
+    from tfx.extensions.google_cloud_ai_platform.tuner.executor import TUNING_ARGS_KEY
 
     machine: dict[str, object] = {"machine_type": resources.machine_type}
     if resources.accelerator:
@@ -151,7 +153,10 @@ def vertex_training(settings: Kubeflow) -> Mapping[str, object] | None:
     return {
         ENABLE_VERTEX_KEY: True,
         VERTEX_REGION_KEY: settings.region,
-        TRAINING_ARGS_KEY: {"project": settings.project, "job_spec": job_spec},
+        TRAINING_ARGS_KEY if node == "Trainer" else TUNING_ARGS_KEY: {
+            "project": settings.project,
+            "job_spec": job_spec,
+        },
     }
 
 
@@ -165,7 +170,7 @@ def _check(config: Config) -> None:
         "kubeflow.root": (settings.root, "a folder that all nodes see, as in gs://BUCKET/atelier"),
         "kubeflow.image": (settings.image, "the image that `atelier kubeflow image` builds"),
     }
-    if settings.nodes.get(TRAINER, Resources()).machine_type:
+    if any(resources.machine_type for resources in settings.nodes.values()):
         needed["kubeflow.project"] = (settings.project, "the Google Cloud project that the training job runs in")
     kubeflow_verbs.require(needed)
     if config.data.source in BUILTIN:
@@ -174,9 +179,9 @@ def _check(config: Config) -> None:
             f"--source {config.data.source}`, copy its output to where all nodes see it, and name that folder"
         )
     for node, resources in settings.nodes.items():
-        if resources.machine_type and (node != TRAINER or settings.target == "kfp"):
+        if resources.machine_type and (node not in JOBS or settings.target == "kfp"):
             raise KubeflowError(
-                f"kubeflow.nodes.{node}.machine_type: only {TRAINER} on Vertex AI runs as a job of its own; "
+                f"kubeflow.nodes.{node}.machine_type: only {' and '.join(JOBS)} on Vertex AI run as jobs of their own; "
                 "limit others by cpu, memory_gb and accelerator"
             )
 

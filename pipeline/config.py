@@ -8,6 +8,7 @@ Values are checked when they are read; what is read cannot be changed afterwards
 """
 
 import difflib
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,10 +17,9 @@ import yaml
 from pydantic import Field
 
 from components.style_renderer.settings import Settings
-from pipeline.orchestration import Beam, Count, Kubeflow, Metadata, Section
-from trainer.backbones import NAMES as BACKBONES
+from pipeline.orchestration import Beam, Count, Fraction, Kubeflow, Metadata, Section
+from pipeline.training import Augmentation, Trainer, Tuner
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 OpenFraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
@@ -67,57 +67,6 @@ class Image(Section):
     size: Annotated[int, Field(ge=32, le=1024)] = 224
     resize: Literal["crop", "pad", "stretch"] = "crop"
     """`crop` and `pad` keep the aspect; `pad` loses nothing at the border."""
-
-
-class Augmentation(Section):
-    """Random changes to training pictures; the defaults are the Keras ImageDataGenerator recipe."""
-
-    copies: Annotated[int, Field(ge=0, le=64)] = 0
-    """Augmented variants that Transform stores for each training picture."""
-    rotation: Annotated[float, Field(ge=0, le=180)] = 40.0
-    """Degrees, either way."""
-    width_shift: Fraction = 0.2
-    height_shift: Fraction = 0.2
-    shear: Annotated[float, Field(ge=0, le=89)] = 0.2
-    """Degrees, as ImageDataGenerator's `shear_range` is."""
-    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    """Each axis is scaled by a factor from [1 - zoom, 1 + zoom]."""
-    horizontal_flip: bool = True
-    crop_area: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Smallest share of the area that random-resized-crop keeps; 1 turns it off."""
-    brightness: Fraction = 0.0
-    contrast: Fraction = 0.0
-    saturation: Fraction = 0.0
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-
-
-class Trainer(Section):
-    """EfficientNet transfer in two phases: the head on kept features, then the upper blocks."""
-
-    backbone: Literal[BACKBONES] = "efficientnet_lite0"  # type: ignore[valid-type]
-    """Lite0: its ImageNet weights come from a package, and it was made for quantisation."""
-    weights: str = "imagenet"
-    """`imagenet`, `none`, or a weights file, whose SHA-256 must then be given."""
-    weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
-    batch_size: Count = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    class_weights: bool = False
-    """Weigh each class by the inverse of its frequency in the training split."""
-    head_epochs: Count = 20
-    head_learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    fine_tune_epochs: Annotated[int, Field(ge=0)] = 0
-    fine_tune_at: Annotated[int, Field(ge=0)] = 4
-    """First block that fine-tuning changes (0: the whole backbone, stem included)."""
-    fine_tune_learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    flip_on_the_fly: bool = False
-    """Flip at random while fine-tuning: nearly free, and new in every epoch."""
-    warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the fine-tuning steps in which the rate rises from 0; then it falls as a cosine."""
-    patience: Count = 5
-    """Epochs without a better eval accuracy before a phase ends."""
-    mixed_precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
-    seed: int = 0
 
 
 class Evaluator(Section):
@@ -177,6 +126,7 @@ class Config(Section):
     image: Image = Image()
     augmentation: Augmentation = Augmentation()
     trainer: Trainer = Trainer()
+    tuner: Tuner = Tuner()
     evaluator: Evaluator
     tflite: TFLite = TFLite()
     style: Style = Style()
@@ -194,6 +144,8 @@ class Config(Section):
             raise ValueError(
                 f"trainer.weights names the file {self.trainer.weights}: give its trainer.weights_sha256 too"
             )
+        if self.tuner.enabled:
+            self.tuner.space.check(self.trainer)
         return self
 
     def with_source(self, source: str) -> "Config":
@@ -308,7 +260,7 @@ def _hint(key: str) -> str:
     known = known_keys()
     here = [k for k in known if k.rpartition(".")[0] == section]
     for candidates in (here, known):
-        by_name = {k.rpartition(".")[2]: k for k in candidates}
+        by_name = {k.rpartition(".")[2]: k for k in reversed(candidates)}  # the first of one name stays
         if near := difflib.get_close_matches(name, by_name, n=1):
             return f"did you mean {by_name[near[0]]}?"
     return f"known here: {', '.join(here)}"
@@ -319,6 +271,7 @@ def known_keys(section: type[pydantic.BaseModel] = Config, prefix: str = "") -> 
     keys = []
     for name, field in section.model_fields.items():
         keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, pydantic.BaseModel):
-            keys += known_keys(field.annotation, f"{prefix}{name}.")
+        for kind in (field.annotation, *typing.get_args(field.annotation)):  # the latter of `Section | None`
+            if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
+                keys += known_keys(kind, f"{prefix}{name}.")
     return keys

@@ -9,6 +9,7 @@ from pydantic import Field
 from pipeline import metadata_url
 
 Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Section(pydantic.BaseModel):
@@ -119,7 +120,7 @@ class Resources(Section):
     """What one node gets on a cluster; what is not said is left to the cluster."""
 
     machine_type: str = ""
-    """Of a Vertex AI training job, as in `n1-standard-8`. Only for the Trainer, which then runs as one."""
+    """Of a Vertex AI training job, as in `n1-standard-8`. Only for the Trainer and the Tuner, which then run as one."""
     cpu: Annotated[float, Field(ge=0)] = 0.0
     """Limit in virtual CPUs."""
     memory_gb: Annotated[float, Field(ge=0)] = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.extensions.google_cloud_ai_platform.trainer.component import Trainer as VertexTrainer
+from tfx.extensions.google_cloud_ai_platform.tuner.component import Tuner as VertexTuner
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
 
@@ -25,6 +26,7 @@ from pipeline.fingerprint import of_code
 
 PREPROCESSING_FN = "trainer.preprocessing.preprocessing_fn"
 RUN_FN = "trainer.train.run_fn"
+TUNER_FN = "trainer.tuner.tuner_fn"
 
 
 def create_pipeline(
@@ -48,6 +50,7 @@ def create_pipeline(
     min_accuracy: float | RuntimeParameter | None = None,
     max_accuracy_drop: float | RuntimeParameter | None = None,
     vertex_training: Mapping[str, object] | None = None,
+    vertex_tuning: Mapping[str, object] | None = None,
     metadata_connection_config: object | None = None,
     enable_cache: bool = True,
 ) -> tfx.dsl.Pipeline:
@@ -73,6 +76,7 @@ def create_pipeline(
       min_accuracy: what the Evaluator asks for; None: `config.evaluator.min_accuracy`.
       max_accuracy_drop: likewise.
       vertex_training: what makes the Trainer a training job of Vertex AI, in the terms of TFX's extension for it.
+      vertex_tuning: likewise for the Tuner, which then searches on `config.tuner.parallel_trials` machines at once.
       metadata_connection_config: of MLMD; None where the orchestrator brings its own.
       enable_cache: nodes whose inputs, parameters and code are unchanged are not run again.
     """
@@ -102,22 +106,44 @@ def create_pipeline(
         },
     )
     transform.add_upstream_node(anomaly_gate)
+    training = {
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": schema,
+        "train_args": train_args or tfx.proto.TrainArgs(splits=["train"]),
+        "eval_args": tfx.proto.EvalArgs(splits=["eval"]),
+    }
+    custom_config = {key: settings[key] for key in ("data", "image", "augmentation", "trainer")}
+    custom_config["state_dir"] = state_directory
+    tuner: list[BaseComponent] = []
+    if config.tuner.enabled:
+        tuner_class, tune_args = tfx.components.Tuner, None
+        if vertex_tuning:
+            tuner_class = VertexTuner
+            tune_args = tfx.proto.TuneArgs(num_parallel_trials=config.tuner.parallel_trials)
+        tuner = [
+            tuner_class(
+                tuner_fn=TUNER_FN,
+                tune_args=tune_args,
+                custom_config={
+                    **custom_config,
+                    "tuner": settings["tuner"],
+                    "code": of_code("trainer.tuner"),
+                    **(vertex_tuning or {}),
+                },
+                **training,
+            )
+        ]
     trainer_class = VertexTrainer if vertex_training else tfx.components.Trainer
     trainer = trainer_class(
         run_fn=RUN_FN,
-        examples=transform.outputs["transformed_examples"],
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
-        train_args=train_args or tfx.proto.TrainArgs(splits=["train"]),
-        eval_args=tfx.proto.EvalArgs(splits=["eval"]),
+        hyperparameters=tuner[0].outputs["best_hyperparameters"] if tuner else None,
         custom_config={
-            "data": settings["data"],
-            "image": settings["image"],
-            "trainer": settings["trainer"],
-            "state_dir": state_directory,
+            **custom_config,
             "provenance": provenance(config, data_fingerprint),
             **(vertex_training or {}),
         },
+        **training,
     )
     baseline = BaselineModel(
         candidate=trainer.outputs["model"],
@@ -201,6 +227,7 @@ def create_pipeline(
             example_validator,
             anomaly_gate,
             transform,
+            *tuner,
             trainer,
             baseline,
             evaluator,
@@ -219,7 +246,7 @@ def create_pipeline(
 def provenance(config: Config, data_fingerprint: str) -> dict[str, str]:
     """What tells two trainings apart: their configuration, code and data."""
     return {
-        "config": config.model_dump_json(include={"data", "image", "augmentation", "trainer"}),
+        "config": config.model_dump_json(include={"data", "image", "augmentation", "trainer", "tuner"}),
         "code": of_code("trainer.train"),
         "data": data_fingerprint,
     }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from components import templates
-from pipeline import confusion, plots, report_tables, showcase
+from pipeline import confusion, plots, report_tables, showcase, trials
 
 if TYPE_CHECKING:
     from pipeline.results import Node
@@ -80,6 +80,8 @@ def render(result: Mapping[str, Any], evidence: Evidence, finished: datetime) ->
         pairs=confusion.pairs(cells, names, _PAIRS),
         heat_map=confusion.heat_map(cells, names),
         curves=[chart for chart in charts if chart],
+        trials=trials.rows(result["tuner"]),
+        trials_chart=trials.parallel(result["tuner"], result["config"]["tuner"]["space"]),
         reliability=plots.reliability(result["calibration"]),
         calibration_error=plots.expected_calibration_error(result["calibration"]) if result["calibration"] else None,
         artefacts=report_tables.artefacts(result, evidence.saved_model_bytes),
@@ -88,6 +90,7 @@ def render(result: Mapping[str, Any], evidence: Evidence, finished: datetime) ->
         config=yaml.safe_dump(result["config"], sort_keys=False, allow_unicode=True),
         most_rows=MOST_ROWS,
         plots=plots,
+        trials_size=(trials.WIDTH, trials.HEIGHT, trials.TOP, trials.BOTTOM),
     )
 
 

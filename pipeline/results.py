@@ -113,6 +113,7 @@ def collect(
         "transform": _stored_bytes(nodes, config),
         "feature_cache": training.get("phases", {}).get("head", {}).get("feature_cache"),
         "training": training,
+        "tuner": _trials(nodes.get("Tuner")),
         "data": _example_counts(nodes.get("StatisticsGen")),
         "quarantine": ingest.get("quarantine", {"count": 0, "reasons": {}}),
         "ingest": dict(ingest),
@@ -244,6 +245,22 @@ def _training(trainer: Node | None) -> dict[str, Any]:
         return {}
     file = Path(trainer.outputs["model_run"].uri) / TRAINING_FILE
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _trials(tuner: Node | None) -> list[dict[str, Any]]:
+    """The trials that came to their end, best first: the first one's values are the Trainer's."""
+    if tuner is None or "tuner_results" not in tuner.outputs or tuner.state not in ("complete", "cached"):
+        return []
+    file = Path(tuner.outputs["tuner_results"].uri) / "tuner_results.json"  # TFX's name for it
+    return [
+        {
+            "trial": trial["trial_id"],
+            "accuracy": trial["score"],
+            "epochs": trial.get("tuner/epochs"),
+            "values": {key: trial[key] for key in trial if key not in ("trial_id", "score") and "/" not in key},
+        }
+        for trial in json.loads(file.read_text(encoding="utf-8"))
+    ]
 
 
 def _measurements(exporter: Node | None) -> dict[str, Any]:

@@ -45,6 +45,19 @@ def augment(image: tf.Tensor, seed: tf.Tensor, settings: Mapping[str, Any]) -> t
     return tf.ensure_shape(tf.cast(tf.round(pixels), tf.uint8), image.shape)
 
 
+def scaled(settings: Mapping[str, Any], strength: float) -> dict[str, Any]:
+    """`settings` whose ranges are all `strength` (0 to 1) as wide; at 0 nothing changes a picture but a flip.
+
+    The crop's smallest area is as much nearer to the whole.
+
+    Raises:
+      ValueError: a key of `settings` is missing or unknown.
+    """
+    _check(settings)
+    ranges = {key: settings[key] * strength for key in (*GEOMETRY, *COLOUR) if key != "horizontal_flip"}
+    return {**settings, **ranges, "crop_area": 1 - strength * (1 - settings["crop_area"])}
+
+
 def seed_from_content(encoded: tf.Tensor, copy: int | tf.Tensor) -> tf.Tensor:
     """Seed of a picture's `copy`-th variant: the same in every run, whatever the order, worker or machine.
 

@@ -1,13 +1,14 @@
 """From transformed examples to batches of pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import DataAccessor
 from tfx_bsl.public import tfxio
 
-from trainer import features, image_ops
+from trainer import augmentation, features, image_ops
 
 
 def pixel_batches(
@@ -19,6 +20,7 @@ def pixel_batches(
     batch_size: int,
     seed: int | None = None,
     flip: bool = False,
+    augment: Mapping[str, Any] | None = None,
 ) -> tf.data.Dataset:
     """One pass over transformed examples.
 
@@ -30,6 +32,7 @@ def pixel_batches(
       batch_size: the last batch holds what is left.
       seed: shuffles the examples, differently in every epoch; None keeps the order of the files.
       flip: mirrors half of the pictures at random; for training data only.
+      augment: varies every picture at random, by these settings of `augmentation.augment`; for training data only.
 
     Returns:
       Batches of (pixels [N, size, size, 3] float32 in 0..255, label [N] int64).
@@ -53,6 +56,8 @@ def pixel_batches(
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     if flip:
         dataset = _flipped(dataset, seed)
+    if augment:
+        dataset = _varied(dataset, seed, augment)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -76,12 +81,33 @@ def channel_statistics(
 
 
 def _flipped(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
-    """Mirrors half of the pictures, others in every epoch; the same ones whenever the seed is the same.
-
-    The numbers come with the batches: a stateful op would hand them to whichever batch a thread decodes first.
-    """
-    numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    return tf.data.Dataset.zip(dataset, numbers).map(
+    """Mirrors half of the pictures, others in every epoch; the same ones whenever the seed is the same."""
+    return _with_numbers(dataset, seed).map(
         lambda batch, number: (tf.image.stateless_random_flip_left_right(batch[0], number), batch[1]),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
+
+
+def _varied(dataset: tf.data.Dataset, seed: int | None, settings: Mapping[str, Any]) -> tf.data.Dataset:
+    """Varies each picture, in another way in every epoch; in the same ways whenever the seed is the same."""
+
+    def vary(batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        pixels = tf.cast(batch[0], tf.uint8)
+        seeds = tf.random.stateless_uniform([tf.shape(pixels)[0], 2], number, None, None, tf.int32, alg="philox")
+        varied = tf.map_fn(
+            lambda one: augmentation.augment(one[0], one[1], settings),
+            (pixels, seeds),
+            fn_output_signature=tf.TensorSpec(pixels.shape[1:], tf.uint8),
+        )
+        return tf.cast(varied, tf.float32), batch[1]
+
+    return _with_numbers(dataset, seed).map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _with_numbers(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
+    """Each batch with two random numbers, new ones in every epoch.
+
+    They come with the batches: a stateful op would hand them to whichever batch a thread decodes first.
+    """
+    numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
+    return tf.data.Dataset.zip(dataset, numbers)

@@ -3,7 +3,7 @@
 import csv
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ def fit(
     patience: int,
     class_weight: Mapping[int, float] | None,
     state: Path,
-    log_dir: str,
+    log_dir: str | None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> list[dict[str, float]]:
     """Fits from where an earlier call was killed, if one was, and leaves the best weights in `model`.
 
@@ -37,7 +38,8 @@ def fit(
       patience: epochs without a better eval accuracy before training stops.
       class_weight: by class id; None weighs all alike.
       state: folder of what a killed call leaves behind. Once a phase is done, it is not trained again.
-      log_dir: folder of the TensorBoard logs.
+      log_dir: folder of the TensorBoard logs; None: there are none, and no epoch is told of, as in a search's trials.
+      callbacks: more of them, called before the phase's own.
 
     Returns:
       A row an epoch: `epoch` (from 0), `loss`, `accuracy`, `val_loss`, `val_accuracy` and `seconds`.
@@ -57,8 +59,9 @@ def fit(
             shuffle=False,  # `train` does it
             verbose=0,
             callbacks=[
-                keras.callbacks.TensorBoard(f"{log_dir}/{name}", write_graph=False),
-                _EpochSeconds(name, epochs),
+                *callbacks,
+                *([keras.callbacks.TensorBoard(f"{log_dir}/{name}", write_graph=False)] if log_dir else []),
+                _EpochSeconds(name, epochs, logging.INFO if log_dir else logging.DEBUG),
                 # In this order a kill between any two is harmless: no accuracy is logged whose weights are not
                 # kept, and an epoch that is trained again since its state was not saved is read from the log once.
                 _KeepBest(best, reached),
@@ -83,9 +86,9 @@ def within(steps: int | None, batches: int, epochs: int) -> tuple[int, int | Non
 class _EpochSeconds(keras.callbacks.Callback):
     """Adds each epoch's seconds to its logs, and says how it went."""
 
-    def __init__(self, name: str, epochs: int) -> None:
+    def __init__(self, name: str, epochs: int, level: int) -> None:
         super().__init__()
-        self._name, self._epochs, self._started = name, epochs, 0.0
+        self._name, self._epochs, self._level, self._started = name, epochs, level, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._started = time.monotonic()
@@ -93,7 +96,8 @@ class _EpochSeconds(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None  # Keras always passes them; its signature says otherwise
         logs["seconds"] = time.monotonic() - self._started
-        _log.info("%s epoch %d/%d: eval accuracy %.3f", self._name, epoch + 1, self._epochs, logs["val_accuracy"])
+        message = "%s epoch %d/%d: eval accuracy %.3f"
+        _log.log(self._level, message, self._name, epoch + 1, self._epochs, logs["val_accuracy"])
 
 
 class _KeepBest(keras.callbacks.Callback):

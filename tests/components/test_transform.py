@@ -9,11 +9,12 @@ from tfx.components.transform import executor as tfx_transform
 from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
 from components.transform import component, executor
-from pipeline import beam_args, config
+from pipeline import beam_args
+from pipeline.training import Augmentation
 from trainer import augmentation, features, image_ops
 
 SIZE = 32
-SETTINGS = config.Augmentation(copies=3).model_dump()
+SETTINGS = Augmentation(copies=3).model_dump()
 
 
 def picture(seed):
@@ -93,7 +94,7 @@ def test_another_worker_makes_the_same_variants(variants):
 
 
 def test_other_pictures_get_other_changes():
-    horizontal_only = config.Augmentation(
+    horizontal_only = Augmentation(
         copies=1, rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, horizontal_flip=True
     ).model_dump()
     function = worker(horizontal_only)

@@ -19,8 +19,11 @@ from tests.kubeflow.readable import settings
         ("kubeflow.project=''", "kubeflow.project is missing: .*training job"),
         ("data.source=''", "data.source is missing"),
         ("data.source=mnist", "data.source is mnist, .*atelier ingest --source mnist"),
-        ("kubeflow.nodes.Transform.machine_type=n1-standard-4", r"kubeflow.nodes.Transform.machine_type: only Trainer"),
-        ("kubeflow.target=kfp", r"kubeflow.nodes.Trainer.machine_type: only Trainer on Vertex AI"),
+        (
+            "kubeflow.nodes.Transform.machine_type=n1-standard-4",
+            r"kubeflow.nodes.Transform.machine_type: only Trainer and Tuner",
+        ),
+        ("kubeflow.target=kfp", r"kubeflow.nodes.Trainer.machine_type: only Trainer and Tuner on Vertex AI"),
     ],
 )
 def test_what_the_cluster_needs_is_asked_for(override, message):
@@ -49,9 +52,9 @@ def test_a_training_job_as_vertex_ai_wants_it():
         "container_spec": {"image_uri": "image:1"},
     }
     nodes = {"Trainer": Resources(machine_type="a2", accelerator="A100", accelerators=2)}
-    assert compiler.vertex_training(Kubeflow(image="image:1", project="p", region="r", nodes=nodes)) == {
+    assert compiler.vertex_job(Kubeflow(image="image:1", project="p", region="r", nodes=nodes), "Trainer") == {
         "ai_platform_enable_vertex": True,
         "ai_platform_vertex_region": "r",
         "ai_platform_training_args": {"project": "p", "job_spec": {"worker_pool_specs": [pool]}},
     }
-    assert compiler.vertex_training(Kubeflow(nodes={"Trainer": Resources(cpu=4)})) is None
+    assert compiler.vertex_job(Kubeflow(nodes={"Trainer": Resources(cpu=4)}), "Trainer") is None

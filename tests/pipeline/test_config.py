@@ -13,7 +13,7 @@ from pipeline import beam_args, config
 ROOT = Path(__file__).resolve().parents[2]
 READY = sorted((ROOT / "configs").glob("*.yaml"))
 SMALLEST = "name: pets\nevaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.01}\n"
-SECTIONS = "name, data, ingest, image, augmentation, trainer, evaluator, tflite, style, beam, metadata, kubeflow"
+SECTIONS = "name, data, ingest, image, augmentation, trainer, tuner, evaluator, tflite, style, beam, metadata, kubeflow"
 
 
 @pytest.fixture
@@ -293,3 +293,39 @@ def test_reading_a_config_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+TUNED = SMALLEST + "tuner: {enabled: true}\n"
+
+
+def test_the_tuners_space_is_typed_and_says_what_is_searched(write):
+    overrides = ["tuner.space.batch_size=[16, 64]", "tuner.space.dropout=null"]
+    space = config.load(write(TUNED), overrides).tuner.space
+    assert (space.tuned, space.of_fine_tuning) == (("head_learning_rate", "label_smoothing", "batch_size"), ())
+    deeper = config.load(write(TUNED), ["tuner.space.fine_tune_at=[0, 4]", "trainer.fine_tune_epochs=2"]).tuner.space
+    assert deeper.of_fine_tuning == ("fine_tune_at",)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("tuner.space.dropout={min: 0.5, max: 0.1}", "min 0.5 must be below max 0.1"),
+        ("tuner.space.dropout={min: 0, max: 1}", "tuner.space.dropout holds 1.0: input should be less than 1"),
+        (
+            "tuner.space.dropout={min: 0, max: 0.5, sampling: log}",
+            "sampling is log, for which min must be above 0, not 0",
+        ),
+        ("tuner.space.batch_size=[0]", "tuner.space.batch_size.0 is 0: input should be greater than or equal to 1"),
+        ("tuner.space.optimizer=[adm]", "tuner.space.optimizer.0 is 'adm': input should be 'adam', 'adamw', 'rmsprop'"),
+        ("tuner.space.fine_tune_at=[4]", "tuner.space.fine_tune_at is about fine-tuning, and trainer.fine_tune_epochs"),
+        ("tuner.space.fine_tune_at=[-1]", "tuner.space.fine_tune_at is about fine-tuning"),
+        ("tuner.space={head_learning_rate: null, dropout: null, label_smoothing: null}", "tuner.space is empty"),
+        ("tuner.space.droput={min: 0, max: 1}", "unknown key tuner.space.droput; did you mean tuner.space.dropout?"),
+        ("tuner.space.dropout={mni: 0, max: 1}", "unknown key tuner.space.dropout.mni; did you mean"),
+        ("tuner.algorithm=grid", "tuner.algorithm is 'grid': input should be 'hyperband', 'bayesian' or 'random'"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused(write, override, message):
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(write(TUNED), [override])
+    assert message in str(refused.value)

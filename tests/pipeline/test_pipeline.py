@@ -7,12 +7,13 @@ import pytest
 from tfx.orchestration import metadata
 
 from pipeline import beam_args, config, fingerprint, orchestration, pipeline
+from pipeline.training import Augmentation
 
 CONFIG = config.Config(
     name="pets",
     data=config.Data(source="pictures", image_key="image", label_key="kind"),
     image=config.Image(size=64, resize="pad"),
-    augmentation=config.Augmentation(copies=2),
+    augmentation=Augmentation(copies=2),
     evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
 )
 EDGES = {

@@ -107,6 +107,7 @@ def finished_run(**changes):
                 "fine_tune": {"curves": [curve(0, 0.75)]},
             },
         },
+        "tuner": [],
         "data": {"train": 1200, "eval": 15, "test": 15},
         "quarantine": {"count": 0, "reasons": {}},
         "ingest": {},
@@ -519,3 +520,21 @@ def test_durations(seconds, text):
 )
 def test_sizes(count, text):
     assert report_tables.size(count) == text
+
+
+def test_trials_are_a_chart_and_a_table_best_first():
+    values = [{"dropout": 0.25, "head_learning_rate": 0.0123456}, {"dropout": 0.5, "head_learning_rate": 1e-4}]
+    trials = [
+        {"trial": f"0{number}", "accuracy": 0.9 - number / 10, "epochs": 9, "values": each}
+        for number, each in enumerate(values)
+    ]
+    page = render(finished_run(tuner=trials))
+    assert "2 trials by hyperband search" in page.text
+    assert "took the values of trial 00, the best of those that were given the most epochs" in page.text
+    assert page.rows("Trials, best first") == [
+        ["00✓ chosen", "0.9000", "9", "0.25", "0.0123"],
+        ["01", "0.8000", "9", "0.5", "0.0001"],
+    ]
+    kinds = [attributes.get("class") for tag, attributes in page.tags if tag == "g"]
+    assert [kind for kind in kinds if kind and kind.startswith("trial")] == ["trial", "trial chosen"]
+    assert "Tuning" not in render(finished_run()).headings

@@ -13,12 +13,13 @@ from tfx.orchestration import metadata
 from tfx.types import standard_artifacts
 
 from pipeline import config, results
+from pipeline.training import Augmentation
 from tests.pipeline import predictions
 
 CONFIG = config.Config(
     name="pets",
     image=config.Image(size=32),
-    augmentation=config.Augmentation(copies=2),
+    augmentation=Augmentation(copies=2),
     evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
 )
 

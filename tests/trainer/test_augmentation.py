@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras.src.legacy.preprocessing.image import apply_affine_transform
 from PIL import Image
 
-from pipeline.config import Augmentation
+from pipeline.training import Augmentation
 from tests.trainer.golden_pictures import scene
 from trainer import augmentation
 
@@ -328,3 +328,16 @@ def test_the_configuration_has_exactly_the_known_keys():
 def test_wrong_keys_are_named(square, settings, message):
     with pytest.raises(ValueError, match=message):
         augment(square, [0, 0], settings)
+
+
+def test_scaled_ranges_by_hand():
+    settings = Augmentation(rotation=40, zoom=0.2, brightness=0.3, crop_area=0.6, copies=3).model_dump()
+    half = augmentation.scaled(settings, 0.5)
+    assert (half["rotation"], half["zoom"], half["brightness"], half["crop_area"]) == (20, 0.1, 0.15, 0.8)
+    assert (half["horizontal_flip"], half["copies"]) == (True, 3)
+    assert augmentation.scaled(settings, 1.0) == settings
+    picture = tf.constant(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    still = augmentation.scaled(settings, 0.0) | {"horizontal_flip": False}
+    np.testing.assert_array_equal(augmentation.augment(picture, [1, 2], still), picture)
+    with pytest.raises(ValueError, match="rotatio"):
+        augmentation.scaled({**settings, "rotatio": 1}, 0.5)

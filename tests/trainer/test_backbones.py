@@ -10,7 +10,7 @@ import pytest
 from keras.src.applications import efficientnet as keras_efficientnet
 from keras.src.backend import config as keras_config
 
-from pipeline import config
+from pipeline.training import Trainer
 from trainer import backbones
 from trainer.backbones import WeightsError, build, set_trainable
 
@@ -42,7 +42,7 @@ PIXELS = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.floa
 
 
 def test_the_names_are_those_of_the_configuration():
-    configurable = typing.get_args(config.Trainer.model_fields["backbone"].annotation)
+    configurable = typing.get_args(Trainer.model_fields["backbone"].annotation)
     assert set(backbones.NAMES) == set(configurable) == set(NETWORKS)
 
 

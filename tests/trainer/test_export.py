@@ -12,7 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.lite.python import schema_py_generated as lite
 from tensorflow_serving.apis import prediction_log_pb2
 
-from pipeline import config
+from pipeline.training import Augmentation
 from tests.trainer import tiny_data
 from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES
 from tests.trainer.tiny_data import CLASSES, SIZE
@@ -198,7 +198,7 @@ def random_ops(names):
 @pytest.fixture(scope="module")
 def augmenting():
     """A function as it must never be served, for the proof that the search finds it."""
-    settings = config.Augmentation(copies=1, crop_area=0.5, brightness=0.1, hue=0.1).model_dump()
+    settings = Augmentation(copies=1, crop_area=0.5, brightness=0.1, hue=0.1).model_dump()
 
     @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, "pixels")])
     def function(pixels):
@@ -222,7 +222,7 @@ def test_the_search_finds_augmentation_in_a_saved_model(augmenting, tmp_path):
 
 
 def test_the_search_finds_augmentation_in_a_tflite_file():
-    settings = config.Augmentation(copies=1).model_dump()
+    settings = Augmentation(copies=1).model_dump()
 
     @tf.function(input_signature=[tf.TensorSpec([SIZE, SIZE, 3], tf.uint8, "pixels")])
     def function(pixels):

@@ -93,6 +93,29 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
     assert len({flips.tobytes() for flips in mirrored}) == 5
 
 
+def test_varied_pictures_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(batches, transformed, stored):
+    off = dict.fromkeys(("rotation", "width_shift", "height_shift", "shear", "zoom", "contrast", "saturation"), 0.0)
+    settings = {**off, "hue": 0.0, "brightness": 0.2, "crop_area": 1.0, "horizontal_flip": False, "copies": 0}
+
+    def epochs(seed, count=2):
+        dataset = batches(seed=seed, augment=settings)
+        return [epoch(dataset) for _ in range(count)]
+
+    first, again, other = epochs(5), epochs(5), epochs(6)
+    for one, same in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one[0], same[0])
+    assert (first[0][0] != other[0][0]).any()
+    # Brightness alone is one number a picture: it moves the mean, within a fifth of the range, and not the labels.
+    means = np.sort(stored.mean((1, 2, 3)))
+    for pixels, labels in first:
+        assert pixels.dtype == np.float32
+        assert sorted(labels.tolist()) == sorted(transformed.labels("train"))
+        assert abs(np.sort(pixels.mean((1, 2, 3))) - means).max() <= 0.2 * 255
+        # The lightest channel is what the label says, before and after.
+        np.testing.assert_array_equal(pixels.mean((1, 2)).argmax(1), labels)
+    assert (np.sort(first[0][0].mean((1, 2, 3))) != np.sort(first[1][0].mean((1, 2, 3)))).any()
+
+
 def test_nothing_is_flipped_unless_asked_for(batches, stored):
     pixels, _ = epoch(batches(seed=1))
     np.testing.assert_array_equal(pixels, stored[places(pixels, stored)])

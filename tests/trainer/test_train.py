@@ -2,7 +2,6 @@
 
 import csv
 import json
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipeline import config
+from pipeline.training import Augmentation, Trainer
 from tests import object_store
 from tests.trainer import tiny_data
 from tests.trainer.tiny_data import CLASSES, SIZE, TRAIN_COUNTS
-from trainer import backbones, export, train
+from trainer import backbones, export, task, train
 
 TRAIN, EVAL, BATCH = sum(TRAIN_COUNTS), sum(tiny_data.EVAL_COUNTS), 16
 STEPS = -(-TRAIN // BATCH)
@@ -77,11 +76,12 @@ class Training:
             "fine_tune_at": 1,
             "mixed_precision": "float32",
         }
-        trainer = config.Trainer(**(defaults | settings), flip_on_the_fly=True).model_dump()
+        trainer = Trainer(**(defaults | settings), flip_on_the_fly=True).model_dump()
         fn_args = self._transformed.fn_args(
             trainer=trainer,
             image={"size": SIZE, "resize": "crop"},
             data={"image_key": "image/encoded", "label_key": self._label_key},
+            augmentation=Augmentation().model_dump(),
             state_dir=str(self.state) if state_dir is None else state_dir,
             provenance={"code": "1234"},
         )
@@ -233,7 +233,6 @@ def test_what_is_written(trained):
         "head": [0, 1, 2],
         "fine_tune": [0, 1, 2, 3],
     }
-    assert phases["head"]["batches"] == {"train": STEPS, "eval": 1}
     cache, curve = phases["head"]["feature_cache"], phases["head"]["curves"]
     assert cache["later_epoch_s"] == pytest.approx(max(row["seconds"] for row in curve[1:]), abs=1e-3)
     assert cache["first_epoch_s"] > curve[0]["seconds"]
@@ -261,7 +260,7 @@ def test_learning_rate_by_hand(trained):
 
 @pytest.mark.parametrize(("steps", "first", "last"), [(10, 0.5, 0.5 * (1 + np.cos(np.pi * 0.9)) / 2), (1, 0.5, 0.5)])
 def test_without_warm_up_the_first_step_has_the_whole_rate(steps, first, last):
-    rate = train._warmup_and_cosine(0.5, steps, 0.0)
+    rate = task._warmup_and_cosine(0.5, steps, 0.0)
     assert float(rate(0)) == pytest.approx(first)
     assert float(rate(steps - 1)) == pytest.approx(last)
 
@@ -283,7 +282,7 @@ def test_class_weights_by_hand(trained):
 
 
 def test_a_class_without_pictures_weighs_nothing():
-    assert train._balanced([6, 0, 2]) == {0: 8 / (2 * 6), 1: 0.0, 2: 8 / (2 * 2)}
+    assert task._balanced([6, 0, 2]) == {0: 8 / (2 * 6), 1: 0.0, 2: 8 / (2 * 2)}
 
 
 # Other trainings
@@ -318,7 +317,7 @@ def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
     with pytest.raises(KilledError):
         training(**settings)
     assert [fit["phase"] for fit in training.fits] == ["head", "classifier"]
-    (state,) = training.state.iterdir()
+    (state,) = {folder.parent for folder in training.state.glob("*/head")}
     head = list(csv.DictReader((state / "head" / "epochs.csv").read_text().splitlines()))
 
     # The next one fails in the export.
@@ -349,17 +348,16 @@ def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
 
 
 def test_another_configuration_or_other_data_do_not_go_on_with_this_state(transformed):
-    def state(**changes):
+    def state(tuned=None, **changes):
         fn_args = transformed.fn_args(trainer={"seed": changes.pop("seed", 0)}, state_dir="/state")
         for name, value in changes.items():
             setattr(fn_args, name, value)
-        return train._state_directory(fn_args)
+        return train._digest(fn_args, tuned or {})
 
     assert state() == state()
     different = [state(), state(seed=1), state(train_files=["a/*"]), state(eval_files=["a/*"])]
-    different.append(state(transform_graph_path="other"))
-    assert len(set(different)) == 5
-    assert {folder.parent for folder in different} == {Path("/state")}
+    different += [state(transform_graph_path="other"), state({"dropout": 0.5})]
+    assert len(set(different)) == 6
 
 
 def test_eval_labels_that_no_training_picture_has_are_named(training, text_transformed):

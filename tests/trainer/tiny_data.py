@@ -63,16 +63,20 @@ class Transformed:
     def labels(self, split: str) -> list[int]:
         return [value(row, features.LABEL) for row in self.rows(split)]
 
-    def fn_args(self, **custom_config: object) -> fn_args_utils.FnArgs:
-        """As TFX's Trainer makes them, from artifacts."""
+    def artifacts(self) -> dict[str, list[Any]]:
+        """What TFX's Trainer and Tuner are given."""
         examples = standard_artifacts.Examples()
         examples.uri = str(self.root / "examples")
         examples.split_names = artifact_utils.encode_split_names(["train", "eval"])
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         graph, schema = standard_artifacts.TransformGraph(), standard_artifacts.Schema()
         graph.uri, schema.uri = str(self.root / "graph"), str(self.schema_file.parent)
+        return {"examples": [examples], "transform_graph": [graph], "schema": [schema]}
+
+    def fn_args(self, **custom_config: object) -> fn_args_utils.FnArgs:
+        """As TFX's Trainer makes them, from artifacts."""
         return fn_args_utils.get_common_fn_args(
-            {"examples": [examples], "transform_graph": [graph], "schema": [schema]},
+            self.artifacts(),
             {"train_args": "{}", "eval_args": "{}", "custom_config": json_utils.dumps(custom_config)},
         )
 

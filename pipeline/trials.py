@@ -1,0 +1,116 @@
+"""The Tuner's trials for the report: rows of a table, and the geometry of their parallel coordinates.
+
+As in `plots`, coordinates only: the page's template draws them.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH, HEIGHT = 900, 300
+"""Of the chart, in SVG user units."""
+LEFT, RIGHT, TOP, BOTTOM = 60, 840, 40, 270
+"""Between which its axes stand."""
+SCORE = "eval accuracy"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A marked value on an axis."""
+
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One of the values that were searched, or the score."""
+
+    x: float
+    name: str
+    ticks: list[Tick]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One trial."""
+
+    path: str
+    """The attribute `d` of an SVG path."""
+    opacity: float
+    chosen: bool
+    text: str
+    """Shown when the pointer rests on it."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All that the template needs; the chosen trial's line is the last, above the others."""
+
+    axes: list[Axis]
+    lines: list[Line]
+
+
+def rows(trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A row a trial, best first: `trial`, `accuracy`, `epochs` (None where all had as many) and `values` as texts."""
+    return [{**trial, "values": {key: number(value) for key, value in trial["values"].items()}} for trial in trials]
+
+
+def parallel(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> Chart | None:
+    """Parallel coordinates: an axis for each value that was searched, and one for the score.
+
+    Args:
+      trials: best first, the first one chosen; each with `trial`, `accuracy` and `values` by key.
+      space: the section `tuner.space`: intervals (`min`, `max`, `sampling`), or lists of values, by key.
+
+    Returns:
+      None without trials.
+    """
+    if not trials:
+        return None
+    scores = [trial["accuracy"] for trial in trials]
+    low, high = min(scores), max(scores)
+    low = low if low < high else high - 0.01
+    scales = {key: _axis(space[key]) for key in trials[0]["values"]}
+    scales[SCORE] = _interval(low, high, "linear")
+    step = (RIGHT - LEFT) / max(len(scales) - 1, 1)
+    places = {key: round(LEFT + index * step, 1) for index, key in enumerate(scales)}
+    lines = []
+    for index, trial in enumerate(trials):
+        values = {**trial["values"], SCORE: trial["accuracy"]}
+        points = [f"{places[key]:g} {scales[key][0](value):g}" for key, value in values.items()]
+        told = ", ".join(f"{key} {number(value)}" for key, value in values.items())
+        share = (trial["accuracy"] - low) / (high - low)
+        lines.append(
+            Line("M" + "L".join(points), round(0.15 + 0.6 * share, 2), index == 0, f"{trial['trial']}: {told}")
+        )
+    axes = [Axis(places[key], key.replace("_", " "), ticks) for key, (_, ticks) in scales.items()]
+    return Chart(axes, lines[::-1])
+
+
+def number(value: Any) -> str:
+    """Three digits are enough to try a value again."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+_Scale = tuple[Callable[[Any], float], list[Tick]]
+
+
+def _axis(searched: Any) -> _Scale:
+    if isinstance(searched, Mapping):
+        return _interval(searched["min"], searched["max"], searched["sampling"])
+    step = (BOTTOM - TOP) / (len(searched) + 1)
+    places = {value: round(BOTTOM - (index + 1) * step, 1) for index, value in enumerate(searched)}
+    return places.__getitem__, [Tick(y, str(value)) for value, y in places.items()]
+
+
+def _interval(low: float, high: float, sampling: str) -> _Scale:
+    """Clipped at its ends: a default that lies outside is no trial, yet rounding may be."""
+    bend: Callable[[float], float] = math.log if sampling == "log" else float
+
+    def scale(value: float) -> float:
+        share = (bend(min(max(value, low), high)) - bend(low)) / (bend(high) - bend(low))
+        return round(BOTTOM - share * (BOTTOM - TOP), 1)
+
+    return scale, [Tick(scale(low), number(float(low))), Tick(scale(high), number(float(high)))]

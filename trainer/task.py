@@ -1,0 +1,273 @@
+"""What the Trainer and the Tuner share: the data, the network, and the two phases of training.
+
+1. The head, on features of the frozen backbone that are computed once.
+2. The blocks from `fine_tune_at` on, with batch normalisation in inference mode, a linear warm-up
+   and a cosine decay (Loshchilov & Hutter 2017, section 3, without restarts).
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform as tft
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.utils import io_utils
+
+from trainer import augmentation, backbones, feature_cache, features, phase, precision
+from trainer import input as inputs
+from trainer.model import Classifier, build_classifier
+
+Settings = Mapping[str, Any]
+"""The section `trainer` of the configuration."""
+
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
+}
+"""By the name that the configuration gives; all else is Keras' default, but for SGD's usual momentum."""
+
+_log = logging.getLogger("atelier.trainer")
+
+
+class Task:
+    """The training data of one run, and networks for them."""
+
+    def __init__(self, fn_args: FnArgs, settings: Settings) -> None:
+        """Reads what Transform left, and sets Keras' precision for what is built from now on.
+
+        Args:
+          fn_args: TFX's; its `custom_config` holds the sections `image`, `data` and `augmentation`, too.
+          settings: of the training, tuned values among them.
+        """
+        config = fn_args.custom_config
+        self.settings = settings
+        self.size: int = config["image"]["size"]
+        self.transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+        schema = io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema())
+        self.classes = features.classes(schema, config["data"]["label_key"], self.transform_output)
+        self.files = {"train": fn_args.train_files, "eval": fn_args.eval_files}
+        self.steps: int | None = fn_args.train_steps
+        self.class_weight = _balanced(self.classes.counts) if settings["class_weights"] else None
+        self.policy = precision.resolve(settings["mixed_precision"])
+        keras.config.set_dtype_policy(self.policy)
+        self._augmentation = config["augmentation"]
+        self._accessor = fn_args.data_accessor
+        self._mean, self._variance = inputs.channel_statistics(
+            self.files["train"], self._accessor, self.transform_output
+        )
+
+    def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
+        """One pass over a split; see `input.pixel_batches` for `options`."""
+        return inputs.pixel_batches(
+            self.files[split],
+            self._accessor,
+            self.transform_output,
+            size=self.size,
+            batch_size=batch_size,
+            **options,
+        )
+
+    def backbone(self) -> backbones.Backbone:
+        """A new one, with its first weights."""
+        settings = self.settings
+        return backbones.build(
+            settings["backbone"],
+            self.size,
+            weights=settings["weights"],
+            weights_sha256=settings["weights_sha256"],
+            mean=self._mean,
+            variance=self._variance,
+        )
+
+    def classifier(self, backbone: backbones.Backbone, settings: Settings) -> Classifier:
+        """`backbone` with a new head."""
+        return build_classifier(backbone, len(self.classes.names), settings["dropout"])
+
+    def features(self, extractor: keras.Model, directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Features and labels by split: computed, or read from `directory`; see `feature_cache.compute`.
+
+        Raises:
+          ValueError: a label is none of the classes, or a split is empty.
+        """
+        found = {}
+        for split in self.files:
+            batches = self.batches(split, self.settings["batch_size"])
+            found[split] = feature_cache.compute(extractor, batches, directory, split)
+            _check_labels(found[split][1], len(self.classes.names), split)
+        return found
+
+    def features_directory(self, parent: Path) -> Path:
+        """The folder below `parent` for the features of these data under this backbone, whatever else is set."""
+        settings = [self.settings[key] for key in ("backbone", "weights", "weights_sha256")]
+        same = [settings, self.policy, self.size, self.files, self.transform_output.transform_savedmodel_dir]
+        return parent / f"features-{digest(same)}"
+
+    def train_head(
+        self,
+        classifier: Classifier,
+        kept: Mapping[str, tuple[np.ndarray, np.ndarray]],
+        settings: Settings,
+        state: Path,
+        log_dir: str | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[dict[str, float]]:
+        """Trains the head alone on `kept` features; returns the phase's curves. See `phase.fit` for the rest."""
+        class_count, batch_size = len(self.classes.names), settings["batch_size"]
+        caches = {
+            split: feature_cache.FeatureCache(
+                *kept[split], class_count, batch_size, settings["seed"] if split == "train" else None
+            )
+            for split in kept
+        }
+        # Keras' own work around a step takes longer than the step on kept features: many at once halve the epoch.
+        _compile(classifier.head, settings["head_learning_rate"], settings, steps_per_execution=32)
+        return phase.fit(
+            classifier.head,
+            caches["train"],
+            caches["eval"],
+            name="head",
+            epochs=settings["head_epochs"],
+            steps=self.steps,
+            patience=settings["patience"],
+            class_weight=self.class_weight,
+            state=state,
+            log_dir=log_dir,
+            callbacks=callbacks,
+        )
+
+    def fine_tune(
+        self,
+        classifier: Classifier,
+        backbone: backbones.Backbone,
+        examples: Mapping[str, int],
+        settings: Settings,
+        state: Path,
+        log_dir: str | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> list[dict[str, float]]:
+        """Trains the head and the backbone's blocks from `fine_tune_at` on; returns the phase's curves.
+
+        `examples` has the number of examples by split, which the records do not tell before they are read.
+        """
+        backbones.set_trainable(backbone, settings["fine_tune_at"])
+        class_count, batch_size = len(self.classes.names), settings["batch_size"]
+        counts = {split: -(-count // batch_size) for split, count in examples.items()}
+
+        def one_hot(split: str, **options: Any) -> tf.data.Dataset:
+            labelled = self.batches(split, batch_size, **options).map(
+                lambda pixels, label: (pixels, tf.one_hot(label, class_count))
+            )
+            return labelled.apply(tf.data.experimental.assert_cardinality(counts[split]))
+
+        epochs, steps_an_epoch = phase.within(self.steps, counts["train"], settings["fine_tune_epochs"])
+        steps = epochs * (steps_an_epoch or counts["train"])
+        rate = _warmup_and_cosine(settings["fine_tune_learning_rate"], steps, settings["warmup_fraction"])
+        _compile(classifier.model, rate, settings)
+        strength = settings["augmentation_strength"]
+        return phase.fit(
+            classifier.model,
+            one_hot(
+                "train",
+                seed=settings["seed"],
+                flip=settings["flip_on_the_fly"],
+                augment=augmentation.scaled(self._augmentation, strength) if strength else None,
+            ),
+            one_hot("eval"),
+            name="fine_tune",
+            epochs=settings["fine_tune_epochs"],
+            steps=self.steps,
+            patience=settings["patience"],
+            class_weight=self.class_weight,
+            state=state,
+            log_dir=log_dir,
+            callbacks=callbacks,
+        )
+
+
+def timed_features(
+    task: Task, extractor: keras.Model, directory: Path
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], float]:
+    """`Task.features`, and the seconds that it took."""
+    started = time.monotonic()
+    kept = task.features(extractor, directory)
+    seconds = time.monotonic() - started
+    _log.info("features of the frozen backbone ready in %.1f s", seconds)
+    return kept, seconds
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (16 hex digits) of what can be written as JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def state_directory(configured: str) -> Iterator[Path]:
+    """The folder `configured`; if none is (""), one that is removed at the end."""
+    if configured:
+        yield Path(configured)
+        return
+    with tempfile.TemporaryDirectory(prefix="atelier-training-") as folder:
+        yield Path(folder)
+
+
+def use_gpu_memory_by_need() -> None:
+    """Keeps TensorFlow from taking all of it at once; before any GPU is used."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def strategy() -> tf.distribute.Strategy:
+    """All visible GPUs of this machine, or its one device."""
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def _warmup_and_cosine(peak: float, steps: int, warmup_fraction: float) -> keras.optimizers.schedules.CosineDecay:
+    """Rises linearly from 0 over the first share of the steps, then falls to 0 as a cosine."""
+    warmup = round(warmup_fraction * steps)
+    decay = max(1, steps - warmup)
+    if not warmup:  # else the first step would have the rate 0
+        return keras.optimizers.schedules.CosineDecay(peak, decay)
+    return keras.optimizers.schedules.CosineDecay(0.0, decay, warmup_target=peak, warmup_steps=warmup)
+
+
+def _compile(
+    model: keras.Model,
+    rate: float | keras.optimizers.schedules.LearningRateSchedule,
+    settings: Settings,
+    steps_per_execution: int = 1,
+) -> None:
+    model.compile(
+        optimizer=OPTIMIZERS[settings["optimizer"]](rate),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings["label_smoothing"]),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        steps_per_execution=steps_per_execution,
+    )
+
+
+def _check_labels(labels: np.ndarray, class_count: int, split: str) -> None:
+    strange = sorted(set(labels[(labels < 0) | (labels >= class_count)].tolist()))
+    if strange:
+        raise ValueError(
+            f"{split}: the ids {', '.join(map(str, strange))} are none of the {class_count} classes, 0 to "
+            f"{class_count - 1} (-1: no label, or a text that the training split lacks); split the data again"
+        )
+
+
+def _balanced(counts: list[int]) -> dict[int, float]:
+    """Weights inverse to the frequencies, 1 on average over the examples; absent classes weigh 0."""
+    present = sum(count > 0 for count in counts)
+    return {label: sum(counts) / (present * count) if count else 0.0 for label, count in enumerate(counts)}

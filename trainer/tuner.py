@@ -1,0 +1,274 @@
+"""`tuner_fn` of the Tuner component: a search for the Trainer's values, with Keras Tuner.
+
+A trial trains as the Trainer would, on the same kept features of the frozen backbone, and is scored by its best eval
+accuracy. Its first trial has the Trainer's own values if they lie in the space: a search never ends with worse ones.
+"""
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import tensorflow as tf
+from keras_tuner import errors
+from keras_tuner.engine.trial import TrialStatus
+from tfx.components.trainer.fn_args_utils import FnArgs
+from tfx.components.tuner.component import TunerFnResult
+
+from trainer import backbones, task
+from trainer.task import Task
+
+OBJECTIVE = "val_accuracy"
+
+_PREFIX = "search-"
+_BOOKKEEPING = "tuner/"
+"""How the names of Hyperband's own values begin."""
+_EPOCHS = "tuner/epochs"
+_log = logging.getLogger("atelier.trainer")
+
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """Prepares a search; one that was killed goes on where it was.
+
+    `fn_args.custom_config` holds what `train.run_fn` takes, and the section `tuner`. Nothing heavy happens here: on
+    Vertex AI one process only hands trials out.
+    """
+    config = fn_args.custom_config
+    state = config["state_dir"]
+    if state:
+        folder = Path(state, _PREFIX + _digest(fn_args))
+        for other in Path(state).glob(f"{_PREFIX}*"):
+            if other != folder:  # of another configuration or other data
+                shutil.rmtree(other)
+    else:
+        folder = Path(fn_args.working_dir)
+    return TunerFnResult(tuner=Search(fn_args, oracle(config["tuner"], config["trainer"]), folder), fit_kwargs={})
+
+
+class BoundedOracle(keras_tuner.Oracle):
+    """Ends a search after a number of trials or some time, and begins with the defaults; to be mixed in."""
+
+    def bound(self, max_trials: int, seconds: float) -> None:
+        """Sets the bounds; the time runs from now on, and goes on with what an earlier process took."""
+        self.max_trials = max_trials
+        self._seconds, self._spent, self._started = seconds, 0.0, time.monotonic()
+
+    @property
+    def seconds_left(self) -> float:
+        """Until no trial begins any more."""
+        return self._seconds - self._spent - (time.monotonic() - self._started)
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """As the algorithm says, within the bounds."""
+        if self.trials and self.seconds_left <= 0:
+            return {"status": "STOPPED"}
+        return super().populate_space(trial_id)
+
+    def _random_values(self) -> dict[str, Any] | None:
+        space = self.get_space().space
+        if not self.trials and all(_holds(parameter, parameter.default) for parameter in space):
+            return {parameter.name: parameter.default for parameter in space}
+        return super()._random_values()
+
+    def get_state(self) -> dict[str, Any]:
+        """What is kept from one process to the next."""
+        return super().get_state() | {"seconds_spent": self._seconds - self.seconds_left}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` gave."""
+        super().set_state(state)
+        self._spent, self._started = state["seconds_spent"], time.monotonic()
+        # Keras Tuner writes a trial down as ended a moment before it takes it from the ongoing ones.
+        for tuner, trial in list(self.ongoing_trials.items()):
+            if trial.trial_id in self.end_order:
+                del self.ongoing_trials[tuner]
+
+    def save(self) -> None:
+        """Writes the state down; a kill leaves the one before or this one, whole."""
+        _replace(Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial: Any) -> None:
+        _replace(Path(self._get_trial_dir(trial.trial_id), "trial.json"), trial.get_state())
+
+
+class _Hyperband(BoundedOracle, keras_tuner.oracles.HyperbandOracle):
+    def get_best_trials(self, num_trials: int = 1) -> list[Any]:
+        """Those with the most epochs first: a lucky short trial does not outrank one that has proven itself."""
+        ranked = super().get_best_trials(len(self.trials))
+        return sorted(ranked, key=_epochs, reverse=True)[:num_trials]
+
+
+class _Bayesian(BoundedOracle, keras_tuner.oracles.BayesianOptimizationOracle):
+    pass
+
+
+class _Random(BoundedOracle, keras_tuner.oracles.RandomSearchOracle):
+    pass
+
+
+def oracle(settings: Mapping[str, Any], trainer: Mapping[str, Any]) -> BoundedOracle:
+    """What chooses the trials' values.
+
+    Args:
+      settings: the section `tuner`.
+      trainer: the section `trainer`; its values are the space's defaults.
+    """
+    common = {
+        "objective": keras_tuner.Objective(OBJECTIVE, "max"),
+        "hyperparameters": space(settings["space"], trainer),
+        "seed": trainer["seed"] + 1,  # Keras Tuner takes 0 for "any"
+        "tune_new_entries": False,
+        "allow_new_entries": False,
+    }
+    made: BoundedOracle
+    if settings["algorithm"] == "hyperband":
+        # Without an end of its own: the bounds end it.
+        made = _Hyperband(max_epochs=_most_epochs(settings, trainer), hyperband_iterations=None, **common)
+    elif settings["algorithm"] == "bayesian":
+        made = _Bayesian(**common)
+    else:
+        made = _Random(**common)
+    made.bound(settings["max_trials"], 60 * settings["max_minutes"])
+    return made
+
+
+def space(searched: Mapping[str, Any], trainer: Mapping[str, Any]) -> keras_tuner.HyperParameters:
+    """The section `tuner.space` in Keras Tuner's terms."""
+    parameters = keras_tuner.HyperParameters()
+    for key, values in searched.items():
+        if isinstance(values, Mapping):
+            sampling = values["sampling"]
+            parameters.Float(key, values["min"], values["max"], sampling=sampling, default=trainer[key])
+        elif values:
+            default = trainer[key] if trainer[key] in values else None
+            parameters.Choice(key, list(values), default=default)
+    return parameters
+
+
+class Search(keras_tuner.engine.base_tuner.BaseTuner):
+    """The loop over trials: in one process, or one of several that ask the same oracle."""
+
+    def __init__(self, fn_args: FnArgs, oracle: BoundedOracle, directory: Path) -> None:
+        """Reads what an earlier process left in `directory`, if there was one."""
+        self._fn_args, self._bounds = fn_args, oracle
+        super().__init__(oracle, directory=str(directory), project_name="trials")
+
+    def on_search_begin(self) -> None:
+        """Computes the features of the frozen backbone, unless they are there."""
+        task.use_gpu_memory_by_need()
+        self._trainer = self._fn_args.custom_config["trainer"]
+        self._settings = self._fn_args.custom_config["tuner"]
+        keras.utils.set_random_seed(self._trainer["seed"])
+        self._task = Task(self._fn_args, self._trainer)
+        self._backbone = self._task.backbone()
+        self._first_weights = self._backbone.model.get_weights()
+        parent = Path(self._fn_args.custom_config["state_dir"] or self.directory)
+        backbones.set_trainable(self._backbone, None)
+        extractor = self._task.classifier(self._backbone, self._trainer).features
+        self._kept, _ = task.timed_features(self._task, extractor, self._task.features_directory(parent))
+
+    def run_trial(self, trial: Any) -> dict[str, float]:
+        """Trains with the trial's values; returns its best eval accuracy.
+
+        Raises:
+          FailedTrialError: there was too little memory for these values.
+          FatalError: anything else, which no other values would mend.
+        """
+        settings = self._trainer | self._chosen(trial)
+        started = time.monotonic()
+        try:
+            accuracy = self._train(settings, Path(self.get_trial_dir(trial.trial_id)))
+        except tf.errors.ResourceExhaustedError as error:
+            raise errors.FailedTrialError(str(error)) from error
+        except Exception as error:
+            raise errors.FatalError(f"trial {trial.trial_id}: {error}") from error
+        _log.info("trial %s: eval accuracy %.3f after %.1f s", trial.trial_id, accuracy, time.monotonic() - started)
+        return {OBJECTIVE: accuracy}
+
+    def on_search_end(self) -> None:
+        """Sees to it that there is a result.
+
+        Raises:
+          ValueError: no trial has come to its end.
+        """
+        if not self._is_worker() and self.oracle.get_best_trials(1)[0].status != TrialStatus.COMPLETED:
+            raise ValueError("no trial came to its end; the log says why: smaller batches need less memory")
+
+    def save_model(self, trial_id: str, model: keras.Model, step: int = 0) -> None:
+        """Nothing is kept: the Trainer trains anew."""
+
+    def _chosen(self, trial: Any) -> dict[str, Any]:
+        """The trial's values; under Hyperband with the epochs that it grants."""
+        values = trial.hyperparameters.values
+        chosen = {key: value for key, value in values.items() if not key.startswith(_BOOKKEEPING)}
+        if _EPOCHS in values:
+            chosen[_epochs_key(self._settings)] = values[_EPOCHS]
+        return chosen
+
+    def _train(self, settings: Mapping[str, Any], state: Path) -> float:
+        ends = [_EndsWithEpoch(self._bounds)]
+        with task.strategy().scope():
+            self._backbone.model.set_weights(self._first_weights)
+            backbones.set_trainable(self._backbone, None)
+            classifier = self._task.classifier(self._backbone, settings)
+            curves = self._task.train_head(classifier, self._kept, settings, state, callbacks=ends)
+            if _tunes_fine_tuning(self._settings):
+                examples = {split: len(labels) for split, (_, labels) in self._kept.items()}
+                curves = self._task.fine_tune(classifier, self._backbone, examples, settings, state, callbacks=ends)
+        for phase in ("head", "fine_tune"):
+            shutil.rmtree(state / phase, ignore_errors=True)
+        return max(row["val_accuracy"] for row in curves)
+
+
+class _EndsWithEpoch(keras.callbacks.Callback):
+    """Stops training at the end of an epoch once the search's time is up."""
+
+    def __init__(self, bounds: BoundedOracle) -> None:
+        super().__init__()
+        self._bounds = bounds
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if self._bounds.seconds_left <= 0:
+            self.model.stop_training = True
+
+
+def _epochs(trial: Any) -> int:
+    """Epochs of a trial of Hyperband's; 0 if it did not come to its end."""
+    return trial.hyperparameters.values[_EPOCHS] if trial.status == TrialStatus.COMPLETED else 0
+
+
+def _replace(file: Path, state: Mapping[str, Any]) -> None:
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(state), encoding="utf-8")
+    partial.replace(file)
+
+
+def _holds(parameter: Any, value: Any) -> bool:
+    """Whether `value` is one that the parameter may have."""
+    if isinstance(parameter, keras_tuner.engine.hyperparameters.Choice):
+        return value in parameter.values
+    return parameter.min_value <= value <= parameter.max_value
+
+
+def _tunes_fine_tuning(settings: Mapping[str, Any]) -> bool:
+    searched = settings["space"]
+    return any(searched[key] for key in ("fine_tune_at", "fine_tune_learning_rate", "augmentation_strength"))
+
+
+def _epochs_key(settings: Mapping[str, Any]) -> str:
+    """The setting whose number of epochs Hyperband grants."""
+    return "fine_tune_epochs" if _tunes_fine_tuning(settings) else "head_epochs"
+
+
+def _most_epochs(settings: Mapping[str, Any], trainer: Mapping[str, Any]) -> int:
+    return trainer[_epochs_key(settings)]
+
+
+def _digest(fn_args: FnArgs) -> str:
+    """The same only for a search on the same data with the same configuration."""
+    return task.digest([fn_args.custom_config, fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path])
