@@ -178,6 +178,15 @@ def _check(config: Config) -> None:
             f"data.source is {config.data.source}, which is made on this machine: run `atelier ingest "
             f"--source {config.data.source}`, copy its output to where all nodes see it, and name that folder"
         )
+    if (
+        config.tuner.enabled
+        and config.tuner.parallel_trials > 1
+        and not settings.nodes.get("Tuner", Resources()).machine_type
+    ):
+        raise KubeflowError(
+            f"tuner.parallel_trials is {config.tuner.parallel_trials}: only Vertex AI searches on several machines, "
+            "and kubeflow.nodes.Tuner.machine_type must say of which type"
+        )
     for node, resources in settings.nodes.items():
         if resources.machine_type and (node not in JOBS or settings.target == "kfp"):
             raise KubeflowError(

@@ -7,6 +7,7 @@ accuracy. Its first trial has the Trainer's own values if they lie in the space:
 import json
 import logging
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,13 +41,11 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """
     config = fn_args.custom_config
     state = config["state_dir"]
+    folder = Path(state or fn_args.working_dir, _PREFIX + _digest(fn_args))
     if state:
-        folder = Path(state, _PREFIX + _digest(fn_args))
         for other in Path(state).glob(f"{_PREFIX}*"):
             if other != folder:  # of another configuration or other data
                 shutil.rmtree(other)
-    else:
-        folder = Path(fn_args.working_dir)
     return TunerFnResult(tuner=Search(fn_args, oracle(config["tuner"], config["trainer"]), folder), fit_kwargs={})
 
 
@@ -167,7 +166,10 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         self._task = Task(self._fn_args, self._trainer)
         self._backbone = self._task.backbone()
         self._first_weights = self._backbone.model.get_weights()
-        parent = Path(self._fn_args.custom_config["state_dir"] or self.directory)
+        state = self._fn_args.custom_config["state_dir"]
+        if not state:
+            self._temporary = tempfile.TemporaryDirectory(prefix="atelier-training-")  # gone with this object
+        parent = Path(state or self._temporary.name)
         backbones.set_trainable(self._backbone, None)
         extractor = self._task.classifier(self._backbone, self._trainer).features
         self._kept, _ = task.timed_features(self._task, extractor, self._task.features_directory(parent))

@@ -1,21 +1,130 @@
-"""Pretrained weights are really loaded: without them the same budget learns far less."""
+"""The built-in photographs: pretrained weights are really loaded, and tuning mends a poor learning rate."""
 
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx.orchestration import metadata
 
-from tests.e2e.conftest import ROOT, run_pipeline
+from tests.e2e.conftest import ROOT, Run, run_pipeline
 
 pytestmark = pytest.mark.slow
 
+CONFIG = ROOT / "configs" / "photos.yaml"
+POOR = ("--set", "trainer.head_learning_rate=1.0e-6")
+TUNED = (*POOR, "--set", "tuner.enabled=true", "--set", "tuner.max_minutes=5", "--set", "tuner.max_trials=8")
 
-def test_pretrained_weights_make_the_difference(tmp_path: Path) -> None:
-    config = ROOT / "configs" / "photos.yaml"
-    pretrained = run_pipeline(tmp_path / "output", "--config", config)
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("photos") / "output"
+
+
+@pytest.fixture(scope="module")
+def pretrained(output: Path) -> Run:
+    return run_pipeline(output, "--config", CONFIG)
+
+
+@pytest.fixture(scope="module")
+def poor(output: Path, pretrained: Run) -> Run:
+    """With a learning rate a thousandth of the default."""
+    return run_pipeline(output, "--config", CONFIG, *POOR)
+
+
+@pytest.fixture(scope="module")
+def killed(output: Path, poor: Run) -> list[str]:
+    """The trials that a search had finished when it was killed."""
+    command = [sys.executable, "-m", "pipeline.cli", "run", "--output", output, "--config", CONFIG, *TUNED]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [str(word) for word in command], cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment
+    ) as run:
+        assert run.stderr is not None
+        finished: list[str] = []
+        for line in run.stderr:
+            finished += _trials(line)
+            if len(finished) == 3:
+                run.send_signal(signal.SIGKILL)
+                break
+    assert run.returncode == -signal.SIGKILL
+    return finished
+
+
+@pytest.fixture(scope="module")
+def tuned(output: Path, killed: list[str]) -> Run:
+    """The next run, which goes on with the search."""
+    return run_pipeline(output, "--config", CONFIG, *TUNED)
+
+
+def _trials(text: str) -> list[str]:
+    return re.findall(r"trial (\d+): eval accuracy", text)
+
+
+def test_pretrained_weights_make_the_difference(output: Path, pretrained: Run) -> None:
     assert pretrained.code == 0, pretrained.stderr
     accuracy = pretrained.result["metrics"]["accuracy"]
     assert accuracy >= 0.85
-    random = run_pipeline(tmp_path / "output", "--config", config, "--set", "trainer.weights=none")
+    random = run_pipeline(output, "--config", CONFIG, "--set", "trainer.weights=none")
     assert random.code == 1
     assert random.result["nodes"]["Transform"] == "cached"
     assert random.result["metrics"]["accuracy"] <= accuracy - 0.4
+
+
+def test_tuning_raises_the_accuracy_that_a_poor_rate_leaves(poor: Run, tuned: Run) -> None:
+    assert poor.code == 1  # its gate refuses it
+    assert tuned.code == 0, tuned.stderr
+    assert tuned.result["metrics"]["accuracy"] >= poor.result["metrics"]["accuracy"] + 0.03
+    (state,) = (tuned.output / "training_state").glob("search-*/trials/oracle.json")
+    assert json.loads(state.read_text())["seconds_spent"] < 300
+
+
+def test_a_resumed_search_repeats_no_finished_trial(killed: list[str], tuned: Run) -> None:
+    later = _trials(tuned.stderr)
+    # The third may have been killed between its line in the log and its record.
+    assert set(later) & set(killed) <= {killed[2]}
+    assert sorted({*killed, *later}) == [str(number) for number in range(8)]
+    trials = tuned.result["tuner"]
+    assert sorted(trial["trial"] for trial in trials) == [str(number) for number in range(8)]
+    page = (tuned.output / "report.html").read_text(encoding="utf-8")
+    assert "8 trials by hyperband search" in page
+
+
+def test_the_tuned_values_reach_the_pushed_model_as_mlmd_tells(tuned: Run) -> None:
+    store = MetadataStore(metadata.sqlite_metadata_connection_config(str(tuned.output / "metadata.db")))
+    pushed = tuned.output / tuned.result["pushed"]["saved_model"]
+    (artifact,) = [
+        each
+        for each in store.get_artifacts_by_type("PushedModel")
+        if each.custom_properties["pushed_destination"].string_value == str(pushed)
+    ]
+    pusher = _execution(store, artifact.id, mlmd.Event.OUTPUT)
+    trainer = _execution(store, _input(store, pusher, "model").id, mlmd.Event.OUTPUT)
+    best = json.loads(Path(_input(store, trainer, "hyperparameters").uri, "best_hyperparameters.txt").read_text())
+    chosen = {key: value for key, value in best["values"].items() if not key.startswith("tuner/")}
+    assert set(chosen) == {"head_learning_rate", "dropout", "label_smoothing"}
+    assert chosen["head_learning_rate"] > 1e-5
+    assert chosen == tuned.result["tuner"][0]["values"] == tuned.result["training"]["hyperparameters"]
+    provenance = json.loads((pushed / "assets.extra" / "provenance.json").read_text())
+    assert json.loads(provenance["hyperparameters"]) == chosen
+
+
+def _execution(store: MetadataStore, artifact: int, kind: int) -> int:
+    """The execution that an artifact comes from."""
+    (execution,) = {event.execution_id for event in store.get_events_by_artifact_ids([artifact]) if event.type == kind}
+    return execution
+
+
+def _input(store: MetadataStore, execution: int, key: str) -> mlmd.Artifact:
+    (artifact,) = [
+        event.artifact_id
+        for event in store.get_events_by_execution_ids([execution])
+        if event.type == mlmd.Event.INPUT and event.path.steps[0].key == key
+    ]
+    return store.get_artifacts_by_id([artifact])[0]

@@ -172,3 +172,25 @@ def test_the_command(tmp_path):
     assert f"parameter min_accuracy = 0.85\n{'parameter schema_file':s}" in done.stdout
     assert done.stdout.endswith(f"{file}: written\n")
     assert yaml.safe_load(file.read_text())["pipelineInfo"] == {"name": "vertex"}
+
+
+def test_the_tuner_runs_in_its_own_container_or_as_a_job_of_several_machines(target):
+    on_vertex = target == "vertex"
+    overrides = ["tuner={enabled: true, parallel_trials: 3}", "kubeflow.nodes={Tuner: {machine_type: a2}}"]
+    if not on_vertex:
+        overrides = ["tuner={enabled: true}"]
+    spec = compiler.pipeline_job(readable.settings(target, *overrides))["pipelineSpec"]
+    json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
+    assert set(tasks["Tuner"]["dependentTasks"]) == {"Transform", "ImportSchemaGen"}
+    source = tasks["Trainer"]["inputs"]["artifacts"]["hyperparameters"]["taskOutputArtifact"]
+    assert source == {"producerTask": "Tuner", "outputArtifactKey": "best_hyperparameters"}
+    arguments = executors["Tuner_executor"]["container"]["args"]
+    extension = "tfx.extensions.google_cloud_ai_platform.tuner.executor.Executor"
+    assert (extension in arguments) is on_vertex
+    if on_vertex:
+        given = tasks["Tuner"]["inputs"]["parameters"]
+        assert json.loads(given["tune_args"]["runtimeValue"]["constant"]) == {"num_parallel_trials": 3}
+        told = json.loads(given["custom_config"]["runtimeValue"]["constant"])
+        (pool,) = told["ai_platform_tuning_args"]["job_spec"]["worker_pool_specs"]
+        assert pool["machine_spec"] == {"machine_type": "a2"}

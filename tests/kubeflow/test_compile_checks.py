@@ -58,3 +58,9 @@ def test_a_training_job_as_vertex_ai_wants_it():
         "ai_platform_training_args": {"project": "p", "job_spec": {"worker_pool_specs": [pool]}},
     }
     assert compiler.vertex_job(Kubeflow(nodes={"Trainer": Resources(cpu=4)}), "Trainer") is None
+
+
+def test_several_machines_search_on_vertex_ai_only():
+    overrides = ("tuner={enabled: true, parallel_trials: 3}", "kubeflow.nodes={Tuner: {cpu: 4}}")
+    with pytest.raises(KubeflowError, match=r"tuner\.parallel_trials is 3: only Vertex AI .* kubeflow\.nodes\.Tuner"):
+        compiler.pipeline_job(settings("vertex", *overrides))

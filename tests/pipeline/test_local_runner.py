@@ -124,6 +124,9 @@ def test_the_baseline_is_the_newest_version_that_another_training_has_made(tmp_p
     assert local_runner._baseline(tmp_path, ["9", "10", "11"], ours) == "10"
     assert local_runner._baseline(tmp_path, ["9", "10", "11"], {"code": "c"}) == "11"
     assert local_runner._baseline(tmp_path, ["11"], ours) == ""
+    tuned = tmp_path / "11" / "assets.extra" / "provenance.json"
+    tuned.write_text(json.dumps(ours | {"hyperparameters": '{"dropout": 0.5}'}))
+    assert local_runner._baseline(tmp_path, ["11"], ours) == ""
     assert local_runner._baseline(tmp_path, [], ours) == ""
     (tmp_path / "12").mkdir()  # pushed by others, so without provenance
     assert local_runner._baseline(tmp_path, ["11", "12"], ours) == "12"

@@ -7,7 +7,7 @@ import pytest
 from tfx.orchestration import metadata
 
 from pipeline import beam_args, config, fingerprint, orchestration, pipeline
-from pipeline.training import Augmentation
+from pipeline.training import Augmentation, Tuner
 
 CONFIG = config.Config(
     name="pets",
@@ -109,12 +109,36 @@ def test_transform_is_told_the_keys_the_size_and_the_augmentation(dag):
 
 def test_the_trainer_is_told_its_sections_and_its_provenance(dag):
     found = told(nodes(dag)["Trainer"])
-    assert found.keys() == {"data", "image", "trainer", "state_dir", "provenance"}
+    assert found.keys() == {"data", "image", "augmentation", "trainer", "state_dir", "provenance"}
     assert found["image"] == {"size": 64, "resize": "pad"}
     assert found["trainer"] == CONFIG.trainer.model_dump(mode="json")
     assert found["state_dir"] == "/output/training_state"
     assert found["provenance"] == pipeline.provenance(CONFIG, "0123456789abcdef")
     assert nodes(dag)["Trainer"].exec_properties["run_fn"] == "trainer.train.run_fn"
+
+
+def test_the_tuner_stands_between_transform_and_the_trainer():
+    tuner_section = Tuner(enabled=True, max_trials=7)
+    dag = create(CONFIG.model_copy(update={"tuner": tuner_section}))
+    edges = {name: {up.id for up in node.upstream_nodes} for name, node in nodes(dag).items()}
+    assert edges == {
+        **EDGES,
+        "Tuner": {"Transform", "ImportSchemaGen"},
+        "Trainer": {"Transform", "ImportSchemaGen", "Tuner"},
+    }
+    chosen = nodes(dag)["Trainer"].inputs["hyperparameters"]
+    assert (chosen.producer_component_id, chosen.output_key) == ("Tuner", "best_hyperparameters")
+    found, trainer = told(nodes(dag)["Tuner"]), told(nodes(dag)["Trainer"])
+    assert found.pop("tuner") == tuner_section.model_dump(mode="json")
+    assert found.pop("code") == fingerprint.of_code("trainer.tuner")
+    assert found == {key: trainer[key] for key in ("data", "image", "augmentation", "trainer", "state_dir")}
+    properties = nodes(dag)["Tuner"].exec_properties
+    assert (properties["tuner_fn"], properties["tune_args"]) == ("trainer.tuner.tuner_fn", None)
+    assert properties["train_args"] == nodes(dag)["Trainer"].exec_properties["train_args"]
+    # Another space makes another training, so the model pushed before is a baseline for it.
+    assert pipeline.provenance(CONFIG.model_copy(update={"tuner": tuner_section}), "") != pipeline.provenance(
+        CONFIG, ""
+    )
 
 
 def test_each_node_of_ours_carries_the_fingerprint_of_its_code(dag):

@@ -2,6 +2,9 @@
 
 import json
 import math
+import socket
+import subprocess
+import sys
 import time
 
 import keras
@@ -144,6 +147,18 @@ def test_a_trial_that_was_written_down_as_ended_is_not_run_again(oracle):
 # Searches
 
 
+def custom_config_of(settings, trainer_settings, state_dir):
+    """What the Tuner is told."""
+    return {
+        "trainer": trainer_settings,
+        "tuner": settings,
+        "image": {"size": SIZE, "resize": "crop"},
+        "data": {"image_key": "image/encoded", "label_key": "image/class/label"},
+        "augmentation": Augmentation().model_dump(),
+        "state_dir": state_dir,
+    }
+
+
 class Searching:
     """TFX's executor of the Tuner, with `tuner_fn`."""
 
@@ -155,14 +170,7 @@ class Searching:
         """Searches; returns the best values as Keras Tuner writes them, and the rows of all trials."""
         defaults = {"head_epochs": 3, "mixed_precision": "float32", "batch_size": 16}
         settings, trainer_settings = sections(algorithm, defaults | (trainer or {}), space, **bounds)
-        custom_config = {
-            "trainer": trainer_settings,
-            "tuner": settings,
-            "image": {"size": SIZE, "resize": "crop"},
-            "data": {"image_key": "image/encoded", "label_key": "image/class/label"},
-            "augmentation": Augmentation().model_dump(),
-            "state_dir": str(self.state),
-        }
+        custom_config = custom_config_of(settings, trainer_settings, str(self.state))
         properties = {"train_args": "{}", "eval_args": "{}", "custom_config": json_utils.dumps(custom_config)}
         best, results = standard_artifacts.HyperParameters(), standard_artifacts.TunerResults()
         best.uri, results.uri = str(self._folder / "best"), str(self._folder / "results")
@@ -294,3 +302,26 @@ def test_a_running_trial_ends_with_its_epoch_when_the_time_is_up(search, monkeyp
     _, trials = search(max_trials=5)
     assert started == [0]
     assert len(trials) == 1
+
+
+@pytest.mark.slow
+def test_two_machines_share_one_search_through_tfxs_own_extension(transformed, tmp_path):
+    settings, trainer_settings = sections("random", {"head_epochs": 1, "mixed_precision": "float32"}, max_trials=4)
+    told = {name: artifact.uri for name, (artifact,) in transformed.artifacts().items()}
+    told["custom_config"] = custom_config_of(settings, trainer_settings, "")
+    file = tmp_path / "told.json"
+    file.write_text(json.dumps(told))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tests.trainer.worker_of_a_search", str(file), str(tmp_path), str(port)]
+    machines = [
+        subprocess.Popen([*command, number], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for number in ("0", "1")
+    ]
+    said = [machine.communicate(timeout=300)[0] for machine in machines]
+    assert [machine.returncode for machine in machines] == [0, 0], said
+    trials = json.loads((tmp_path / "results" / "tuner_results.json").read_text())
+    assert sorted(trial["trial_id"] for trial in trials) == ["0", "1", "2", "3"]
+    best = json.loads((tmp_path / "best" / "best_hyperparameters.txt").read_text())
+    assert best["values"]["head_learning_rate"] == trials[0]["head_learning_rate"]
