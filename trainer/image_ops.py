@@ -19,6 +19,8 @@ _PNG_LEVEL = 4
 _PARALLEL = 8
 
 
+# tf.Transform traces `preprocessing_fn` nine times: each time calls the one graph that was built here the first time.
+@tf.function(autograph=False, reduce_retracing=True)
 def decode_and_resize(encoded: tf.Tensor, size: int, mode: str) -> tf.Tensor:
     """Decodes and resizes a batch of pictures, each of its own format and size.
 
