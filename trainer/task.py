@@ -133,19 +133,7 @@ class Task:
         }
         # Keras' own work around a step takes longer than the step on kept features: many at once halve the epoch.
         _compile(classifier.head, settings["head_learning_rate"], settings, steps_per_execution=32)
-        return phase.fit(
-            classifier.head,
-            caches["train"],
-            caches["eval"],
-            name="head",
-            epochs=settings["head_epochs"],
-            steps=self.steps,
-            patience=settings["patience"],
-            class_weight=self.class_weight,
-            state=state,
-            log_dir=log_dir,
-            callbacks=callbacks,
-        )
+        return self._fit("head", classifier.head, caches, settings, state, log_dir, callbacks)
 
     def fine_tune(
         self,
@@ -176,17 +164,31 @@ class Task:
         rate = _warmup_and_cosine(settings["fine_tune_learning_rate"], steps, settings["warmup_fraction"])
         _compile(classifier.model, rate, settings)
         strength = settings["augmentation_strength"]
+        train = one_hot(
+            "train",
+            seed=settings["seed"],
+            flip=settings["flip_on_the_fly"],
+            augment=augmentation.scaled(self._augmentation, strength) if strength else None,
+        )
+        splits = {"train": train, "eval": one_hot("eval")}
+        return self._fit("fine_tune", classifier.model, splits, settings, state, log_dir, callbacks)
+
+    def _fit(
+        self,
+        name: str,
+        model: keras.Model,
+        splits: Mapping[str, Any],
+        settings: Settings,
+        state: Path,
+        log_dir: str | None,
+        callbacks: Sequence[keras.callbacks.Callback],
+    ) -> list[dict[str, float]]:
         return phase.fit(
-            classifier.model,
-            one_hot(
-                "train",
-                seed=settings["seed"],
-                flip=settings["flip_on_the_fly"],
-                augment=augmentation.scaled(self._augmentation, strength) if strength else None,
-            ),
-            one_hot("eval"),
-            name="fine_tune",
-            epochs=settings["fine_tune_epochs"],
+            model,
+            splits["train"],
+            splits["eval"],
+            name=name,
+            epochs=settings[f"{name}_epochs"],
             steps=self.steps,
             patience=settings["patience"],
             class_weight=self.class_weight,

@@ -1,7 +1,7 @@
 """`tuner_fn` of the Tuner component: a search for the Trainer's values, with Keras Tuner.
 
 A trial trains as the Trainer would, on the same kept features of the frozen backbone, and is scored by its best eval
-accuracy. Its first trial has the Trainer's own values if they lie in the space: a search never ends with worse ones.
+accuracy. The first trial has the Trainer's own values, if the space holds them: the others have those to beat.
 """
 
 import json
@@ -273,4 +273,12 @@ def _most_epochs(settings: Mapping[str, Any], trainer: Mapping[str, Any]) -> int
 
 def _digest(fn_args: FnArgs) -> str:
     """The same only for a search on the same data with the same configuration."""
-    return task.digest([fn_args.custom_config, fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path])
+    return task.digest(
+        [
+            fn_args.custom_config,
+            fn_args.train_steps,
+            fn_args.train_files,
+            fn_args.eval_files,
+            fn_args.transform_graph_path,
+        ]
+    )
