@@ -1,8 +1,9 @@
 """From labelled pictures to sharded TFRecords, on any Beam runner.
 
-Two Beam pipelines: one prepares the files, unit by unit; one writes the shards. Between them the driver decides the
-splits from some 300 bytes a picture. The data set is built beside its final place and renamed at the end: what stands
-there is always whole, and the same input gives the same bytes.
+A Beam pipeline prepares the files, unit by unit. Then the driver decides the splits from some 300 bytes a picture, and
+the prepared records are copied into shards: by the driver where they are few, else by a second pipeline. The data set
+is built beside its final place and renamed at the end: what stands there is always whole, and the same input gives the
+same bytes.
 """
 
 import contextlib
@@ -20,8 +21,12 @@ import PIL
 
 from components.watching import watching
 from pipeline import builtin_sources, config, records, sources, splits, units
+from pipeline.beam_args import IN_MEMORY
 
 Progress = Callable[[int, int], None]
+
+_DRIVER_COPIES = 2**30
+"""Bytes of records that the driver copies itself, at most: seconds, as any runner's start takes seconds or minutes."""
 
 _OUTPUTS = frozenset({*sources.SPLITS, "labels.txt", "schema.pbtxt", "quarantine", "ingest_report.json"})
 
@@ -132,15 +137,20 @@ def _build(
     rows, bad, bytes_read = units.results(plans)
     units.write_quarantine(plans, bad, staging / "quarantine")
     by_split, twice = splits.assign(rows, listing.given, settings.eval_fraction, settings.test_fraction)
+    kept = [row for members in by_split.values() for row in members]
     problem = _over_budget(bad, len(listing.files), settings.max_bad_fraction) or _thin_classes(
         source, by_split, listing.labels
     )
     if not problem:
-        _run(units.write_shard, units.plan_shards(by_split, settings.shards, plans, staging), beam_args)
+        shards = units.plan_shards(by_split, settings.shards, plans, staging)
+        if sum(row.length for row in kept) <= _DRIVER_COPIES:
+            for shard in shards:
+                units.write_shard(shard)
+        else:
+            _run(units.write_shard, shards, beam_args)
         (staging / "labels.txt").write_text("".join(f"{label}\n" for label in listing.labels), encoding="utf-8")
         (staging / "schema.pbtxt").write_text(records.schema(listing.labels), encoding="utf-8")
     shutil.rmtree(work)
-    kept = [row for members in by_split.values() for row in members]
     return {
         "source": source,
         "settings": settings.model_dump(),
@@ -213,6 +223,10 @@ def _by_class(rows: list[splits.Row], labels: list[str]) -> dict[str, int]:
 
 
 def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]) -> None:
+    if tuple(beam_args) == IN_MEMORY:  # what Beam would do in this process, without the seconds that it takes to start
+        for plan in plans:
+            work(plan)
+        return
     # Imported here: a source that is refused is refused at once.
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions

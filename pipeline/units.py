@@ -1,9 +1,9 @@
 """The work that Beam's workers do: prepare a unit of files, and write a shard of records.
 
 Elements are names of small JSON plans; pictures go from file to file and never through Beam, the driver's memory or a
-shuffle. A worker holds one picture at a time. Every output is written under another name first and then renamed, so
-that a runner may repeat or double an element. The plans' folder, the source and the output must be visible to all
-workers (a local or a shared disk).
+shuffle. A worker holds three pictures at a time, at most. Every output is written under another name first and then
+renamed, so that a runner may repeat or double an element. The plans' folder, the source and the output must be visible
+to all workers (a local or a shared disk).
 """
 
 import contextlib
@@ -12,9 +12,11 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent import futures
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from components import pictures, tfrecord
 from pipeline import sources
@@ -23,6 +25,8 @@ from pipeline.splits import Row
 MAX_QUARANTINED_BYTES = 16 * 2**20
 """Larger files are named in quarantine, but not kept there."""
 
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 _MAX_UNITS = 256
 _MIN_FILES = 8
 
@@ -66,16 +70,14 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
         _replacing(_beside(plan_path, "tfrecord")) as good,
         _replacing(_beside(plan_path, "bad.tfrecord")) as rejects,
     ):
-        for path, label, split in unit["files"]:
-            encoded = None
-            try:
-                encoded = sources.read(Path(root, path), limit)
-                bytes_read += len(encoded)
-                sources.check_name(path)
-                picture = pictures.normalize(encoded, store_size, max_pixels)
-            except pictures.RefusedError as refusal:
-                bad.append((path, refusal.reason.value, refusal.detail))
-                tfrecord.write(rejects, _quarantined(path, refusal, encoded))
+        normalized = _two_at_a_time(
+            lambda file: _normalized(Path(root, file[0]), file[0], limit, store_size, max_pixels), unit["files"]
+        )
+        for (path, label, split), (size, picture) in zip(unit["files"], normalized, strict=True):
+            bytes_read += size
+            if isinstance(picture, _Refused):
+                bad.append((path, picture.refusal.reason.value, picture.refusal.detail))
+                tfrecord.write(rejects, _quarantined(path, picture.refusal, picture.encoded))
                 continue
             length = tfrecord.write(good, _record(path, label, label_ids[label], picture))
             thumbnail = picture.thumbnail.hex()
@@ -84,6 +86,37 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
             offset += length
     with _replacing(_beside(plan_path, "done.json")) as done:
         done.write(json.dumps({"rows": rows, "bad": bad, "bytes_read": bytes_read}).encode("ascii"))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refused:
+    refusal: pictures.RefusedError
+    encoded: bytes | None
+
+
+def _normalized(
+    file: Path, name: str, limit: int, store_size: int, max_pixels: int
+) -> tuple[int, pictures.Picture | _Refused]:
+    """Bytes read, and what came of them."""
+    encoded = None
+    try:
+        encoded = sources.read(file, limit)
+        sources.check_name(name)
+        return len(encoded), pictures.normalize(encoded, store_size, max_pixels)
+    except pictures.RefusedError as refusal:
+        return len(encoded or b""), _Refused(refusal, encoded)
+
+
+def _two_at_a_time(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+    """`map`, in order; one is worked on ahead, for decoding, hashing and encoding run outside of Python's lock."""
+    with futures.ThreadPoolExecutor(2) as pool:
+        waiting: deque[futures.Future[_R]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def finished(folder: Path) -> int:

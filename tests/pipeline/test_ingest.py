@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipeline import config, ingest
+from pipeline import config, ingest, units
 
 BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 LABELS = ["ape", "bee", "cat"]
@@ -154,6 +154,26 @@ def test_the_same_input_gives_the_same_bytes(folder, ingested, tmp_path):
     for path in output.rglob("*"):
         if path.is_file() and path.name != "ingest_report.json":
             assert path.read_bytes() == (tmp_path / "again" / path.relative_to(output)).read_bytes(), path
+
+
+def test_few_records_are_copied_by_the_driver_and_many_by_the_runner(folder, ingested, tmp_path, monkeypatch):
+    works = []
+    on_beam = ingest._run
+
+    def noted(work, *rest):
+        works.append(work)
+        on_beam(work, *rest)
+
+    monkeypatch.setattr(ingest, "_run", noted)
+    stored = ingested[1]["bytes"]["stored"]
+    monkeypatch.setattr(ingest, "_DRIVER_COPIES", stored)
+    run(folder, tmp_path / "driver")
+    assert units.write_shard not in works
+    monkeypatch.setattr(ingest, "_DRIVER_COPIES", stored - 1)
+    run(folder, tmp_path / "runner")
+    assert works[-1] is units.write_shard
+    for path in (tmp_path / "driver").glob("*/images-*"):
+        assert path.read_bytes() == (tmp_path / "runner" / path.relative_to(tmp_path / "driver")).read_bytes()
 
 
 def test_adding_files_moves_none_and_copies_follow_their_originals(folder, ingested, tmp_path):

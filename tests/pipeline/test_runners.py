@@ -59,17 +59,26 @@ def in_memory(pictures, tmp_path_factory):
     return files, report
 
 
+@pytest.fixture
+def shards_on_the_runner(in_memory, monkeypatch):
+    """Both pipelines of an ingest run, as for a large data set; what they are compared with, the driver has copied."""
+    monkeypatch.setattr(ingest, "_DRIVER_COPIES", 0)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("shards_on_the_runner")
 def test_two_processes_ingest_the_same(pictures, in_memory, tmp_path):
     assert ingested(pictures, tmp_path / "set", Beam(workers=2)) == in_memory
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shards_on_the_runner")
 def test_dask_with_two_workers_ingests_the_same(pictures, in_memory, tmp_path):
     assert ingested(pictures, tmp_path / "set", DASK) == in_memory
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shards_on_the_runner")
 def test_the_portable_runner_ingests_the_same(pictures, in_memory, tmp_path):
     with job_service.running(tmp_path / "service") as portable:
         assert ingested(pictures, tmp_path / "set", portable) == in_memory
@@ -109,6 +118,7 @@ def test_the_setup_files_package_holds_the_code_and_nothing_else(project, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shards_on_the_runner")
 def test_a_worker_from_the_setup_files_package_ingests_the_same(project, pictures, in_memory, tmp_path):
     boot = tmp_path / "boot"
     boot.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(sdist_worker.__file__)} "$@"\n')
