@@ -30,6 +30,8 @@ SAME_ON_BOTH = [
     # TFLite: LiteRT runs the models (tf.lite.Interpreter is to be deleted), flatbuffers reads what was written.
     "ai-edge-litert==2.3.0",
     "flatbuffers==25.12.19",
+    # The Tuner's search; TFX's component is made for it, and brings it.
+    "keras-tuner==1.4.8",
     # The Trainer's logs; TensorFlow only names it as an option.
     "tensorboard==2.21.0",
     # Checksums of TFRecords, which ingest's workers write without loading TensorFlow.

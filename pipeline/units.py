@@ -1,9 +1,9 @@
 """The work that Beam's workers do: prepare a unit of files, and write a shard of records.
 
 Elements are names of small JSON plans; pictures go from file to file and never through Beam, the driver's memory or a
-shuffle. A worker holds three pictures at a time, at most. Every output is written under another name first and then
-renamed, so that a runner may repeat or double an element. The plans' folder, the source and the output must be visible
-to all workers (a local or a shared disk).
+shuffle. A worker decodes two pictures at a time, and keeps one more as it is stored. Every output is written under
+another name first and then renamed, so that a runner may repeat or double an element. The plans' folder, the source and
+the output must be visible to all workers (a local or a shared disk).
 """
 
 import contextlib
@@ -76,8 +76,8 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
         for (path, label, split), (size, picture) in zip(unit["files"], normalized, strict=True):
             bytes_read += size
             if isinstance(picture, _Refused):
-                bad.append((path, picture.refusal.reason.value, picture.refusal.detail))
-                tfrecord.write(rejects, _quarantined(path, picture.refusal, picture.encoded))
+                bad.append((path, picture.reason, picture.detail))
+                tfrecord.write(rejects, picture.record)
                 continue
             length = tfrecord.write(good, _record(path, label, label_ids[label], picture))
             thumbnail = picture.thumbnail.hex()
@@ -90,8 +90,10 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
 
 @dataclasses.dataclass(frozen=True)
 class _Refused:
-    refusal: pictures.RefusedError
-    encoded: bytes | None
+    reason: str
+    detail: str
+    record: bytes
+    """For the quarantine."""
 
 
 def _normalized(
@@ -104,7 +106,8 @@ def _normalized(
         sources.check_name(name)
         return len(encoded), pictures.normalize(encoded, store_size, max_pixels)
     except pictures.RefusedError as refusal:
-        return len(encoded or b""), _Refused(refusal, encoded)
+        # Not the error itself: its trace holds the whole file, and waits for its turn.
+        return len(encoded or b""), _Refused(refusal.reason.value, refusal.detail, _quarantined(name, refusal, encoded))
 
 
 def _two_at_a_time(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
