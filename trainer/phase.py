@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import keras
 
+_AFTER = "after-{}.weights.h5"
+"""Weights and optimiser after so many epochs."""
 _log = logging.getLogger("atelier.trainer")
 
 
@@ -50,9 +53,11 @@ def fit(
     if not done.exists():
         epochs, steps_an_epoch = within(steps, len(train), epochs)
         reached = max((row["val_accuracy"] for row in _read_epochs(log)), default=None)
+        new = directory / "new.weights.h5"
         model.fit(
             train,
             validation_data=evaluation,
+            initial_epoch=_restored(model, directory),
             epochs=epochs,
             steps_per_epoch=steps_an_epoch,
             class_weight=class_weight,
@@ -64,15 +69,16 @@ def fit(
                 _EpochSeconds(name, epochs, logging.INFO if log_dir else logging.DEBUG),
                 # In this order a kill between any two is harmless: no accuracy is logged whose weights are not
                 # kept, and an epoch that is trained again since its state was not saved is read from the log once.
-                _KeepBest(best, reached),
+                _Save(new, best, reached),
                 keras.callbacks.CSVLogger(str(log), append=True),
                 keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=patience, baseline=reached),
-                keras.callbacks.BackupAndRestore(str(directory / "backup"), double_checkpoint=True),
+                _EndEpoch(new),
             ],
         )
         best.rename(done)
-    model.optimizer.build(model.trainable_variables)  # the file holds its state, too
-    model.load_weights(done)
+        for file in directory.glob(_AFTER.format("*")):
+            file.unlink()
+    _load(model, done)
     return _read_epochs(log)
 
 
@@ -100,20 +106,56 @@ class _EpochSeconds(keras.callbacks.Callback):
         _log.log(self._level, message, self._name, epoch + 1, self._epochs, logs["val_accuracy"])
 
 
-class _KeepBest(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the highest eval accuracy, in a file that is whole at any moment."""
+class _Save(keras.callbacks.Callback):
+    """Saves the epoch's weights and optimiser, once, since that takes long; a better epoch's are copied to `best`.
 
-    def __init__(self, file: Path, reached: float | None) -> None:
+    Both are whole at any moment under their last names: `best`, and that which `_EndEpoch` gives.
+    """
+
+    def __init__(self, new: Path, best: Path, reached: float | None) -> None:
         super().__init__()
-        self._file, self._reached = file, -1.0 if reached is None else reached
+        self._new, self._best, self._reached = new, best, -1.0 if reached is None else reached
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
+        self.model.save_weights(self._new)
         if logs["val_accuracy"] > self._reached:
             self._reached = logs["val_accuracy"]
-            new = self._file.with_name("new.weights.h5")
-            self.model.save_weights(new)
-            new.replace(self._file)
+            copy = self._new.with_name("copy.weights.h5")
+            shutil.copyfile(self._new, copy)
+            copy.replace(self._best)
+
+
+class _EndEpoch(keras.callbacks.Callback):
+    """Gives what `_Save` saved the name from which a next call knows where to go on."""
+
+    def __init__(self, new: Path) -> None:
+        super().__init__()
+        self._new = new
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        file = self._new.with_name(_AFTER.format(epoch + 1))
+        self._new.replace(file)
+        for other in file.parent.glob(_AFTER.format("*")):
+            if other != file:
+                other.unlink()
+
+
+def _restored(model: keras.Model, directory: Path) -> int:
+    """Loads the state of the last epoch that ended, if one did; returns the number of those epochs."""
+    prefix, suffix = _AFTER.split("{}")
+    files = {
+        int(file.name.removeprefix(prefix).removesuffix(suffix)): file for file in directory.glob(_AFTER.format("*"))
+    }
+    if not files:
+        return 0
+    _load(model, files[max(files)])
+    return max(files)
+
+
+def _load(model: keras.Model, file: Path) -> None:
+    model.optimizer.build(model.trainable_variables)  # the file holds its state, too
+    model.load_weights(file)
 
 
 def _read_epochs(log: Path) -> list[dict[str, float]]:

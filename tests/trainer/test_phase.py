@@ -1,6 +1,7 @@
 """One phase of training: what it keeps, and that a kill at any moment loses an epoch at most."""
 
 import csv
+import shutil
 
 import keras
 import numpy as np
@@ -171,7 +172,7 @@ def test_tensorboard_has_the_same_curves(fit, tmp_path):
 
 
 def count_of_callbacks():
-    return len(["TensorBoard", "seconds", "best", "log", "early stopping", "backup"])
+    return len(["TensorBoard", "seconds", "save", "log", "early stopping", "end of epoch"])
 
 
 @pytest.mark.parametrize("at", range(count_of_callbacks() + 1))
@@ -230,13 +231,23 @@ def test_a_better_epoch_after_the_kill_replaces_it(fit):
 def test_a_file_cut_by_the_kill_does_no_harm(fit, tmp_path):
     with pytest.raises(KilledError):
         fit(Kill(epoch=2))
-    latest = tmp_path / "state" / "head" / "backup" / "latest.weights.h5"
-    latest.write_bytes(latest.read_bytes()[:100])
-    (tmp_path / "state" / "head" / "new.weights.h5").write_bytes(b"cut")
+    state = tmp_path / "state" / "head"
+    for name in ("new.weights.h5", "copy.weights.h5"):
+        (state / name).write_bytes(b"cut")
+    shutil.copyfile(state / "after-3.weights.h5", state / "after-2.weights.h5")  # killed before it was removed
     model, rows = fit()
-    assert sorted(fit.watch.begun) == [2, 3]
+    assert sorted(fit.watch.begun) == [3]
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
     assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
+
+
+def test_a_kill_after_the_last_epoch_trains_nothing_more(fit, tmp_path):
+    with pytest.raises(KilledError):
+        fit(Kill(epoch=3))
+    model, rows = fit()
+    assert not fit.watch.begun
+    assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
+    assert {file.name for file in (tmp_path / "state" / "head").iterdir()} == {"done.weights.h5", "epochs.csv"}
 
 
 def test_a_finished_phase_is_not_trained_again(fit):
