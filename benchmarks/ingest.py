@@ -6,14 +6,16 @@ are three of them and not five.
 """
 
 import shutil
+import statistics
 import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import measure, processes
+from benchmarks import processes
 from benchmarks.measure import Result, at_least
 from benchmarks.pictures import write_pictures
+from benchmarks.turns import in_turn
 
 NAME = "ingest"
 ROUNDS = {1_000: 5, 20_000: 3}
@@ -31,17 +33,16 @@ def run() -> Iterator[Result]:
             pictures, output = Path(folder, "pictures"), Path(folder, "output")
             write_pictures(pictures, count, SIDES)
             loop = ("-m", "benchmarks.pillow_loop", pictures, output)
+            ours = (*processes.ATELIER, "ingest", "--source", pictures, "--output", output)
+            sides = {
+                str(workers): partial(_rate, count, output, *ours, "--beam", f"workers={workers}")
+                for workers in TARGETS
+            }
+            rates = in_turn(sides | {"loop": partial(_rate, count, output, *loop)}, rounds)
+            medians = {name: statistics.median(found) for name, found in rates.items()}
             for workers, target in TARGETS.items():
-                ours = (*processes.ATELIER, "ingest", "--source", pictures, "--output", output)
-                yield measure.compared(
-                    NAME,
-                    f"{count} files, {workers} worker{'s' * (workers > 1)}; Pillow loop",
-                    "files/s",
-                    target,
-                    partial(_rate, count, output, *ours, "--beam", f"workers={workers}"),
-                    partial(_rate, count, output, *loop),
-                    rounds,
-                )
+                case = f"{count} files, {workers} worker{'s' * (workers > 1)}; Pillow loop"
+                yield Result(NAME, case, medians[str(workers)], medians["loop"], "files/s", target)
 
 
 def _rate(count: int, output: Path, *arguments: object) -> float:

@@ -5,7 +5,7 @@ Beam in memory, as a local run does; what is measured is the executor's own seco
 are those on disk: TFX compresses either.
 
 Growth: MNIST's digits at 64 px, 5,000 of them over and over. An executor on a handful of records gives the seconds of
-start-up, which are subtracted from both. The large run takes minutes and is done once.
+start-up, which are subtracted from both.
 """
 
 import gzip
@@ -73,10 +73,9 @@ def _side_by_side(root: Path) -> Iterator[Result]:
 
 def _growth(root: Path) -> Iterator[Result]:
     runs: dict[int, list[dict[str, float]]] = {HANDFUL: [], FEW: [], MORE: []}
-    for number in range(ROUNDS):
+    for _ in range(ROUNDS):
         for count, found in runs.items():
-            if count != MORE or number == 0:
-                found.append(_node(root, "ours", _ingested(root, "mnist", count), DIGIT_SIZE))
+            found.append(_node(root, "ours", _ingested(root, "mnist", count), DIGIT_SIZE))
     seconds, peak = (
         {count: statistics.median(figures[name] for figures in found) for count, found in runs.items()}
         for name in ("seconds", "peak_bytes")

@@ -20,6 +20,7 @@ from tfx.types.artifact import Artifact
 from components.tflite_exporter.executor import MEASUREMENTS_FILE
 from pipeline import metadata_store
 from pipeline.config import Config
+from trainer import tuned
 from trainer.train import TRAINING_FILE
 
 LIBRARIES = ("tfx", "tensorflow", "keras", "apache-beam", "ml-metadata", "ai-edge-litert", "numpy")
@@ -256,8 +257,8 @@ def _trials(tuner: Node | None) -> list[dict[str, Any]]:
         {
             "trial": trial["trial_id"],
             "accuracy": trial["score"],
-            "epochs": trial.get("tuner/epochs"),
-            "values": {key: trial[key] for key in trial if key not in ("trial_id", "score") and "/" not in key},
+            "epochs": trial.get(tuned.EPOCHS),
+            "values": {key: value for key, value in tuned.values(trial).items() if key not in ("trial_id", "score")},
         }
         for trial in json.loads(file.read_text(encoding="utf-8"))
     ]

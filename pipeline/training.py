@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pipeline.orchestration import Count, Fraction, Section
 from trainer.backbones import NAMES as BACKBONES
+from trainer.tuned import OF_FINE_TUNING
 
 
 class Augmentation(Section):
@@ -101,7 +102,7 @@ class Space(Section):
     @property
     def of_fine_tuning(self) -> tuple[str, ...]:
         """Those of them that have no effect on the head's own phase."""
-        return tuple(key for key in self.tuned if key.startswith("fine_tune_") or key == "augmentation_strength")
+        return tuple(key for key in self.tuned if key in OF_FINE_TUNING)
 
     def check(self, trainer: Trainer) -> None:
         """Every value that may be chosen must be one that the section `trainer` takes.

@@ -15,7 +15,7 @@ import keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
-from trainer import backbones, export, folders, task
+from trainer import backbones, export, folders, task, tuned
 from trainer.task import Task
 
 TRAINING_FILE = "training.json"
@@ -37,19 +37,19 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     task.use_gpu_memory_by_need()
     config = fn_args.custom_config
-    tuned = tuned_values(fn_args.hyperparameters)
-    settings = config["trainer"] | tuned
+    chosen = tuned.values(fn_args.hyperparameters["values"]) if fn_args.hyperparameters else {}
+    settings = config["trainer"] | chosen
     keras.utils.set_random_seed(settings["seed"])
     job = Task(fn_args, settings)
     with task.state_directory(config["state_dir"]) as parent:
-        _train_and_export(fn_args, job, tuned, parent)
+        _train_and_export(fn_args, job, chosen, parent)
 
 
-def _train_and_export(fn_args: FnArgs, job: Task, tuned: Mapping[str, Any], parent: Path) -> None:
+def _train_and_export(fn_args: FnArgs, job: Task, chosen: Mapping[str, Any], parent: Path) -> None:
     """Both phases, with their state below `parent`, and what `run_fn` writes."""
     started = time.monotonic()
     settings, config = job.settings, fn_args.custom_config
-    state, features = parent / _digest(fn_args, tuned), job.features_directory(parent)
+    state, features = parent / _digest(fn_args, chosen), job.features_directory(parent)
     with task.strategy().scope():
         backbone = job.backbone()
         classifier = job.classifier(backbone, settings)
@@ -78,27 +78,17 @@ def _train_and_export(fn_args: FnArgs, job: Task, tuned: Mapping[str, Any], pare
             size=job.size,
             resize=config["image"]["resize"],
             sample=next(iter(job.batches("train", 1)))[0],
-            provenance=config["provenance"] | ({"hyperparameters": json.dumps(tuned)} if tuned else {}),
+            provenance=config["provenance"] | ({"hyperparameters": json.dumps(chosen)} if chosen else {}),
         )
     training = {
         "precision": job.policy,
-        "hyperparameters": tuned,
+        "hyperparameters": chosen,
         "phases": phases,
         "seconds": round(time.monotonic() - started, 1),
     }
     io_utils.write_string_file(f"{fn_args.model_run_dir}/{TRAINING_FILE}", json.dumps(training, indent=1))
     for folder in (state, features):
         shutil.rmtree(folder)
-
-
-def tuned_values(hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the Tuner chose, by the keys of the section `trainer`.
-
-    Args:
-      hyperparameters: the configuration of a `keras_tuner.HyperParameters`; its own bookkeeping in it is left out.
-    """
-    values = hyperparameters["values"] if hyperparameters else {}
-    return {key: value for key, value in values.items() if not key.startswith("tuner/")}
 
 
 def _saved(curves: list[dict[str, float]], extraction_s: float) -> dict[str, float]:
@@ -110,8 +100,8 @@ def _saved(curves: list[dict[str, float]], extraction_s: float) -> dict[str, flo
     }
 
 
-def _digest(fn_args: FnArgs, tuned: Mapping[str, Any]) -> str:
+def _digest(fn_args: FnArgs, chosen: Mapping[str, Any]) -> str:
     """The same only for a training on the same data with the same configuration."""
     return task.digest(
-        [fn_args.custom_config, tuned, fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path]
+        [fn_args.custom_config, chosen, fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path]
     )

@@ -21,15 +21,12 @@ from keras_tuner.engine.trial import TrialStatus
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer import backbones, task
+from trainer import backbones, task, tuned
 from trainer.task import Task
 
 OBJECTIVE = "val_accuracy"
 
 _PREFIX = "search-"
-_BOOKKEEPING = "tuner/"
-"""How the names of Hyperband's own values begin."""
-_EPOCHS = "tuner/epochs"
 _log = logging.getLogger("atelier.trainer")
 
 
@@ -127,7 +124,7 @@ def oracle(settings: Mapping[str, Any], trainer: Mapping[str, Any]) -> BoundedOr
     made: BoundedOracle
     if settings["algorithm"] == "hyperband":
         # Without an end of its own: the bounds end it.
-        made = _Hyperband(max_epochs=_most_epochs(settings, trainer), hyperband_iterations=None, **common)
+        made = _Hyperband(max_epochs=trainer[_epochs_key(settings)], hyperband_iterations=None, **common)
     elif settings["algorithm"] == "bayesian":
         made = _Bayesian(**common)
     else:
@@ -201,15 +198,12 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         if not self._is_worker() and self.oracle.get_best_trials(1)[0].status != TrialStatus.COMPLETED:
             raise ValueError("no trial came to its end; the log says why: smaller batches need less memory")
 
-    def save_model(self, trial_id: str, model: keras.Model, step: int = 0) -> None:
-        """Nothing is kept: the Trainer trains anew."""
-
     def _chosen(self, trial: Any) -> dict[str, Any]:
         """The trial's values; under Hyperband with the epochs that it grants."""
         values = trial.hyperparameters.values
-        chosen = {key: value for key, value in values.items() if not key.startswith(_BOOKKEEPING)}
-        if _EPOCHS in values:
-            chosen[_epochs_key(self._settings)] = values[_EPOCHS]
+        chosen = tuned.values(values)
+        if tuned.EPOCHS in values:
+            chosen[_epochs_key(self._settings)] = values[tuned.EPOCHS]
         return chosen
 
     def _train(self, settings: Mapping[str, Any], state: Path) -> float:
@@ -241,7 +235,7 @@ class _EndsWithEpoch(keras.callbacks.Callback):
 
 def _epochs(trial: Any) -> int:
     """Epochs of a trial of Hyperband's; 0 if it did not come to its end."""
-    return trial.hyperparameters.values[_EPOCHS] if trial.status == TrialStatus.COMPLETED else 0
+    return trial.hyperparameters.values[tuned.EPOCHS] if trial.status == TrialStatus.COMPLETED else 0
 
 
 def _replace(file: Path, state: Mapping[str, Any]) -> None:
@@ -259,16 +253,12 @@ def _holds(parameter: Any, value: Any) -> bool:
 
 def _tunes_fine_tuning(settings: Mapping[str, Any]) -> bool:
     searched = settings["space"]
-    return any(searched[key] for key in ("fine_tune_at", "fine_tune_learning_rate", "augmentation_strength"))
+    return any(searched[key] for key in tuned.OF_FINE_TUNING)
 
 
 def _epochs_key(settings: Mapping[str, Any]) -> str:
     """The setting whose number of epochs Hyperband grants."""
     return "fine_tune_epochs" if _tunes_fine_tuning(settings) else "head_epochs"
-
-
-def _most_epochs(settings: Mapping[str, Any], trainer: Mapping[str, Any]) -> int:
-    return trainer[_epochs_key(settings)]
 
 
 def _digest(fn_args: FnArgs) -> str:

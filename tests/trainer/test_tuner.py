@@ -18,7 +18,7 @@ from tfx.utils import json_utils
 from pipeline.training import Augmentation, Interval, Space, Trainer, Tuner
 from tests.trainer.test_train import KilledError, tiny_backbone
 from tests.trainer.tiny_data import SIZE
-from trainer import backbones, task, train, tuner
+from trainer import backbones, task, tuned, tuner
 
 SPACE = {"head_learning_rate": Interval(min=1e-3, max=1e-1, sampling="log"), "dropout": None, "label_smoothing": None}
 
@@ -197,8 +197,7 @@ def test_a_poor_rate_is_replaced_by_a_better_one(search):
     scores = {trial["trial_id"]: trial["score"] for trial in trials}
     assert len(scores) == 8
     assert max(scores.values()) > scores["0"] + 0.2
-    tuned = train.tuned_values(best)
-    assert tuned == {"head_learning_rate": trials[0]["head_learning_rate"]}
+    assert tuned.values(best["values"]) == {"head_learning_rate": trials[0]["head_learning_rate"]}
     assert trials[0]["score"] == max(scores.values())
 
 

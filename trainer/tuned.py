@@ -1,0 +1,14 @@
+"""Names of the values that a search chooses: keys of the section `trainer`, among Keras Tuner's own bookkeeping."""
+
+from collections.abc import Mapping
+from typing import Any
+
+EPOCHS = "tuner/epochs"
+"""Keras Tuner's name for the epochs that Hyperband grants a trial."""
+OF_FINE_TUNING = ("fine_tune_at", "fine_tune_learning_rate", "augmentation_strength")
+"""Keys that have no effect on the head's own phase."""
+
+
+def values(found: Mapping[str, Any]) -> dict[str, Any]:
+    """`found` (a trial's values by name) without Keras Tuner's bookkeeping, whose names hold a slash."""
+    return {key: value for key, value in found.items() if "/" not in key}
