@@ -89,6 +89,7 @@ class Ours:
     def compile_frozen(self) -> None:
         """For `frozen`: the head alone is trained."""
         backbones.set_trainable(self._backbone, None)
+        self._extract = feature_cache.with_constant_weights(self.classifier.features)
         keras_script.compile_model(self.classifier.head, HEAD_RATE, STEPS_PER_EXECUTION)
 
     def frozen(self, epochs: int, until: float | None = None) -> tuple[Clock, float]:
@@ -97,7 +98,7 @@ class Ours:
         with tempfile.TemporaryDirectory() as folder:
             caches = {
                 split: feature_cache.FeatureCache(
-                    *feature_cache.compute(self.classifier.features, self._data.ours(split), Path(folder), split),
+                    *feature_cache.compute(self._extract, self._data.ours(split), Path(folder), split),
                     photos.CLASSES,
                     BATCH,
                     seed=0 if split == "train" else None,

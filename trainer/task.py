@@ -101,10 +101,11 @@ class Task:
         Raises:
           ValueError: a label is none of the classes, or a split is empty.
         """
+        extract = feature_cache.with_constant_weights(extractor)
         found = {}
         for split in self.files:
             batches = self.batches(split, self.settings["batch_size"])
-            found[split] = feature_cache.compute(extractor, batches, directory, split)
+            found[split] = feature_cache.compute(extract, batches, directory, split)
             _check_labels(found[split][1], len(self.classes.names), split)
         return found
 

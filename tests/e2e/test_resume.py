@@ -36,7 +36,7 @@ def killed(tree: Path, digits: Path, tmp_path_factory: pytest.TempPathFactory) -
         assert run.stderr is not None
         for line in run.stderr:
             if "fine_tune epoch 1/2" in line:
-                _wait_for(output, "training_state/*/fine_tune/after-1.weights.h5")
+                _wait_for(output, "training_state/*/fine_tune/after-1.npz")
                 run.send_signal(signal.SIGKILL)
                 break
         else:

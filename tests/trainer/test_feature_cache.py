@@ -1,5 +1,8 @@
 """Features computed once: equal to what the network gives, and found again."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -32,6 +35,10 @@ class Passes:
             yield tf.constant(PIXELS[start:end]), tf.constant(LABELS[start:end])
 
 
+def compute(extractor, passes, directory, name):
+    return feature_cache.compute(feature_cache.with_constant_weights(extractor), passes, directory, name)
+
+
 def by_hand(extractor):
     """The convolution and the mean, in NumPy."""
     kernel, bias = extractor.get_weights()
@@ -40,40 +47,43 @@ def by_hand(extractor):
 
 
 def test_equals_direct_extraction_in_the_order_of_the_batches(extractor, tmp_path):
-    features, labels = feature_cache.compute(extractor, Passes(), tmp_path / "new", "train")
+    features, labels = compute(extractor, Passes(), tmp_path / "new", "train")
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, by_hand(extractor), rtol=1e-4, atol=1e-3)
     np.testing.assert_array_equal(labels, LABELS)
 
 
 def test_features_stay_on_disk(extractor, tmp_path):
-    features, _ = feature_cache.compute(extractor, Passes(), tmp_path, "train")
+    features, _ = compute(extractor, Passes(), tmp_path, "train")
     assert isinstance(features, np.memmap)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["train.npy", "train_labels.npy"]
 
 
 def test_one_pass_and_never_again(extractor, tmp_path):
     passes = Passes()
-    first = feature_cache.compute(extractor, passes, tmp_path, "train")
-    # Neither the network nor the pictures are needed any more.
-    second = feature_cache.compute(None, passes, tmp_path, "train")
+    first = compute(extractor, passes, tmp_path, "train")
+
+    def never(_):
+        raise AssertionError
+
+    second = feature_cache.compute(never, passes, tmp_path, "train")
     assert passes.begun == 1
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_splits_are_kept_apart(extractor, tmp_path):
-    feature_cache.compute(extractor, Passes(), tmp_path, "train")
-    features, labels = feature_cache.compute(extractor, Passes(7), tmp_path, "eval")
+    compute(extractor, Passes(), tmp_path, "train")
+    features, labels = compute(extractor, Passes(7), tmp_path, "eval")
     assert (len(features), len(labels)) == (7, 7)
 
 
 @pytest.mark.parametrize("leftover", ["train.raw", "train.npy"])
 def test_what_a_killed_run_left_is_computed_again(extractor, tmp_path, leftover):
-    want = feature_cache.compute(extractor, Passes(), tmp_path / "whole", "train")
+    want = compute(extractor, Passes(), tmp_path / "whole", "train")
     (tmp_path / leftover).write_bytes(b"\x93NUMPY and then nothing" * 100)
     passes = Passes()
-    features, labels = feature_cache.compute(extractor, passes, tmp_path, "train")
+    features, labels = compute(extractor, passes, tmp_path, "train")
     assert passes.begun == 1
     np.testing.assert_array_equal(features, want[0])
     np.testing.assert_array_equal(labels, want[1])
@@ -86,21 +96,59 @@ def test_a_run_killed_on_the_way_leaves_nothing_that_looks_whole(extractor, tmp_
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        feature_cache.compute(extractor, Killed(), tmp_path, "train")
-    features, _ = feature_cache.compute(extractor, Passes(), tmp_path, "train")
+        compute(extractor, Killed(), tmp_path, "train")
+    features, _ = compute(extractor, Passes(), tmp_path, "train")
     np.testing.assert_allclose(features, by_hand(extractor), rtol=1e-4, atol=1e-3)
 
 
 def test_an_empty_split_is_named(extractor, tmp_path):
     with pytest.raises(ValueError, match="eval: the split holds no examples"):
-        feature_cache.compute(extractor, Passes(0), tmp_path, "eval")
+        compute(extractor, Passes(0), tmp_path, "eval")
+
+
+def test_batch_normalisation_folded_into_convolutions_changes_nothing(tmp_path):
+    """Constant weights have it folded; mean, variance, scale and offset differ from channel to channel here."""
+    keras.utils.set_random_seed(0)
+    normalisation = keras.layers.BatchNormalization(epsilon=1e-3)
+    layers = [keras.layers.Conv2D(5, 3), normalisation, keras.layers.ReLU(6.0), keras.layers.GlobalAveragePooling2D()]
+    network = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    gamma, beta, mean, variance = np.random.default_rng(2).uniform(0.5, 2, (4, 5))
+    normalisation.set_weights([gamma, beta, 50 * mean, 900 * variance])
+    features, _ = compute(network, Passes(), tmp_path, "train")
+
+    kernel, bias = layers[0].get_weights()
+    windows = np.lib.stride_tricks.sliding_window_view(PIXELS.astype(np.float64), (3, 3), axis=(1, 2))
+    convolved = np.einsum("nyxcij,ijco->nyxo", windows, kernel) + bias
+    normal = gamma * (convolved - 50 * mean) / np.sqrt(900 * variance + 1e-3) + beta
+    np.testing.assert_allclose(features, np.clip(normal, 0, 6).mean(axis=(1, 2)), rtol=1e-4, atol=1e-4)
+
+
+def test_two_devices_compute_each_picture_once(tmp_path):
+    """Keras' own `predict_on_batch` gives every device the whole batch, and every picture twice."""
+    code = f"""
+import keras, numpy as np, tensorflow as tf
+from pathlib import Path
+from trainer import feature_cache
+cpu, = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+pixels = np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)).astype(np.float32)
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3), keras.layers.GlobalMaxPooling2D()])
+    batches = tf.data.Dataset.from_tensor_slices((pixels, np.arange(6))).batch(4)
+    extract = feature_cache.with_constant_weights(model)
+    features, labels = feature_cache.compute(extract, batches, Path({str(tmp_path)!r}), "train")
+np.testing.assert_array_equal(labels, range(6))
+np.testing.assert_allclose(features, model(pixels), rtol=1e-5)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_mixed_precision_is_kept_as_float32(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     keras.utils.set_random_seed(0)
     half = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3), keras.layers.GlobalAveragePooling2D()])
-    features, _ = feature_cache.compute(half, Passes(), tmp_path, "train")
+    features, _ = compute(half, Passes(), tmp_path, "train")
     assert features.dtype == np.float32
     # bfloat16 has 8 bits: a relative error of 2^-8 in each of some 27 terms.
     want = by_hand(half)

@@ -232,9 +232,9 @@ def test_a_file_cut_by_the_kill_does_no_harm(fit, tmp_path):
     with pytest.raises(KilledError):
         fit(Kill(epoch=2))
     state = tmp_path / "state" / "head"
-    for name in ("new.weights.h5", "copy.weights.h5"):
+    for name in ("new.npz", "copy.npz"):
         (state / name).write_bytes(b"cut")
-    shutil.copyfile(state / "after-3.weights.h5", state / "after-2.weights.h5")  # killed before it was removed
+    shutil.copyfile(state / "after-3.npz", state / "after-2.npz")  # killed before it was removed
     model, rows = fit()
     assert sorted(fit.watch.begun) == [3]
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
@@ -247,7 +247,7 @@ def test_a_kill_after_the_last_epoch_trains_nothing_more(fit, tmp_path):
     model, rows = fit()
     assert not fit.watch.begun
     assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
-    assert {file.name for file in (tmp_path / "state" / "head").iterdir()} == {"done.weights.h5", "epochs.csv"}
+    assert {file.name for file in (tmp_path / "state" / "head").iterdir()} == {"done.npz", "epochs.csv"}
 
 
 def test_a_finished_phase_is_not_trained_again(fit):

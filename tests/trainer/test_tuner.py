@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from tfx.utils import json_utils
 from pipeline.training import Augmentation, Interval, Space, Trainer, Tuner
 from tests.trainer.test_train import KilledError, tiny_backbone
 from tests.trainer.tiny_data import SIZE
-from trainer import backbones, task, tuned, tuner
+from trainer import backbones, feature_cache, task, tuned, tuner
 
 SPACE = {"head_learning_rate": Interval(min=1e-3, max=1e-1, sampling="log"), "dropout": None, "label_smoothing": None}
 
@@ -203,13 +202,18 @@ def test_a_poor_rate_is_replaced_by_a_better_one(search):
 
 def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch):
     computed = []
-    predict = keras.Model.predict_on_batch
+    original = feature_cache.with_constant_weights
 
-    def counted(model, pixels):
-        computed.append(len(pixels))
-        return predict(model, pixels)
+    def counted(extractor):
+        extract = original(extractor)
 
-    monkeypatch.setattr(keras.Model, "predict_on_batch", counted)
+        def counting(pixels):
+            computed.append(len(pixels))
+            return extract(pixels)
+
+        return counting
+
+    monkeypatch.setattr(feature_cache, "with_constant_weights", counted)
     search(max_trials=3)
     assert computed == [16, 16, 8, 15]  # 40 and 15 pictures
     assert len(list(search.state.glob("features-*/train.npy"))) == 1
