@@ -85,18 +85,16 @@ def _write(
     features_file.parent.mkdir(parents=True, exist_ok=True)
     raw_file = features_file.with_suffix(".raw")
     labels = []
-    channels = 0
     with raw_file.open("wb") as raw:
         for pixels, label in batches:
             features = extract(pixels)
             features.tofile(raw)
             labels.append(label.numpy())
-            channels = features.shape[-1]
     if not labels:
         raise ValueError(f"{features_file.stem}: the split holds no examples")
     all_labels = np.concatenate(labels)
     # The number of rows is known only now: the .npy header goes before the rows that are there already.
-    rows = np.memmap(raw_file, np.float32, "r", shape=(len(all_labels), channels))
+    rows = np.memmap(raw_file, np.float32, "r").reshape(len(all_labels), -1)
     np.save(features_file, rows)
     raw_file.unlink()
     np.save(labels_file, all_labels)  # last: its presence says that both are whole

@@ -4,6 +4,7 @@ import csv
 import logging
 import shutil
 import time
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,30 +136,36 @@ class _EndEpoch(keras.callbacks.Callback):
         self._new = new
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        file = self._new.with_name(_AFTER.format(epoch + 1))
-        self._new.replace(file)
-        for other in file.parent.glob(_AFTER.format("*")):
-            if other != file:
-                other.unlink()
+        self._new.replace(self._new.with_name(_AFTER.format(epoch + 1)))
+        # The one before is kept: where the power fails, a file may lose what it had not yet brought to the disk.
+        self._new.with_name(_AFTER.format(epoch - 1)).unlink(missing_ok=True)
 
 
 def _restored(model: keras.Model, directory: Path) -> int:
-    """Loads the state of the last epoch that ended, if one did; returns the number of those epochs."""
+    """Loads the state of the last epoch whose file is whole, if there is one; returns the epochs until then."""
     prefix, suffix = _AFTER.split("{}")
     files = {
         int(file.name.removeprefix(prefix).removesuffix(suffix)): file for file in directory.glob(_AFTER.format("*"))
     }
-    if not files:
-        return 0
-    _load(model, files[max(files)])
-    return max(files)
+    return next((epochs for epochs in sorted(files, reverse=True) if _load_whole(model, files[epochs])), 0)
+
+
+def _load_whole(model: keras.Model, file: Path) -> bool:
+    """Loads `file` unless it is damaged, which it says."""
+    try:
+        _load(model, file)
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        _log.warning("%s is damaged (%s): training goes on from an earlier epoch", file, error)
+        return False
+    return True
 
 
 def _load(model: keras.Model, file: Path) -> None:
     model.optimizer.build(model.trainable_variables)  # the file holds its state, too
-    with np.load(file) as values:
-        for variable, name in zip(_variables(model), values.files, strict=True):
-            variable.assign(values[name])
+    with np.load(file) as arrays:
+        values = [arrays[name] for name in arrays.files]  # all of them, before anything is changed
+    for variable, value in zip(_variables(model), values, strict=True):
+        variable.assign(value)
 
 
 def _variables(model: keras.Model) -> list[keras.Variable]:
