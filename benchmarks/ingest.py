@@ -1,8 +1,7 @@
 """`ingest`: files a second of `atelier ingest`, beside one process that loops over the files with Pillow.
 
 Photographs of 400 x 300 to 640 x 480 pixels; a third of them is larger than what is stored, and is scaled down and
-encoded anew. Both sides are fresh processes, and their start-up counts. A round of 20,000 takes minutes, so that there
-are three of them and not five.
+encoded anew. Both sides are fresh processes, and their start-up counts.
 """
 
 import shutil
@@ -12,14 +11,15 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks import processes
+from benchmarks import measure, processes
 from benchmarks.measure import Result, at_least
 from benchmarks.pictures import write_pictures
 from benchmarks.turns import in_turn
 
 NAME = "ingest"
-ROUNDS = {1_000: 5, 20_000: 3}
-"""By number of pictures."""
+ROUNDS = measure.ROUNDS
+COUNTS = (1_000, 20_000)
+"""Of pictures."""
 TARGETS = {1: at_least(0.9), 2: at_least(1.6)}
 """By number of Beam's worker processes."""
 SIDES = ((400, 300), (512, 384), (640, 480))
@@ -28,7 +28,7 @@ SIDES = ((400, 300), (512, 384), (640, 480))
 
 def run() -> Iterator[Result]:
     """Yields files a second by number of pictures and of workers."""
-    for count, rounds in ROUNDS.items():
+    for count in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
             pictures, output = Path(folder, "pictures"), Path(folder, "output")
             write_pictures(pictures, count, SIDES)
@@ -38,7 +38,7 @@ def run() -> Iterator[Result]:
                 str(workers): partial(_rate, count, output, *ours, "--beam", f"workers={workers}")
                 for workers in TARGETS
             }
-            rates = in_turn(sides | {"loop": partial(_rate, count, output, *loop)}, rounds)
+            rates = in_turn(sides | {"loop": partial(_rate, count, output, *loop)}, ROUNDS)
             medians = {name: statistics.median(found) for name, found in rates.items()}
             for workers, target in TARGETS.items():
                 case = f"{count} files, {workers} worker{'s' * (workers > 1)}; Pillow loop"
