@@ -5,7 +5,7 @@ Workers get their code from Python packages: from `setup_file`, from their conta
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.config import Config
@@ -81,6 +81,12 @@ def processes(count: int) -> tuple[str, ...]:
     if count == 1:
         return IN_MEMORY
     return (_ON_THIS_MACHINE, "--direct_running_mode=multi_processing", f"--direct_num_workers={count}")
+
+
+def process_count(arguments: Sequence[str]) -> int:
+    """Of how many processes `arguments` are the options, `processes(count)` and no others; 0 if they ask for more."""
+    count = next((option.partition("=")[2] for option in arguments if option.startswith("--direct_num_workers=")), "")
+    return int(count) if count.isdigit() and tuple(arguments) == processes(int(count)) else 0
 
 
 @contextlib.contextmanager

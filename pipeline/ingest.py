@@ -1,7 +1,7 @@
 """From labelled pictures to sharded TFRecords, on any Beam runner.
 
-A Beam pipeline prepares the files, unit by unit. Then the driver decides the splits from some 300 bytes a picture, and
-the prepared records are copied into shards: by the driver where they are few, else by a second pipeline. The data set
+Its workers prepare the files, unit by unit. Then the driver decides the splits from some 300 bytes a picture, and
+the prepared records are copied into shards: by the driver where they are few, else by the workers. The data set
 is built beside its final place and renamed at the end: what stands there is always whole, and the same input gives the
 same bytes.
 """
@@ -9,11 +9,15 @@ same bytes.
 import contextlib
 import functools
 import json
+import multiprocessing
 import shutil
+import signal
 import time
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from concurrent.futures import process
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ import PIL
 
 from components.watching import watching
 from pipeline import builtin_sources, config, records, sources, splits, units
-from pipeline.beam_args import IN_MEMORY
+from pipeline.beam_args import process_count
 
 Progress = Callable[[int, int], None]
 
@@ -223,16 +227,32 @@ def _by_class(rows: list[splits.Row], labels: list[str]) -> dict[str, int]:
 
 
 def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]) -> None:
-    if tuple(beam_args) == IN_MEMORY:  # what Beam would do in this process, without the seconds that it takes to start
+    """Calls `work` with each of `plans`, on whatever runner `beam_args` name.
+
+    On this machine alone it does without Beam, which takes seconds of each process to start.
+    """
+    count = process_count(beam_args)
+    if count == 1:
         for plan in plans:
             work(plan)
-        return
-    # Imported here: a source that is refused is refused at once.
-    import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
+    elif count:
+        context = multiprocessing.get_context("spawn")  # threads run here already
+        ignore_interrupt = (signal.SIGINT, signal.SIG_IGN)  # this process is told, too, and ends them
+        try:
+            with futures.ProcessPoolExecutor(count, context, signal.signal, ignore_interrupt) as pool:
+                deque(pool.map(work, plans), maxlen=0)
+        except process.BrokenProcessPool:
+            raise IngestError(
+                "a worker process was ended from outside, which the system does where memory runs out: "
+                "take fewer of them (beam.workers), or smaller pictures (ingest.max_pixels)"
+            ) from None
+    else:
+        # Imported here: a source that is refused is refused at once.
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
 
-    with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
-        pipeline | beam.Create(plans) | beam.Map(work)  # Create spreads its elements over the workers
+        with beam.Pipeline(options=PipelineOptions(list(beam_args))) as pipeline:
+            pipeline | beam.Create(plans) | beam.Map(work)  # Create spreads its elements over the workers
 
 
 def _check_output(source: str, output: Path) -> None:

@@ -1,7 +1,7 @@
 """The work that Beam's workers do: prepare a unit of files, and write a shard of records.
 
 Elements are names of small JSON plans; pictures go from file to file and never through Beam, the driver's memory or a
-shuffle. A worker decodes two pictures at a time, and keeps one more as it is stored. Every output is written under
+shuffle. A worker decodes two pictures at a time, and keeps a few more as they are stored. Every output is written under
 another name first and then renamed, so that a runner may repeat or double an element. The plans' folder, the source and
 the output must be visible to all workers (a local or a shared disk).
 """
@@ -28,7 +28,10 @@ MAX_QUARANTINED_BYTES = 16 * 2**20
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _MAX_UNITS = 256
-_MIN_FILES = 8
+_MIN_FILES = 32
+_THREADS = 2
+_AHEAD = 8
+"""Pictures in work or done before their turn. With two, a thread waits for the other's whenever sizes differ."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Bad:
 def plan(files: list[sources.File], folder: Path) -> list[str]:
     """Writes the plans of the units, in the files' order, and returns their paths.
 
-    A unit is what is lost when a worker dies and the smallest step of progress: at most 256 units, of 8 files or more.
+    A unit is what is lost when a worker dies and the smallest step of progress: at most 256 units, of 32 files or more.
     """
     size = max(_MIN_FILES, -(-len(files) // _MAX_UNITS))
     paths = []
@@ -111,12 +114,12 @@ def _normalized(
 
 
 def _two_at_a_time(function: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """`map`, in order; one is worked on ahead, for decoding, hashing and encoding run outside of Python's lock."""
-    with futures.ThreadPoolExecutor(2) as pool:
+    """`map`, in order, on two threads: decoding, hashing and scaling run outside of Python's lock."""
+    with futures.ThreadPoolExecutor(_THREADS) as pool:
         waiting: deque[futures.Future[_R]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > 2:
+            if len(waiting) == _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

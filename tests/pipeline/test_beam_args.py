@@ -24,6 +24,21 @@ def read(arguments):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (beam_args.of(Beam()), 1),
+        (beam_args.of(Beam(workers=3)), 3),
+        (beam_args.of(Beam(workers=3, temp_location="/shared/tmp")), 0),
+        (beam_args.of(Beam(runner="flink", workers=2, options=(FLINK,))), 0),
+        (("--direct_num_workers=two",), 0),
+        ((), 0),
+    ],
+)
+def test_processes_on_this_machine_are_told_from_other_runners(arguments, count):
+    assert beam_args.process_count(arguments) == count
+
+
+@pytest.mark.parametrize(
     ("settings", "cloud", "expected"),
     [
         (

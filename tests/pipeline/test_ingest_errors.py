@@ -1,7 +1,10 @@
 import io
 import json
+import multiprocessing
 import os
 import struct
+import threading
+import time
 import zlib
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline import config, ingest
+from pipeline.beam_args import processes
 from pipeline.ingest import IngestError
 
 BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
@@ -133,6 +137,26 @@ def test_a_failure_loses_nothing_that_was_good(tmp_path):
     assert run(root, output, max_bad_fraction=0.02)["files"] == 61
     assert (output / "quarantine" / "quarantine.jsonl").read_text() != ""
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "root"]
+
+
+def test_a_worker_process_that_is_killed_ends_the_ingest_in_words(tmp_path):
+    fill(tmp_path / "source", 64)
+    output = tmp_path / "output"
+    run(tmp_path / "source", output)
+    before = (output / "ingest_report.json").read_bytes()
+
+    def kill_the_first():
+        while not (workers := multiprocessing.active_children()):
+            time.sleep(0.01)
+        workers[0].kill()
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    with pytest.raises(IngestError, match=r"(?s)ended from outside.*beam.workers.*ingest.max_pixels"):
+        ingest.ingest(str(tmp_path / "source"), output, config.Ingest(), processes(2))
+    killer.join()
+    assert (output / "ingest_report.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_classes_are_counted_by_their_different_good_pictures(tmp_path):

@@ -24,19 +24,33 @@ def test_two_are_worked_on_at_a_time_and_come_in_their_order():
     assert max(most) == 2
 
 
-def test_no_more_than_three_are_taken_ahead_of_the_writer():
+def test_a_slow_one_does_not_keep_the_other_thread_waiting():
+    others_done = threading.Event()
+
+    def work(item):
+        if item == 0:
+            return others_done.wait(10)
+        if item == 6:
+            others_done.set()
+        return True
+
+    assert all(units._two_at_a_time(work, range(9)))
+
+
+def test_no_more_than_eight_are_taken_ahead_of_the_writer():
     taken = []
 
     def items():
-        for item in range(9):
+        for item in range(20):
             taken.append(item)
             yield item
 
     results = units._two_at_a_time(lambda item: item, items())
     assert next(results) == 0
-    assert taken == [0, 1, 2]
+    assert taken == list(range(8))
     assert next(results) == 1
-    assert taken == [0, 1, 2, 3]
+    assert taken == list(range(9))
+    assert list(results) == list(range(2, 20))
 
 
 def test_an_error_comes_where_its_item_would():
