@@ -13,7 +13,7 @@ demo: setup ## the whole pipeline on the built-in digits, into output/demo
 	@$(BIN)/atelier run --config configs/mnist.yaml --output output/demo
 
 test: setup ## all tests, the whole pipeline runs among them
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest
 
 test-fast: setup ## the tests that take seconds
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
