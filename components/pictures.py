@@ -5,27 +5,37 @@ PNG.
 
 - An upright 8-bit RGB or grey JPEG or PNG within the size limit keeps its very bytes: no generation loss.
 - Any other PNG, BMP, GIF or TIFF within the limit becomes a PNG: still no loss.
-- The rest (scaled down, turned, CMYK, WebP) becomes a JPEG of quality 95 without chroma subsampling.
+- The rest (scaled down, turned, CMYK, WebP, a JPEG in another color space than sRGB) becomes a JPEG of quality 95
+  without chroma subsampling.
 
-Colour profiles are not applied; CMYK is converted by Pillow's plain formula.
+An embedded ICC profile is converted to sRGB (`components.color_profiles`); without one, RGB and gray are sRGB, and CMYK
+is converted by Pillow's plain formula. Of PNG's other ways to say a color space, `cICP` counts: sRGB and Display P3 are
+taken, the rest (HDR) is refused. `gAMA` and `cHRM` are ignored: no decoder that a client or TensorFlow uses applies
+them, and many files hold wrong ones. Of 16-bit samples the bits in use are kept (`components.sample_depth`).
 """
 
+import bisect
 import contextlib
 import enum
 import hashlib
 import io
+import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
+
+from components import color_profiles, sample_depth
+from components.color_profiles import Effect
 
 # The caller's own limit is checked against the header before anything is decoded. Pillow's fixed limits would warn
 # below a larger one, and raise where ours allows the picture.
 Image.MAX_IMAGE_PIXELS = None
+# Pillow refuses a PNG whose profile is larger than 1 MiB, which the tables of printers and scanners can be.
+PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
 
 THUMBNAIL = (8, 9)
 """Rows and columns of the grey thumbnail by which near-duplicates are found (a dHash needs one column more)."""
@@ -33,6 +43,10 @@ THUMBNAIL = (8, 9)
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 _LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
 _OPAQUE_8_BIT = ("RGB", "L")
+_ONE_COLOR_LEVELS = 16
+"""Levels of 255 within which an eye hardly sees an edge."""
+# Color primaries and transfer function of PNG's `cICP` (ITU-T H.273).
+_SRGB_CODE_POINTS, _DISPLAY_P3_CODE_POINTS = (1, 13), (12, 13)
 _PNG_END = b"IEND\xaeB`\x82"
 # FF 00 is a data byte, D0-D7 are restarts, FF FF is filling: none of them begins a segment.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
@@ -86,6 +100,21 @@ class RefusedError(Exception):
         self.detail = detail
 
 
+class Remark(str, enum.Enum):
+    """What was done to an image, or is striking about it, that a person may want to know."""
+
+    PROFILE_CONVERTED = "profile_converted"
+    """Its colors were converted from its own profile to sRGB."""
+    PROFILE_IGNORED = "profile_ignored"
+    """Its profile is broken or unsuitable; the image was taken as sRGB."""
+    DEPTH_SCALED = "depth_scaled"
+    """16-bit samples of which only 14, 12, 10 or 8 bits are in use: scaled to these."""
+    ALPHA_IGNORED = "alpha_ignored"
+    """A BMP with an alpha of 0 everywhere, as programs write that leave the byte unset: taken as opaque."""
+    ONE_COLOR = "one_color"
+    """Nearly all pixels have one color."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture as it is stored, with what identifies it.
@@ -98,6 +127,7 @@ class Picture:
       digest: 64 hex digits, SHA-256 of height, width and RGB pixels after orientation and conversion and before any
         scaling or lossy storing: the same picture gives the same digest whatever its format, name or `store_size`.
       thumbnail: 72 bytes, the picture in grey as 8 rows of 9 box-averaged pixels.
+      remarks: for the report.
     """
 
     encoded: bytes
@@ -106,6 +136,7 @@ class Picture:
     width: int
     digest: str
     thumbnail: bytes
+    remarks: tuple[Remark, ...] = ()
 
 
 def normalize(encoded: bytes, store_size: int, max_pixels: int) -> Picture:
@@ -119,7 +150,7 @@ def normalize(encoded: bytes, store_size: int, max_pixels: int) -> Picture:
     Raises:
       RefusedError: the picture cannot be used.
     """
-    image, source_format, is_plain = decode(encoded, max_pixels)
+    image, source_format, is_plain, remarks = decode(encoded, max_pixels)
     identity = hashlib.sha256(b"%dx%d:" % (image.height, image.width))
     identity.update(image.tobytes())
     rows, columns = THUMBNAIL
@@ -128,6 +159,8 @@ def normalize(encoded: bytes, store_size: int, max_pixels: int) -> Picture:
     fits = max(image.size) <= store_size
     if not fits:
         image.thumbnail((store_size, store_size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if _is_one_color(image):
+        remarks = (*remarks, Remark.ONE_COLOR)
     stored_format: Literal["jpeg", "png"]
     if fits and is_plain:
         stored, stored_format = encoded, "png" if source_format == "PNG" else "jpeg"
@@ -135,7 +168,7 @@ def normalize(encoded: bytes, store_size: int, max_pixels: int) -> Picture:
         stored, stored_format = _encode(image, "PNG"), "png"
     else:
         stored, stored_format = _encode(image, "JPEG", quality=95, subsampling=0), "jpeg"
-    return Picture(stored, stored_format, image.height, image.width, identity.hexdigest(), thumbnail)
+    return Picture(stored, stored_format, image.height, image.width, identity.hexdigest(), thumbnail, remarks)
 
 
 class Decoded(NamedTuple):
@@ -144,19 +177,22 @@ class Decoded(NamedTuple):
     Attributes:
       image: the pixels, mode RGB, without any metadata.
       format: what the bytes were, as Pillow names it.
-      is_plain: the bytes themselves are an opaque, upright, still, 8-bit RGB or grey JPEG or PNG.
+      is_plain: the bytes themselves are an opaque, upright, still, 8-bit RGB or grey JPEG or PNG in sRGB.
+      remarks: what was done beside turning and laying over white.
     """
 
     image: Image.Image
     format: str
     is_plain: bool
+    remarks: tuple[Remark, ...] = ()
 
 
 def decode(encoded: bytes, max_pixels: int) -> Decoded:
-    """Decodes the first frame to upright 8-bit RGB.
+    """Decodes the first frame to upright 8-bit sRGB.
 
-    Grey and palette are expanded, 16 bits keep their high byte, transparency is laid over white. A damaged EXIF block
-    counts as "upright": the pixels are sound.
+    Grey and palette are expanded, 16 bits keep the 8 highest of those in use, colors are converted to sRGB, and
+    transparency is laid over white; so an image that is transparent everywhere is white, as its viewers show nothing
+    of it. A damaged EXIF block counts as "upright": the pixels are sound.
 
     Raises:
       RefusedError: the picture cannot be used.
@@ -164,29 +200,65 @@ def decode(encoded: bytes, max_pixels: int) -> Decoded:
     if not encoded:
         raise RefusedError(Reason.EMPTY, "0 bytes")
     with _damage_named(encoded):
-        image = Image.open(io.BytesIO(encoded), formats=_FORMATS)
+        image = _open(encoded)
     if image.width * image.height > max_pixels:
         raise RefusedError(
             Reason.TOO_LARGE, f"{image.width} x {image.height} pixels are more than max_pixels allows ({max_pixels})"
         )
     with _damage_named(encoded):
         _check_whole(image, encoded)
+        source_format = str(image.format)
+        deep = sample_depth.is_deep(image)
         image.load()
         turn = _TURNS.get(_orientation(image))
         is_plain = turn is None and _is_plain(image, encoded)
-        rgb = _to_rgb(image)
+        chunks = _png_chunks(encoded) if source_format == "PNG" else {}
+        profile = _profile(image, chunks)
+        reduced, remarks = _to_8_bits(image, encoded, deep, chunks)
+        rgb, effect = _to_srgb(reduced, profile)
     if turn is not None:
         rgb = rgb.transpose(turn)
     rgb.info = {}
-    return Decoded(rgb, str(image.format), is_plain)
+    if effect is not Effect.NONE:
+        is_plain = False
+        remarks += (Remark.PROFILE_CONVERTED if effect is Effect.CONVERTED else Remark.PROFILE_IGNORED,)
+    elif profile and not color_profiles.is_matrix(profile):
+        is_plain = False  # sRGB, but said in a way that the served graph does not read
+    return Decoded(rgb, source_format, is_plain, remarks)
+
+
+def as_tensorflow_reads(encoded: bytes, max_pixels: int) -> bytes:
+    """Returns bytes that `trainer.image_ops.decode` turns into the pixels that `decode` gives, in full size.
+
+    They are the bytes themselves if they are plain, or a JPEG that only wants turning or is CMYK without a profile;
+    else a PNG or JPEG as ingest stores it.
+
+    Raises:
+      RefusedError: the image cannot be used.
+    """
+    image, source_format, is_plain, remarks = decode(encoded, max_pixels)
+    if is_plain or (source_format in ("JPEG", "MPO") and not remarks and _graph_reads_jpeg(encoded)):
+        return encoded
+    return normalize(encoded, max(image.size), max_pixels).encoded
+
+
+def _graph_reads_jpeg(encoded: bytes) -> bool:
+    image = _open(encoded)
+    profile = image.info.get("icc_profile")
+    # Without Adobe's marker TensorFlow takes 0 for white in CMYK, and Pillow 255.
+    return (image.mode != "CMYK" or "adobe" in image.info) and (not profile or color_profiles.is_matrix(profile))
 
 
 def promised_pixels(encoded: bytes) -> int:
     """Width x height as the header says, nothing decoded; 0 where it is no picture, or its header is damaged."""
     try:
-        return math.prod(Image.open(io.BytesIO(encoded), formats=_FORMATS).size)
+        return math.prod(_open(encoded).size)
     except Exception:  # noqa: BLE001 (any kind, as everywhere in Pillow's parsers)
         return 0
+
+
+def _open(encoded: bytes) -> ImageFile.ImageFile:
+    return Image.open(io.BytesIO(encoded), formats=_FORMATS)
 
 
 @contextlib.contextmanager
@@ -211,24 +283,77 @@ def _check_whole(image: Image.Image, encoded: bytes) -> None:
     if image.format == "PNG":
         if _PNG_END not in encoded:
             raise RefusedError(Reason.TRUNCATED, "the PNG has no end chunk")
-        Image.open(io.BytesIO(encoded), formats=_FORMATS).verify()  # the checksums
+        _open(encoded).verify()  # the checksums
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        samples = np.asarray(image)
-        grey = (samples >> 8).astype(np.uint8)
-        if "transparency" in image.info:
-            grey[samples == image.info["transparency"]] = 255
-        return Image.fromarray(grey).convert("RGB")
+def _png_chunks(encoded: bytes) -> dict[bytes, bytes]:
+    """The chunks before the pixels by their names."""
+    chunks: dict[bytes, bytes] = {}
+    position, name = 8, b""
+    while position + 8 <= len(encoded) and name != b"IDAT":
+        length, name = int.from_bytes(encoded[position : position + 4], "big"), encoded[position + 4 : position + 8]
+        chunks.setdefault(name, encoded[position + 8 : position + 8 + length] if name != b"IDAT" else b"")
+        position += 12 + length
+    return chunks
+
+
+def _profile(image: Image.Image, chunks: Mapping[bytes, bytes]) -> bytes | None:
+    """The ICC profile of the colors; None without one, b"" for one that Pillow could not take out of the file.
+
+    PNG's `cICP` goes before its `iCCP`.
+    """
+    code_points = tuple(chunks.get(b"cICP", b"")[:2])
+    if not code_points:
+        return image.info["icc_profile"] or b"" if "icc_profile" in image.info else None
+    if code_points == _SRGB_CODE_POINTS:
+        return None
+    if code_points == _DISPLAY_P3_CODE_POINTS:
+        return color_profiles.display_p3()
+    raise RefusedError(
+        Reason.UNSUPPORTED,
+        f"PNG with cICP color primaries {code_points[0]} and transfer function {code_points[-1]}, which "
+        "is HDR or video: save it as sRGB",
+    )
+
+
+def _to_8_bits(
+    image: Image.Image, encoded: bytes, deep: bool, chunks: Mapping[bytes, bytes]
+) -> tuple[Image.Image, tuple[Remark, ...]]:
     if image.mode in ("I", "F", "LAB"):
         raise RefusedError(
             Reason.UNSUPPORTED, f"pixels of type {image.mode} have no fixed range; save it with 8 or 16 bits"
         )
+    if deep:
+        significant = chunks.get(b"sBIT", b"")
+        has_alpha = len(significant) in (2, 4)
+        try:
+            image, bits = sample_depth.to_8_bits(
+                image, lambda: _open(encoded), max(significant[: len(significant) - has_alpha], default=0)
+            )
+        except sample_depth.DepthError as error:
+            raise RefusedError(Reason.UNSUPPORTED, str(error)) from None
+        return image, (Remark.DEPTH_SCALED,) if bits < 16 else ()
+    if image.format == "BMP" and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0):
+        return image.convert("RGB"), (Remark.ALPHA_IGNORED,)
+    return image, ()
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, Effect]:
+    alpha = None
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        rgba = image.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        image = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
+    elif image.mode not in ("RGB", "L", "CMYK"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    effect = Effect.NONE
+    if profile is not None:
+        image, effect = color_profiles.convert(image, profile)
+    image = image if image.mode == "RGB" else image.convert("RGB")
+    if alpha is not None:
+        image.putalpha(alpha)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image, effect
 
 
 def _is_plain(image: Image.Image, encoded: bytes) -> bool:
@@ -238,6 +363,19 @@ def _is_plain(image: Image.Image, encoded: bytes) -> bool:
         bit_depth = encoded[24]
         return bit_depth == 8 and "transparency" not in image.info and not getattr(image, "is_animated", False)
     return image.format == "JPEG"
+
+
+def _is_one_color(image: Image.Image) -> bool:
+    """Whether in each channel all but a thousandth of the pixels lie within a few levels."""
+    histogram = image.histogram()
+    outside = image.width * image.height / 1000 / 2
+    for start in range(0, len(histogram), 256):
+        below = list(itertools.accumulate(histogram[start : start + 256]))
+        darkest = bisect.bisect_right(below, outside)
+        lightest = bisect.bisect_left(below, below[-1] - outside)
+        if lightest - darkest > _ONE_COLOR_LEVELS:
+            return False
+    return True
 
 
 def _orientation(image: Image.Image) -> int:

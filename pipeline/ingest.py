@@ -14,7 +14,7 @@ import shutil
 import signal
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import process
@@ -23,6 +23,7 @@ from typing import Any
 
 import PIL
 
+from components.pictures import Remark
 from components.watching import watching
 from pipeline import builtin_sources, config, records, sources, splits, units
 from pipeline.beam_args import process_count
@@ -31,6 +32,15 @@ Progress = Callable[[int, int], None]
 
 _DRIVER_COPIES = 2**30
 """Bytes of records that the driver copies itself, at most: seconds, as any runner's start takes seconds or minutes."""
+
+REMARKS = {
+    Remark.PROFILE_CONVERTED.value: "converted from their color profile to sRGB",
+    Remark.PROFILE_IGNORED.value: "with a broken or unsuitable color profile, taken as sRGB",
+    Remark.DEPTH_SCALED.value: "of 16 bits that use fewer, scaled to the bits in use",
+    Remark.ALPHA_IGNORED.value: "with a BMP alpha of 0 everywhere, taken as opaque",
+    Remark.ONE_COLOR.value: "of nearly one color",
+}
+"""What the summary says of images, by what `ingest_report.json` calls it."""
 
 _OUTPUTS = frozenset({*sources.SPLITS, "labels.txt", "schema.pbtxt", "quarantine", "ingest_report.json"})
 
@@ -96,6 +106,7 @@ def summary(report: dict[str, Any], output: Path) -> str:
         (report["conflicting_labels"]["pictures"], "pictures in more than one class"),
         (report["leakage"]["dropped"], "pictures dropped that another split has, too"),
         (report["near_duplicates"]["pictures"], "near-duplicates of pictures in another split"),
+        *((found["images"], _named(remark, found)) for remark, found in report["remarks"].items()),
     ]
     lines = [f"{output}: {counts} pictures of {len(report['classes'])} classes in {report['seconds']:.1f} s"]
     lines += [f"  {count} {remark}" for count, remark in remarks if count]
@@ -103,6 +114,25 @@ def summary(report: dict[str, Any], output: Path) -> str:
         f"  {split} has no {', '.join(missing)}" for split, missing in report["classes_missing"].items() if missing
     ]
     return "\n".join([*lines, f"  more: {output / 'ingest_report.json'}"])
+
+
+def _named(remark: str, found: dict[str, Any]) -> str:
+    more = ", ..." if found["images"] > 1 else ""
+    noun = "image" if found["images"] == 1 else "images"
+    return f"{noun} {REMARKS[remark]}: {found['examples'][0]}{more}"
+
+
+def _remarks(rows: Sequence[splits.Row]) -> dict[str, dict[str, Any]]:
+    """What the report says of each remark that some image has: how many images, and the first of them by name."""
+    paths: dict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        for remark in row.remarks:
+            paths[remark].append(sources.legible(row.path))
+    return {
+        remark: {"images": len(paths[remark]), "examples": sorted(paths[remark])[: splits.EXAMPLES]}
+        for remark in REMARKS
+        if paths[remark]
+    }
 
 
 def _build(
@@ -178,6 +208,7 @@ def _build(
             "reasons": dict(Counter(b.reason for b in bad).most_common()),
         },
         **twice,
+        "remarks": _remarks(kept),
         "bytes": {"read": bytes_read, "stored": sum(row.length for row in kept)},
         "seconds": round(time.monotonic() - started, 3),
         "pictures_per_second": round(len(listing.files) / prepared, 1),

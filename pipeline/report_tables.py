@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import confusion
+from pipeline.ingest import REMARKS
 
 _GUARDS = {"Evaluator": "SavedModel", "Evaluator.tflite": "TFLite"}
 _METRICS = {"accuracy": "accuracy", "top_k_accuracy": "top-{k} accuracy", "loss": "cross-entropy"}
@@ -116,6 +117,10 @@ def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
         *(
             (f"Classes without {split} pictures", ", ".join(missing))
             for split, missing in ingest["classes_missing"].items()
+        ),
+        *(
+            (f"Images {REMARKS[remark]}", f"{found['images']:,}, for example {', '.join(found['examples'][:3])}")
+            for remark, found in ingest.get("remarks", {}).items()  # a report of an earlier version has none
         ),
     ]
     return facts + [(name, f"{value:,}" if isinstance(value, int) else value) for name, value in findings if value]

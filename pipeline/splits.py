@@ -43,6 +43,7 @@ class Row:
       unit: which work unit's file holds its record.
       offset: where the record begins there, in bytes.
       length: the record's bytes, framing included.
+      remarks: values of `pictures.Remark`.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Row:
     unit: int
     offset: int
     length: int
+    remarks: tuple[str, ...] = ()
 
 
 def by_content(digest: str, eval_fraction: float, test_fraction: float) -> str:

@@ -85,7 +85,8 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
             length = tfrecord.write(good, _record(path, label, label_ids[label], picture))
             thumbnail = picture.thumbnail.hex()
             # A `Row` in the order of its fields.
-            rows.append((path, label, split, picture.digest, thumbnail, picture.format, unit["unit"], offset, length))
+            row = (path, label, split, picture.digest, thumbnail, picture.format, unit["unit"], offset, length)
+            rows.append((*row, picture.remarks))
             offset += length
     with _replacing(_beside(plan_path, "done.json")) as done:
         done.write(json.dumps({"rows": rows, "bad": bad, "bytes_read": bytes_read}).encode("ascii"))

@@ -14,8 +14,6 @@ LONGER_SIDE = Ingest().store_size
 _MAX_PIXELS = Ingest().max_pixels
 _MAX_FILE_BYTES = 8 * _MAX_PIXELS + 2**20  # 16-bit RGBA without compression, and its metadata
 
-_TURNED_BY_TENSORFLOW = ("JPEG", "MPO")
-
 
 @dataclass(frozen=True)
 class Prepared:
@@ -39,9 +37,9 @@ def prepare(picture: Picture, longer_side: int | None = LONGER_SIDE, name: str =
 
     Args:
       picture: JPEG, PNG, BMP, GIF, WebP or TIFF.
-      longer_side: in pixels; larger ones are scaled down to it. None: JPEG and plain 8-bit PNG are sent byte for byte,
-        and all else, which TensorFlow would refuse or see differently, in full size as ingest would store it (PNG; WebP
-        becomes JPEG).
+      longer_side: in pixels; larger ones are scaled down to it. None: JPEG and plain 8-bit PNG in sRGB are sent byte
+        for byte, and all else, which TensorFlow would refuse or see differently, in full size as ingest would store it
+        (PNG; WebP becomes JPEG).
       name: what messages call it, if it is bytes.
 
     Raises:
@@ -54,14 +52,7 @@ def prepare(picture: Picture, longer_side: int | None = LONGER_SIDE, name: str =
     try:
         encoded = picture if isinstance(picture, bytes) else sources.read(Path(picture), _MAX_FILE_BYTES)
         if longer_side is None:
-            return Prepared(name, _as_it_is(encoded))
+            return Prepared(name, pictures.as_tensorflow_reads(encoded, _MAX_PIXELS))
         return Prepared(name, pictures.normalize(encoded, longer_side, _MAX_PIXELS).encoded)
     except pictures.RefusedError as refusal:
         raise ServingError(f"{name}: {refusal}") from refusal
-
-
-def _as_it_is(encoded: bytes) -> bytes:
-    image, source_format, is_plain = pictures.decode(encoded, _MAX_PIXELS)
-    if is_plain or source_format in _TURNED_BY_TENSORFLOW:
-        return encoded
-    return pictures.normalize(encoded, max(image.size), _MAX_PIXELS).encoded

@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from components import pictures
-from components.pictures import Reason, RefusedError
+from components.pictures import Reason, RefusedError, Remark
+from tests.components import icc
+from tests.trainer.golden_pictures import png_16_bit
 
 MAX_PIXELS = 1_000_000
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -94,7 +96,8 @@ def test_a_transparent_colour_becomes_white():
     rgb.putdata([(1, 2, 3), (10, 20, 30)])
     assert pixels_of(encoded(rgb, "PNG", transparency=(1, 2, 3))).tolist() == white_then_dark
     deep = Image.fromarray(np.array([[0x1234, 0x1235]], np.uint16))
-    assert pixels_of(encoded(deep, "PNG", transparency=0x1234))[0, :, 0].tolist() == [255, 0x12]
+    # 14 bits are in use; the 8 highest are kept.
+    assert pixels_of(encoded(deep, "PNG", transparency=0x1234))[0, :, 0].tolist() == [255, 0x1235 >> 6]
 
 
 def test_cmyk_becomes_rgb():
@@ -146,6 +149,153 @@ def test_an_animation_gives_its_first_frame():
         data = encoded(frames[0], pillow_format, save_all=True, append_images=frames[1:], duration=50, **options)
         assert np.array_equal(pixels_of(data), np.full((4, 4, 3), (255, 0, 0)))
         assert getattr(Image.open(io.BytesIO(pictures.normalize(data, 9, 99).encoded)), "n_frames", 1) == 1
+
+
+# Color spaces. What conversion gives is tested in test_color_profiles.py; here, that it is done.
+
+P3 = icc.matrix_profile("p3")
+SRGB = icc.matrix_profile("srgb")
+ONE_GREEN = (97, 197, 81), (40, 200, 60)
+"""A color in Display P3, and the same in sRGB."""
+
+
+@pytest.mark.parametrize("pillow_format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_profile_is_converted_and_not_stored(pillow_format):
+    options = {"quality": 97, "subsampling": 0} if pillow_format == "JPEG" else {}
+    options |= {"lossless": True} if pillow_format == "WEBP" else {}
+    data = encoded(Image.new("RGB", (16, 16), ONE_GREEN[0]), pillow_format, icc_profile=P3, **options)
+    assert np.abs(pixels_of(data).astype(int) - ONE_GREEN[1]).max() <= 2
+    stored = pictures.normalize(data, 512, MAX_PIXELS)
+    assert stored.remarks == (Remark.PROFILE_CONVERTED, Remark.ONE_COLOR)
+    reread = Image.open(io.BytesIO(stored.encoded))
+    assert "icc_profile" not in reread.info
+    assert np.abs(np.asarray(reread).astype(int) - ONE_GREEN[1]).max() <= 3
+
+
+@pytest.mark.parametrize("pillow_format", ["JPEG", "PNG"])
+def test_an_srgb_profile_keeps_the_bytes(pillow_format):
+    data = encoded(Image.fromarray(NOISE), pillow_format, icc_profile=SRGB)
+    found = pictures.normalize(data, 512, MAX_PIXELS)
+    assert (found.encoded, found.remarks) == (data, ())
+
+
+@pytest.mark.parametrize("pillow_format", ["JPEG", "PNG"])
+def test_a_broken_profile_is_dropped_and_said(pillow_format):
+    data = encoded(Image.fromarray(NOISE), pillow_format, icc_profile=P3[:200])
+    found = pictures.normalize(data, 512, MAX_PIXELS)
+    assert found.remarks == (Remark.PROFILE_IGNORED,)
+    assert b"made up" not in found.encoded
+    assert "icc_profile" not in Image.open(io.BytesIO(found.encoded)).info
+    assert np.array_equal(pixels_of(data), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def test_a_profile_that_cannot_be_taken_out_of_its_file():
+    plain = encoded(Image.fromarray(NOISE), "JPEG")
+    part = b"ICC_PROFILE\0\1\2" + P3[:100]  # the first of two parts
+    cut = plain[:2] + b"\xff\xe2" + struct.pack(">H", len(part) + 2) + part + plain[2:]
+    squeezed = png(1, 1, 8, 2, b"\0\1\2\3", (b"iCCP", b"x\0\0no zlib"))
+    for data in (cut, squeezed):
+        assert pictures.normalize(data, 512, MAX_PIXELS).remarks[0] == Remark.PROFILE_IGNORED
+
+
+def test_a_large_profile_in_a_png():
+    data = encoded(Image.fromarray(NOISE), "PNG", icc_profile=P3 + bytes(2 * 2**20))
+    assert pictures.normalize(data, 512, MAX_PIXELS).remarks[0] in (Remark.PROFILE_CONVERTED, Remark.PROFILE_IGNORED)
+
+
+def test_transparency_and_palettes_are_converted_too():
+    halves = Image.new("RGBA", (2, 1), (*ONE_GREEN[0], 255))
+    halves.putpixel((1, 0), (*ONE_GREEN[0], 0))
+    gray = Image.new("LA", (2, 1), (100, 255))
+    gray.putpixel((1, 0), (100, 0))
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([*ONE_GREEN[0], 0, 0, 0])
+    palette.putpixel((1, 0), 1)
+    for image, options, color in (
+        (halves, {"icc_profile": P3}, ONE_GREEN[1]),
+        (palette, {"icc_profile": P3, "transparency": 1}, ONE_GREEN[1]),
+        (gray, {"icc_profile": icc.gray_profile(1.0)}, [168] * 3),  # 1.055 (100 / 255)^(1 / 2.4) - 0.055
+    ):
+        data = encoded(image, "PNG", **options)
+        assert np.abs(pixels_of(data)[0].astype(int) - [color, [255] * 3]).max() <= 1
+    deep = png_16_bit(2, np.full((2, 2, 3), ONE_GREEN[0]) * 257)
+    with_profile = deep[:33] + encoded_chunk(b"iCCP", b"x\0\0" + zlib.compress(P3)) + deep[33:]
+    assert np.abs(pixels_of(with_profile)[0].astype(int) - ONE_GREEN[1]).max() <= 1
+
+
+def test_cmyk_by_its_profile():
+    profile = icc.cmyk_profile(lambda c, _m, _y, k: (12, 0, 0) if k else (100 - 40 * c, 0, 0))
+    for pillow_format in ("JPEG", "TIFF"):
+        white, black = (encoded(Image.new("CMYK", (16, 16), (0, 0, 0, k)), pillow_format) for k in (0, 255))
+        assert [pixels_of(data).mean() for data in (white, black)] == [255, 0]
+        ink = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), pillow_format, icc_profile=profile)
+        red, green, blue = pixels_of(ink)[0, 0].astype(int)
+        assert max(red, green, blue) - min(red, green, blue) <= 3  # a gray ink; the plain formula gives (0, 255, 255)
+        assert pictures.decode(ink, MAX_PIXELS).remarks == (Remark.PROFILE_CONVERTED,)
+
+
+def test_png_says_its_color_space_by_code_points():
+    rows = b"\0" + bytes(ONE_GREEN[0])
+    found = pictures.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x0c\x0d\0\1")), MAX_PIXELS)
+    assert np.abs(np.array(found.image.getpixel((0, 0))) - ONE_GREEN[1]).max() <= 1
+    assert not found.is_plain
+    # They go before a profile.
+    p3 = (b"iCCP", b"x\0\0" + zlib.compress(P3))
+    found = pictures.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x01\x0d\0\1"), p3), MAX_PIXELS)
+    assert (found.image.getpixel((0, 0)), found.remarks) == (ONE_GREEN[0], ())
+    with pytest.raises(RefusedError, match=r"cICP color primaries 9 and transfer function 16.*HDR"):
+        pictures.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x09\x10\0\1")), MAX_PIXELS)
+
+
+def test_gamma_and_primaries_of_png_are_ignored():
+    rows = b"\0" + bytes(ONE_GREEN[0])
+    data = png(1, 1, 8, 2, rows, (b"gAMA", struct.pack(">I", 100_000)), (b"cHRM", struct.pack(">8I", *range(1, 9))))
+    assert pictures.decode(data, MAX_PIXELS).image.getpixel((0, 0)) == ONE_GREEN[0]
+
+
+# Alpha that was never set, and images of one color.
+
+
+def bmp_with_alpha(alpha):
+    """32 bits with masks, version 4 of the header."""
+    bgra = np.concatenate([NOISE[::-1, :, ::-1], np.full((24, 40, 1), alpha, np.uint8)], axis=-1).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 108, 40, 24, 1, 32, 3, len(bgra), 2835, 2835, 0, 0)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    return b"BM" + struct.pack("<IHHI", 122 + len(bgra), 0, 0, 122) + header + masks + bytes(52) + bgra
+
+
+def test_a_bmp_whose_alpha_is_0_everywhere_is_opaque():
+    found = pictures.decode(bmp_with_alpha(0), MAX_PIXELS)
+    assert np.array_equal(np.asarray(found.image), NOISE)
+    assert found.remarks == (Remark.ALPHA_IGNORED,)
+    half = pixels_of(bmp_with_alpha(51))  # a fifth, over white
+    assert np.abs(half - (NOISE / 5 + 204)).max() <= 1
+
+
+def test_other_formats_without_any_visible_pixel_are_white_and_said():
+    for pillow_format in ("PNG", "WEBP", "TIFF"):
+        hidden = Image.fromarray(np.concatenate([NOISE, np.zeros((24, 40, 1), np.uint8)], axis=-1))
+        found = pictures.normalize(encoded(hidden, pillow_format), 512, MAX_PIXELS)
+        assert np.asarray(Image.open(io.BytesIO(found.encoded))).min() == 255
+        assert found.remarks == (Remark.ONE_COLOR,)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_one_color"),
+    [
+        (lambda _: None, True),
+        (lambda pixels: pixels.__setitem__((0, 0), 255), True),  # a hot pixel
+        (lambda pixels: pixels.__setitem__(slice(0, 3), 255), False),
+        (lambda pixels: pixels.__iadd__(np.arange(100, dtype=np.uint8)[:, None] // 7), True),
+        (lambda pixels: pixels.__iadd__(np.arange(100, dtype=np.uint8)[:, None] // 4), False),
+        (lambda pixels: pixels.__setitem__((slice(None), slice(50, 100), 2), 200), False),  # in blue alone
+    ],
+)
+def test_images_of_nearly_one_color(change, is_one_color):
+    pixels = np.full((100, 100, 3), 60, np.uint8)
+    change(pixels)
+    remarks = pictures.normalize(encoded(Image.fromarray(pixels), "PNG"), 512, MAX_PIXELS).remarks
+    assert (Remark.ONE_COLOR in remarks) == is_one_color
 
 
 # What is stored.
@@ -287,9 +437,11 @@ def test_damaged_exif_is_no_reason_to_refuse():
     assert pictures.normalize(data, 512, MAX_PIXELS).height == 20
 
 
-def png(width, height, depth, colour, rows):
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+def encoded_chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
+
+def png(width, height, depth, colour, rows, *chunks):
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    body = ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(encoded_chunk(*one) for one in body)

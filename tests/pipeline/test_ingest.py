@@ -10,7 +10,8 @@ from google.protobuf import text_format
 from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipeline import config, ingest, units
+from pipeline import cli, config, ingest, units
+from tests.components import icc
 
 BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 LABELS = ["ape", "bee", "cat"]
@@ -227,6 +228,38 @@ def test_given_splits_are_kept_and_leaks_are_named(tmp_path):
     assert not any("quarantine" in line for line in lines)
     near = [set(example["paths"]) for example in report["near_duplicates"]["examples"]]
     assert {"train/bee/almost.jpg", "validation/bee/00.png"} in near
+
+
+def test_what_was_done_to_images_is_counted_and_named(tmp_path, capsys):
+    root = tmp_path / "root"
+    fill(root, count=8)
+    profile = icc.matrix_profile("p3")
+    for label in ("bee", "ape"):
+        picture([7, ord(label[0])]).save(root / label / "phone.jpg", icc_profile=profile)
+    picture([7, 3]).save(root / "ape" / "broken.png", icc_profile=profile[:200])
+    Image.new("RGB", (30, 20), "navy").save(root / "cat" / "blank.jpg")
+    deep = np.random.default_rng(1).integers(0, 4096, (20, 20)).astype(np.uint16)
+    Image.fromarray(deep).save(root / "cat" / "scan.png")
+    assert cli.main(["ingest", "--source", str(root), "--output", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out" / "ingest_report.json").read_text())
+    assert report["remarks"] == {
+        "profile_converted": {"images": 2, "examples": ["ape/phone.jpg", "bee/phone.jpg"]},
+        "profile_ignored": {"images": 1, "examples": ["ape/broken.png"]},
+        "depth_scaled": {"images": 1, "examples": ["cat/scan.png"]},
+        "one_color": {"images": 1, "examples": ["cat/blank.jpg"]},
+    }
+    said = capsys.readouterr().out
+    for count, words, example in (
+        ("2 images", "profile to sRGB", "ape/phone.jpg, ..."),
+        ("1 image ", "taken as sRGB", "ape/broken.png"),
+        ("1 image ", "scaled", "cat/scan.png"),
+        ("1 image ", "one color", "cat/blank.jpg"),
+    ):
+        assert any(line.strip().startswith(count) and words in line and example in line for line in said.splitlines())
+    stored = [r for split in ("train", "eval", "test") for r in records(tmp_path / "out", split)]
+    (scan,) = (r for r in stored if text(r["image/filename"]) == "cat/scan.png")
+    (encoded,) = scan["image/encoded"].bytes_list.value
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(encoded)))[..., 0], deep >> 4)
 
 
 def test_a_class_that_a_split_lacks_is_reported(tmp_path):

@@ -373,6 +373,13 @@ def test_what_the_ingest_found():
         ["Near-duplicates in another split", "7"],
         ["Classes without eval pictures", "cat"],
     ]
+    remarks = {"one_color": {"images": 1200, "examples": [f"cat/{n}.png" for n in range(5)]}}
+    page = render(finished_run(ingest=ingest_report(remarks=remarks)))
+    ingest = next(table for table in page.tables if table["caption"] == "What the ingest found")
+    assert ingest["rows"][-1] == [
+        "Images of nearly one color",
+        "1,200, for example cat/0.png, cat/1.png, cat/2.png",
+    ]
     assert page.rows("Pictures by class and split") == [["dog", "20", "1", "3"], ["cat", "10", "0", "2"]]
     assert page.rows("Precision and recall by class")[1][0] == "cat"
 

@@ -75,8 +75,8 @@ def _palette_with_transparency() -> bytes:
     return _encode(image, "PNG", transparency=bytes([0, 90, 180, 255]))
 
 
-def _png_16_bit(colour_type: int, samples: np.ndarray) -> bytes:
-    """Written by hand: Pillow writes 16 bits for grey only."""
+def png_16_bit(colour_type: int, samples: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
+    """Written by hand: Pillow writes 16 bits for grey only. `chunks` are put before the pixels."""
     height, width = samples.shape[:2]
 
     def chunk(name: bytes, content: bytes) -> bytes:
@@ -84,7 +84,8 @@ def _png_16_bit(colour_type: int, samples: np.ndarray) -> bytes:
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    body = ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in body)
 
 
 def _ramp_16_bit(channels: int) -> np.ndarray:
@@ -125,9 +126,9 @@ def _build() -> dict[str, bytes]:
         "png_palette_transparent": _palette_with_transparency(),
         "png_grey_transparent": _encode(odd.convert("L"), "PNG", transparency=128),
         "png_black_and_white": _encode(odd.convert("1"), "PNG"),
-        "png_16_bit": _png_16_bit(2, _ramp_16_bit(3)),
-        "png_16_bit_grey": _png_16_bit(0, _ramp_16_bit(1)),
-        "png_16_bit_alpha": _png_16_bit(6, _ramp_16_bit(4)),
+        "png_16_bit": png_16_bit(2, _ramp_16_bit(3)),
+        "png_16_bit_grey": png_16_bit(0, _ramp_16_bit(1)),
+        "png_16_bit_alpha": png_16_bit(6, _ramp_16_bit(4)),
         "bmp": _encode(odd, "BMP"),
         "bmp_32_bit": _encode(_with_alpha(odd), "BMP"),
         "bmp_grey": _encode(odd.convert("L"), "BMP"),
