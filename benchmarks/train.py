@@ -12,7 +12,6 @@ import keras
 from benchmarks import measure, photos, training
 from benchmarks.measure import Result, at_least, at_most
 from benchmarks.turns import in_turn
-from trainer import precision
 
 BACKBONES = (("efficientnet_lite0", "imagenet"), ("efficientnet_b0", "none"))
 """With their weights: Keras would download those of B0."""
@@ -36,7 +35,7 @@ def run() -> Iterator[Result]:
     """By backbone and phase, then the time to an accuracy. Each epoch's evaluation takes its part on both sides."""
     data = photos.run()
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision.resolve("auto"))
+    keras.config.set_dtype_policy("float32")
     try:
         for name, weights in BACKBONES:
             yield from _frozen(training.Data(data, STEPS, EVAL_STEPS), name, weights)

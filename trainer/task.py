@@ -11,7 +11,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +38,21 @@ OPTIMIZERS = {
 }
 """By the name that the configuration gives; all else is Keras' default, but for SGD's usual momentum."""
 
+PRECISION_FILE = "precision.json"
+
 _log = logging.getLogger("atelier.trainer")
 
 
 class Task:
     """The training data of one run, and networks for them."""
 
-    def __init__(self, fn_args: FnArgs, settings: Settings) -> None:
-        """Reads what Transform left, and sets Keras' precision for what is built from now on.
+    def __init__(self, fn_args: FnArgs, settings: Settings, state: Path) -> None:
+        """Reads what Transform left, chooses the precision for what is built from now on, and sets the random seed.
 
         Args:
           fn_args: TFX's; its `custom_config` holds the sections `image`, `data` and `augmentation`, too.
           settings: of the training, tuned values among them.
+          state: folder of what a killed training leaves behind; the choice of the precision is kept there.
         """
         config = fn_args.custom_config
         self.settings = settings
@@ -60,13 +63,18 @@ class Task:
         self.files = {"train": fn_args.train_files, "eval": fn_args.eval_files}
         self.steps: int | None = fn_args.train_steps
         self.class_weight = _balanced(self.classes.counts) if settings["class_weights"] else None
-        self.policy = precision.resolve(settings["mixed_precision"])
-        keras.config.set_dtype_policy(self.policy)
         self._augmentation = config["augmentation"]
         self._accessor = fn_args.data_accessor
         self._mean, self._variance = inputs.channel_statistics(
             self.files["train"], self._accessor, self.transform_output
         )
+        self.precision = precision.choose(
+            settings["mixed_precision"], self._step_count(), self._steps_to_measure, state / PRECISION_FILE
+        )
+        self.policy = self.precision.policy
+        keras.config.set_dtype_policy(self.policy)
+        # Last: what was built for a measurement has drawn random numbers, and without one none were drawn.
+        keras.utils.set_random_seed(settings["seed"])
 
     def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
         """One pass over a split; see `input.pixel_batches` for `options`."""
@@ -173,6 +181,35 @@ class Task:
         )
         splits = {"train": train, "eval": one_hot("eval")}
         return self._fit("fine_tune", classifier.model, splits, settings, state, log_dir, callbacks)
+
+    def _step_count(self) -> int:
+        """Steps of the phase that takes longest: fine-tuning, or else one pass through the frozen backbone."""
+        examples = sum(self.classes.counts) * (1 + self._augmentation["copies"])
+        batches = -(-examples // self.settings["batch_size"])
+        if not self.settings["fine_tune_epochs"]:
+            return batches
+        epochs, steps_an_epoch = phase.within(self.steps, batches, self.settings["fine_tune_epochs"])
+        return epochs * (steps_an_epoch or batches)
+
+    def _steps_to_measure(self, policies: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
+        """By policy: runs one step of the phase that takes longest on a batch of the training data."""
+        (batch,) = self.batches("train", self.settings["batch_size"]).take(1)
+        return {policy: self._step_to_measure(policy, *batch) for policy in policies}
+
+    def _step_to_measure(self, policy: str, pixels: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
+        keras.config.set_dtype_policy(policy)
+        devices = strategy()
+        with devices.scope():
+            backbone = self.backbone()
+            classifier = self.classifier(backbone, self.settings)
+            if not self.settings["fine_tune_epochs"]:
+                extract = feature_cache.with_constant_weights(classifier.features)
+                return lambda: extract(pixels)
+            backbones.set_trainable(backbone, self.settings["fine_tune_at"])
+            _compile(classifier.model, self.settings["fine_tune_learning_rate"], self.settings)
+        share = -(-len(labels) // devices.num_replicas_in_sync)  # `train_on_batch` hands every device all that it gets
+        one_hot = tf.one_hot(labels, len(self.classes.names))
+        return lambda: classifier.model.train_on_batch(pixels[:share], one_hot[:share])
 
     def _fit(
         self,

@@ -38,18 +38,16 @@ def run_fn(fn_args: FnArgs) -> None:
     task.use_gpu_memory_by_need()
     config = fn_args.custom_config
     chosen = tuned.values(fn_args.hyperparameters["values"]) if fn_args.hyperparameters else {}
-    settings = config["trainer"] | chosen
-    keras.utils.set_random_seed(settings["seed"])
-    job = Task(fn_args, settings)
     with task.state_directory(config["state_dir"]) as parent:
-        _train_and_export(fn_args, job, chosen, parent)
+        _train_and_export(fn_args, config["trainer"] | chosen, chosen, parent)
 
 
-def _train_and_export(fn_args: FnArgs, job: Task, chosen: Mapping[str, Any], parent: Path) -> None:
+def _train_and_export(fn_args: FnArgs, settings: task.Settings, chosen: Mapping[str, Any], parent: Path) -> None:
     """Both phases, with their state below `parent`, and what `run_fn` writes."""
     started = time.monotonic()
-    settings, config = job.settings, fn_args.custom_config
-    state, features = parent / _digest(fn_args, chosen), job.features_directory(parent)
+    config, state = fn_args.custom_config, parent / _digest(fn_args, chosen)
+    job = Task(fn_args, settings, state)
+    features = job.features_directory(parent)
     with task.strategy().scope():
         backbone = job.backbone()
         classifier = job.classifier(backbone, settings)
@@ -82,6 +80,7 @@ def _train_and_export(fn_args: FnArgs, job: Task, chosen: Mapping[str, Any], par
         )
     training = {
         "precision": job.policy,
+        "precision_choice": {"reason": job.precision.reason, "step_ms": dict(job.precision.step_ms)},
         "hyperparameters": chosen,
         "phases": phases,
         "seconds": round(time.monotonic() - started, 1),

@@ -159,14 +159,15 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         task.use_gpu_memory_by_need()
         self._trainer = self._fn_args.custom_config["trainer"]
         self._settings = self._fn_args.custom_config["tuner"]
-        keras.utils.set_random_seed(self._trainer["seed"])
-        self._task = Task(self._fn_args, self._trainer)
-        self._backbone = self._task.backbone()
-        self._first_weights = self._backbone.model.get_weights()
         state = self._fn_args.custom_config["state_dir"]
         if not state:
             self._temporary = tempfile.TemporaryDirectory(prefix="atelier-training-")  # gone with this object
         parent = Path(state or self._temporary.name)
+        # The precision is chosen by the work of a trial.
+        own = self._trainer if _tunes_fine_tuning(self._settings) else self._trainer | {"fine_tune_epochs": 0}
+        self._task = Task(self._fn_args, own, parent / (_PREFIX + _digest(self._fn_args)))
+        self._backbone = self._task.backbone()
+        self._first_weights = self._backbone.model.get_weights()
         backbones.set_trainable(self._backbone, None)
         extractor = self._task.classifier(self._backbone, self._trainer).features
         self._kept, _ = task.timed_features(self._task, extractor, self._task.features_directory(parent))

@@ -1,100 +1,148 @@
-"""Each branch of `auto`, on machines that are made up."""
+"""Which formats a machine is tried with, and which one `auto` takes."""
+
+import time
 
 import pytest
 import tensorflow as tf
 
 from trainer import precision
 
+MANY = 1000
+"""Steps of training: more than a measurement takes."""
+
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
-    """A machine with these devices, this line in its cpuinfo, and this gain from bfloat16."""
+    """A machine with these devices, and this line in its cpuinfo."""
 
-    def set_up(tpus=0, capability=None, gpus=1, flags="", gain=0.0):
+    def set_up(tpus=0, capability=None, gpus=1, flags=""):
         monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: ["TPU"] * tpus if kind == "TPU" else [])
         devices = ["GPU"] * gpus if capability else []
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices if kind == "GPU" else [])
         monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: capability)
         cpuinfo = tmp_path / "cpuinfo"
         cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu sse {flags} avx512f\n")
-        monkeypatch.setattr(precision.cpu_has_bfloat16, "__defaults__", (cpuinfo,))
-
-        def measure():
-            measured.append(gain)
-            return gain
-
-        measured: list[float] = []
-        monkeypatch.setattr(precision, "_bfloat16_gain", measure)
-        return measured
+        monkeypatch.setattr(precision._cpu_has_bfloat16, "__defaults__", (cpuinfo,))
 
     return set_up
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
-def test_what_is_asked_for_is_taken(machine, policy):
-    measured = machine(tpus=1, capability={"compute_capability": (8, 0)}, flags="amx_bf16", gain=9)
-    assert precision.resolve(policy) == policy
-    assert not measured
+@pytest.fixture
+def measured(monkeypatch):
+    """Makes every measurement come out as told."""
+
+    def come_out(**step_ms):
+        monkeypatch.setattr(precision, "candidates", lambda: tuple(step_ms))
+        monkeypatch.setattr(precision, "measure", lambda steps: {policy: step_ms[policy] for policy in steps})
+
+    return come_out
 
 
-def test_a_tpu_computes_in_bfloat16(machine):
-    machine(tpus=8, capability={"compute_capability": (8, 0)})
-    assert precision.resolve("auto") == "mixed_bfloat16"
+def choose(folder, asked="auto", steps=MANY, built=None):
+    def build(policies):
+        if built is not None:
+            built.append(policies)
+        return dict.fromkeys(policies, lambda: None)
 
-
-@pytest.mark.parametrize(
-    ("details", "policy"),
-    [
-        ({"compute_capability": (9, 0)}, "mixed_float16"),
-        ({"compute_capability": (7, 0)}, "mixed_float16"),
-        ({"compute_capability": (6, 1)}, "float32"),
-        ({"device_name": "of another maker"}, "float32"),
-    ],
-)
-def test_a_gpu_computes_in_float16_if_it_has_tensor_cores(machine, details, policy):
-    measured = machine(capability=details, flags="amx_bf16", gain=9)
-    assert precision.resolve("auto") == policy
-    assert not measured
+    return precision.choose(asked, steps, build, folder / "state" / "precision.json")
 
 
 @pytest.mark.parametrize(
-    ("flags", "gain", "policy"),
+    ("devices", "expected"),
     [
-        ("amx_bf16 amx_tile", 3.0, "mixed_bfloat16"),
-        ("avx512_bf16", 1.11, "mixed_bfloat16"),
-        ("amx_bf16", 1.1, "float32"),
-        ("avx512_bf16", 0.4, "float32"),
+        ({"tpus": 8}, ("float32", "mixed_bfloat16")),
+        ({"capability": {"compute_capability": (9, 0)}, "flags": "amx_bf16"}, ("float32", "mixed_float16")),
+        ({"capability": {"compute_capability": (7, 0)}}, ("float32", "mixed_float16")),
+        ({"capability": {"compute_capability": (6, 1)}, "flags": "amx_bf16"}, ("float32",)),
+        ({"capability": {"device_name": "of another maker"}}, ("float32",)),
+        ({"flags": "amx_bf16 amx_tile"}, ("float32", "mixed_bfloat16")),
+        ({"flags": "avx512_bf16"}, ("float32", "mixed_bfloat16")),
+        ({"flags": ""}, ("float32",)),
+        ({"flags": "amx_bf16x avx512_bf16_emulated amx-bf16"}, ("float32",)),
     ],
 )
-def test_a_cpu_computes_in_bfloat16_if_it_gains(machine, flags, gain, policy):
-    measured = machine(flags=flags, gain=gain)
-    assert precision.resolve("auto") == policy
-    assert measured == [gain]
-
-
-@pytest.mark.parametrize("flags", ["", "amx_bf16x", "avx512_bf16_emulated amx-bf16"])
-def test_a_cpu_without_the_instructions_is_not_even_measured(machine, flags):
-    measured = machine(flags=flags, gain=9)
-    assert precision.resolve("auto") == "float32"
-    assert not measured
+def test_a_machine_is_tried_with_what_it_has_instructions_for(machine, devices, expected):
+    machine(**devices)
+    assert precision.candidates() == expected
 
 
 def test_no_cpuinfo_means_float32(machine, monkeypatch, tmp_path):
-    machine(flags="amx_bf16", gain=9)
-    monkeypatch.setattr(precision.cpu_has_bfloat16, "__defaults__", (tmp_path / "none",))
-    assert precision.resolve("auto") == "float32"
+    machine(flags="amx_bf16")
+    monkeypatch.setattr(precision._cpu_has_bfloat16, "__defaults__", (tmp_path / "none",))
+    assert precision.candidates() == ("float32",)
 
 
-def test_this_machine_is_measured_and_gets_what_it_gains_from(monkeypatch):
-    measure, gains = precision._bfloat16_gain, []
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_what_is_asked_for_is_taken_and_not_measured(measured, tmp_path, policy):
+    measured(float32=1, mixed_bfloat16=9)
+    built = []
+    choice = choose(tmp_path, policy, built=built)
+    assert (choice.policy, dict(choice.step_ms), built) == (policy, {}, [])
+    assert "trainer.mixed_precision" in choice.reason
 
-    def remember():
-        gains.append(measure())
-        return gains[0]
 
-    monkeypatch.setattr(precision, "_bfloat16_gain", remember)
-    policy = precision.resolve("auto")
-    if gains:
-        assert policy == ("mixed_bfloat16" if gains[0] > 1.1 else "float32")
-    else:  # it has a GPU, or none of the instructions
-        assert policy in ("float32", "mixed_float16")
+@pytest.mark.parametrize(
+    ("other", "ms", "policy"),
+    [
+        ("mixed_bfloat16", 437.0, "float32"),  # as an EPYC with avx512_bf16 fine-tunes Lite0
+        ("mixed_bfloat16", 91.0, "float32"),  # 1.099 times as fast
+        ("mixed_bfloat16", 90.9, "mixed_bfloat16"),  # 1.1001 times
+        ("mixed_float16", 30.0, "mixed_float16"),
+        ("mixed_float16", 130.0, "float32"),  # a GPU is measured as well
+    ],
+)
+def test_the_faster_format_is_taken_with_a_margin_for_float32(measured, tmp_path, other, ms, policy):
+    measured(float32=100.0, **{other: ms})
+    choice = choose(tmp_path)
+    assert choice.policy == policy
+    assert choice.step_ms == {"float32": 100.0, other: ms}
+    assert choice.reason
+
+
+def test_one_format_alone_is_not_measured(measured, tmp_path):
+    measured(float32=1)
+    built = []
+    choice = choose(tmp_path, built=built)
+    assert (choice.policy, choice.step_ms, built) == ("float32", {}, [])
+
+
+def test_a_training_that_is_no_longer_than_a_measurement_is_not_measured(measured, tmp_path):
+    measured(float32=9, mixed_bfloat16=1)
+    built = []
+    choice = choose(tmp_path / "short", steps=12, built=built)
+    assert (choice.policy, choice.step_ms, built) == ("float32", {}, [])
+    assert "12 steps" in choice.reason
+    assert choose(tmp_path / "long", steps=13).policy == "mixed_bfloat16"
+
+
+def test_a_resumed_training_keeps_its_format(measured, tmp_path):
+    measured(float32=9, mixed_bfloat16=1)
+    first = choose(tmp_path)
+    measured(float32=1, mixed_bfloat16=9)
+    built = []
+    assert choose(tmp_path, built=built) == first
+    assert built == []
+    assert choose(tmp_path / "another").policy == "float32"
+
+
+def test_steps_are_timed_in_turn_after_one_that_traces():
+    ran = []
+
+    def step(name, seconds):
+        def run():
+            ran.append(name)
+            time.sleep(0.5 if ran.count(name) == 1 else seconds)
+
+        return run
+
+    found = precision.measure({"float32": step("float32", 0.002), "mixed_bfloat16": step("mixed_bfloat16", 0.02)})
+    assert ran == ["float32", "mixed_bfloat16"] * 6
+    assert 2 <= found["float32"] < found["mixed_bfloat16"] < 500
+    assert found["mixed_bfloat16"] >= 20
+
+
+def test_slow_steps_are_timed_once(monkeypatch):
+    monkeypatch.setattr(precision, "_TIMED_SECONDS", 0.0)
+    ran = []
+    precision.measure({name: lambda name=name: ran.append(name) for name in ("float32", "mixed_bfloat16")})
+    assert ran == ["float32", "mixed_bfloat16"] * 2

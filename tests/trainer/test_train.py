@@ -13,7 +13,7 @@ from pipeline.training import Augmentation, Trainer
 from tests import object_store
 from tests.trainer import tiny_data
 from tests.trainer.tiny_data import CLASSES, SIZE, TRAIN_COUNTS
-from trainer import backbones, export, task, train
+from trainer import backbones, export, precision, task, train
 
 TRAIN, EVAL, BATCH = sum(TRAIN_COUNTS), sum(tiny_data.EVAL_COUNTS), 16
 STEPS = -(-TRAIN // BATCH)
@@ -279,6 +279,47 @@ def test_class_weights_by_hand(trained):
     # 40 pictures: 20, 12 and 8.
     want = {0: 40 / (3 * 20), 1: 40 / (3 * 12), 2: 40 / (3 * 8)}
     assert [fit["class_weight"] for fit in trained.fits] == [pytest.approx(want)] * 2
+
+
+@pytest.mark.parametrize("fine_tune_epochs", [0, 9])
+def test_auto_measures_real_steps_in_each_format(training, monkeypatch, fine_tune_epochs):
+    """The candidates are forced: not every machine has more than one."""
+    monkeypatch.setattr(precision, "candidates", lambda: ("float32", "mixed_bfloat16"))
+    seen = []
+
+    def measure(steps):
+        for policy, step in steps.items():
+            step()
+            seen.append(policy)
+        return {"float32": 80.0, "mixed_bfloat16": 40.0}
+
+    monkeypatch.setattr(precision, "measure", measure)
+    settings = {"mixed_precision": "auto", "batch_size": 2, "head_epochs": 1, "patience": 1}
+    written = training(fine_tune_epochs=fine_tune_epochs, **settings)
+    assert seen == ["float32", "mixed_bfloat16"]
+    assert written["precision"] == "mixed_bfloat16"
+    assert written["precision_choice"]["step_ms"] == {"float32": 80.0, "mixed_bfloat16": 40.0}
+    assert "fastest" in written["precision_choice"]["reason"]
+    # Two that were measured, the one that was trained, and the one that was exported.
+    assert [built["policy"] for built in training.built] == ["float32", "mixed_bfloat16", "mixed_bfloat16", "float32"]
+    stepped = [fit["phase"] for fit in training.fits]
+    assert stepped == ["head"] + ["classifier"] * bool(fine_tune_epochs)
+
+
+def test_a_measurement_leaves_no_trace_in_the_weights(training, monkeypatch):
+    def measure(steps):
+        for step in steps.values():
+            step()
+        return dict.fromkeys(steps, 1.0)
+
+    monkeypatch.setattr(precision, "candidates", lambda: ("float32", "mixed_bfloat16"))
+    monkeypatch.setattr(precision, "measure", measure)
+    settings = {"head_epochs": 1, "fine_tune_epochs": 1, "batch_size": 2}
+    measured, configured = training(mixed_precision="auto", **settings), training(**settings)
+    assert measured["precision"] == configured["precision"] == "float32"
+    assert len(training.built) == 4 + 2
+    for one, other in zip(*(export["model"].get_weights() for export in training.exported), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_class_without_pictures_weighs_nothing():
