@@ -28,7 +28,7 @@ from PIL import Image
 
 from components import packaged
 from components.style_catalog import catalog
-from components.style_renderer import batch, canvas, contents, networks, objective, optimizers, photographs, precision
+from components.style_renderer import batch, canvas, contents, networks, objective, optimizers, photographs
 from components.style_renderer.objective import Objective, Weights
 from components.style_renderer.render import Iterate, render
 from components.style_renderer.settings import Scale, Settings
@@ -61,6 +61,7 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     settings = Settings(
         network=network,
         weights="random" if network == "vgg19" else "imagenet",
+        precision="bfloat16" if network == "vgg19" else "float32",
         scales=(
             Scale(size=size // 4, iterations=150),
             Scale(size=size // 2, iterations=100),
@@ -104,7 +105,7 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
         )
         Image.fromarray(image).save(output / f"ours_{network}_{size}.png")
         print(
-            f"ours ({precision.resolve(settings)}): {ours_s}, iteration {step.iteration} of the last scale, loss "
+            f"ours ({settings.precision}): {ours_s}, iteration {step.iteration} of the last scale, loss "
             f"{loss:.5g} in float32 and whole pixels (the usual way's {usual_rounded:.5g}); "
             f"{ours_s.wall / usual_s.wall:.3f} of the usual way's time, "
             f"{ours_s.processor / usual_s.processor:.3f} of its processor time"

@@ -32,8 +32,8 @@ class BatchingParameters:
     """How long a batch that is not full waits for more."""
     max_enqueued_batches: int = 10
     """What would wait behind that many batches is refused with UNAVAILABLE."""
-    num_batch_threads: int = os.cpu_count() or 1
-    """Batches run at the same time."""
+    num_batch_threads: int = len(os.sched_getaffinity(0))
+    """Batches run at the same time. The default is that of TensorFlow: the processors that this process may use."""
     thread_pool_name: str = "batch_threads"
     allowed_batch_sizes: tuple[int, ...] = ()
     """Batches are padded to the next of these; empty: not padded."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.style_renderer import canvas, objective, optimizers, precision
+from components.style_renderer import canvas, objective, optimizers
 from components.style_renderer.networks import FeatureNetwork
 from components.style_renderer.objective import Objective
 from components.style_renderer.settings import Settings
@@ -44,7 +44,7 @@ def estimate(shape: Sequence[int], settings: Settings) -> Estimate:
       shape: of the content picture, [H, W, ...].
       settings: of the rendering.
     """
-    loss = objective.shared(settings, precision.resolve(settings))
+    loss = objective.shared(settings, settings.precision)
     per_pixel = _seconds_per_pixel(loss)
     seconds, tiles, memory = 0.0, 1, 0.0
     for scale in settings.scales:

@@ -30,8 +30,6 @@ class Recipe:
     tv_weight: float
     frequency_slope: float
     """Of the optimiser's unknowns; see `optimizers.lbfgs`."""
-    gains_by_bfloat16: bool
-    """On processors that have instructions for it."""
 
 
 RECIPES = {
@@ -44,7 +42,6 @@ RECIPES = {
         tv_weight=0.0,
         # Random weights, 64 px, 25 iterations: 0.027 of the first loss at 0, 0.029 at 0.3, 0.050 at 0.6.
         frequency_slope=0.25,
-        gains_by_bfloat16=True,  # nearly twice as fast with AVX-512's instructions
     ),
     # Chosen by looking. A layer's weight is one over the mean square of its Gram matrix on paintings (much
     # the same for all that were tried): with equal weights the first layers would decide alone.
@@ -65,7 +62,6 @@ RECIPES = {
         tv_weight=6e-4,
         # 256 px, 200 iterations: a loss of 1.48 at 0, 1.41 at 0.25, 1.34 at 0.6, 1.35 at 0.75, 1.48 at 1.
         frequency_slope=0.6,
-        gains_by_bfloat16=False,  # slower, by a fifth
     ),
 }
 
@@ -105,7 +101,6 @@ def recipe(settings: Settings) -> Recipe:
         style_weight=own.style_weight if settings.style_weight is None else settings.style_weight,
         tv_weight=own.tv_weight if settings.tv_weight is None else settings.tv_weight,
         frequency_slope=own.frequency_slope,
-        gains_by_bfloat16=own.gains_by_bfloat16,
     )
 
 

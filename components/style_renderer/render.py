@@ -24,7 +24,6 @@ from components.style_renderer import (
     networks,
     objective,
     optimizers,
-    precision,
     tiled_adam,
 )
 from components.style_renderer.objective import Losses, Objective, Weights
@@ -120,7 +119,7 @@ class _Work:
         if settings.colors == "match":
             self._styles = [(colors.matched(style, content), weight) for style, weight in styles]
         self._start, self._callback = start, callback
-        self._precision = precision.resolve(settings)
+        self._precision = settings.precision
         self._objective = objective.shared(settings, self._precision)
         recipe = networks.recipe(settings)
         self._weights = Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight)

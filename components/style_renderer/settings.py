@@ -63,8 +63,9 @@ class Settings(_Frozen):
     start: Literal["content", "noise"] = "content"
     """A picture of one's own to start from is given to `render` as `start`."""
     seed: Annotated[int, Field(ge=0)] = 0
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the network's features; losses and picture are float32. `auto` measures which is faster here."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's features; losses and image are float32. It is never chosen by the machine: equal settings name
+    equal renderings, whichever worker makes them."""
     memory_mb: Annotated[int, Field(ge=512)] = 4096
     """Resident memory that a rendering may take; larger pictures are worked on in tiles."""
 

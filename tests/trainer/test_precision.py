@@ -1,5 +1,6 @@
 """Which formats a machine is tried with, and which one `auto` takes."""
 
+import functools
 import time
 
 import pytest
@@ -75,7 +76,7 @@ def test_no_cpuinfo_means_float32(machine, monkeypatch, tmp_path):
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
 def test_what_is_asked_for_is_taken_and_not_measured(measured, tmp_path, policy):
     measured(float32=1, mixed_bfloat16=9)
-    built = []
+    built: list[tuple[str, ...]] = []
     choice = choose(tmp_path, policy, built=built)
     assert (choice.policy, dict(choice.step_ms), built) == (policy, {}, [])
     assert "trainer.mixed_precision" in choice.reason
@@ -101,14 +102,14 @@ def test_the_faster_format_is_taken_with_a_margin_for_float32(measured, tmp_path
 
 def test_one_format_alone_is_not_measured(measured, tmp_path):
     measured(float32=1)
-    built = []
+    built: list[tuple[str, ...]] = []
     choice = choose(tmp_path, built=built)
     assert (choice.policy, choice.step_ms, built) == ("float32", {}, [])
 
 
 def test_a_training_that_is_no_longer_than_a_measurement_is_not_measured(measured, tmp_path):
     measured(float32=9, mixed_bfloat16=1)
-    built = []
+    built: list[tuple[str, ...]] = []
     choice = choose(tmp_path / "short", steps=12, built=built)
     assert (choice.policy, choice.step_ms, built) == ("float32", {}, [])
     assert "12 steps" in choice.reason
@@ -119,7 +120,7 @@ def test_a_resumed_training_keeps_its_format(measured, tmp_path):
     measured(float32=9, mixed_bfloat16=1)
     first = choose(tmp_path)
     measured(float32=1, mixed_bfloat16=9)
-    built = []
+    built: list[tuple[str, ...]] = []
     assert choose(tmp_path, built=built) == first
     assert built == []
     assert choose(tmp_path / "another").policy == "float32"
@@ -143,6 +144,6 @@ def test_steps_are_timed_in_turn_after_one_that_traces():
 
 def test_slow_steps_are_timed_once(monkeypatch):
     monkeypatch.setattr(precision, "_TIMED_SECONDS", 0.0)
-    ran = []
-    precision.measure({name: lambda name=name: ran.append(name) for name in ("float32", "mixed_bfloat16")})
+    ran: list[str] = []
+    precision.measure({name: functools.partial(ran.append, name) for name in ("float32", "mixed_bfloat16")})
     assert ran == ["float32", "mixed_bfloat16"] * 2

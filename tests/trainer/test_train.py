@@ -318,7 +318,7 @@ def test_a_measurement_leaves_no_trace_in_the_weights(training, monkeypatch):
     measured, configured = training(mixed_precision="auto", **settings), training(**settings)
     assert measured["precision"] == configured["precision"] == "float32"
     assert len(training.built) == 4 + 2
-    for one, other in zip(*(export["model"].get_weights() for export in training.exported), strict=True):
+    for one, other in zip(*(exported["model"].get_weights() for exported in training.exported), strict=True):
         np.testing.assert_array_equal(one, other)
 
 

@@ -36,7 +36,7 @@ def test_equal_inputs_have_equal_keys():
         {"style_scale": 1.5},
         {"scales": [{"size": 128, "iterations": 150}]},
         {"tv_weight": 0.0},
-        {"precision": "float32"},
+        {"precision": "bfloat16"},
     ],
 )
 def test_whatever_changes_the_picture_changes_the_key(changed):
