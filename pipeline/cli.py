@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from components.versions import parse_argument
 from pipeline import kubeflow_verbs, source_tree
 
 
@@ -150,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     server = predict.add_argument_group("with a server")
     server.add_argument("--model", metavar="NAME", help="default: default, as ModelServer's")
     versions = server.add_mutually_exclusive_group()
-    versions.add_argument("--version", metavar="N", type=_number(int, 0), help="default: the newest")
+    versions.add_argument("--version", metavar="N", type=parse_argument, help="default: the newest")
     versions.add_argument("--label", help="of a version, such as stable")
     server.add_argument(
         "--deadline", metavar="SECONDS", type=_number(float, 0.001, 86400), help="of each call (default 30)"

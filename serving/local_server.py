@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent import futures
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
@@ -21,6 +21,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from serving import warmup
 from serving.batching import BatchScheduler
+from serving.load_retries import RetryPolicy
 from serving.loaded_model import LoadedModel
 from serving.model_server_config import BatchingParameters, SSLConfig
 from serving.models import Models
@@ -60,6 +61,8 @@ class Options:
     """Of a picture; what a header promises counts, before anything is decoded."""
     poll_seconds: float = 1.0
     """Between two looks for new versions."""
+    load_retries: RetryPolicy = field(default_factory=RetryPolicy)
+    """Of versions that could not be loaded."""
     grace_seconds: float = 30.0
     """For the calls that are being answered when the server is stopped."""
 
@@ -76,7 +79,7 @@ class LocalServer:
         """
         self._options = options
         self._batches = BatchScheduler(options.batching) if options.batching else None
-        self._models = Models(load)
+        self._models = Models(load, options.load_retries)
         self._health = health.HealthServicer()
         self._stopped = threading.Event()
         self._server = grpc.server(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tensorflow_serving.config import model_server_config_pb2
 
+from components import versions
 from serving import model_server_config, native_log
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def config_for(folder: Path, name: str) -> model_server_config_pb2.ModelServerCo
 
 
 def _has_versions(folder: Path) -> bool:
-    return any(path.name.isdecimal() and path.is_dir() for path in folder.iterdir())
+    return bool(versions.folders(folder))
 
 
 def _batching(file: Path) -> model_server_config.BatchingParameters:

@@ -102,7 +102,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         if self._batches is None:
             return run(call.inputs)
         shapes = tuple((name, array.shape[1:]) for name, array in sorted(call.inputs.items()))
-        key = (version.model_name, version.number, call.signature, shapes)
+        # The version itself, not its number: a reload may replace it by one of the same number.
+        key = (version, call.signature, shapes)
         answer = self._batches.submit(key, run, call.inputs, call.rows)
         try:
             return answer.result(seconds)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from components import versions
 from serving import preparation
 from serving.errors import ServingError
 from serving.predictions import Prediction, prediction
@@ -41,7 +42,7 @@ class TFLiteModel:
         file = path / MODEL_FILE if path.is_dir() else path
         folder = file.parent.resolve()
         self._longer_side = longer_side
-        self._version = int(folder.name) if folder.name.isdecimal() else 0
+        self._version = versions.parse(folder.name) or 0
         self._interpreter = _interpreter(file)
         self._source, self._target = _borders(self._interpreter, file)
         # Not splitlines: that would also split at characters which a name may hold.

@@ -6,6 +6,8 @@ from tfx import types
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils, path_utils
 
+from components import versions
+
 LATEST = "latest"
 
 
@@ -16,7 +18,7 @@ def publish(candidate: types.Artifact, baseline: types.Artifact, serving_directo
       FileNotFoundError: that version is not in `serving_directory`.
     """
     if version == LATEST:
-        version = max(pushed_versions(serving_directory), key=int, default="")
+        version = (pushed_versions(serving_directory) or [""])[-1]
     if not version:
         source = path_utils.serving_model_path(candidate.uri)
     elif version in pushed_versions(serving_directory):
@@ -29,8 +31,11 @@ def publish(candidate: types.Artifact, baseline: types.Artifact, serving_directo
 
 
 def pushed_versions(serving_directory: str) -> list[str]:
-    """Names of the version folders below `serving_directory`, oldest first; none if it does not exist."""
+    """Returns the names of the version folders below `serving_directory`, lowest version first.
+
+    There are none if it does not exist. What is a version is ModelServer's rule: see `components.versions`.
+    """
     if not fileio.exists(serving_directory):
         return []
     names = (os.path.basename(name.rstrip("/")) for name in fileio.listdir(serving_directory))  # noqa: PTH119  # likewise
-    return sorted((name for name in names if name.isdecimal()), key=int)
+    return list(versions.by_number(names).values())

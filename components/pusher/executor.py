@@ -11,7 +11,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components.baseline_model.executor import pushed_versions
+from components import versions
 
 
 class Executor(tfx_pusher.Executor):
@@ -51,11 +51,19 @@ def push(source: Path, base: Path) -> str:
 
     The version is the Unix time in seconds, or one more than the newest version where that is not
     less: versions only ever rise, also for two pushes within a second or after the clock went back.
+
+    Raises:
+      ValueError: no version is higher than the newest one.
     """
     base.mkdir(parents=True, exist_ok=True)
     for leftover in base.glob(".*.partial"):
         shutil.rmtree(leftover)
-    newest = max(map(int, pushed_versions(str(base))), default=0)
+    newest = max(versions.folders(base), default=0)
+    if newest == versions.HIGHEST:
+        raise ValueError(
+            f"{base}: version {newest} is the highest that a model server can load, so no newer one can be pushed: "
+            "rename or remove that folder"
+        )
     version = str(max(int(time.time()), newest + 1))
     staging = base / f".{version}.partial"
     shutil.copytree(source, staging)

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from components import versions
+
 MODELS_CONFIG = Path(__file__).with_name("models.config")
 
 
@@ -46,8 +48,12 @@ model_config_list {{
 
 
 def pushed_versions(models: Path) -> list[int]:
-    """Returns the versions in `models` that ModelServer would find, oldest first."""
-    return sorted(int(path.parent.name) for path in models.glob("*/saved_model.pb") if path.parent.name.isdecimal())
+    """Returns the versions in `models` that ModelServer would find and that hold a model, lowest first.
+
+    Raises:
+      OSError: `models` cannot be listed.
+    """
+    return [number for number, folder in versions.folders(models).items() if (folder / "saved_model.pb").is_file()]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,14 +61,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m serving.deploy.write_models_config", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("models", type=Path, help="folder of the versions, such as output/demo/serving_model")
-    parser.add_argument("--stable", type=int, metavar="VERSION", help="default: the newest")
-    parser.add_argument("--canary", type=int, metavar="VERSION", help="default: the stable one")
-    parser.add_argument("--load", type=int, metavar="VERSION", action="append", default=[], help="without a label")
+    parser.add_argument("--stable", type=versions.parse_argument, metavar="VERSION", help="default: the newest")
+    parser.add_argument("--canary", type=versions.parse_argument, metavar="VERSION", help="default: the stable one")
+    parser.add_argument(
+        "--load", type=versions.parse_argument, metavar="VERSION", action="append", default=[], help="without a label"
+    )
     parser.add_argument("--base-path", default="/models/default", help="of the models inside the container")
     parser.add_argument("--output", type=Path, default=MODELS_CONFIG, help="default: %(default)s")
     options = parser.parse_args(arguments)
 
-    pushed = pushed_versions(options.models)
+    try:
+        pushed = pushed_versions(options.models)
+    except OSError as error:
+        sys.exit(f"{options.models}: the folder cannot be listed: {error.strerror}")
     if not pushed:
         sys.exit(f"{options.models}: no version, a numbered folder with saved_model.pb; has a run pushed there?")
     stable = pushed[-1] if options.stable is None else options.stable

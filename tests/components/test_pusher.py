@@ -53,10 +53,18 @@ def test_numbers_rise_when_the_clock_went_back(source, base):
 
 
 def test_neighbours_that_are_no_versions_do_not_matter(source, base):
-    for name in ("backup", f"{NOW + 500}-old", f".{NOW + 500}", "²"):
+    for name in ("backup", f"{NOW + 500}-old", f".{NOW + 500}", "²", "20261126171900123456", "1_999_999_999"):
         (base / name).mkdir(parents=True)
     assert executor.push(source, base) == str(NOW)
     assert {"backup", f"{NOW + 500}-old", f".{NOW + 500}"} < set(names(base))
+
+
+def test_a_number_that_no_server_could_load_is_never_given(source, base):
+    (base / str(2**63 - 2)).mkdir(parents=True)
+    assert executor.push(source, base) == str(2**63 - 1)
+    with pytest.raises(ValueError, match=f"version {2**63 - 1} is the highest that a model server can load"):
+        executor.push(source, base)
+    assert names(base) == [str(2**63 - 2), str(2**63 - 1)]
 
 
 def test_a_push_that_fails_shows_nothing_and_the_next_one_cleans_up(source, base):

@@ -276,6 +276,9 @@ def pushed(tmp_path):
         (models / name).mkdir(parents=True)
         (models / name / "saved_model.pb").touch()
     (models / "1900000000").mkdir()
+    beyond = models / "20261126171900123456"  # no version: ModelServer reads 64 bits
+    beyond.mkdir()
+    (beyond / "saved_model.pb").touch()
     return models
 
 
@@ -322,7 +325,17 @@ def test_a_version_that_was_not_pushed_is_refused_and_the_old_file_stays(pushed,
 def test_a_folder_without_versions_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="no version, a numbered folder with saved_model"):
         run(tmp_path, "--output", tmp_path / "models.config")
+    with pytest.raises(SystemExit, match="none: the folder cannot be listed: No such file or directory"):
+        run(tmp_path / "none", "--output", tmp_path / "models.config")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_that_model_server_cannot_load_is_wrong_usage(pushed, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(pushed, "--output", tmp_path / "models.config", "--stable", "20261126171900123456")
+    assert stopped.value.code == 2
+    assert "20261126171900123456: expected a version, an integer of at most 64 bits" in capsys.readouterr().err
+    assert not (tmp_path / "models.config").exists()
 
 
 def test_the_checked_in_placeholders_are_what_the_command_writes():

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 import struct
 import threading
 import time
@@ -404,6 +405,64 @@ def test_a_pushed_version_takes_over_and_a_broken_one_does_not(tmp_path):
         assert status.status.error_code != 0
         assert "saved_model.pb" in status.status.error_message
         assert door.bright(255) == ([0.5], 2)
+
+
+def test_a_folder_beyond_64_bits_is_no_version(tmp_path):
+    tiny_model.write(tmp_path, 1)
+    beyond = tmp_path / "20261126171900123456"  # a time with microseconds
+    shutil.copytree(tmp_path / "1", beyond)
+    with serving(config(tmp_path)) as (_, door):
+        assert door.bright(255) == ([1.0], 1)
+        assert door.states() == [(1, "AVAILABLE")]
+        tiny_model.write(tmp_path, 2, gain=0.5)
+        until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
+        assert door.bright(255) == ([0.5], 2)
+        health = health_pb2_grpc.HealthStub(door.channel).Check(health_pb2.HealthCheckRequest())
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_a_slow_copy_is_served_once_it_is_whole(tmp_path):
+    base, source = tmp_path / "tiny", tmp_path / "source"
+    base.mkdir()
+    source.mkdir()
+    tiny_model.write(base, 1)
+    whole = tiny_model.write(source, 2, gain=0.5)
+    with serving(config(base)) as (_, door):
+        shutil.copytree(whole, base / "2", ignore=shutil.ignore_patterns("variables.*"))
+        until(lambda: door.states()[0] == (2, "END"))
+        assert door.bright(255) == ([1.0], 1)
+        before = (base / "2").stat().st_mtime_ns
+        shutil.copytree(whole / "variables", base / "2" / "variables", dirs_exist_ok=True)
+        assert (base / "2").stat().st_mtime_ns == before
+        until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
+        assert door.bright(255) == ([0.5], 2)
+
+
+def test_a_reload_with_a_model_that_cannot_be_loaded_fails_and_changes_nothing(base, tmp_path):
+    labelled = config(base, labels='version_labels { key: "stable" value: 1 }')
+    with serving(labelled) as (_, door):
+        both = config(base)
+        both.model_config_list.config.add(name="broken", base_path=str(tmp_path), model_platform="tensorflow")
+        request = model_management_pb2.ReloadConfigRequest(config=both)
+        code, said = refusal(lambda: door.model.HandleReloadConfigRequest(request))
+        assert (code, f"no version to load in {tmp_path}" in said) == (Code.UNKNOWN, True)
+        (tmp_path / "1").mkdir()
+        code, said = refusal(lambda: door.model.HandleReloadConfigRequest(request))
+        assert (code, "1 model(s) did not become available: {{name: broken, version 1: " in said) == (
+            Code.UNKNOWN,
+            True,
+        )
+        assert "\n" not in said
+        assert door.bright(255, label="stable") == ([1.0], 1)  # the rejected configuration is without that label
+        assert door.states(name="broken") == [(1, "END")]
+        health = health_pb2_grpc.HealthStub(door.channel).Check(health_pb2.HealthCheckRequest())
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        twice = config(base)
+        twice.model_config_list.config.add().CopyFrom(twice.model_config_list.config[0])
+        request = model_management_pb2.ReloadConfigRequest(config=twice)
+        code, said = refusal(lambda: door.model.HandleReloadConfigRequest(request))
+        assert (code, "'tiny' is listed twice" in said) == (Code.INVALID_ARGUMENT, True)
+        assert door.bright(255, label="stable") == ([1.0], 1)
 
 
 def test_reloading_moves_labels(base, tmp_path):

@@ -7,6 +7,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from serving.load_retries import RetryPolicy
 from serving.models import Models, State
 from serving.status import StatusError
 
@@ -153,6 +154,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_tried_again_o
     assert oldest.state == State.AVAILABLE
     loader.broken.clear()
     (base / "2" / "saved_model.pb").touch()
+    models.update()  # it may still be being written
     models.update()
     assert answering(models) == 2
     assert models.states(spec(version=2))[0].error is None
@@ -222,10 +224,230 @@ def test_a_watched_folder_is_looked_at_again_and_again(models, base):
     assert answering(models) == 1
 
 
-def test_a_base_path_that_vanishes_takes_its_versions_along(models, loader, base):
+def test_a_base_path_that_cannot_be_listed_for_a_moment_unloads_nothing(models, loader, base, caplog):
     push(base, 1)
     configured(models, base)
-    (base / "1").rmdir()
-    base.rmdir()
+    base.rename(base.with_name("away"))
     models.update()
-    assert loader.events == ["loaded 1", "closed 1"]
+    models.update()
+    assert (loader.events, answering(models), models.is_ready) == (["loaded 1"], 1, True)
+    assert [record.getMessage() for record in caplog.records if "cannot be listed" in record.getMessage()] == [
+        f"model pets: {base} cannot be listed: No such file or directory; the versions that are loaded go on answering"
+    ]
+    base.with_name("away").rename(base)
+    push(base, 2)
+    models.update()
+    assert (loader.events[1:], answering(models)) == (["loaded 2", "closed 1"], 2)
+    (base / "1").rmdir()
+    (base / "2").rmdir()
+    models.update()  # the folder is there, and says that there is no version
+    assert (loader.events[-1], models.is_ready) == ("closed 2", False)
+
+
+@pytest.fixture
+def eager(loader):
+    """Retries at every look, twice."""
+    made = Models(loader, RetryPolicy(most=2, seconds=0))
+    yield made
+    made.close()
+
+
+def test_a_version_that_cannot_be_loaded_is_tried_again_by_time(eager, loader, base):
+    push(base, 1, 2)
+    loader.broken.add("2")
+    configured(eager, base)
+    assert loader.events == ["failed 2"]
+    loader.broken.clear()
+    eager.update()
+    assert (loader.events, answering(eager)) == (["failed 2", "loaded 2"], 2)
+
+
+def test_the_retries_come_to_an_end_until_something_changes_at_any_depth(eager, loader, base):
+    (base / "2" / "variables").mkdir(parents=True)
+    data = base / "2" / "variables" / "data"
+    data.write_bytes(b"half")
+    loader.broken.add("2")
+    configured(eager, base)
+    for _ in range(5):
+        eager.update()
+    assert loader.events == ["failed 2"] * 3  # the first try and two retries
+    before = (base / "2").stat().st_mtime_ns
+    data.write_bytes(b"half and")
+    eager.update()  # it is being written
+    data.write_bytes(b"half and half")
+    eager.update()
+    assert (base / "2").stat().st_mtime_ns == before
+    assert loader.events == ["failed 2"] * 3
+    loader.broken.clear()
+    eager.update()
+    assert (loader.events[3:], answering(eager)) == (["loaded 2"], 2)
+
+
+def test_a_version_that_comes_back_is_tried_again(models, loader, base):
+    push(base, 2)
+    loader.broken.add("2")
+    configured(models, base)
+    (base / "2").rename(base / ".2")
+    models.update()
+    loader.broken.clear()
+    (base / ".2").rename(base / "2")
+    models.update()
+    assert (loader.events, answering(models)) == (["failed 2", "loaded 2"], 2)
+
+
+def test_whatever_a_damaged_model_raises_other_models_go_on(base, tmp_path):
+    def load(folder):
+        if folder.name == "2":
+            raise KeyError("no such op")
+        return Loaded(folder.name, [])
+
+    models = Models(load)
+    push(base, 1, 2)
+    (tmp_path / "zebras" / "1").mkdir(parents=True)
+    text = "".join(f'config {{ name: "{name}" base_path: "{tmp_path}/{name}" }}' for name in ("pets", "zebras"))
+    parsed = text_format.Parse(f"model_config_list {{ {text} }}", model_server_config_pb2.ModelServerConfig())
+    models.configure(parsed)
+    assert answering(models, name="zebras") == 1
+    (failed,) = models.states(spec(version=2))
+    assert (failed.state, str(failed.error)) == (State.END, "KeyError: 'no such op'")
+    models.close()
+
+
+@pytest.mark.parametrize("name", ["20261126171900123456", "1_000", "١٢", "v3"])
+def test_what_model_server_takes_for_no_version_changes_nothing(models, loader, base, name):
+    push(base, 1)
+    configured(models, base)
+    push(base, name)
+    models.update()
+    assert (loader.events, answering(models), models.is_ready) == (["loaded 1"], 1, True)
+    assert [version.number for version in models.states(spec())] == [1]
+
+
+def test_odd_names_of_versions_are_versions_as_in_model_server(models, loader, base):
+    push(base, "007", "-1", " 8")
+    configured(models, base, "model_version_policy { all {} }")
+    assert loader.events == ["loaded -1", "loaded 007", "loaded  8"]
+    assert answering(models, version=7) == 7
+    assert answering(models, version=-1) == -1
+
+
+# Another configuration: all of it or nothing
+
+
+@pytest.fixture
+def pets(models, loader, base):
+    """Version 1 of two, with a label."""
+    push(base, 1, 2)
+    configured(models, base, ONLY_1, labels=[("stable", 1)])
+    assert loader.events == ["loaded 1"]
+    return models
+
+
+ONLY_1, BOTH = "model_version_policy { specific { versions: 1 } }", "model_version_policy { all {} }"
+
+
+def unchanged(models):
+    """Nothing but version 1 answers, by its label, too, and a look at the folders changes nothing."""
+    models.update()
+    available = [each.number for each in models.states(spec()) if each.state == State.AVAILABLE]
+    return (available, answering(models, label="stable"), refusal(models, label="new")[0]) == (
+        [1],
+        1,
+        grpc.StatusCode.INVALID_ARGUMENT,
+    )
+
+
+def rejection(models, base, *arguments, **options):
+    with pytest.raises(StatusError) as caught:
+        configured(models, base, *arguments, **options)
+    return caught.value.code, str(caught.value)
+
+
+def test_a_label_that_cannot_hold_is_refused_before_anything_is_loaded(pets, loader, base):
+    for labels, words in {
+        (("new", 7),): "label to version 7 of model pets, which is not currently available for inference",
+        (("stable", 2),): "label to version 2 of model pets, which is not currently available for inference",
+        (("stable", 1), ("new", 9)): "label to version 9 of model pets",
+    }.items():
+        code, said = rejection(pets, base, BOTH, labels=labels)
+        assert (code, words in said) == (grpc.StatusCode.FAILED_PRECONDITION, True)
+    code, said = rejection(pets, base, "model_version_policy { latest {} }", labels=[("stable", 1)])
+    assert (code, "version 1 of model pets, which its configuration does not load" in said) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        True,
+    )
+    assert loader.events == ["loaded 1"]
+    assert unchanged(pets)
+
+
+def test_a_new_label_may_be_for_a_version_that_the_same_configuration_loads(pets, loader, base):
+    configured(pets, base, BOTH, labels=[("stable", 1), ("new", 2)])
+    assert (answering(pets, label="new"), answering(pets, label="stable")) == (2, 1)
+
+
+def test_a_new_label_whose_version_cannot_be_loaded_changes_nothing(pets, loader, base):
+    loader.broken.add("2")
+    code, said = rejection(pets, base, BOTH, labels=[("stable", 1), ("new", 2)])
+    assert (code, "version 2 of model pets" in said) == (grpc.StatusCode.FAILED_PRECONDITION, True)
+    assert unchanged(pets)
+    assert loader.events == ["loaded 1", "failed 2"]
+
+
+def both_models(models, pets, zebras):
+    text = f'config {{ name: "pets" base_path: "{pets}" {BOTH} version_labels {{ key: "new" value: 2 }} }}'
+    text += f'config {{ name: "zebras" base_path: "{zebras}" }}'
+    models.configure(text_format.Parse(f"model_config_list {{ {text} }}", model_server_config_pb2.ModelServerConfig()))
+
+
+def test_a_new_model_that_cannot_be_loaded_is_an_error_and_changes_nothing(pets, loader, base, tmp_path):
+    zebras = tmp_path / "zebras"
+    for prepare, words in [
+        (lambda: None, f"{{name: zebras, no version to load in {zebras}}}"),  # no folder at all
+        (zebras.mkdir, f"{{name: zebras, no version to load in {zebras}}}"),
+        ((zebras / "3").mkdir, "{name: zebras, version 3: no graph}"),
+    ]:
+        prepare()
+        loader.broken.add("3")
+        with pytest.raises(StatusError) as caught:
+            both_models(pets, base, zebras)
+        assert caught.value.code == grpc.StatusCode.UNKNOWN
+        assert str(caught.value) == f"1 model(s) did not become available: {{{words}}}"
+        assert unchanged(pets)
+        assert refusal(pets, name="zebras")[0] == grpc.StatusCode.NOT_FOUND
+    assert loader.events == ["loaded 1", "loaded 2", "failed 3", "closed 2"]  # pets' own was loaded, and let go
+    (failed,) = pets.states(spec("zebras"))
+    assert (failed.state, str(failed.error)) == (State.END, "no graph")
+    loader.broken.clear()
+    both_models(pets, base, zebras)
+    assert (answering(pets, name="zebras"), answering(pets, label="new")) == (3, 2)
+
+
+def test_a_model_whose_changed_policy_loads_nothing_is_an_error(pets, base):
+    code, said = rejection(pets, base, "model_version_policy { specific { versions: 9 } }")
+    assert (code, "no version to load" in said) == (grpc.StatusCode.UNKNOWN, True)
+    assert unchanged(pets)
+
+
+def test_another_base_path_is_another_model_although_the_numbers_are_the_same(pets, loader, base, tmp_path):
+    other = tmp_path / "other"
+    push_to = (other / "1").mkdir
+    code, said = rejection(pets, other, ONLY_1)
+    assert (code, f"no version to load in {other}" in said) == (grpc.StatusCode.UNKNOWN, True)
+    push_to(parents=True)
+    loader.broken.add("1")
+    assert "version 1: no graph" in rejection(pets, other, ONLY_1, labels=[("stable", 1)])[1]
+    assert unchanged(pets)
+    loader.broken.clear()
+    with pets.borrow(spec(label="stable")) as before:
+        assert before.directory == base / "1"
+    configured(pets, other, ONLY_1, labels=[("stable", 1)])
+    with pets.borrow(spec(label="stable")) as version:
+        assert version.directory == other / "1"
+    assert loader.events == ["loaded 1", "failed 1", "loaded 1", "closed 1"]
+
+
+def test_a_configuration_that_changes_nothing_does_not_need_its_base_path(pets, loader, base):
+    base.rename(base.with_name("away"))
+    configured(pets, base, ONLY_1, labels=[("stable", 1), ("canary", 1)])
+    assert answering(pets, label="canary") == 1
+    assert loader.events == ["loaded 1"]

@@ -187,6 +187,11 @@ def test_tflite(atelier, tmp_path, pictures):
         (["--target", "a:1", "--tflite", "m.tflite"], "not allowed with argument --target"),
         (["--version", "1", "--label", "x"], "not allowed with argument --version"),
         (["--top", "0"], "argument --top: 0: expected 1 or more"),
+        (
+            ["--version", "20261126171900123456"],
+            "20261126171900123456: expected a version, an integer of at most 64 bits",
+        ),
+        (["--version", "1_000"], "1_000: expected a version"),
         (["--deadline", "0"], "argument --deadline: 0: expected 0.001 to 86400"),
         (["--max-message-mb", "4096"], "4096: expected 1 to 2047"),
         (["--batch", "two"], "argument --batch: invalid number value: 'two'"),

@@ -33,7 +33,7 @@ def test_a_deadline_in_mid_run_lets_the_run_end_before_the_version_is_given_back
 
     batches = BatchScheduler(BatchingParameters(num_batch_threads=1, batch_timeout_micros=0))
     late = PredictionService(cast("Models", None), batches, max_pixels=1)
-    version = Version("tiny", 1, Path(), 0, State.AVAILABLE, model=cast("Model", Slow()))
+    version = Version("tiny", 1, Path(), State.AVAILABLE, model=cast("Model", Slow()))
     call = calls.Call("slow", {"pixels": np.zeros((1, 2))}, 1, ("pixels",))
     with pytest.raises(StatusError) as caught:
         late._run(version, call, cast("grpc.ServicerContext", Context()))
