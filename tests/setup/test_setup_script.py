@@ -57,7 +57,6 @@ def complete(machine: Machine) -> Machine:
     """A machine on which nothing is missing until the first download."""
     machine.has(f"python{THIS_VERSION}", THIS_PYTHON)
     machine.has("getconf", "echo glibc 2.41")
-    machine.has("g++", "exit 0")
     machine.has("df", "printf 'header\\nnone 1 1 99999999 1%% /\\n'")
     return machine
 
@@ -72,14 +71,61 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_no_python(machine: Machine) -> None:
     message = refusal(machine.set_up())
-    assert "no Python 3.11 or 3.10 found" in message
-    assert "apt-get install python3.11 python3.11-venv" in message
+    assert "no Python 3.13, 3.12 or 3.11 found" in message
+    assert "apt-get install python3 python3-venv" in message
 
 
 def test_dead_shims_and_other_versions_do_not_count(machine: Machine) -> None:
-    machine.has("python3.11", "echo 'pyenv: python3.11: command not found' >&2; exit 127")
-    machine.has("python3", "echo 3.13")
-    assert "no Python 3.11 or 3.10 found" in refusal(machine.set_up())
+    machine.has("python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
+    machine.has("python3", "echo 3.10")
+    machine.has("python", "echo 3.14")
+    assert "no Python 3.13, 3.12 or 3.11 found" in refusal(machine.set_up())
+
+
+# What an interpreter answers when it lacks something: the scripts see the code that they are asked to run in "$*".
+DEAD = "exit 127"
+WITHOUT_VENV = 'case "$*" in *version_info*) echo {version} ;; *ensurepip*) exit 1 ;; esac'
+WITHOUT_LZMA = 'case "$*" in *version_info*) echo {version} ;; *lzma*) exit 1 ;; esac'
+FREE_THREADED = 'case "$*" in *version_info*) echo {version} ;; *GIL*) exit 1 ;; esac'
+GOOD = 'case "$*" in *version_info*) echo {version} ;; *"-m venv"*) echo "took $0"; exit 1 ;; esac'
+
+
+@pytest.mark.parametrize(
+    ("pythons", "taken"),
+    [
+        ({"3.11": GOOD, "3.12": GOOD, "3.13": GOOD}, "python3.13"),
+        ({"3.11": GOOD, "3.12": GOOD, "3.13": DEAD}, "python3.12"),
+        ({"3.11": GOOD, "3.12": GOOD, "3.13": WITHOUT_VENV}, "python3.12"),
+        ({"3.11": GOOD, "3.12": WITHOUT_LZMA, "3.13": FREE_THREADED}, "python3.11"),
+        ({"3.11": GOOD, "3.12": DEAD, "3.13": DEAD}, "python3.11"),
+    ],
+)
+def test_the_newest_python_that_has_all_it_needs_is_taken(
+    complete: Machine, pythons: dict[str, str], taken: str
+) -> None:
+    (complete.bin / f"python{THIS_VERSION}").unlink()
+    for version, script in pythons.items():
+        complete.has(f"python{version}", script.format(version=version))
+    assert f"took {complete.bin / taken}" in refusal(complete.set_up())
+
+
+def test_a_python3_without_its_number_is_found(complete: Machine) -> None:
+    (complete.bin / f"python{THIS_VERSION}").unlink()
+    complete.has("python3", GOOD.format(version="3.13"))
+    complete.has("python3.12", GOOD.format(version="3.12"))
+    assert f"took {complete.bin / 'python3'}" in refusal(complete.set_up())
+
+
+@pytest.mark.parametrize(
+    ("flaw", "said"),
+    [(WITHOUT_VENV, "python3.13-venv"), (WITHOUT_LZMA, "lzma"), (FREE_THREADED, "global lock")],
+)
+@pytest.mark.parametrize("chosen", [True, False])
+def test_the_only_python_lacks_something(machine: Machine, flaw: str, said: str, chosen: bool) -> None:
+    machine.has("python3.13", flaw.format(version="3.13"))
+    message = refusal(machine.set_up(**({"PYTHON": "python3.13"} if chosen else {})))
+    assert said in message
+    assert "python3.13" in message
 
 
 def test_a_shim_does_not_hide_the_python_behind_it(complete: Machine, tmp_path: Path) -> None:
@@ -91,7 +137,10 @@ def test_a_shim_does_not_hide_the_python_behind_it(complete: Machine, tmp_path: 
     assert "GB free" in refusal(complete.set_up(PATH=f"{complete.bin}:{shims}"))
 
 
-@pytest.mark.parametrize(("script", "said"), [("exit 127", "does not run"), ("echo 3.12", "is Python 3.12")])
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("exit 127", "does not run"), ("echo 3.10", "is Python 3.10, but TFX needs 3.13, 3.12 or 3.11")],
+)
 def test_a_python_that_was_asked_for_and_will_not_do(machine: Machine, script: str, said: str) -> None:
     machine.has("mine", script)
     assert f"PYTHON=mine {said}" in refusal(machine.set_up(PYTHON="mine"))
@@ -108,12 +157,6 @@ def test_old_glibc_without_a_working_compiler(complete: Machine, compiler: str |
     if compiler:
         complete.has("cc", compiler)
     assert "glibc 2.36 needs one to repair two wheels: apt-get install gcc libc6-dev" in refusal(complete.set_up())
-
-
-def test_python_310_without_a_cpp_compiler(complete: Machine) -> None:
-    complete.has("python3.10", f'case "$*" in *version_info*) echo 3.10 ;; *) {THIS_PYTHON} ;; esac')
-    (complete.bin / "g++").unlink()
-    assert "apt-get install g++ python3.10-dev" in refusal(complete.set_up(PYTHON="python3.10"))
 
 
 @pytest.mark.parametrize(
