@@ -19,13 +19,9 @@ def run(options: argparse.Namespace) -> int:
       KubeflowError: the specification cannot be used, or a node of it has failed.
     """
     parameters = kubeflow_verbs.parameters(options.parameter)
-    # Both end the node's processes with this one, even if the shell that started it ignores them.
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.default_int_handler)
-    try:
-        report = replay.replay(options.spec, options.root, parameters=parameters, announce=_say)
-    except KeyboardInterrupt:
-        raise KubeflowError("stopped; a replay always starts anew") from None
+    # Ends the node's processes with this one, even if the shell that started it ignores Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    report = replay.replay(options.spec, options.root, parameters=parameters, announce=_say)
     if report.failure:
         raise KubeflowError(report.failure)
     _say(replay.LIMITS)

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline import child_processes
+
 GRACE_SECONDS = 5.0
 """Between asking a process to end and ending it."""
 _TAIL_BYTES = 1 << 20
@@ -35,7 +37,7 @@ def run(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[s
     with log.open("wb") as stream:
         try:
             process = subprocess.Popen(
-                list(command),
+                [sys.executable, "-I", child_processes.__file__, str(os.getpid()), *command],
                 cwd=folder,
                 env=environment(variables),
                 stdin=subprocess.DEVNULL,
@@ -50,7 +52,7 @@ def run(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[s
         finally:
             _end(process)
     if code:
-        raise ProcessError(_killed(code) if code < 0 else last_error(log) or f"exit code {code}")
+        raise ProcessError((code > 0 and last_error(log)) or child_processes.describe_end(code))
 
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -91,7 +93,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-
-
-def _killed(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}"

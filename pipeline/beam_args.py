@@ -12,8 +12,7 @@ from pipeline.config import Config
 from pipeline.orchestration import Beam
 
 # Beam's default DirectRunner tries to download a runner binary first; this one is in the package.
-_ON_THIS_MACHINE = "--runner=FnApiRunner"
-IN_MEMORY = (_ON_THIS_MACHINE, "--direct_running_mode=in_memory", "--direct_num_workers=1")
+IN_MEMORY = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 _DASK = "dask[distributed]==2026.8.0"
 
@@ -80,7 +79,12 @@ def processes(count: int) -> tuple[str, ...]:
     """The options of `count` worker processes on this machine."""
     if count == 1:
         return IN_MEMORY
-    return (_ON_THIS_MACHINE, "--direct_running_mode=multi_processing", f"--direct_num_workers={count}")
+    # Beam's local runner; its own worker processes outlive it, and it waits for ever for one that has died.
+    return (
+        "--runner=pipeline.worker_processes.LocalRunner",
+        "--direct_running_mode=multi_processing",
+        f"--direct_num_workers={count}",
+    )
 
 
 def process_count(arguments: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """`atelier`: the command line.
 
 Exit codes: 0 done; 1 a gate refused, or the input was bad (one line on standard error says why);
-2 wrong usage. Nothing heavy is imported before a verb needs it.
+2 wrong usage; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or a closed terminal. Nothing heavy is imported before a verb needs it.
 """
 
 import argparse
@@ -10,24 +10,36 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from components import loopback
 from components.versions import parse_argument
-from pipeline import kubeflow_verbs, source_tree
+from pipeline import kubeflow_verbs, source_tree, stopping
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    loopback.bypass_proxies()
     try:
-        return options.verb(options)
-    except KeyboardInterrupt:
-        print("atelier: stopped; the next run goes on from the finished nodes", file=sys.stderr)
-        return 1
+        with stopping.raising():
+            return options.verb(options)
+    except KeyboardInterrupt as stop:
+        print(f"atelier: stopped{_after_a_stop(options)}", file=sys.stderr)
+        return stopping.exit_code(stop)
     except Exception as error:
         if not _is_users_to_mend(error):
             raise
         print(f"atelier: {error}", file=sys.stderr)
         return 1
+
+
+def _after_a_stop(options: argparse.Namespace) -> str:
+    """What a stopped verb leaves, and what its next run does."""
+    return {
+        _run: "; the next run into the same folder continues after the last finished node",
+        _ingest: "; no data set was written, and the next run starts from the beginning",
+        _render: "; finished images stay, and the next run renders the others",
+    }.get(options.verb, "")
 
 
 def _is_users_to_mend(error: Exception) -> bool:

@@ -10,8 +10,9 @@ import contextlib
 import functools
 import json
 import multiprocessing
+import os
+import re
 import shutil
-import signal
 import time
 import uuid
 from collections import Counter, defaultdict, deque
@@ -23,9 +24,10 @@ from typing import Any
 
 import PIL
 
+from components import leftovers
 from components.pictures import Remark
 from components.watching import watching
-from pipeline import builtin_sources, config, records, sources, splits, units
+from pipeline import builtin_sources, child_processes, config, records, sources, splits, units
 from pipeline.beam_args import process_count
 
 Progress = Callable[[int, int], None]
@@ -268,10 +270,16 @@ def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]
             work(plan)
     elif count:
         context = multiprocessing.get_context("spawn")  # threads run here already
-        ignore_interrupt = (signal.SIGINT, signal.SIG_IGN)  # this process is told, too, and ends them
+        others = multiprocessing.active_children()
         try:
-            with futures.ProcessPoolExecutor(count, context, signal.signal, ignore_interrupt) as pool:
-                deque(pool.map(work, plans), maxlen=0)
+            with futures.ProcessPoolExecutor(count, context, child_processes.start_worker, (os.getpid(),)) as pool:
+                try:
+                    deque(pool.map(work, plans), maxlen=0)
+                except BaseException:  # a signal, too: what the workers do is of no use any more
+                    for worker in multiprocessing.active_children():
+                        if worker not in others:
+                            worker.kill()
+                    raise
         except process.BrokenProcessPool:
             raise IngestError(
                 "a worker process was ended from outside, which the system does where memory runs out: "
@@ -317,20 +325,44 @@ def _check_replaceable(folder: Path) -> None:
 @contextlib.contextmanager
 def _staging(output: Path) -> Iterator[Path]:
     """A folder beside `output`, gone at the end unless it was renamed."""
-    staging = output.with_name(f".{output.name}.ingesting-{uuid.uuid4().hex[:8]}")
-    try:
-        staging.mkdir(parents=True)
-    except OSError as error:
-        raise IngestError(f"{output}: cannot be written: {error.strerror}") from None
-    try:
+    _sweep(output)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = output.with_name(f".{output.name}.ingesting-{uuid.uuid4().hex[:8]}")
+            staging = stack.enter_context(leftovers.owned(folder))
+        except OSError as error:
+            raise IngestError(f"{output}: cannot be written: {error.strerror}") from None
         yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _sweep(output: Path) -> None:
+    """Removes what ended processes left beside `output`; what one of them was about to replace goes back."""
+
+    def put_back(earlier: Path) -> None:
+        if output.exists():
+            shutil.rmtree(earlier)
+        else:
+            earlier.rename(output)
+
+    ours = re.compile(rf"\.{re.escape(output.name)}\.ingesting-[0-9a-f]{{8}}(\.earlier)?")
+    found = [path for path in _neighbours(output) if ours.fullmatch(path.name)]
+    leftovers.sweep([path for path in found if path.name.endswith(".earlier")], put_back)
+    leftovers.sweep(path for path in found if not path.name.endswith(".earlier"))
+
+
+def _neighbours(output: Path) -> list[Path]:
+    try:
+        return list(output.parent.iterdir())
+    except OSError:  # the folder is not there yet, or cannot be used, which is told where it is written to
+        return []
 
 
 def _publish(staging: Path, output: Path) -> None:
+    if not output.exists():
+        staging.rename(output)
+        return
     earlier = staging.with_name(f"{staging.name}.earlier")
-    if output.exists():
+    with leftovers.locked(output):
         output.rename(earlier)
-    staging.rename(output)
-    shutil.rmtree(earlier, ignore_errors=True)
+        staging.rename(output)
+        shutil.rmtree(earlier, ignore_errors=True)

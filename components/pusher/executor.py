@@ -11,7 +11,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils
 from tfx.utils import proto_utils
 
-from components import versions
+from components import leftovers, versions
 
 
 class Executor(tfx_pusher.Executor):
@@ -56,8 +56,7 @@ def push(source: Path, base: Path) -> str:
       ValueError: no version is higher than the newest one.
     """
     base.mkdir(parents=True, exist_ok=True)
-    for leftover in base.glob(".*.partial"):
-        shutil.rmtree(leftover)
+    leftovers.sweep(base.glob(".*.partial"))
     newest = max(versions.folders(base), default=0)
     if newest == versions.HIGHEST:
         raise ValueError(
@@ -65,7 +64,7 @@ def push(source: Path, base: Path) -> str:
             "rename or remove that folder"
         )
     version = str(max(int(time.time()), newest + 1))
-    staging = base / f".{version}.partial"
-    shutil.copytree(source, staging)
-    staging.rename(base / version)
+    with leftovers.owned(base / f".{version}.partial") as staging:
+        shutil.copytree(source, staging, dirs_exist_ok=True)
+        staging.rename(base / version)
     return version

@@ -5,17 +5,20 @@ that are not there yet. Both are `Create | Reshuffle | ParDo` and leave files: n
 Beam, so that every runner can run them and a killed batch goes on where it was.
 """
 
+import contextlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from PIL import Image
 
+from components import leftovers
 from components.style_catalog import catalog
 from components.style_renderer import (
     contents,
@@ -129,11 +132,7 @@ def render_batch(
     for sha256, picture in pictures.items():
         store.write(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
     size = max(recipe.settings.scales[-1].size for recipe in recipes)
-    for folder in (rendering.PICTURES, manifest.SIDECARS, contents.FOLDER):
-        store.sweep(store.join(directory, folder))
-    store.sweep_folders(store.join(directory, _WORK))
-    work = store.join(directory, _WORK, uuid.uuid4().hex[:12])
-    try:
+    with _work_folder(directory) as work:
         found = _prepare(sources, directory, store.join(work, "lists"), size, request, pipelines)
         planned = units.plan(found.contents, recipes, request.picture_format, request.code)
         present = manifest.present(directory, rendering.PICTURES, planned)
@@ -159,8 +158,6 @@ def render_batch(
                 _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(render)
         rendered = manifest.present(directory, rendering.PICTURES, missing)
         dead = (*found.dead, *_lost(missing, recipes, rendered, rendering.buried(in_work)))
-    finally:
-        store.remove(work)
     page = gallery.Page(
         lines=manifest.for_batch(planned, recipes, present | rendered),
         contents=found.contents,
@@ -172,6 +169,30 @@ def render_batch(
     _check_budget(dead, found.count, len(recipes), request.max_bad_fraction, output)
     seconds = time.monotonic() - started
     return Report(len(found.contents), len(page.lines), len(rendered), dead, seconds, written)
+
+
+@contextlib.contextmanager
+def _work_folder(directory: str) -> Iterator[str]:
+    """A folder for what workers tell while they work; what batches that were ended have left is removed before."""
+    parts = [store.join(directory, folder) for folder in (rendering.PICTURES, manifest.SIDECARS, contents.FOLDER)]
+    work = store.join(directory, _WORK, uuid.uuid4().hex[:12])
+    if store.is_local(directory):
+        partials = [path for folder in parts for path in store.partials(folder)]
+        with leftovers.owned(Path(work)):
+            works = Path(directory, _WORK)
+            leftovers.sweep(path for path in works.iterdir() if path != Path(work))
+            if len(list(works.iterdir())) == 1:  # no other batch is at work here, so that nobody finishes these
+                for path in partials:
+                    store.remove(path)
+            yield work
+        return
+    for folder in parts:
+        store.sweep(folder)
+    store.sweep_folders(store.join(directory, _WORK))
+    try:
+        yield work
+    finally:
+        store.remove(work)
 
 
 def local_pipelines(beam_args: Sequence[str]) -> Callable[[], beam.Pipeline]:

@@ -5,6 +5,7 @@ copy and a removal, but of whole objects, so that there, too, nobody sees half a
 folder.
 """
 
+import math
 import os
 import time
 import uuid
@@ -90,12 +91,16 @@ def remove(path: str) -> None:
         FileSystems.delete([path])
 
 
+def partials(folder: str, before: float = math.inf) -> list[str]:
+    """The paths of unfinished files directly in a folder, last changed earlier than `before`."""
+    found = _listing(folder, deep=False)
+    return [each.path for name, each in found if name.endswith(_PARTIAL) and 0 < each.changed < before]
+
+
 def sweep(folder: str) -> None:
     """Removes what writers that were killed more than a day ago have left in a folder."""
-    before = time.time() - _ABANDONED_S
-    for name, entry in list(_listing(folder, deep=False)):
-        if name.endswith(_PARTIAL) and 0 < entry.changed < before:
-            remove(entry.path)
+    for path in partials(folder, time.time() - _ABANDONED_S):
+        remove(path)
 
 
 def sweep_folders(folder: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tfx.components.pusher import executor as tfx_pusher
 from tfx.types import standard_artifacts
 
+from components import leftovers
 from components.pusher import executor
 
 NOW = 1_790_000_000
@@ -67,18 +68,23 @@ def test_a_number_that_no_server_could_load_is_never_given(source, base):
     assert names(base) == [str(2**63 - 2), str(2**63 - 1)]
 
 
-def test_a_push_that_fails_shows_nothing_and_the_next_one_cleans_up(source, base):
+def test_a_push_that_fails_leaves_nothing(source, base):
     executor.push(source, base)
     (source / "broken").symlink_to("nowhere")
     with pytest.raises(shutil.Error, match="broken"):
         executor.push(source, base)
-    (leftover,) = set(names(base)) - {str(NOW)}
-    assert leftover.startswith(".")
-    assert (base / leftover / "saved_model.pb").is_file()  # it was in the midst of it
+    assert names(base) == [str(NOW)]
 
     (source / "broken").unlink()
     assert executor.push(source, base) == str(NOW + 1)
     assert names(base) == [str(NOW), str(NOW + 1)]
+
+
+def test_a_push_removes_what_a_killed_one_left_and_nothing_of_one_at_work(source, base):
+    (base / ".5.partial").mkdir(parents=True)
+    with leftovers.owned(base / ".6.partial"):
+        executor.push(source, base)
+        assert names(base) == [".6.partial", str(NOW)]
 
 
 def test_while_it_copies_nothing_is_visible(source, base, monkeypatch):

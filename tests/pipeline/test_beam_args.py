@@ -50,7 +50,7 @@ def test_processes_on_this_machine_are_told_from_other_runners(arguments, count)
             {"workers": 3, "temp_location": "/shared/tmp"},
             CLOUD,
             {
-                "runner": "FnApiRunner",
+                "runner": "pipeline.worker_processes.LocalRunner",
                 "direct_running_mode": "multi_processing",
                 "direct_num_workers": 3,
                 "temp_location": "/shared/tmp",

@@ -1,5 +1,7 @@
 """The command line as a process: exit codes, and what it says when something is wrong."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -208,7 +210,27 @@ def test_a_failure_after_the_gates_exits_with_1(run):
 
 def test_stopping_by_hand_is_no_traceback(run):
     code, told, _ = run(KeyboardInterrupt())
-    assert (code, told) == (1, ["atelier: stopped; the next run goes on from the finished nodes"])
+    after = "the next run into the same folder continues after the last finished node"
+    assert (code, told) == (130, [f"atelier: stopped; {after}"])
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_other_signals_stop_it_as_ctrl_c_does(number, expected, monkeypatch, capsys):
+    monkeypatch.setattr(cli, "_add_style", lambda options: os.kill(os.getpid(), number))
+    before = signal.getsignal(number)
+    code = cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"])
+    assert (code, capsys.readouterr().err) == (expected, "atelier: stopped\n")
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_that_the_shell_ignores_stops_nothing(monkeypatch):
+    """As SIGHUP is under `nohup`."""
+    monkeypatch.setattr(cli, "_add_style", lambda options: os.kill(os.getpid(), signal.SIGHUP) or 0)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_only_errors_that_were_written_for_people_are_shortened(run):

@@ -1,0 +1,61 @@
+"""Unfinished folders: who removes which, and when."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components import leftovers
+
+ROOT = Path(__file__).resolve().parents[2]
+OWNER = """
+import sys, time
+from pathlib import Path
+from components import leftovers
+with leftovers.owned(Path(sys.argv[1])):
+    print("made", flush=True)
+    time.sleep(600)
+"""
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_folder_goes_with_its_block_and_one_that_was_renamed_stays(tmp_path):
+    with pytest.raises(ZeroDivisionError), leftovers.owned(tmp_path / "a") as folder:
+        (folder / "x").write_text("x")
+        _ = 1 / 0
+    with leftovers.owned(tmp_path / "b") as folder:
+        folder.rename(tmp_path / "c")
+    assert names(tmp_path) == ["c"]
+
+
+def test_nothing_of_a_living_process_is_swept_and_all_of_one_that_was_killed(tmp_path):
+    command = [sys.executable, "-c", OWNER, str(tmp_path / "staging")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout.readline() == b"made\n"
+        leftovers.sweep(tmp_path.iterdir())
+        assert names(tmp_path) == ["staging"]
+        owner.send_signal(signal.SIGKILL)
+    leftovers.sweep(tmp_path.iterdir())
+    assert names(tmp_path) == []
+
+
+def test_files_and_links_are_not_swept(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("kept")
+    leftovers.sweep([tmp_path / "file", tmp_path / "link", tmp_path / "gone"])
+    assert names(tmp_path) == ["file", "kept", "link"]
+
+
+def test_a_folder_that_is_locked_is_kept_under_its_new_name(tmp_path):
+    (tmp_path / "out").mkdir()
+    with leftovers.locked(tmp_path / "out"):
+        os.rename(tmp_path / "out", tmp_path / "earlier")  # noqa: PTH104
+        leftovers.sweep(tmp_path.iterdir())
+        assert names(tmp_path) == ["earlier"]
