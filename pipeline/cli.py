@@ -1,7 +1,8 @@
 """`atelier`: the command line.
 
 Exit codes: 0 done; 1 a gate refused, or the input was bad (one line on standard error says why);
-2 wrong usage; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or a closed terminal. Nothing heavy is imported before a verb needs it.
+2 wrong usage; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or a closed terminal. Nothing heavy is imported
+before a verb needs it.
 """
 
 import argparse

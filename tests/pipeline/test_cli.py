@@ -216,7 +216,7 @@ def test_stopping_by_hand_is_no_traceback(run):
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_other_signals_stop_it_as_ctrl_c_does(number, expected, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_add_style", lambda options: os.kill(os.getpid(), number))
+    monkeypatch.setattr(cli, "_add_style", lambda _: os.kill(os.getpid(), number))
     before = signal.getsignal(number)
     code = cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"])
     assert (code, capsys.readouterr().err) == (expected, "atelier: stopped\n")
@@ -225,10 +225,10 @@ def test_other_signals_stop_it_as_ctrl_c_does(number, expected, monkeypatch, cap
 
 def test_a_signal_that_the_shell_ignores_stops_nothing(monkeypatch):
     """As SIGHUP is under `nohup`."""
-    monkeypatch.setattr(cli, "_add_style", lambda options: os.kill(os.getpid(), signal.SIGHUP) or 0)
+    monkeypatch.setattr(cli, "_add_style", lambda _: os.kill(os.getpid(), signal.SIGHUP))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"]) == 0
+        assert cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"]) is None
     finally:
         signal.signal(signal.SIGHUP, before)
 
