@@ -74,7 +74,7 @@ _OTHER_SIGNATURES = {
 }
 
 
-class Reason(str, enum.Enum):
+class Reason(enum.StrEnum):
     """Why a file cannot be used."""
 
     EMPTY = "empty"
@@ -100,7 +100,7 @@ class RefusedError(Exception):
         self.detail = detail
 
 
-class Remark(str, enum.Enum):
+class Remark(enum.StrEnum):
     """What was done to an image, or is striking about it, that a person may want to know."""
 
     PROFILE_CONVERTED = "profile_converted"

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def collect(
     training = _training(nodes.get("Trainer"))
     return {
         "name": config.name,
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "blessed": all(gate and gate["blessed"] for gate in gates.values()),
         "failure": failure,
         "reasons": [*reasons, *([failure] if failure else [])],

@@ -1,6 +1,6 @@
 import itertools
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +10,7 @@ from pipeline import config, report, report_tables, showcase
 
 VOID = {"meta", "img", "br", "link"}
 SELF_CLOSED = {"path", "circle"}
-NOW = datetime(2026, 11, 23, 14, 5, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
 
 class Page(HTMLParser):
