@@ -14,6 +14,7 @@ from pathlib import Path
 from components import loopback
 from components.versions import parse_argument
 from pipeline import kubeflow_verbs, source_tree, stopping
+from serving import target
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -153,7 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.set_defaults(wrong_usage=predict.error)
     predict.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="files, and folders of files")
     asked = predict.add_mutually_exclusive_group()
-    asked.add_argument("--target", metavar="HOST:PORT", help="TensorFlow Serving's, or atelier serve's: localhost:8500")
+    asked.add_argument(
+        "--target",
+        metavar="HOST:PORT",
+        type=target.parse_argument,
+        help="TensorFlow Serving's, or atelier serve's: localhost:8500",
+    )
     asked.add_argument("--tflite", metavar="FILE", type=Path, help="instead of a server: a pushed model.tflite")
     predict.add_argument("--top", metavar="K", type=_number(int, 1), default=1, help="classes to name (default 1)")
     predict.add_argument("--batch", metavar="N", type=_number(int, 1), help="pictures a call (default 32)")

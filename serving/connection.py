@@ -7,8 +7,9 @@ from pathlib import Path
 import grpc
 
 from serving.errors import ServingError
+from serving.target import PORT, is_excluded, is_loopback
 
-TARGET = "localhost:8500"
+TARGET = f"localhost:{PORT}"
 """Where ModelServer listens by default."""
 DEADLINE = 30.0
 """Seconds. A batch of large pictures on a busy CPU takes a few."""
@@ -39,9 +40,10 @@ _RETRY = {
 }
 
 
-def channel_options(max_message_bytes: int) -> list[tuple[str, str | int]]:
-    """Options of a channel whose messages have at most `max_message_bytes`, either way."""
+def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str | int]]:
+    """Options of a channel to `target` whose messages have at most `max_message_bytes`, either way."""
     return [
+        ("grpc.enable_http_proxy", int(not is_loopback(target) and not is_excluded(target))),
         ("grpc.service_config", json.dumps(_RETRY)),
         ("grpc.max_send_message_length", max_message_bytes),
         ("grpc.max_receive_message_length", max_message_bytes),

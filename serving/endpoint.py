@@ -18,6 +18,7 @@ from serving.errors import Code, ServingError, explained
 from serving.messages import Metadata, ServedModel, VersionStatus
 from serving.predictions import Prediction, prediction
 from serving.preparation import LONGER_SIDE, Picture, Prepared
+from serving.target import check as check_target
 
 _FRAMING = 1024  # more than a picture's share of a message has besides its bytes
 _NO_CLASSIFY = (Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION, Code.UNIMPLEMENTED)
@@ -72,13 +73,17 @@ class Endpoint:
           max_message_bytes: of a request or an answer, up to 2 GiB - 1.
 
         Raises:
-          ServingError: a file of `tls` cannot be used.
+          ServingError: `target` is no HOST:PORT, or a file of `tls` cannot be used.
         """
+        try:
+            check_target(target)
+        except ValueError as error:
+            raise ServingError(str(error)) from None
         self._target, self._model, self._tls = target, model, tls
         self._deadline, self._batch, self._longer_side = deadline, batch, longer_side
         self._limit = max_message_bytes
         self._names: dict[int, tuple[str, ...]] = {}
-        options, api = connection.channel_options(max_message_bytes), self._grpc
+        options, api = connection.channel_options(target, max_message_bytes), self._grpc
         compression = grpc.Compression.Gzip if gzip else None
         if tls:
             self._channel = api.secure_channel(target, tls.credentials(), options, compression)

@@ -5,6 +5,8 @@ import socket
 
 import grpc
 
+from serving.target import proxy
+
 Code = grpc.StatusCode
 
 # TF Serving's own words, and what they mean. Groups are put in for {0}, {1}.
@@ -35,7 +37,7 @@ _SERVERS_WORDS = (
 # gRPC's words for a connection that does not come about; all of them have the status UNAVAILABLE.
 _NO_CONNECTION = (
     (
-        r"Connection refused|errors resolving",
+        r"Connection refused|errors resolving|DNS resolution failed",
         "no server at {target} ({why}): start one with `atelier serve`, or name another with --target HOST:PORT",
     ),
     (r"WRONG_VERSION_NUMBER", "{target} does not speak TLS: connect in plain text, without --tls, --ca and --cert"),
@@ -53,10 +55,16 @@ _NO_CONNECTION = (
         "{target} does not speak gRPC: ModelServer's port for it is 8500, while 8501 is the one for REST",
     ),
 )
+_PROXY = (
+    "no way to {target} through the proxy {proxy}, which {variable} names ({why}): add the target's host to "
+    "no_proxy, or unset {variable}"
+)
 # A server that waits for TLS drops a plain connection without a word. So it does, from TLS 1.3 on, with a client whose
 # certificate it misses or does not trust: the client's side of the handshake has succeeded by then.
 _DROPPED = r"Socket closed|Connection reset"
 _REFUSED = "Connection refused"
+_UNCONNECTED = ("failed to connect", "errors resolving", "DNS resolution failed")
+_TLS_FAULT = r"WRONG_VERSION_NUMBER|CERTIFICATE_VERIFY_FAILED|Hostname Verification Check failed|security handshaker"
 
 
 class ServingError(Exception):
@@ -85,12 +93,16 @@ def explained(error: grpc.RpcError, target: str, deadline: float, encrypted: boo
 
 
 def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, encrypted: bool) -> str:
+    way = proxy(target)
     if code is Code.DEADLINE_EXCEEDED:
+        passing = f" through the proxy {way[1]}, which {way[0]} names," if way else ""
         return (
-            f"no answer from {target} within {deadline:g} s: allow more (--deadline), or send fewer pictures at once "
-            "(--batch)"
+            f"no answer from {target}{passing} within {deadline:g} s: allow more (--deadline), or send fewer pictures "
+            f"at once (--batch){', or add the host to no_proxy' if way else ''}"
         )
-    unconnected = code is Code.UNAVAILABLE and details.startswith(("failed to connect", "errors resolving"))
+    unconnected = code is Code.UNAVAILABLE and details.startswith(_UNCONNECTED)
+    if way and unconnected and not re.search(_TLS_FAULT, details):
+        return _PROXY.format(target=target, variable=way[0], proxy=way[1], why=_last_words(details))
     dropped = unconnected and re.search(_DROPPED, details)
     hidden = unconnected and _REFUSED in details and _listens(target)
     if (dropped or hidden) and not encrypted:
@@ -107,12 +119,16 @@ def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, en
     for pattern, words in _NO_CONNECTION if unconnected else _SERVERS_WORDS:
         if match := re.search(pattern, details):
             groups = [group for group in match.groups() if group is not None]
-            return words.format(*groups, target=target, why=details.rpartition(": ")[2].rstrip("]"))
+            return words.format(*groups, target=target, why=_last_words(details))
     if code is Code.UNIMPLEMENTED:
         return f"{target} is no TensorFlow Serving, or lacks this call: {details}"
     if code is Code.UNAVAILABLE:
         return f"{target} is not available, after several tries: {details}"
     return f"{target} answers {code.name}: {details}"
+
+
+def _last_words(details: str) -> str:
+    return details.rpartition(": ")[2].rstrip("]")
 
 
 def _listens(target: str) -> bool:

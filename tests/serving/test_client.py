@@ -1,8 +1,10 @@
 """Both clients against a server in this process that answers as TensorFlow Serving does."""
 
 import asyncio
+import contextlib
 import io
 import socket
+import threading
 from concurrent import futures
 from dataclasses import replace
 from types import SimpleNamespace
@@ -511,3 +513,59 @@ def test_another_service_is_told():
     server.stop(None).wait()
     assert error.code is Code.UNIMPLEMENTED
     assert "is no TensorFlow Serving, or lacks this call" in str(error)
+
+
+# ---- proxies
+
+
+DEAD_PROXY = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy"])
+def test_this_machine_is_reached_past_every_proxy(target, monkeypatch, variable):
+    monkeypatch.setenv(variable, DEAD_PROXY)
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.setenv(name, "elsewhere.example")
+    port = target.rpartition(":")[2]
+    for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
+        with Client(f"{host}:{port}") as client:
+            assert client.predict([RED])[0].label == "cat"
+    assert awaited(target, lambda client: client.predict([RED]))[0].label == "cat"
+
+
+@pytest.fixture
+def dropping():
+    """A port at which every connection is closed at once, as some proxies do with gRPC."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drop():
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=drop, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_proxy_in_the_way_is_named(monkeypatch, dropping):
+    for variable, port in (("http_proxy", 9), ("https_proxy", dropping)):
+        monkeypatch.setenv(variable, f"http://user:secret@127.0.0.1:{port}")
+        with Client("models.example:8500", deadline=10) as client:
+            said = str(refusal(client.predict, [RED]))
+        assert f"no way to models.example:8500 through the proxy 127.0.0.1:{port}, which {variable} names" in said
+        assert f"add the target's host to no_proxy, or unset {variable}" in said
+        assert "secret" not in said
+
+
+def test_a_proxy_that_does_not_answer_is_named(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with Client("models.example:8500", deadline=0.3) as client:
+            said = str(refusal(client.predict, [RED]))
+    assert "which http_proxy names, within 0.3 s" in said
+    assert "no_proxy" in said
+
+
+def test_a_target_is_checked_before_anything_is_sent():
+    assert "write localhost:8500" in str(refusal(Client, "http://localhost:8500"))

@@ -192,6 +192,12 @@ def test_tflite(atelier, tmp_path, pictures):
             "20261126171900123456: expected a version, an integer of at most 64 bits",
         ),
         (["--version", "1_000"], "1_000: expected a version"),
+        (
+            ["--target", "http://127.0.0.1:8500"],
+            "http://127.0.0.1:8500: expected HOST:PORT and nothing else",
+        ),
+        (["--target", "127.0.0.1:8500/"], "write 127.0.0.1:8500"),
+        (["--target", "localhost"], "localhost: no port; write localhost:8500"),
         (["--deadline", "0"], "argument --deadline: 0: expected 0.001 to 86400"),
         (["--max-message-mb", "4096"], "4096: expected 1 to 2047"),
         (["--batch", "two"], "argument --batch: invalid number value: 'two'"),
