@@ -7,10 +7,12 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
-from pipeline import config, fingerprint
+from pipeline import config
 
 SCHEMA_FILE = "schema.pbtxt"
 LABELS_FILE = "labels.txt"
+SIDECARS = (SCHEMA_FILE, LABELS_FILE)
+"""Files beside the records that a run depends on."""
 _SPLIT_NAMES = {
     "train": ("train", "training"),
     "eval": ("eval", "validation", "valid", "val", "dev"),
@@ -38,7 +40,6 @@ class Dataset:
     class_names: tuple[str, ...] | None
     """None if no file beside the records lists them."""
     text_labels: bool
-    fingerprint: str
     warnings: tuple[str, ...] = ()
 
 
@@ -54,14 +55,13 @@ def find(folder: Path, settings: config.Data) -> Dataset:
         for name in _SPLIT_NAMES:
             if name not in splits:
                 raise DataError(f"{folder}: no {name} split; name its files, as in data.splits.{name}: '{name}*'")
-    files = [file for name, pattern in splits.items() for file in _files(folder, name, pattern)]
+    files = [file for name, pattern in splits.items() for file in split_files(folder, name, pattern)]
     return Dataset(
         folder=folder,
         splits=splits,
         schema=folder / SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else None,
         class_names=_class_names(folder / LABELS_FILE),
         text_labels=_has_text_labels(files[0], settings),
-        fingerprint=fingerprint.of_files(set(files)),
         warnings=warnings,
     )
 
@@ -124,7 +124,12 @@ def _records_only(folder: Path, records: list[Path], pattern: str) -> str:
     )
 
 
-def _files(folder: Path, split: str, pattern: str) -> list[Path]:
+def split_files(folder: Path, split: str, pattern: str) -> list[Path]:
+    """Files of a split, sorted.
+
+    Raises:
+      DataError: there is none, or the pattern is no pattern below `folder`.
+    """
     try:
         files = sorted(path for path in folder.glob(pattern) if path.is_file())
     except (ValueError, NotImplementedError) as error:

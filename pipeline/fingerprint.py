@@ -6,15 +6,25 @@ fingerprint of its code as a parameter.
 """
 
 import ast
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
-from collections.abc import Iterable
+import json
+import os
+import stat
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("components", "pipeline", "trainer")
 _LIBRARIES = ("keras", "tensorflow", "tfx")
+_READERS = 8
+_TICK_NS = 2 * 10**9
+"""Longer than a tick of any file system's clock (FAT: 2 s)."""
 
 
 def of_code(module: str) -> str:
@@ -35,13 +45,63 @@ def of_code(module: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def of_files(files: Iterable[Path]) -> str:
-    """SHA-256 (16 hex digits) of the files' names, sizes and times of change; their contents are not read."""
+def of_files(files: Mapping[str, Path], contents: "Contents") -> str:
+    """SHA-256 (16 hex digits) of the files' names and contents.
+
+    Args:
+      files: by their names, which count; where they lie does not.
+      contents: reads the files, or remembers them.
+    """
     digest = hashlib.sha256()
-    for file in sorted(files):
-        status = file.stat()
-        digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    with ThreadPoolExecutor(_READERS) as readers:
+        for name, content in zip(files, readers.map(contents.digest, files.values()), strict=True):
+            digest.update(os.fsencode(name) + f"\0{content}\n".encode())
     return digest.hexdigest()[:16]
+
+
+class Contents:
+    """SHA-256 of files, each read once: `memory` keeps them by path, inode, size and times for the next run.
+
+    A file of equal size and time of modification, but other content, has another inode or another time of change
+    (ctime), which no program can set.
+    """
+
+    def __init__(self, memory: Path) -> None:
+        """Reads what an earlier run remembered; a memory that is damaged or missing counts as empty."""
+        self._memory = memory
+        self._known: dict[str, list[Any]] = {}
+        self._kept: dict[str, list[Any]] = {}
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(memory.read_bytes())
+            self._known = known if isinstance(known, dict) else {}
+
+    def digest(self, file: Path) -> str:
+        """SHA-256 (32 hex digits) of a file's content, or why it cannot be read."""
+        path = os.path.abspath(file)  # noqa: PTH100 (`absolute` leaves `..` in)
+        try:
+            status = file.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return "not a regular file"  # a pipe would block for ever
+            state = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            known = self._kept.get(path) or self._known.get(path)
+            if isinstance(known, list) and known[:-1] == state:
+                self._kept[path] = known
+                return known[-1]
+            before = time.time_ns()
+            with file.open("rb") as stream:
+                found = hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+        except OSError as error:
+            return f"unreadable: {error.strerror}"
+        # A file that changes twice within a tick of the file system's clock may show the same times twice.
+        if status.st_ctime_ns < before - _TICK_NS:
+            self._kept[path] = [*state, found]
+        return found
+
+    def save(self) -> None:
+        """Writes down the files that this run has seen, for the next one."""
+        partial = self._memory.with_name(f".{self._memory.name}")
+        partial.write_text(json.dumps(self._kept, separators=(",", ":")), encoding="ascii")
+        partial.replace(self._memory)
 
 
 def _closure(module: str) -> dict[str, Path]:

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import beam_args, dataset, fingerprint, metadata_store
+from components import tree
+from pipeline import beam_args, dataset, fingerprint, inputs, metadata_store, sources
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.console import Console, logged_progress, quiet
+from pipeline.fingerprint import Contents
 
 if TYPE_CHECKING:
     from pipeline.results import Node
 
 LOG_FILE = "run.log"
+_MEMORY = "hashes.json"
+"""SHA-256 of the files that the last run read: an unchanged file is not read again to see that it is unchanged."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +58,14 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
             console.say(
                 f"another folder's runs are {config.name} in the metadata database; this one's: {pipeline_name}"
             )
-        data, ingest_report = _prepare(config, output, console)
+        contents = Contents(output / _MEMORY)
+        data, ingest_report = _prepare(config, output, console, contents)
         for warning in data.warnings:
             console.say(f"warning: {warning}")
-        failure = _run_dag(config, data, output, console, pipeline_name)
+        records = inputs.link_records(data, output, contents)
+        style_contents = _style_contents(config, output, contents)
+        contents.save()
+        failure = _run_dag(config, data, records, style_contents, output, console, pipeline_name)
 
         from pipeline import report, results  # seconds, and needed only now
 
@@ -71,8 +79,10 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
     return Outcome(result, page)
 
 
-def _prepare(config: Config, output: Path, console: Console) -> tuple[dataset.Dataset, dict[str, Any]]:
-    """TFRecords as they are, or made from pictures unless the same pictures were ingested before."""
+def _prepare(
+    config: Config, output: Path, console: Console, contents: Contents
+) -> tuple[dataset.Dataset, dict[str, Any]]:
+    """TFRecords as they are, or made from images unless the same images were ingested before."""
     if not config.data.source:
         raise dataset.DataError("no data: give --data DIR, or data.source in the config")
     source = Path(config.data.source)
@@ -82,25 +92,44 @@ def _prepare(config: Config, output: Path, console: Console) -> tuple[dataset.Da
     from pipeline import ingest  # brings Beam
 
     folder, key_file = output / "data", output / "data.key"
-    files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else []
-    key = json.dumps(
-        [
-            config.data.source,
-            fingerprint.of_files(files),
-            config.ingest.model_dump(),
-            fingerprint.of_code("pipeline.ingest"),
-        ]
-    )
+    made_from = [
+        config.data.source if config.data.source in BUILTIN else _images(source, contents),
+        config.ingest.model_dump(),
+        fingerprint.of_code("pipeline.ingest"),
+    ]
     report_file = folder / "ingest_report.json"
-    if not (report_file.is_file() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
+    if not (report_file.is_file() and key_file.is_file() and key_file.read_text() == _key(made_from, folder, contents)):
         key_file.unlink(missing_ok=True)
         with console.bar(f"ingesting {config.data.source}") as progress, beam_args.reaching(config.beam):
             ingest.ingest(config.data.source, folder, config.ingest, beam_args.of_run(config), progress)
-        key_file.write_text(key, encoding="utf-8")
+        key_file.write_text(_key(made_from, folder, contents))
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 
 
-def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Console, pipeline_name: str) -> str:
+def _images(source: Path, contents: Contents) -> list[str]:
+    """The source's own name and the fingerprint of the images that an ingest would read."""
+    try:
+        files = sources.scan(source).files
+    except sources.SourceError as error:
+        raise dataset.DataError(str(error)) from None
+    return [str(source.resolve()), fingerprint.of_files({file.path: source / file.path for file in files}, contents)]
+
+
+def _key(made_from: list[Any], folder: Path, contents: Contents) -> str:
+    """What an ingest was made from, and what it has made, so that neither changes unnoticed."""
+    files = {name: folder / name for name in tree.walk(folder).paths}
+    return json.dumps([made_from, fingerprint.of_files(files, contents)])
+
+
+def _run_dag(
+    config: Config,
+    data: dataset.Dataset,
+    records: inputs.Records,
+    style_contents: str,
+    output: Path,
+    console: Console,
+    pipeline_name: str,
+) -> str:
     """Returns why the run stopped early, "" if it went to its end."""
     console.say("loading TFX")
     from tfx import v1 as tfx  # seconds
@@ -110,22 +139,20 @@ def _run_dag(config: Config, data: dataset.Dataset, output: Path, console: Conso
     from pipeline.pipeline import create_pipeline, provenance
 
     serving = output / "serving_model"
-    style_contents, style_fingerprint = _style_contents(config)
     dag = create_pipeline(
         config.model_copy(update={"name": pipeline_name}),
         pipeline_root=str(output / "pipeline_root"),
-        data_root=str(data.folder.resolve()),
-        splits=data.splits,
-        schema_file=str(data.schema.resolve()) if data.schema else "",
+        data_root=records.folder,
+        splits=records.splits,
+        schema_file=records.schema_file,
         text_labels=data.text_labels,
         class_count=len(data.class_names) if data.class_names else None,
         serving_directory=str(serving),
         tflite_directory=str(output / "tflite"),
-        baseline_version=_baseline(serving, pushed_versions(str(serving)), provenance(config, data.fingerprint)),
+        baseline_version=_baseline(serving, pushed_versions(str(serving)), provenance(config, records.fingerprint)),
         state_directory=str(output / "training_state"),
-        data_fingerprint=data.fingerprint,
+        data_fingerprint=records.fingerprint,
         style_contents=style_contents,
-        style_contents_fingerprint=style_fingerprint,
         style_store=str(output / "renders"),
         metadata_connection_config=metadata_store.connection_config(config.metadata, output),
     )
@@ -154,13 +181,12 @@ def _nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, 
         raise
 
 
-def _style_contents(config: Config) -> tuple[str, str]:
-    """The content pictures and the fingerprint of their folder, if it is one of the user's."""
-    contents = config.style.contents
-    if not config.style.enabled or contents == "photos" or contents.startswith("split:"):
-        return contents, ""
-    folder = Path(contents).resolve()
-    return str(folder), fingerprint.of_files(path for path in folder.rglob("*") if path.is_file())
+def _style_contents(config: Config, output: Path, contents: Contents) -> str:
+    """What StyleRenderer is given: a word as it is, or links to the images of the user's folder."""
+    given = config.style.contents
+    if not config.style.enabled or given == "photos" or given.startswith("split:"):
+        return given
+    return str(inputs.link_contents(Path(given).resolve(), output, contents))
 
 
 def _link_gallery(gallery: str, output: Path) -> None:

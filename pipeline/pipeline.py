@@ -44,7 +44,6 @@ def create_pipeline(
     state_directory: str,
     data_fingerprint: str = "",
     style_contents: str = "",
-    style_contents_fingerprint: str = "",
     style_store: str = "",
     train_args: RuntimeParameter | None = None,
     min_accuracy: float | RuntimeParameter | None = None,
@@ -59,9 +58,9 @@ def create_pipeline(
     Args:
       config: the whole configuration.
       pipeline_root: where artifacts are written.
-      data_root: folder of the TFRecords.
+      data_root: folder of the TFRecords, which the cache knows by its path and its files' number, bytes and seconds.
       splits: file pattern below `data_root` by split; one entry alone is split by a hash.
-      schema_file: the data's schema; "" infers one from the data.
+      schema_file: the data's schema; "" infers one from the data. The cache knows it by its path.
       text_labels: labels are strings, not ids.
       class_count: None if it is not known before the run.
       serving_directory: where the SavedModel is pushed to, as `<version>/`.
@@ -69,8 +68,8 @@ def create_pipeline(
       baseline_version: what the candidate must beat; see `BaselineModel`.
       state_directory: where a killed training leaves its state, "" to keep none.
       data_fingerprint: identifies the data in the pushed model's provenance.
-      style_contents: what `config.style.contents` has come to: a folder, or `split:NAME`.
-      style_contents_fingerprint: of that folder, so that the cache notices a new picture.
+      style_contents: what `config.style.contents` has come to: `photos`, `split:NAME`, or a folder, which the cache
+        knows by its path.
       style_store: where rendered pictures are kept from run to run.
       train_args: a `TrainArgs` as JSON, given when the compiled pipeline is started: `num_steps` limits each phase.
       min_accuracy: what the Evaluator asks for; None: `config.evaluator.min_accuracy`.
@@ -203,7 +202,6 @@ def create_pipeline(
             examples=example_gen.outputs["examples"] if style_contents.startswith(SPLIT) else None,
             image_key=config.data.image_key,
             contents=style_contents,
-            contents_fingerprint=style_contents_fingerprint,
             max_contents=config.style.max_contents,
             overrides=config.style.settings.model_dump(mode="json", exclude_unset=True),
             size=config.style.size,

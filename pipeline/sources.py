@@ -5,9 +5,8 @@ A folder is read as one of two layouts::
     DIR/<class>/**             the splits are decided later, by content
     DIR/train/<class>/**       and validation/ (val, eval, ...) and test/: the splits are given
 
-Every non-hidden file below a class folder counts, at any depth, whatever its ending. Links are followed; a folder that
-is reached a second time is skipped, so loops end. `mnist` and `photos` are written out as such folders first
-(`pipeline.builtin_sources`), so that everything passes through one path.
+Every file below a class folder that `components.tree` lists counts, at any depth, whatever its ending. `mnist` and
+`photos` are written out as such folders first (`pipeline.builtin_sources`), so that everything passes through one path.
 """
 
 import os
@@ -16,6 +15,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from components import tree
 from components.pictures import Reason, RefusedError
 
 SPLITS = ("train", "eval", "test")
@@ -25,7 +25,6 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "eval", "dev"), "eval"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-_JUNK = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir", "icon\r"})
 
 
 class SourceError(ValueError):
@@ -80,8 +79,9 @@ def scan(root: Path) -> Listing:
     for split, folder in sorted(given.items()) or [("", root)]:
         for name in _folders(folder, ignored if given else Counter()):
             _check_label(folder, name)
-            relative = os.path.relpath(folder / name, root)
-            files += (File(path, name, split) for path in _walk(root, relative, set(), ignored))
+            below = _walk(root, os.path.relpath(folder / name, root))
+            ignored += below.ignored
+            files += (File(path, name, split) for path in below.paths)
     files.sort(key=lambda file: file.path)
     _check_classes(root, files)
     return Listing(files, sorted({file.label for file in files}), tuple(s for s in SPLITS if s in given), dict(ignored))
@@ -179,53 +179,30 @@ def check_counts(root: Path, counts: Counter[str]) -> None:
 
 def _folders(root: Path, ignored: Counter[str]) -> list[str]:
     names = []
-    for entry in _entries(root):
-        if _is_ignored(entry.name):
+    try:
+        found = tree.entries(root)
+    except OSError as error:
+        raise _unlistable(error) from None
+    for entry in found:
+        if tree.is_ignored(entry.name):
             ignored["hidden_or_junk"] += 1
-        elif _is_folder(entry):
+        elif tree.is_folder(entry):
             names.append(entry.name)
         else:
             ignored["outside_a_class_folder"] += 1
     return names
 
 
-def _walk(root: Path, relative: str, seen: set[tuple[int, int]], ignored: Counter[str]) -> list[str]:
-    """Paths, relative to `root`, of all files below `root/relative`."""
-    status = (root / relative).stat()
-    if (status.st_dev, status.st_ino) in seen:
-        ignored["folder_reached_twice"] += 1
-        return []
-    seen.add((status.st_dev, status.st_ino))
-    paths = []
-    for entry in _entries(root / relative):
-        path = f"{relative}/{entry.name}"
-        if _is_ignored(entry.name):
-            ignored["hidden_or_junk"] += 1
-        elif _is_folder(entry):
-            paths += _walk(root, path, seen, ignored)
-        else:
-            paths.append(path)
-    return paths
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def _walk(root: Path, start: str) -> tree.Files:
     try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
+        return tree.walk(root, start)
     except OSError as error:
-        # One unreadable folder may hide any number of pictures: never counted as a single bad file.
-        raise SourceError(f"{legible(str(folder))}: the folder cannot be listed: {error.strerror}") from None
+        raise _unlistable(error) from None
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
-
-
-def _is_ignored(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _JUNK
+def _unlistable(error: OSError) -> SourceError:
+    # One unreadable folder may hide any number of images: never counted as a single bad file.
+    return SourceError(f"{legible(str(error.filename))}: the folder cannot be listed: {error.strerror}")
 
 
 def _is_utf8(name: str) -> bool:

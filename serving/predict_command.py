@@ -14,6 +14,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connec
 from rich.console import Console as Terminal
 from rich.table import Table
 
+from components import tree
 from pipeline import sources
 from pipeline.console import Console, quiet
 from serving.connection import BATCH, Tls
@@ -73,22 +74,18 @@ def _predict(
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """The file itself, or all files of a folder at any depth, without hidden ones."""
+    """The file itself, or all files of a folder at any depth."""
     if not path.is_dir():
         yield path
         return
-    empty = True
-    for folder, folders, names in os.walk(path, onerror=_refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(name for name in names if not name.startswith(".")):
-            empty = False
-            yield Path(folder, name)
-    if empty:
+    try:
+        found = tree.walk(path).paths
+    except OSError as error:
+        where = sources.legible(str(error.filename))
+        raise ServingError(f"{where}: the folder cannot be listed: {error.strerror}") from None
+    if not found:
         raise ServingError(f"{sources.legible(str(path))}: no files in this folder")
-
-
-def _refuse(error: OSError) -> None:
-    raise ServingError(f"{sources.legible(str(error.filename))}: the folder cannot be listed: {error.strerror}")
+    yield from (path / name for name in found)
 
 
 @contextlib.contextmanager

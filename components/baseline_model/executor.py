@@ -1,5 +1,6 @@
 """The work of BaselineModel."""
 
+import logging
 import os
 
 from tfx import types
@@ -9,22 +10,27 @@ from tfx.utils import io_utils, path_utils
 from components import versions
 
 LATEST = "latest"
+_LOGGER = logging.getLogger("atelier.baseline_model")
 
 
 def publish(candidate: types.Artifact, baseline: types.Artifact, serving_directory: str, version: str) -> None:
     """Copies the pushed `version` ("": the candidate) to `baseline`.
+
+    Where the candidate has other classes than that version, or has them in another order, the two cannot be compared
+    by their ids: the candidate itself is copied, and the log says why.
 
     Raises:
       FileNotFoundError: that version is not in `serving_directory`.
     """
     if version == LATEST:
         version = (pushed_versions(serving_directory) or [""])[-1]
-    if not version:
-        source = path_utils.serving_model_path(candidate.uri)
-    elif version in pushed_versions(serving_directory):
-        source = os.path.join(serving_directory, version)  # noqa: PTH118  # may be a gs:// path
-    else:
+    candidate_path = path_utils.serving_model_path(candidate.uri)
+    source = os.path.join(serving_directory, version) if version else candidate_path  # noqa: PTH118  # may be gs://
+    if version and version not in pushed_versions(serving_directory):
         raise FileNotFoundError(f"the baseline, version {version}, is not in {serving_directory}")
+    if len({_labels(source), _labels(candidate_path)} - {b""}) > 1:
+        _LOGGER.info("version %s has other classes, so that it is no baseline for this model", version)
+        source, version = candidate_path, ""
     io_utils.copy_dir(source, path_utils.serving_model_dir(baseline.uri))
     baseline.set_int_custom_property("is_candidate", int(not version))
     baseline.set_string_custom_property("version", version)
@@ -39,3 +45,9 @@ def pushed_versions(serving_directory: str) -> list[str]:
         return []
     names = (os.path.basename(name.rstrip("/")) for name in fileio.listdir(serving_directory))  # noqa: PTH119  # likewise
     return list(versions.by_number(names).values())
+
+
+def _labels(model: str) -> bytes:
+    """The names of a model's classes as they are pushed with it; b"" where none were, which others may do."""
+    file = os.path.join(model, "assets.extra", "labels.txt")  # noqa: PTH118  # may be a gs:// path
+    return io_utils.read_bytes_file(file) if fileio.exists(file) else b""

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from components import pictures
+from components import pictures, tree
 from components.style_catalog import builtin, entry
 from components.style_renderer.settings import Settings
 
@@ -132,9 +132,10 @@ def of_folder(folder: Path) -> tuple[Style, ...]:
     if (folder / FILE).exists():
         return load(folder / FILE)
     try:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES and file.name[0] != ".")
+        names = [found.name for found in tree.entries(folder) if not tree.is_ignored(found.name)]
     except OSError as error:
         raise CatalogError(f"{folder}: {error.strerror}; give a {FILE} or a folder of pictures") from None
+    files = [folder / name for name in names if name.lower().endswith(_SUFFIXES)]
     if not files:
         raise CatalogError(f"{folder}: neither a {FILE} nor a picture ({', '.join(_SUFFIXES)}) is in it")
     styles: list[Style] = []

@@ -29,7 +29,6 @@ class StyleRendererSpec(ComponentSpec):
         "store_directory": ExecutionParameter(type=str),
         "engine_code": ExecutionParameter(type=str),
         "code": ExecutionParameter(type=str),
-        "contents_fingerprint": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
         "catalog": ChannelParameter(type=simple_artifacts.Dataset),
@@ -64,7 +63,6 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
         strengths: Sequence[float] = (),
         picture_format: Format = "jpeg",
         max_bad_fraction: float = 0.1,
-        contents_fingerprint: str = "",
     ) -> None:
         """Builds the component.
 
@@ -83,7 +81,6 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
           strengths: each style is rendered at each of them; empty: at its settings' own.
           picture_format: of the rendered pictures, jpeg or png.
           max_bad_fraction: share of the units that may be missing at the end before the component fails.
-          contents_fingerprint: of a folder of pictures, so that the cache notices a new or changed one.
         """
         spec = StyleRendererSpec(
             catalog=catalog,
@@ -100,6 +97,5 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
             store_directory=store_directory,
             engine_code=engine_code,
             code=code,
-            contents_fingerprint=contents_fingerprint,
         )
         super().__init__(spec=spec)

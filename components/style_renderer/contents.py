@@ -24,8 +24,6 @@ from components.style_renderer.units import Content
 FOLDER = ".contents"
 """Encoded bytes of the contents by their SHA-256."""
 
-_JUNK = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "icon\r"})
-
 
 class ContentError(ValueError):
     """There are no contents where they should be; the message says where, and what to give."""
@@ -56,15 +54,25 @@ class Found:
     """Pictures that were looked at, good and bad."""
 
 
-def from_folder(folder: str) -> tuple[Source, ...]:
+def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
     """All files below a folder, in the order of their paths.
 
+    Args:
+      folder: a path or URL.
+      leave_out: a folder that is not entered, under whatever name it is reached: where the results go.
+
     Raises:
-      ContentError: there is none.
+      ContentError: there is none, or a folder cannot be listed.
     """
-    found = {name: entry for name, entry in store.below(folder).items() if name.rsplit("/", 1)[-1].lower() not in _JUNK}
+    try:
+        found = store.below(folder, leave_out)
+    except OSError as error:
+        where = _legible(str(error.filename))
+        raise ContentError(f"{where}: the folder cannot be listed: {error.strerror}") from None
     if not found:
-        raise ContentError(f"{folder}: no content pictures found; give a folder with JPEG, PNG or other pictures")
+        raise ContentError(
+            f"{_legible(folder)}: no content pictures found; give a folder with JPEG, PNG or other pictures"
+        )
     return tuple(Source("file", entry.path, name) for name, entry in found.items())
 
 

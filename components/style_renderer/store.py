@@ -5,8 +5,10 @@ copy and a removal, but of whole objects, so that there, too, nobody sees half a
 folder.
 """
 
+import contextlib
 import math
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from typing import BinaryIO, NamedTuple
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
+from components import tree
 
 _PARTIAL = ".partial"
 _ABANDONED_S = 24 * 3600.0
@@ -76,19 +80,39 @@ def files(folder: str) -> dict[str, Entry]:
     return {name: entry for name, entry in _listing(folder, deep=False) if entry.size and not name.startswith(".")}
 
 
-def below(folder: str) -> dict[str, Entry]:
-    """The files at any depth below a folder by relative path, sorted; nothing that is hidden or in something hidden."""
+def below(folder: str, leave_out: str = "") -> dict[str, Entry]:
+    """The files at any depth below a folder by relative path, sorted; hidden files and junk are left out.
+
+    Args:
+      folder: a path or URL.
+      leave_out: a folder that is not entered, under whatever name it is reached.
+
+    Raises:
+      OSError: a folder cannot be listed.
+    """
+    if is_local(folder):
+        if not os.path.isdir(folder):  # noqa: PTH112
+            return {}
+        paths = tree.walk(folder, leave_out=leave_out if is_local(leave_out) else None).paths
+        return {path: _entry(os.path.join(folder, path)) for path in paths}  # noqa: PTH118
+    kept = leave_out.rstrip("/") + "/" if leave_out else None
     return {
         name: entry
         for name, entry in sorted(_listing(folder, deep=True))
-        if not any(part.startswith(".") for part in name.split("/"))
+        if not any(map(tree.is_ignored, name.split("/"))) and not (kept and entry.path.startswith(kept))
     }
 
 
 def remove(path: str) -> None:
     """Removes a file, or a folder with all in it; nothing happens if it is not there."""
-    if FileSystems.exists(path):
-        FileSystems.delete([path])
+    if not is_local(path):
+        if FileSystems.exists(path):
+            FileSystems.delete([path])
+    elif os.path.isdir(path):  # noqa: PTH112
+        shutil.rmtree(path)  # Beam would read a bracket in the path as a pattern
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)  # noqa: PTH107
 
 
 def partials(folder: str, before: float = math.inf) -> list[str]:
@@ -134,12 +158,7 @@ def _listing(folder: str, deep: bool) -> Iterator[tuple[str, Entry]]:
             for name in names:
                 path = os.path.join(parent, name)  # noqa: PTH118
                 relative = os.path.relpath(path, folder).replace(os.sep, "/")
-                try:
-                    status = os.stat(path)  # noqa: PTH116
-                except OSError:  # gone meanwhile, or a link to nothing
-                    yield relative, Entry(path, 0, 0.0)
-                else:
-                    yield relative, Entry(path, status.st_size, status.st_mtime)
+                yield relative, _entry(path)
         return
     root = folder.rstrip("/") + "/"
     for found in FileSystems.match([f"{root}{'**' if deep else '*'}"])[0].metadata_list:
@@ -148,3 +167,11 @@ def _listing(folder: str, deep: bool) -> Iterator[tuple[str, Entry]]:
                 found.path.removeprefix(root),
                 Entry(found.path, found.size_in_bytes, found.last_updated_in_seconds or 0.0),
             )
+
+
+def _entry(path: str) -> Entry:
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:  # gone meanwhile, or a link to nothing
+        return Entry(path, 0, 0.0)
+    return Entry(path, status.st_size, status.st_mtime)

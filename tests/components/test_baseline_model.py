@@ -78,3 +78,21 @@ def test_versions_are_numbers_sorted_as_numbers(serving):
 
 def test_a_directory_that_does_not_exist_holds_no_versions(tmp_path):
     assert executor.pushed_versions(str(tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "comparable"),
+    [
+        ("cat\ndog\n", "cat\ndog\n", True),
+        ("cat\ndog\n", "ant\ncat\ndog\n", False),
+        ("dog\ncat\n", "cat\ndog\n", False),
+        ("cat\ndog\n", None, True),
+    ],
+    ids=["the same", "one fewer", "another order", "unknown"],
+)
+def test_a_version_with_other_classes_is_no_baseline(candidate, serving, tmp_path, ours, theirs, comparable):
+    for folder, labels in ((tmp_path / "candidate" / "Format-Serving", ours), (serving / "10", theirs)):
+        (folder / "assets.extra").mkdir()
+        if labels:
+            (folder / "assets.extra" / "labels.txt").write_text(labels)
+    assert publish(candidate, tmp_path, serving, "10") == (("10", 0, "10") if comparable else ("candidate", 1, ""))

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import os
 
 import pytest
 
@@ -254,16 +253,3 @@ def test_labels_that_are_no_text_are_refused(lay):
     folder = lay("a.tfrecord")
     (folder / "labels.txt").write_bytes(b"caf\xe9\n")
     assert refusal(folder).startswith("DIR/labels.txt: not UTF-8: ")
-
-
-def test_the_fingerprint_changes_with_any_file_that_is_read(lay):
-    folder = lay("train/a.tfrecord", "eval/a.tfrecord", "test/a.tfrecord")
-    before = dataset.find(folder, OURS).fingerprint
-    assert dataset.find(folder, OURS).fingerprint == before
-    for name in ("train/a.tfrecord", "test/a.tfrecord"):
-        os.utime(folder / name, ns=(0, 1))
-        after = dataset.find(folder, OURS).fingerprint
-        assert after != before
-        before = after
-    lay("eval/b.tfrecord")
-    assert dataset.find(folder, OURS).fingerprint != before

@@ -1,7 +1,10 @@
 """Fingerprints change with what they stand for, and with nothing else."""
 
+import hashlib
 import os
 import re
+import time
+from pathlib import Path
 
 import pytest
 
@@ -132,26 +135,82 @@ def test_in_the_project_the_gate_does_not_hang_on_the_trainer_but_transform_does
     assert not {name for name in reaches["trainer.train"] if name.startswith(("pipeline", "components"))}
 
 
-def test_files_by_name_size_and_time_of_change(tmp_path):
-    files = [tmp_path / name for name in ("a.tfrecord", "b.tfrecord")]
-    for file in files:
+@pytest.fixture
+def contents(tmp_path):
+    return fingerprint.Contents(tmp_path / "hashes.json")
+
+
+def test_files_by_name_and_content_alone(tmp_path, contents):
+    files = {name: tmp_path / name for name in ("a.tfrecord", "b.tfrecord")}
+    for file in files.values():
         file.write_bytes(b"12345")
-        os.utime(file, ns=(0, 1_000_000_000))
-    before = fingerprint.of_files(files)
+    before = fingerprint.of_files(files, contents)
     assert re.fullmatch("[0-9a-f]{16}", before)
-    assert fingerprint.of_files(reversed(files)) == before
-    assert fingerprint.of_files(files[:1]) != before
+    assert fingerprint.of_files({"a.tfrecord": files["a.tfrecord"]}, contents) != before
+    assert (
+        fingerprint.of_files({"a.tfrecord": files["b.tfrecord"], "c.tfrecord": files["a.tfrecord"]}, contents) != before
+    )
 
-    os.utime(files[0], ns=(0, 1_000_000_001))
-    assert fingerprint.of_files(files) != before
-    os.utime(files[0], ns=(0, 1_000_000_000))
-    assert fingerprint.of_files(files) == before
-
-    files[0].write_bytes(b"123456")
-    os.utime(files[0], ns=(0, 1_000_000_000))
-    assert fingerprint.of_files(files) != before
+    os.utime(files["a.tfrecord"], ns=(0, 1))
+    assert fingerprint.of_files(files, contents) == before
+    files["a.tfrecord"].rename(tmp_path / "elsewhere")
+    assert fingerprint.of_files(files | {"a.tfrecord": tmp_path / "elsewhere"}, contents) == before
+    (tmp_path / "elsewhere").write_bytes(b"12346")
+    assert fingerprint.of_files(files | {"a.tfrecord": tmp_path / "elsewhere"}, contents) != before
 
 
-def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        fingerprint.of_files([tmp_path / "gone"])
+def test_what_cannot_be_read_is_part_of_it(tmp_path, contents):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone").symlink_to("nowhere")
+    name = os.fsdecode(b"caf\xe9.png")
+    before = fingerprint.of_files({"pipe": tmp_path / "pipe", name: tmp_path / "gone"}, contents)
+    (tmp_path / "nowhere").write_bytes(b"1")
+    assert fingerprint.of_files({"pipe": tmp_path / "pipe", name: tmp_path / "gone"}, contents) != before
+
+
+def remembering(tmp_path, monkeypatch):
+    """A memory of a later run, and the files that it reads."""
+    read = []
+    digest = hashlib.file_digest
+
+    def watched(stream, name):
+        read.append(Path(stream.name).name)
+        return digest(stream, name)
+
+    monkeypatch.setattr("hashlib.file_digest", watched)
+    return fingerprint.Contents(tmp_path / "hashes.json"), read
+
+
+def test_an_unchanged_file_is_read_once(tmp_path, contents, monkeypatch):
+    monkeypatch.setattr(fingerprint, "_TICK_NS", 0)
+    for name in ("kept", "swapped"):
+        (tmp_path / name).write_bytes(b"12345")
+    time.sleep(0.02)  # a tick of the clock of the file system
+    first = {name: contents.digest(tmp_path / name) for name in ("kept", "swapped")}
+    assert first["kept"] == first["swapped"] == hashlib.sha256(b"12345").hexdigest()[:32]
+    contents.save()
+
+    # Equal size and time of modification, other content: as `cp --preserve` and rsync leave it.
+    before = (tmp_path / "swapped").stat()
+    (tmp_path / "swapped").write_bytes(b"54321")
+    os.utime(tmp_path / "swapped", ns=(before.st_atime_ns, before.st_mtime_ns))
+    later, read = remembering(tmp_path, monkeypatch)
+    assert later.digest(tmp_path / "kept") == first["kept"]
+    assert later.digest(tmp_path / "swapped") == hashlib.sha256(b"54321").hexdigest()[:32]
+    assert read == ["swapped"]
+
+
+def test_a_file_that_has_just_changed_is_read_again(tmp_path, contents, monkeypatch):
+    (tmp_path / "new").write_bytes(b"1")
+    contents.digest(tmp_path / "new")
+    contents.save()
+    later, read = remembering(tmp_path, monkeypatch)
+    later.digest(tmp_path / "new")
+    assert read == ["new"]
+
+
+@pytest.mark.parametrize("damaged", [b"", b"{", b"[1]", b'{"kept": 1}', b"\xff"])
+def test_a_damaged_memory_counts_as_empty(tmp_path, damaged):
+    (tmp_path / "kept").write_bytes(b"1")
+    (tmp_path / "hashes.json").write_bytes(damaged.replace(b"kept", bytes(tmp_path / "kept")))
+    assert fingerprint.Contents(tmp_path / "hashes.json").digest(tmp_path / "kept")[:8] == "6b86b273"

@@ -1,12 +1,14 @@
 """What the local runner decides around the DAG: whether to ingest, and which model is the baseline."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from components import tfrecord
-from pipeline import config, fingerprint, ingest, local_runner
+from pipeline import config, dataset, fingerprint, ingest, local_runner
 from pipeline.console import Console
 
 
@@ -37,8 +39,10 @@ def ingests(monkeypatch):
 
 @pytest.fixture
 def pictures(tmp_path):
-    (tmp_path / "pictures" / "cat").mkdir(parents=True)
-    (tmp_path / "pictures" / "cat" / "1.png").write_bytes(b"png")
+    for name in ("cat", "dog"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / "pictures" / name / f"{number}.png").write_bytes(b"png")
     return tmp_path / "pictures"
 
 
@@ -48,7 +52,8 @@ def prepare(tmp_path):
     output.mkdir()
 
     def run(chosen):
-        return local_runner._prepare(chosen, output, Console((tmp_path / "screen").open("w")))
+        contents = fingerprint.Contents(output / "hashes.json")
+        return local_runner._prepare(chosen, output, Console((tmp_path / "screen").open("w")), contents)
 
     return run
 
@@ -65,7 +70,7 @@ def test_pictures_are_ingested_once(settings, pictures, prepare, ingests):
 def test_changed_pictures_or_settings_are_ingested_again(settings, pictures, prepare, ingests, monkeypatch):
     chosen = settings.with_source(str(pictures))
     prepare(chosen)
-    (pictures / "cat" / "2.png").write_bytes(b"png")
+    (pictures / "cat" / "3.png").write_bytes(b"png")
     assert prepare(chosen)[1] == {"number": 2}
     smaller = chosen.model_copy(update={"ingest": config.Ingest(store_size=64)})
     assert prepare(smaller)[1] == {"number": 3}
@@ -75,10 +80,69 @@ def test_changed_pictures_or_settings_are_ingested_again(settings, pictures, pre
     assert [size for _, size in ingests] == [512, 512, 64, 64]
 
 
+def swap(file, content):
+    """Other content of equal size under equal times."""
+    before = file.stat()
+    assert len(content) == before.st_size
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def add_behind_a_link(pictures):
+    (pictures / "dog").rename(pictures.parent / "dogs")
+    (pictures / "dog").symlink_to(pictures.parent / "dogs")
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "runs"),
+    [
+        (lambda _: None, lambda pictures: shutil.rmtree(pictures / "bird"), 2),
+        (lambda _: None, lambda pictures: (pictures / "cat").rename(pictures / "wolf"), 2),
+        (lambda _: None, lambda pictures: shutil.copytree(pictures / "cat", pictures / "ant"), 2),
+        (lambda _: None, lambda pictures: swap(pictures / "cat" / "1.png", b"gnp"), 2),
+        (add_behind_a_link, lambda pictures: shutil.copy(pictures / "cat/1.png", pictures.parent / "dogs/9.png"), 2),
+        (add_behind_a_link, lambda pictures: swap(pictures.parent / "dogs" / "1.png", b"gnp"), 2),
+        (lambda _: None, lambda pictures: (pictures / "cat" / "Thumbs.db").write_bytes(b"1"), 1),
+        (lambda _: None, lambda pictures: os.utime(pictures / "cat" / "1.png", ns=(0, 1)), 1),
+        (lambda _: None, lambda pictures: (pictures.parent / "output/data/labels.txt").write_text("dog\ncat\n"), 2),
+        (lambda _: None, lambda pictures: next((pictures.parent / "output/data").glob("*.tfrecord")).unlink(), 2),
+    ],
+    ids=[
+        "class removed", "class renamed", "class added", "equal size and time", "added behind a link",
+        "changed behind a link", "junk", "touched", "labels of the ingest edited", "a shard of the ingest deleted",
+    ],
+)  # fmt: skip
+def test_what_an_ingest_was_made_from_and_what_it_made(settings, pictures, prepare, ingests, first, then, runs):
+    shutil.copytree(pictures / "cat", pictures / "bird")
+    first(pictures)
+    chosen = settings.with_source(str(pictures))
+    prepare(chosen)
+    then(pictures)
+    assert prepare(chosen)[1] == {"number": runs}
+
+
+def test_a_source_under_another_spelling_is_the_same(settings, pictures, prepare, ingests):
+    (pictures.parent / "link").symlink_to(pictures)
+    for source in (pictures, f"{pictures}/", f"{pictures}/../pictures", pictures.parent / "link"):
+        assert prepare(settings.with_source(str(source)))[1] == {"number": 1}
+
+
+def test_names_that_are_not_utf8_are_left_to_the_ingest(settings, pictures, prepare, ingests):
+    (pictures / "cat" / "1.png").rename(pictures / "cat" / os.fsdecode(b"caf\xe9.png"))
+    assert prepare(settings.with_source(str(pictures)))[1] == {"number": 1}
+
+
+def test_a_source_that_is_no_data_set_is_refused_before_the_ingest(settings, pictures, prepare, ingests):
+    shutil.rmtree(pictures / "dog")
+    with pytest.raises(dataset.DataError, match=r"only one class with files \(cat\)"):
+        prepare(settings.with_source(str(pictures)))
+    assert ingests == []
+
+
 def test_an_ingest_that_failed_is_not_taken_for_done(settings, pictures, prepare, ingests, monkeypatch):
     chosen = settings.with_source(str(pictures))
     prepare(chosen)
-    (pictures / "cat" / "1.png").write_bytes(b"other png")
+    (pictures / "cat" / "1.png").write_bytes(b"gnp")
     whole = ingest.ingest
 
     def fails(*_):

@@ -148,7 +148,6 @@ def test_every_argument_is_part_of_the_cache_key(catalog):
         overrides={"seed": 1},
         size=96,
         strengths=(0.5,),
-        contents_fingerprint="f",
     )
     assert node.spec.exec_properties == {
         "contents": "x",
@@ -162,7 +161,6 @@ def test_every_argument_is_part_of_the_cache_key(catalog):
         "store_directory": "s",
         "engine_code": "e",
         "code": "c",
-        "contents_fingerprint": "f",
     }
 
 
