@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from components import builtin_names
 from pipeline import kubeflow_verbs
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
@@ -173,10 +174,10 @@ def _check(config: Config) -> None:
     if any(resources.machine_type for resources in settings.nodes.values()):
         needed["kubeflow.project"] = (settings.project, "the Google Cloud project that the training job runs in")
     kubeflow_verbs.require(needed)
-    if config.data.source in BUILTIN:
+    if word := builtin_names.resolve(config.data.source, BUILTIN):
         raise KubeflowError(
-            f"data.source is {config.data.source}, which is made on this machine: run `atelier ingest "
-            f"--source {config.data.source}`, copy its output to where all nodes see it, and name that folder"
+            f"data.source is {word}, which is made on this machine: run `atelier ingest "
+            f"--source {word}`, copy its output to where all nodes see it, and name that folder"
         )
     if (
         config.tuner.enabled

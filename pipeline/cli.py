@@ -47,6 +47,7 @@ def _after_a_stop(options: argparse.Namespace) -> str:
 def _is_users_to_mend(error: Exception) -> bool:
     """Errors whose message is written for the user; their classes lie in modules that may not be loaded."""
     names = {
+        "AmbiguousError",
         "BeamError",
         "BuiltinError",
         "CatalogError",

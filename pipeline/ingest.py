@@ -24,7 +24,7 @@ from typing import Any
 
 import PIL
 
-from components import leftovers
+from components import builtin_names, leftovers
 from components.pictures import Remark
 from components.watching import watching
 from pipeline import builtin_sources, child_processes, config, records, sources, splits, units
@@ -66,7 +66,8 @@ def ingest(
     `<output>.failed/`.
 
     Args:
-      source: `mnist`, `photos`, or a folder (`./mnist` is a folder): see `pipeline.sources` for its layouts.
+      source: `mnist`, `photos`, or a folder: see `components.builtin_names` for what is which, and `pipeline.sources`
+        for the layouts of a folder.
       output: a folder that does not exist, is empty, or holds an earlier ingest.
       settings: the `ingest` section of the configuration.
       beam_args: the Beam runner and its options; all workers must see `source` and `output`.
@@ -76,11 +77,13 @@ def ingest(
       The report, as written to `ingest_report.json`.
 
     Raises:
+      AmbiguousError: `source` is `mnist` or `photos`, and a folder of that name is there.
       IngestError: the source is missing or is no data set (one class, a class with fewer than three different pictures,
         no picture in a split), the output cannot be used, or more than `max_bad_fraction` of the files are bad; then
         the message holds the table of reasons.
     """
     output = Path(output).resolve()
+    builtin_names.check(source, builtin_sources.BUILTIN, "the source")
     try:
         _check_output(source, output)
         with _staging(output) as staging:
@@ -91,7 +94,10 @@ def ingest(
             shutil.rmtree(failed, ignore_errors=True)
             if problem:
                 staging.rename(failed)
-                raise IngestError(f"{problem}\nThe files and their reasons: {failed}/quarantine/quarantine.jsonl")
+                more = f"The files and their reasons: {failed}/quarantine/quarantine.jsonl"
+                raise IngestError(
+                    f"{problem}\n{more if report['quarantine']['count'] else f'More: {failed}/ingest_report.json'}"
+                )
             _publish(staging, output)
     except sources.SourceError as error:
         raise IngestError(str(error)) from None
@@ -145,9 +151,9 @@ def _build(
     work = staging / "work"
     work.mkdir()
     root = Path(source)
-    if source in builtin_sources.BUILTIN:
+    if word := builtin_names.resolve(source, builtin_sources.BUILTIN):
         root = work / "source"
-        builtin_sources.write(source, root)
+        builtin_sources.write(word, root)
     listing = sources.scan(root)
     label_ids = {label: number for number, label in enumerate(listing.labels)}
 
@@ -174,8 +180,10 @@ def _build(
     units.write_quarantine(plans, bad, staging / "quarantine")
     by_split, twice = splits.assign(rows, listing.given, settings.eval_fraction, settings.test_fraction)
     kept = [row for members in by_split.values() for row in members]
-    problem = _over_budget(bad, len(listing.files), settings.max_bad_fraction) or _thin_classes(
-        source, by_split, listing.labels
+    problem = (
+        _over_budget(bad, len(listing.files), settings.max_bad_fraction)
+        or _doubled_class(source, rows)
+        or _thin_classes(source, by_split, listing.labels)
     )
     if not problem:
         shards = units.plan_shards(by_split, settings.shards, plans, staging)
@@ -232,10 +240,28 @@ def _over_budget(bad: list[units.Bad], files: int, max_bad_fraction: float) -> s
     )
 
 
+def _doubled_class(source: str, rows: list[splits.Row]) -> str:
+    """Names a class whose images are all in other classes, too: nothing tells it from them."""
+    classes: dict[str, set[str]] = defaultdict(set)
+    images: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        classes[row.digest].add(row.label)
+        images[row.label].add(row.digest)
+    for label, digests in sorted(images.items()):
+        if len(digests) >= len(sources.SPLITS) and all(len(classes[digest]) > 1 for digest in digests):
+            shared = Counter(other for digest in digests for other in classes[digest] - {label})
+            others = ", ".join(f"{other} ({count})" for other, count in sorted(shared.items()))
+            return (
+                f"{source}: all {len(digests)} images of {label} are in other classes, too: {others}; "
+                "merge the classes, or remove the images from the wrong one"
+            )
+    return ""
+
+
 def _thin_classes(source: str, by_split: dict[str, list[splits.Row]], labels: list[str]) -> str:
-    different = {row.digest: row.label for members in by_split.values() for row in members}
+    different = {(row.digest, row.label) for members in by_split.values() for row in members}
     counts = Counter(dict.fromkeys(labels, 0))
-    counts.update(different.values())
+    counts.update(label for _, label in different)
     try:
         sources.check_counts(Path(source), counts)
     except sources.SourceError as error:
@@ -297,7 +323,7 @@ def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]
 def _check_output(source: str, output: Path) -> None:
     if output.is_mount():
         raise IngestError(f"{output}: is a mount point and can't be replaced as a whole; give a folder inside it")
-    if source not in builtin_sources.BUILTIN:
+    if not builtin_names.resolve(source, builtin_sources.BUILTIN):
         root = Path(source).resolve()
         if root == output or root in output.parents or output in root.parents:
             raise IngestError(f"{output}: source and output lie in one another; give an output outside {root}")

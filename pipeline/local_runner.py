@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import tree
+from components import builtin_names, tree
+from components.style_catalog import catalog
 from pipeline import beam_args, dataset, fingerprint, inputs, metadata_store, sources
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
@@ -85,15 +86,17 @@ def _prepare(
     """TFRecords as they are, or made from images unless the same images were ingested before."""
     if not config.data.source:
         raise dataset.DataError("no data: give --data DIR, or data.source in the config")
+    builtin_names.check(config.data.source, BUILTIN, "data.source")
+    builtin = builtin_names.resolve(config.data.source, BUILTIN)
     source = Path(config.data.source)
-    if config.data.source not in BUILTIN and (config.data.splits or dataset.record_files(source)):
+    if not builtin and (config.data.splits or _holds_records(source)):
         return dataset.find(source, config.data), {}
 
     from pipeline import ingest  # brings Beam
 
     folder, key_file = output / "data", output / "data.key"
     made_from = [
-        config.data.source if config.data.source in BUILTIN else _images(source, contents),
+        builtin or _images(source, contents),
         config.ingest.model_dump(),
         fingerprint.of_code("pipeline.ingest"),
     ]
@@ -104,6 +107,27 @@ def _prepare(
             ingest.ingest(config.data.source, folder, config.ingest, beam_args.of_run(config), progress)
         key_file.write_text(_key(made_from, folder, contents))
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
+
+
+def _holds_records(source: Path) -> bool:
+    """Whether a folder holds records, not images.
+
+    Raises:
+      DataError: it holds both.
+    """
+    records = dataset.record_files(source)
+    try:
+        image = sources.labelled_image(source) if records else ""
+    except sources.SourceError as error:
+        raise dataset.DataError(str(error)) from None
+    if image:
+        record = records[0].relative_to(source)
+        raise dataset.DataError(
+            f"{source}: holds TFRecords ({sources.legible(str(record))}) and class folders of images "
+            f"({sources.legible(image)}): move away what is not meant, or name the records, as in "
+            "--set 'data.splits={train: \"*.tfrecord\"}'; `atelier ingest` reads the class folders alone"
+        )
+    return bool(records)
 
 
 def _images(source: Path, contents: Contents) -> list[str]:
@@ -184,7 +208,17 @@ def _nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, 
 def _style_contents(config: Config, output: Path, contents: Contents) -> str:
     """What StyleRenderer is given: a word as it is, or links to the images of the user's folder."""
     given = config.style.contents
-    if not config.style.enabled or given == "photos" or given.startswith("split:"):
+    if not config.style.enabled:
+        return given
+
+    from components.style_renderer import photographs  # brings Beam
+
+    # A default is no input of the user's, and means what is built in.
+    if "catalog" in config.style.model_fields_set:
+        builtin_names.check(config.style.catalog, (catalog.BUILTIN,), "style.catalog")
+    if "contents" in config.style.model_fields_set:
+        builtin_names.check(given, (photographs.NAME,), "style.contents")
+    if builtin_names.resolve(given, (photographs.NAME,)) or given.startswith("split:"):
         return given
     return str(inputs.link_contents(Path(given).resolve(), output, contents))
 

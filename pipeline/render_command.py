@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components import builtin_names
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, units
 from pipeline import beam_args
@@ -46,6 +47,7 @@ def run(
       The last lines for the terminal.
 
     Raises:
+      AmbiguousError: `content` or `styles` names something built in and a folder.
       ConfigError: the output folder cannot be used.
       beam_args.BeamError: the Beam runner is not installed, or its job service does not answer.
       catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
@@ -55,8 +57,11 @@ def run(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
+    builtin_names.check(styles, (catalog.BUILTIN,), "--styles")
+    builtin_names.check(content, (photographs.NAME,), "--content")
     chosen = catalog.chosen(styles, catalog.open_catalog(styles), ids)
-    folder = photographs.write(str(output / "photographs")) if content == photographs.NAME else content
+    packaged = builtin_names.resolve(content, (photographs.NAME,))
+    folder = photographs.write(str(output / "photographs")) if packaged else content
     request = batch.Request(
         overrides=overrides,
         size=size or 0,

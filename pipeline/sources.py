@@ -11,6 +11,7 @@ Every file below a class folder that `components.tree` lists counts, at any dept
 
 import os
 import stat
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,10 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "eval", "dev"), "eval"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+
+
+_IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
+"""How files of the formats that are ingested begin, beside WebP."""
 
 
 class SourceError(ValueError):
@@ -112,6 +117,30 @@ def read(path: Path, limit: int) -> bytes:
         raise RefusedError(Reason.UNREADABLE, str(error.strerror)) from None
 
 
+def labelled_image(root: Path) -> str:
+    """The first file in a class folder below `root` that begins like an image; "" if there is none.
+
+    Raises:
+      SourceError: a folder cannot be listed.
+    """
+    for path in _walk(root, "").paths:
+        first, *below = path.split("/")
+        if len(below) > (first.lower() in _SPLIT_NAMES) and _begins_like_an_image(root / path):
+            return path
+    return ""
+
+
+def _begins_like_an_image(file: Path) -> bool:
+    try:
+        if not file.is_file():  # a pipe would block for ever
+            return False
+        with file.open("rb") as stream:
+            start = stream.read(12)
+    except OSError:
+        return False
+    return start.startswith(_IMAGES) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+
+
 def check_name(path: str) -> None:
     """Raises RefusedError unless the name is UTF-8, which records and reports need."""
     if not _is_utf8(path):
@@ -157,6 +186,7 @@ def _check_classes(root: Path, files: list[File]) -> None:
     counts = Counter(file.label for file in files)
     if not counts:
         raise SourceError(f"{root}: no pictures found; expected {root}/CLASS/PICTURE or {root}/train/CLASS/PICTURE")
+    _check_alike(root, files)
     if len(counts) == 1:
         raise SourceError(f"{root}: only one class with files ({next(iter(counts))}); a classifier needs two")
     check_counts(root, counts)
@@ -165,6 +195,24 @@ def _check_classes(root: Path, files: list[File]) -> None:
         raise SourceError(
             f"{root}: not in train/: {', '.join(unseen)}; add pictures there, or remove the folder elsewhere"
         )
+
+
+def _check_alike(root: Path, files: list[File]) -> None:
+    """Refuses classes whose names a person, or another file system, may take for the same."""
+    folders: dict[str, dict[str, str]] = {}
+    for file in files:
+        folder = "/".join(file.path.split("/")[: 2 if file.split else 1])
+        folders.setdefault(_folded(file.label), {}).setdefault(file.label, folder)
+    if alike := next((known for known in folders.values() if len(known) > 1), None):
+        (one, first), (other, second) = list(alike.items())[:2]
+        raise SourceError(
+            f"{root}: the classes {first}/ and {second}/ differ only by Unicode form, case or spaces in their names "
+            f"({one!a}, {other!a}): merge the folders if they are one class, or rename one of them"
+        )
+
+
+def _folded(label: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold()).split())
 
 
 def check_counts(root: Path, counts: Counter[str]) -> None:

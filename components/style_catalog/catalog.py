@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from components import pictures, tree
+from components import builtin_names, pictures, tree
 from components.style_catalog import builtin, entry
 from components.style_renderer.settings import Settings
 
@@ -82,7 +82,7 @@ def open_catalog(name: str | Path, builtin_folder: Path | None = None) -> tuple[
     Raises:
       CatalogError: it cannot be used.
     """
-    if str(name) == BUILTIN:
+    if isinstance(name, str) and builtin_names.resolve(name, (BUILTIN,)):
         folder = builtin_folder
         if folder is None:
             folder = Path(tempfile.mkdtemp(prefix="atelier-styles-"))
@@ -126,16 +126,24 @@ def load(path: Path) -> tuple[Style, ...]:
 def of_folder(folder: Path) -> tuple[Style, ...]:
     """The catalogue in `folder`, or, where there is none, every picture in it as a style of unknown licence.
 
+    Pictures beside a catalogue that has no entry for them have two meanings, and are a fault.
+
     Raises:
       CatalogError: names every fault, one line each.
     """
-    if (folder / FILE).exists():
-        return load(folder / FILE)
     try:
         names = [found.name for found in tree.entries(folder) if not tree.is_ignored(found.name)]
     except OSError as error:
         raise CatalogError(f"{folder}: {error.strerror}; give a {FILE} or a folder of pictures") from None
     files = [folder / name for name in names if name.lower().endswith(_SUFFIXES)]
+    if (folder / FILE).exists():
+        styles_there = load(folder / FILE)
+        if strays := sorted({file.name for file in files} - {style.file.name for style in styles_there}):
+            raise CatalogError(
+                f"{folder}: {strays[0]} is beside {FILE}, but not in it: add it with `atelier styles add`, "
+                f"or give {folder / FILE} to leave it out"
+            )
+        return styles_there
     if not files:
         raise CatalogError(f"{folder}: neither a {FILE} nor a picture ({', '.join(_SUFFIXES)}) is in it")
     styles: list[Style] = []
@@ -201,7 +209,7 @@ def fingerprint(name: str) -> str:
     Raises:
       CatalogError: the catalogue cannot be read.
     """
-    if name == BUILTIN:
+    if builtin_names.resolve(name, (BUILTIN,)):
         return builtin.fingerprint()
     if "://" in name:
         return ""

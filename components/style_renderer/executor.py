@@ -11,6 +11,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from components import builtin_names
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, store
 
@@ -67,7 +68,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 def _sources(exec_properties: dict[str, Any], examples: list[types.Artifact]) -> tuple[contents.Source, ...]:
     where = exec_properties["contents"]
-    if where == photographs.NAME:
+    if builtin_names.resolve(where, (photographs.NAME,)):
         where = photographs.write(store.join(exec_properties["store_directory"], "photographs"))
     if not where.startswith(SPLIT):
         return contents.from_folder(where)

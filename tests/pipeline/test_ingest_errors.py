@@ -2,6 +2,7 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 import struct
 import threading
 import time
@@ -169,6 +170,24 @@ def test_classes_are_counted_by_their_different_good_pictures(tmp_path):
     (root / "few" / "copy.png").write_bytes(b"broken")
     with pytest.raises(IngestError, match=r"fewer than three pictures in: few \(2\)"):
         run(root, tmp_path / "out", max_bad_fraction=0.5)
+
+
+def test_a_class_whose_images_are_all_in_others_is_named_with_them(tmp_path):
+    root = tmp_path / "root"
+    fill(root, 10, labels=("cat", "dog", "emu"))
+    shutil.copytree(root / "cat", root / "kitten")
+    picture([9, 9]).save(root / "kitten" / "own.png")
+    with pytest.raises(IngestError, match=r"all 10 images of cat are in other classes, too: kitten \(10\)") as error:
+        run(root, tmp_path / "out")
+    assert "quarantine.jsonl" not in str(error.value)  # nothing lies there
+    report = json.loads((tmp_path / "out.failed" / "ingest_report.json").read_text())
+    assert report["conflicting_labels"]["pictures"] == 10
+    for n in range(5):  # half of them in a third class, too, and the other half in a fourth
+        shutil.move(root / "kitten" / f"{n:03d}.png", root / "emu" / f"again{n}.png")
+    with pytest.raises(IngestError, match=r"all 10 images of cat .*: emu \(5\), kitten \(5\)"):
+        run(root, tmp_path / "out")
+    picture([9, 8]).save(root / "cat" / "own.png")
+    assert run(root, tmp_path / "out")["conflicting_labels"]["pictures"] == 10
 
 
 def test_a_split_that_gets_nothing_is_named(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from components import tfrecord
+from components.builtin_names import AmbiguousError
 from pipeline import config, dataset, fingerprint, ingest, local_runner
 from pipeline.console import Console
 
@@ -171,13 +172,74 @@ def test_named_splits_say_that_there_are_records(settings, tmp_path, prepare, in
     assert ingests == []
 
 
-def test_a_folder_beside_us_does_not_hide_the_built_in_set_of_its_name(
-    settings, tmp_path, prepare, ingests, monkeypatch
-):
+def test_a_word_beside_a_folder_of_its_name_is_refused(settings, tmp_path, prepare, ingests, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_records(tmp_path / "mnist")
-    prepare(settings.with_source("mnist"))
-    assert ingests == [("mnist", 512)]
+    with pytest.raises(AmbiguousError, match=r"data\.source is mnist.*give \./mnist .* builtin:mnist"):
+        prepare(settings.with_source("mnist"))
+    assert prepare(settings.with_source("./mnist"))[0].folder == Path("mnist")
+    assert ingests == []
+    prepare(settings.with_source("builtin:mnist"))
+    (tmp_path / "mnist").rename(tmp_path / "digits")
+    prepare(settings.with_source("mnist"))  # the same
+    assert ingests == [("builtin:mnist", 512)]
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "image", "content"),
+    [
+        ("old.tfrecord", "cat/1.png", PNG),
+        ("old-00000-of-00001", "cat/deep/1", PNG),
+        ("train/old.tfrecord", "train/cat/1.jpg", b"\xff\xd8\xff\xe0"),
+        ("a.record", "test/dog/1.webp", b"RIFF\x10\0\0\0WEBPVP8 "),
+    ],
+)
+def test_records_beside_class_folders_are_refused_with_both(
+    settings, tmp_path, prepare, ingests, record, image, content
+):
+    for name, data in ((record, b""), (image, content)):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(data)
+    with pytest.raises(dataset.DataError) as refused:
+        prepare(settings.with_source(str(tmp_path / "in")))
+    for fact in (str(tmp_path / "in"), record, image, "data.splits", "atelier ingest"):
+        assert fact in str(refused.value)
+
+
+def test_named_records_beside_class_folders_have_one_meaning(settings, pictures, prepare, ingests):
+    write_records(pictures)
+    data = config.Data(source=str(pictures), splits={"train": "*.tfrecord"})
+    assert prepare(settings.model_copy(update={"data": data}))[0].splits == {"train": "*.tfrecord"}
+
+
+def test_what_lies_beside_records_without_being_class_folders(settings, tmp_path, prepare, ingests):
+    write_records(tmp_path / "records" / "train")
+    for name in ("sheet.png", "train/sheet.png", "docs/readme.txt", "quarantine/quarantine.jsonl"):
+        (tmp_path / "records" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "records" / name).write_bytes(PNG if name.endswith(".png") else b"text")
+    assert prepare(settings.with_source(str(tmp_path / "records")))[0].splits == {"all": "train/*.tfrecord"}
+
+
+@pytest.mark.parametrize(("key", "word"), [("contents", "photos"), ("catalog", "builtin")])
+def test_words_of_styles_beside_folders(settings, tmp_path, monkeypatch, key, word):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / word).mkdir()
+    (tmp_path / word / "a.png").write_bytes(PNG)
+    contents = fingerprint.Contents(tmp_path / "hashes.json")
+
+    def found(**style):
+        chosen = settings.model_copy(update={"style": config.Style(enabled=True, **style)})
+        return local_runner._style_contents(chosen, tmp_path / "output", contents)
+
+    assert found() == "photos"  # a default is no input
+    with pytest.raises(AmbiguousError, match=rf"style\.{key} is {word}.*\./{word}.*builtin:{word}"):
+        found(**{key: word})
+    assert found(**{key: f"builtin:{word}"}).endswith("photos")
+    if key == "contents":
+        assert [path.name for path in Path(found(contents="./photos")).iterdir()] == ["a.png"]
 
 
 def test_the_baseline_is_the_newest_version_that_another_training_has_made(tmp_path):

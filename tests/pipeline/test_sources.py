@@ -86,6 +86,14 @@ def test_links_are_followed_once(tmp_path):
         (three_each("val/a", "test/b"), "no train/"),
         (three_each("train/a", "train/b", "test/c"), "not in train/: c"),
         (three_each("a", "b\nc"), "must be printable UTF-8"),
+        (three_each("Cat", "cat", "dog"), "the classes Cat/ and cat/ differ only by"),
+        (three_each("caf\u00e9", "cafe\u0301"), r"\('cafe\\u0301', 'caf\\xe9'\): merge"),
+        (
+            three_each("train/caf\u00e9", "train/x", "val/cafe\u0301"),
+            "train/caf\u00e9/ and val/cafe\u0301/ differ only",
+        ),
+        (three_each("a b", "a  b", "c"), "a  b/ and a b/ differ only by"),
+        (three_each("n", "\uff2e"), "n/ and \uff2e/ differ only by"),
     ],
 )
 def test_a_folder_that_is_no_data_set_is_named(tmp_path, paths, message):
@@ -101,6 +109,17 @@ def test_a_missing_folder_and_a_file_are_named(tmp_path):
         sources.scan(tmp_path / "nothing")
     with pytest.raises(SourceError, match="not a folder"):
         sources.scan(tmp_path / "file")
+
+
+def test_classes_that_differ_by_more_than_form(tmp_path):
+    make(tmp_path, *three_each("caf\u00e9", "cafe", "cat", "cats", "c at"))
+    assert len(sources.scan(tmp_path).labels) == 5
+
+
+def test_a_link_to_the_source_brings_no_other_classes(tmp_path):
+    make(tmp_path, *three_each("a", "b"))
+    (tmp_path / "b" / "up").symlink_to("..")
+    assert [file.path for file in sources.scan(tmp_path).files] == three_each("a", "b")
 
 
 def test_names_that_are_not_utf8(tmp_path):

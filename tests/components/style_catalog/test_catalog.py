@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,6 +214,25 @@ def test_a_catalogue_is_opened_by_file_and_by_folder(tmp_path, entry_for, writte
     assert catalog.open_catalog(file) == catalog.open_catalog(str(tmp_path)) == catalog.load(file)
     with pytest.raises(CatalogError, match=f"{tmp_path}/none: No such file or directory"):
         catalog.open_catalog(tmp_path / "none")
+
+
+def test_a_picture_beside_a_catalogue_that_does_not_name_it_is_refused(tmp_path, entry_for, written):
+    file = written(entry_for("a"))
+    entry_for("b", 1)
+    (tmp_path / "Thumbs.db").touch()
+    with pytest.raises(CatalogError, match=r"b\.png is beside catalog\.yaml, .*styles add.*give .*catalog\.yaml"):
+        catalog.open_catalog(str(tmp_path))
+    assert [style.id for style in catalog.open_catalog(str(file))] == ["a"]
+
+
+def test_a_folder_called_builtin_is_a_folder_where_it_is_a_path(tmp_path, entry_for, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entry_for("a")
+    tmp_path.rename(tmp_path.with_name("builtin"))
+    for name in (Path("builtin"), "./builtin"):
+        monkeypatch.chdir(tmp_path.parent)
+        assert [style.id for style in catalog.open_catalog(name)] == ["a"]
+    assert len(catalog.fingerprint("builtin:builtin")) == 16
 
 
 def test_a_plain_folder_is_a_catalogue_of_unknown_licences(tmp_path, entry_for):
