@@ -6,6 +6,7 @@ before a verb needs it.
 """
 
 import argparse
+import io
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from serving import target
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one verb; returns the exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no UTF-8
     parser = _parser()
     options = parser.parse_args(arguments)
     loopback.bypass_proxies()
@@ -31,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not _is_users_to_mend(error):
             raise
-        print(f"atelier: {error}", file=sys.stderr)
+        text = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        print(f"atelier: {text}", file=sys.stderr)
         return 1
 
 

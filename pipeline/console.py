@@ -33,7 +33,9 @@ class Console:
 
     def __init__(self, stream: object = None) -> None:
         """Writes to `stream`, by default a copy of standard error that survives `quiet`."""
-        self._rich = RichConsole(file=stream or os.fdopen(os.dup(2), "w", buffering=1), highlight=False)  # type: ignore[arg-type]
+        self._rich = RichConsole(
+            file=stream or os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace"), highlight=False
+        )  # type: ignore[arg-type]
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._step_started = time.monotonic()

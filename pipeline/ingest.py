@@ -196,7 +196,7 @@ def _build(
         (staging / "schema.pbtxt").write_text(records.schema(listing.labels), encoding="utf-8")
     shutil.rmtree(work)
     return {
-        "source": source,
+        "source": sources.legible(source),
         "settings": settings.model_dump(),
         "problem": problem,
         "classes": listing.labels,

@@ -49,6 +49,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
       metadata_store.MetadataError: nor can the metadata database.
     """
     output = output.resolve()
+    _check_path(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,6 +79,18 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         (output / "run.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
         page = report.write(result, nodes, output)
     return Outcome(result, page)
+
+
+def _check_path(output: Path) -> None:
+    """Refuses an output that TensorFlow, Beam or ML Metadata would take for something else."""
+    path = str(output)
+    if patterns := sorted(set(path) & set("[]*?\\")):
+        raise dataset.DataError(
+            f"{sources.legible(path)}: the output's path holds {' '.join(patterns)}, which TensorFlow and Beam read "
+            "as a pattern: give an output whose path has none of [ ] * ? \\"
+        )
+    if path != sources.legible(path):
+        raise dataset.DataError(f"{sources.legible(path)}: the output's path is not UTF-8: give another one")
 
 
 def _prepare(
@@ -220,7 +233,10 @@ def _style_contents(config: Config, output: Path, contents: Contents) -> str:
         builtin_names.check(given, (photographs.NAME,), "style.contents")
     if builtin_names.resolve(given, (photographs.NAME,)) or given.startswith("split:"):
         return given
-    return str(inputs.link_contents(Path(given).resolve(), output, contents))
+    folder = Path(given).resolve()
+    if folder.is_relative_to(output):
+        raise dataset.DataError(f"style.contents is {given}, which lies in the output {output}: give another output")
+    return str(inputs.link_contents(folder, output, contents))
 
 
 def _link_gallery(gallery: str, output: Path) -> None:

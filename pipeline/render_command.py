@@ -60,6 +60,7 @@ def run(
     builtin_names.check(styles, (catalog.BUILTIN,), "--styles")
     builtin_names.check(content, (photographs.NAME,), "--content")
     chosen = catalog.chosen(styles, catalog.open_catalog(styles), ids)
+    _check_output(output, content, styles)
     packaged = builtin_names.resolve(content, (photographs.NAME,))
     folder = photographs.write(str(output / "photographs")) if packaged else content
     request = batch.Request(
@@ -71,7 +72,7 @@ def run(
     )
     with beam_args.reaching(beam), quiet(output / LOG_FILE), console.bar("preparing") as progress:
         report = batch.render_batch(
-            contents.from_folder(folder),
+            contents.from_folder(folder, leave_out=str(output)),
             chosen,
             str(output),
             request,
@@ -80,3 +81,16 @@ def run(
             progress_to=lambda text, share: progress(round(1000 * share), 1000, text),
         )
     return batch.summary(report)
+
+
+def _check_output(output: Path, content: str, styles: str) -> None:
+    """Refuses an output whose own files would be read as contents or styles by the next call."""
+    written = output.resolve()
+    for key, given in (("--content", content), ("--styles", styles)):
+        folder = Path(given).resolve()
+        inside = folder.relative_to(written).parts if folder.is_relative_to(written) else None
+        if folder.is_dir() and inside is not None and (not inside or inside[0] in batch.FOLDERS):
+            raise ConfigError(
+                f"--output {output}: {key} reads {given}, where the renderings and their previews would be written: "
+                f"give another output, as in {output / 'gallery'}"
+            )

@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     found: list[tuple[str, Prediction]] = []
     try:
         files = [file for path in options.images for file in _files(path)]
-        with os.fdopen(os.dup(2), "w", buffering=1) as terminal:
+        with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
             _predict(files, options, Console(terminal), found)
     finally:
         sys.stdout.write(_json(found) if options.json else _table(found))

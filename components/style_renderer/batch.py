@@ -39,6 +39,9 @@ from trainer.backbones import WeightsError
 MAX_PIXELS = 100_000_000
 """A content whose header promises more is refused before it is decoded."""
 
+FOLDERS = frozenset({rendering.PICTURES, manifest.SIDECARS, "originals", "styles", previews.THUMBNAILS})
+"""What a batch makes in its folder, beside hidden folders."""
+
 _WORK = ".work"
 
 
