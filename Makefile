@@ -1,5 +1,7 @@
 # Everything runs from .venv, which `make setup` makes; a second one has nothing to do.
 BIN := .venv/bin
+# Two processes, a file at a time (tests/conftest.py says which files stay together).
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 .PHONY: help setup demo test test-fast lint lock clean
 
@@ -13,10 +15,10 @@ demo: setup ## the whole pipeline on the built-in digits, into output/demo
 	@$(BIN)/atelier run --config configs/mnist.yaml --output output/demo
 
 test: setup ## all tests, the whole pipeline runs among them
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-fast: setup ## the tests that take seconds
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
+	@$(PYTEST) -m "not slow"
 
 lint: setup ## style, format and types
 	@$(BIN)/ruff check .

@@ -3,9 +3,13 @@
 import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2
-from tfx.types import artifact_utils, standard_artifacts
 
-from components.anomaly_gate import executor
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tfx.types import artifact_utils, standard_artifacts
+
+    from components.anomaly_gate import executor
 
 OUT_OF_DOMAIN = """
 anomaly_info {

@@ -1,9 +1,13 @@
 """Which model a candidate has to beat."""
 
 import pytest
-from tfx.types import standard_artifacts
 
-from components.baseline_model import executor
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tfx.types import standard_artifacts
+
+    from components.baseline_model import executor
 
 
 def model_at(folder):

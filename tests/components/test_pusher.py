@@ -6,11 +6,15 @@ import time
 from pathlib import Path
 
 import pytest
-from tfx.components.pusher import executor as tfx_pusher
-from tfx.types import standard_artifacts
 
 from components import leftovers
-from components.pusher import executor
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tfx.components.pusher import executor as tfx_pusher
+    from tfx.types import standard_artifacts
+
+    from components.pusher import executor
 
 NOW = 1_790_000_000
 

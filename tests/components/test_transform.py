@@ -4,14 +4,18 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from tfx.components.transform import executor as tfx_transform
-from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
-from components.transform import component, executor
 from pipeline import beam_args
 from pipeline.training import Augmentation
-from trainer import augmentation, features, image_ops
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+    from tfx.components.transform import executor as tfx_transform
+    from tfx.types import artifact_utils, channel_utils, standard_artifacts
+
+    from components.transform import component, executor
+    from trainer import augmentation, features, image_ops
 
 SIZE = 32
 SETTINGS = Augmentation(copies=3).model_dump()

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
 from components import tfrecord
-from pipeline import results
+from tests.deferred import deferred_imports
 from tests.e2e.conftest import CONFIG, ROOT, Run
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from pipeline import results
 
 pytestmark = pytest.mark.slow
 

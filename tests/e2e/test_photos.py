@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx.orchestration import metadata
 
+from tests.deferred import deferred_imports
 from tests.e2e.conftest import ROOT, Run, run_pipeline
+
+with deferred_imports():
+    from tfx.orchestration import metadata
 
 pytestmark = pytest.mark.slow
 

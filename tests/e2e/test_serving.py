@@ -20,22 +20,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
-import keras
 import numpy as np
 import ovmsclient
 import pytest
-import tensorflow as tf
 import trustme
 from PIL import Image
 
 from components import tfrecord
-from serving.client import Client
 from serving.errors import ServingError
-from serving.messages import ServedModel
+from tests.deferred import deferred_imports
 from tests.e2e.conftest import DIGITS, ROOT, Run
-from tests.serving.test_local_server import MALFORMED, Door
 from tests.trainer.golden_pictures import PICTURES
-from trainer import image_ops
+
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+
+    from serving.client import Client
+    from serving.messages import ServedModel
+    from tests.serving.test_local_server import MALFORMED, Door
+    from trainer import image_ops
 
 pytestmark = pytest.mark.slow
 

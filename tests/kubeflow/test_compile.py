@@ -8,13 +8,17 @@ import sys
 import pytest
 import yaml
 from google.protobuf import json_format
-from kfp import components
-from kfp.pipeline_spec import pipeline_spec_pb2
 
 from kubeflow import compile as compiler
-from pipeline import pipeline
 from pipeline.kubeflow_verbs import KubeflowError
+from tests.deferred import deferred_imports
 from tests.kubeflow import readable
+
+with deferred_imports():
+    from kfp import components
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    from pipeline import pipeline
 
 pytestmark = pytest.mark.slow
 

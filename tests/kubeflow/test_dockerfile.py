@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KUBEFLOW_TFX_CMD
+
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KUBEFLOW_TFX_CMD
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "kubeflow/Dockerfile").read_text()

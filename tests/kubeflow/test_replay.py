@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kubeflow import replay
 from pipeline.kubeflow_verbs import KubeflowError
+from tests.deferred import deferred_imports
 from tests.kubeflow.replayable import pipeline, task, write
+
+with deferred_imports():
+    from kubeflow import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAIN = "(uri(outputs, 'model') / 'weights').write_text('7')"

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from kubeflow import replay
+from tests.deferred import deferred_imports
 from tests.kubeflow.replayable import pipeline, task, write
+
+with deferred_imports():
+    from kubeflow import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,9 +2,13 @@
 
 import pytest
 from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from kubeflow import conditions
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+    from kubeflow import conditions
 
 GIVEN = {
     "inputs": {

@@ -1,8 +1,11 @@
 import pytest
 
-from kubeflow import replay_parameters, spec
 from pipeline.kubeflow_verbs import KubeflowError
+from tests.deferred import deferred_imports
 from tests.kubeflow.replayable import pipeline, task, write
+
+with deferred_imports():
+    from kubeflow import replay_parameters, spec
 
 DECLARED: dict[str, dict[str, object]] = {
     "name": {"parameterType": "STRING"},

@@ -2,9 +2,13 @@ import json
 
 import pytest
 from google.protobuf import json_format
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from kubeflow import executor_input, replay_placeholders
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+    from kubeflow import executor_input, replay_placeholders
 
 
 @pytest.fixture

@@ -3,9 +3,12 @@ import copy
 import pytest
 import yaml
 
-from kubeflow import spec
 from pipeline.kubeflow_verbs import KubeflowError
+from tests.deferred import deferred_imports
 from tests.kubeflow.replayable import pipeline, task, write
+
+with deferred_imports():
+    from kubeflow import spec
 
 WRONG: tuple[object, ...] = (None, 7, "text", [], {}, [None], {"x": None}, {"": {"": 1}}, True)
 

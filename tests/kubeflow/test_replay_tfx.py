@@ -6,11 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from components import tfrecord
-from kubeflow import replay, replay_store
-from tests.kubeflow.test_replay_command import command
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from kfp.pipeline_spec import pipeline_spec_pb2 as pb
+
+    from kubeflow import replay, replay_store
+    from tests.kubeflow.test_replay_command import command
 
 pytestmark = pytest.mark.slow
 

@@ -10,15 +10,18 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
-from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
 from google.oauth2.service_account import Credentials
 from google.protobuf import json_format
 
 from kubeflow import submit
 from pipeline import cli
 from pipeline.kubeflow_verbs import KubeflowError
+from tests.deferred import deferred_imports
 from tests.kubeflow import loopback, submissions
 from tests.kubeflow.submissions import SPEC, settings
+
+with deferred_imports():
+    from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
 
 ACCOUNT = "me@my-project.iam.gserviceaccount.com"
 PARENT = "projects/my-project/locations/europe-west4"

@@ -4,8 +4,11 @@ import json
 
 import pytest
 
-from pipeline import beam_args, config, gates
+from tests.deferred import deferred_imports
 from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilities
+
+with deferred_imports():
+    from pipeline import beam_args, config, gates
 
 
 @pytest.fixture(scope="session")

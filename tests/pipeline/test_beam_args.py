@@ -4,10 +4,13 @@ import importlib.util
 import logging
 
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipeline import beam_args, config
 from pipeline.orchestration import Beam
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from apache_beam.options.pipeline_options import PipelineOptions
 
 FLINK = "--flink_master=http://flink:8081"
 ENDPOINT = "--job_endpoint=localhost:8099"

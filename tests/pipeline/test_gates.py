@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
-from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluator import thresholds
-from components.tflite_exporter import materialised
-from pipeline import config, gates, results
+from pipeline import config
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tensorflow_model_analysis.proto import config_pb2
+
+    from components.evaluator import thresholds
+    from components.tflite_exporter import materialised
+    from pipeline import gates, results
 
 AT_THE_BOUNDS = config.TFLite(max_accuracy_drop=0.1, max_slice_accuracy_drop=0.2, max_disagreement=0.15)
 SETTINGS = config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01)

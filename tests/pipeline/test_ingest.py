@@ -5,13 +5,16 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from google.protobuf import text_format
 from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline import cli, config, ingest, units
 from tests.components import icc
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
 
 BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 LABELS = ["ape", "bee", "cat"]

@@ -4,10 +4,15 @@ import json
 from typing import Any
 
 import pytest
-from tfx.orchestration import metadata
 
-from pipeline import beam_args, config, fingerprint, orchestration, pipeline
+from pipeline import beam_args, config, fingerprint, orchestration
 from pipeline.training import Augmentation, Tuner
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tfx.orchestration import metadata
+
+    from pipeline import pipeline
 
 CONFIG = config.Config(
     name="pets",

@@ -7,16 +7,20 @@ import tarfile
 from importlib import import_module
 from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
-from apache_beam.runners.portability.stager import Stager
 from PIL import Image
 
 from pipeline import beam_args, config, ingest
 from pipeline.orchestration import Beam
-from tests.pipeline import job_service, sdist_worker
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.stager import Stager
+
+    from tests.pipeline import job_service, sdist_worker
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("components", "pipeline", "serving", "trainer")
@@ -162,12 +166,15 @@ def test_dask_runs_every_branch_groups_by_key_and_raises_what_a_worker_raises(tm
         _ = pipeline | beam.Create([0, 1]) | beam.Map(lambda divisor: 1 / divisor)
 
 
-class PutsOutAtTheEnd(beam.DoFn):
-    def process(self, element):
-        return []
+def puts_out_at_the_end():
+    class PutsOutAtTheEnd(beam.DoFn):
+        def process(self, element):
+            return []
 
-    def finish_bundle(self):
-        yield beam.utils.windowed_value.WindowedValue(1, 0, [beam.transforms.window.GlobalWindow()])
+        def finish_bundle(self):
+            yield beam.utils.windowed_value.WindowedValue(1, 0, [beam.transforms.window.GlobalWindow()])
+
+    return PutsOutAtTheEnd()
 
 
 @pytest.mark.parametrize(
@@ -175,7 +182,7 @@ class PutsOutAtTheEnd(beam.DoFn):
     [
         (lambda p: p | beam.io.ReadFromText(__file__), "cannot read files"),
         (lambda p: p | beam.Create([1]) | beam.Partition(lambda x, n: x % n, 2), "mixes several outputs up"),
-        (lambda p: p | beam.Create([1]) | beam.ParDo(PutsOutAtTheEnd()), "drops what finish_bundle puts out"),
+        (lambda p: p | beam.Create([1]) | beam.ParDo(puts_out_at_the_end()), "drops what finish_bundle puts out"),
         (lambda p: p | beam.Create([1]) | beam.WindowInto(beam.window.FixedWindows(5)), "has no WindowInto"),
     ],
 )

@@ -16,10 +16,13 @@ import trustme
 from PIL import Image
 
 from serving import errors
-from serving.client import AsyncClient, Client, ServedModel, ServingError, Tls
-from serving.messages import Metadata, Signature, TensorInfo, VersionStatus
 from serving.predictions import Prediction
-from tests.serving.fake_model_server import FakeModelServer, serving
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from serving.client import AsyncClient, Client, ServedModel, ServingError, Tls
+    from serving.messages import Metadata, Signature, TensorInfo, VersionStatus
+    from tests.serving.fake_model_server import FakeModelServer, serving
 
 Code = grpc.StatusCode
 BUSY = (Code.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full")
@@ -123,13 +126,13 @@ def test_no_pictures_ask_nothing(client, fake):
 
 @pytest.mark.parametrize(
     ("model", "version"),
-    [(ServedModel("pets"), 2), (ServedModel("pets", version=1), 1), (ServedModel("pets", label="stable"), 1)],
+    [({}, 2), ({"version": 1}, 1), ({"label": "stable"}, 1)],
 )
 def test_a_version_by_number_or_label(target, fake, model, version):
-    with Client(target, model) as client:
+    with Client(target, ServedModel("pets", **model)) as client:
         assert client.predict([RED])[0].version == version
     spec = fake.calls[0][1].model_spec
-    assert (spec.name, spec.version_label) == ("pets", model.label or "")
+    assert (spec.name, spec.version_label) == ("pets", model.get("label", ""))
 
 
 def test_number_and_label_together_are_refused():
@@ -273,17 +276,17 @@ def test_a_deadline_ends_a_call(client, target, fake):
 @pytest.mark.parametrize(
     ("model", "call", "code", "words"),
     [
-        (ServedModel("cars"), "predict", Code.NOT_FOUND, "has no model 'cars', or no version of it is loaded"),
-        (ServedModel("cars"), "status", Code.NOT_FOUND, "has no model 'cars': choose another with --model"),
-        (ServedModel(version=9), "predict", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
-        (ServedModel(version=9), "status", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
-        (ServedModel(label="new"), "predict", Code.INVALID_ARGUMENT, "has no version labelled 'new'"),
-        (ServedModel(signature="x"), "predict", Code.FAILED_PRECONDITION, "has no signature 'x'"),
-        (ServedModel(classify_signature="x"), "classify", Code.INVALID_ARGUMENT, "has no signature 'x'"),
+        ({"name": "cars"}, "predict", Code.NOT_FOUND, "has no model 'cars', or no version of it is loaded"),
+        ({"name": "cars"}, "status", Code.NOT_FOUND, "has no model 'cars': choose another with --model"),
+        ({"version": 9}, "predict", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
+        ({"version": 9}, "status", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
+        ({"label": "new"}, "predict", Code.INVALID_ARGUMENT, "has no version labelled 'new'"),
+        ({"signature": "x"}, "predict", Code.FAILED_PRECONDITION, "has no signature 'x'"),
+        ({"classify_signature": "x"}, "classify", Code.INVALID_ARGUMENT, "has no signature 'x'"),
     ],
 )
 def test_what_the_server_does_not_have(target, model, call, code, words):
-    with Client(target, model) as client:
+    with Client(target, ServedModel(**model)) as client:
         error = refusal(getattr(client, call), *([[RED]] if call != "status" else []))
     assert error.code is code
     assert words in str(error)

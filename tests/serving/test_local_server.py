@@ -11,32 +11,35 @@ import zlib
 import grpc
 import numpy as np
 import pytest
-import tensorflow as tf
 import trustme
 from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from PIL import Image
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_management_pb2,
-    model_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
 from tensorflow_serving.config import model_server_config_pb2
 
 from components import tfrecord
-from serving.local_server import LocalServer, Options, ServerError
 from serving.model_server_config import BatchingParameters, SSLConfig
-from tests.serving import tiny_model
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+    from tensorflow.core.framework import tensor_pb2
+    from tensorflow_serving.apis import (
+        classification_pb2,
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_management_pb2,
+        model_pb2,
+        model_service_pb2_grpc,
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
+
+    from serving.local_server import LocalServer, Options, ServerError
+    from tests.serving import tiny_model
 
 Code = grpc.StatusCode
-Status = get_model_status_pb2.ModelVersionStatus
 
 
 def picture(value, size=6, kind="PNG"):
@@ -86,7 +89,7 @@ class Door:
     def states(self, **spec):
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=named(**spec))
         found = self.model.GetModelStatus(request, timeout=20).model_version_status
-        return [(status.version, Status.State.Name(status.state)) for status in found]
+        return [(status.version, status.State.Name(status.state)) for status in found]
 
 
 def named(name="tiny", version=None, label=None, signature=""):
@@ -100,7 +103,8 @@ def named(name="tiny", version=None, label=None, signature=""):
 
 def predict_request(signature, inputs, **spec):
     request = predict_pb2.PredictRequest(model_spec=named(signature=signature, **spec))
-    for name, value in inputs.items():
+    for name, given in inputs.items():
+        value = given() if callable(given) else given
         request.inputs[name].CopyFrom(
             value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
         )
@@ -230,12 +234,24 @@ def test_health_and_reflection(door):
 # Requests that cannot be answered
 
 PIXELS = np.zeros((1, 4, 4, 3), np.uint8)
-SHORT = tf.make_tensor_proto(PIXELS)
-SHORT.tensor_content = SHORT.tensor_content[:-1]
-REPEATED = tensor_pb2.TensorProto(dtype=tf.uint8.as_datatype_enum, int_val=[0])
-for side in (2**40, 4, 4, 3):
-    REPEATED.tensor_shape.dim.add(size=side)
 
+
+def short_tensor():
+    """One byte of the pixels is missing."""
+    tensor = tf.make_tensor_proto(PIXELS)
+    tensor.tensor_content = tensor.tensor_content[:-1]
+    return tensor
+
+
+def repeated_tensor():
+    """One value that stands for 2^40 images."""
+    tensor = tensor_pb2.TensorProto(dtype=tf.uint8.as_datatype_enum, int_val=[0])
+    for side in (2**40, 4, 4, 3):
+        tensor.tensor_shape.dim.add(size=side)
+    return tensor
+
+
+# A function stands for what it returns.
 MALFORMED = {
     "not a picture": ("serving_bytes", {"image_bytes": [b"hello"]}, Code.INVALID_ARGUMENT, "no JPEG, PNG"),
     "a truncated picture": ("serving_bytes", {"image_bytes": [picture(0, 99)[:99]]}, Code.INVALID_ARGUMENT, "PNG"),
@@ -261,7 +277,7 @@ MALFORMED = {
     "no example": ("serving_default", {"examples": [b"\xff\xff"]}, Code.INVALID_ARGUMENT, "Could not parse example"),
     "an empty batch": (
         "serving_bytes",
-        {"image_bytes": tf.make_tensor_proto([], tf.string)},
+        {"image_bytes": lambda: tf.make_tensor_proto([], tf.string)},
         Code.INVALID_ARGUMENT,
         "the batch is empty",
     ),
@@ -278,10 +294,15 @@ MALFORMED = {
         "input pixels: its shape is [1, 2, 4, 3]; the signature takes [-1, 4, 4, 3]",
     ),
     "a scalar": ("serving_bytes", {"image_bytes": b"x"}, Code.INVALID_ARGUMENT, "its shape is []"),
-    "too few bytes": ("serving_pixels", {"pixels": SHORT}, Code.INVALID_ARGUMENT, "tensor parsing error: pixels"),
+    "too few bytes": (
+        "serving_pixels",
+        {"pixels": short_tensor},
+        Code.INVALID_ARGUMENT,
+        "tensor parsing error: pixels",
+    ),
     "a shape beyond memory": (
         "serving_pixels",
-        {"pixels": REPEATED},
+        {"pixels": repeated_tensor},
         Code.INVALID_ARGUMENT,
         "is more than this server",
     ),

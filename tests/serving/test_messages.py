@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow_serving.apis import classification_pb2, get_model_status_pb2, predict_pb2
 
-from serving import messages
 from serving.errors import ServingError
-from serving.messages import ServedModel
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+    from tensorflow.core.framework import tensor_pb2, types_pb2
+    from tensorflow_serving.apis import classification_pb2, get_model_status_pb2, predict_pb2
+
+    from serving import messages
+    from serving.messages import ServedModel
 
 
 def answer(**outputs):
@@ -40,13 +44,14 @@ def test_tensorflow_reads_the_examples():
 @pytest.mark.parametrize(
     ("model", "version", "label"),
     [
-        (ServedModel(), None, ""),
-        (ServedModel(version=0), 0, ""),
-        (ServedModel(version=17), 17, ""),
-        (ServedModel(label="canary"), None, "canary"),
+        ({}, None, ""),
+        ({"version": 0}, 0, ""),
+        ({"version": 17}, 17, ""),
+        ({"label": "canary"}, None, "canary"),
     ],
 )
 def test_every_request_names_the_version(model, version, label):
+    model = ServedModel(**model)
     for request in (
         messages.predict_request(model, [b"x"]),
         messages.classify_request(model, [b"x"]),

@@ -8,8 +8,11 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.load_retries import RetryPolicy
-from serving.models import Models, State
 from serving.status import StatusError
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from serving.models import Models, State
 
 
 class Loader:

@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 import grpc
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from components.tflite_exporter import convert
 from pipeline import cli
-from tests.serving.fake_model_server import FakeModelServer, serving
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+
+    from components.tflite_exporter import convert
+    from tests.serving.fake_model_server import FakeModelServer, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 

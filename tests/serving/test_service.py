@@ -9,12 +9,15 @@ import grpc
 import numpy as np
 import pytest
 
-from serving import calls
 from serving.batching import BatchScheduler
 from serving.model_server_config import BatchingParameters
-from serving.models import Model, Models, State, Version
-from serving.service import PredictionService
 from serving.status import StatusError
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from serving import calls
+    from serving.models import Model, Models, State, Version
+    from serving.service import PredictionService
 
 
 def test_a_deadline_in_mid_run_lets_the_run_end_before_the_version_is_given_back():

@@ -4,15 +4,19 @@ import io
 import json
 import math
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from components.tflite_exporter import convert, measure
 from serving.errors import ServingError
-from serving.tflite import TFLiteModel
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+
+    from components.tflite_exporter import convert, measure
+    from serving.tflite import TFLiteModel
 
 SIZE = 16
 # The probabilities are softmax(channel means / 64): of plain (200, 72, 72), e^2 : 1 : 1 = 0.787 : 0.107 : 0.107.

@@ -2,21 +2,25 @@ import io
 
 import grpc
 import pytest
-import tensorflow as tf
 from PIL import Image
-from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2, regression_pb2
 
 from components import tfrecord
-from serving import local_server, warmup
-from serving.loaded_model import LoadedModel
 from serving.status import StatusError
-from tests.serving import tiny_model
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+    from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2, regression_pb2
+
+    from serving import local_server, warmup
+    from serving.loaded_model import LoadedModel
+    from tests.serving import tiny_model
 
 
-class Asked(LoadedModel):
-    """A model that only takes note."""
+class Asked:
+    """Stands for a loaded model, and only takes note of what it is asked."""
 
-    def __init__(self, model: LoadedModel) -> None:  # none of its own is loaded
+    def __init__(self, model: "LoadedModel") -> None:
         self.signatures = model.signatures
         self.calls: list[tuple] = []
 
@@ -87,10 +91,10 @@ def test_without_a_file_there_is_nothing_to_do(model, directory):
 @pytest.mark.parametrize(
     ("log", "said"),
     [
-        (predict_log("serving_bytes", "image_bytes", [b"no picture"]), "record 1: assertion failed"),
-        (predict_log("nope", "image_bytes", [b""]), 'record 1: Serving signature key "nope" not found.'),
+        (lambda: predict_log("serving_bytes", "image_bytes", [b"no picture"]), "record 1: assertion failed"),
+        (lambda: predict_log("nope", "image_bytes", [b""]), 'record 1: Serving signature key "nope" not found.'),
         (
-            prediction_log_pb2.PredictionLog(
+            lambda: prediction_log_pb2.PredictionLog(
                 regress_log=prediction_log_pb2.RegressLog(request=regression_pb2.RegressionRequest())
             ),
             "Unsupported log_type for warmup: regress_log",
@@ -98,7 +102,7 @@ def test_without_a_file_there_is_nothing_to_do(model, directory):
     ],
 )
 def test_a_version_that_cannot_answer_its_own_requests_is_not_loaded(directory, extra, log, said):
-    write(extra, log)
+    write(extra, log())
     with pytest.raises(StatusError) as caught:
         local_server.load(directory)
     assert str(extra) in str(caught.value)

@@ -4,16 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from components import tfrecord
-from components.tflite_exporter.convert import convert
-from tests.trainer import tiny_data
-from trainer import backbones, export
-from trainer.model import build_classifier
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+
+    from components.tflite_exporter.convert import convert
+    from tests.trainer import tiny_data
+    from trainer import backbones, export
+    from trainer.model import build_classifier
 
 
 @dataclass(frozen=True)

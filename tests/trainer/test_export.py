@@ -4,20 +4,26 @@ import json
 import re
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
-from tensorflow.lite.python import schema_py_generated as lite
-from tensorflow_serving.apis import prediction_log_pb2
 
+from components import tfrecord
 from pipeline.training import Augmentation
-from tests.trainer import tiny_data
+from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES
-from tests.trainer.tiny_data import CLASSES, SIZE
-from trainer import augmentation, export, features, image_ops
+from tests.trainer.tiny_classes import CLASSES, SIZE
 
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.lite.python import schema_py_generated as lite
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    from tests.trainer import tiny_data
+    from trainer import augmentation, export, features, image_ops
+
+CUT_PNG = PICTURES["png"][:99]
 ENCODED = [PICTURES["jpeg"], PICTURES["png"], PICTURES["jpeg_orientation_6"]]
 
 
@@ -27,14 +33,14 @@ ENCODED = [PICTURES["jpeg"], PICTURES["png"], PICTURES["jpeg_orientation_6"]]
 @pytest.mark.parametrize(
     ("signature", "name", "shape", "dtype"),
     [
-        ("serving_default", "examples", [None], tf.string),
-        ("serving_bytes", "image_bytes", [None], tf.string),
-        ("serving_pixels", "pixels", [None, SIZE, SIZE, 3], tf.uint8),
+        ("serving_default", "examples", [None], "string"),
+        ("serving_bytes", "image_bytes", [None], "string"),
+        ("serving_pixels", "pixels", [None, SIZE, SIZE, 3], "uint8"),
     ],
 )
 def test_serving_signatures(exported, signature, name, shape, dtype):
     function = exported.loaded.signatures[signature]
-    assert function.structured_input_signature == ((), {name: tf.TensorSpec(shape, dtype, name)})
+    assert function.structured_input_signature == ((), {name: tf.TensorSpec(shape, tf.as_dtype(dtype), name)})
     outputs = {key: (spec.shape.as_list(), spec.dtype) for key, spec in function.structured_outputs.items()}
     assert outputs == {
         "probabilities": ([None, len(CLASSES)], tf.float32),
@@ -74,15 +80,18 @@ def test_class_and_label_are_those_of_the_largest_probability(exported, transfor
 
 
 @pytest.mark.parametrize(
-    ("signature", "inputs"),
+    ("signature", "name", "shape", "dtype"),
     [
-        ("serving_default", {"examples": tf.constant([], tf.string)}),
-        ("serving_bytes", {"image_bytes": tf.constant([], tf.string)}),
-        ("serving_pixels", {"pixels": tf.zeros((0, SIZE, SIZE, 3), tf.uint8)}),
+        ("serving_default", "examples", [0], "string"),
+        ("serving_bytes", "image_bytes", [0], "string"),
+        ("serving_pixels", "pixels", [0, SIZE, SIZE, 3], "uint8"),
     ],
 )
-def test_an_empty_batch_gives_an_empty_answer(exported, signature, inputs):
-    assert exported.serve(signature, **inputs)["probabilities"].shape == (0, len(CLASSES))
+def test_an_empty_batch_gives_an_empty_answer(exported, signature, name, shape, dtype):
+    assert exported.serve(signature, **{name: tf.zeros(shape, tf.as_dtype(dtype))})["probabilities"].shape == (
+        0,
+        len(CLASSES),
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,9 +100,13 @@ def test_an_empty_batch_gives_an_empty_answer(exported, signature, inputs):
         ("serving_bytes", {"image_bytes": [b"no picture"]}, "no JPEG, PNG, BMP, GIF or WebP"),
         ("serving_bytes", {"image_bytes": [PICTURES["png"], b""]}, "no JPEG, PNG, BMP, GIF or WebP"),
         ("serving_bytes", {"image_bytes": [ANIMATED_WEBP]}, "animated WebP"),
-        ("serving_default", {"examples": [tiny_data.only_picture(b"x", "image/other")]}, "image/encoded"),
+        ("serving_default", {"examples": [tfrecord.example({"image/other": b"x"})]}, "image/encoded"),
         ("serving_default", {"examples": [b"no example"]}, "Could not parse example"),
-        ("transform_features", {"examples": [tiny_data.only_picture(PICTURES["png"][:99])]}, "Invalid PNG"),
+        (
+            "transform_features",
+            {"examples": [tfrecord.example({"image/encoded": PICTURES["png"][:99]})]},
+            "Invalid PNG",
+        ),
     ],
 )
 def test_requests_that_cannot_be_answered_say_why(exported, signature, inputs, message):

@@ -3,13 +3,17 @@
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from trainer import feature_cache
-from trainer.feature_cache import FeatureCache
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+
+    from trainer import feature_cache
+    from trainer.feature_cache import FeatureCache
 
 CLASSES = 4
 PIXELS = np.random.default_rng(0).uniform(0, 255, (23, 8, 8, 3)).astype(np.float32)

@@ -5,8 +5,11 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline import records
-from tests.trainer import tiny_data
-from trainer import features
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tests.trainer import tiny_data
+    from trainer import features
 
 
 class Vocabularies:

@@ -1,8 +1,12 @@
 import pytest
-import tensorflow as tf
 
-from tests import object_store
-from trainer import folders
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from tests import object_store
+    from trainer import folders
 
 
 def test_a_folder_on_the_disk_is_used_itself(tmp_path):

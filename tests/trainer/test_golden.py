@@ -9,16 +9,20 @@ at any pixel: `test_fast_jpeg_decoding` bounds what that does. PNG, BMP and GIF 
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from ai_edge_litert.interpreter import Interpreter
 
-from tests.trainer import tiny_data
+from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import CMYK_TOLERANCE, PICTURES, expected
-from tests.trainer.tiny_data import GOLDEN, SIZE
-from trainer import features, image_ops
+from tests.trainer.tiny_classes import GOLDEN, SIZE
+
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    from tests.trainer import tiny_data
+    from trainer import features, image_ops
 
 TOLERANCE = 1e-4
 

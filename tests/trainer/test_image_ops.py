@@ -1,18 +1,30 @@
 """The one preprocessing, against Pillow (decoding) and a NumPy triangle filter (resizing)."""
 
+import functools
 import io
 import struct
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
+from tests.deferred import deferred_imports
 from tests.trainer import golden_pictures
 from tests.trainer.golden_pictures import PICTURES
-from trainer import image_ops
 
-decode = tf.function(image_ops.decode, input_signature=[tf.TensorSpec([], tf.string)])
+with deferred_imports():
+    import tensorflow as tf
+
+    from trainer import image_ops
+
+
+@functools.cache
+def graph():
+    return tf.function(image_ops.decode, input_signature=[tf.TensorSpec([], tf.string)])
+
+
+def decode(encoded):
+    return graph()(encoded)
 
 
 # Decoding
@@ -170,7 +182,7 @@ def resize_by_hand(image: np.ndarray, size: int, mode: str) -> np.ndarray:
     return resampled(image, size, size)
 
 
-@pytest.mark.parametrize("mode", image_ops.MODES)
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("kind", ["png", "png_one_pixel", "jpeg_tiny", "jpeg_tall", "jpeg_wide", "jpeg_large"])
 def test_resizes_as_a_triangle_filter(kind, mode):
     image = golden_pictures.expected(PICTURES[kind])
@@ -220,7 +232,7 @@ def preprocess(mode):
     )
 
 
-@pytest.mark.parametrize("mode", image_ops.MODES)
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 def test_batch_is_its_pictures_one_by_one(batch, mode):
     together = preprocess(mode)(batch)
     assert together.shape == (len(PICTURES), 48, 48, 3)

@@ -2,12 +2,17 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from tests.trainer import tiny_data
-from trainer import input as inputs
+from tests.deferred import deferred_imports
+from tests.trainer.tiny_classes import TRAIN_COUNTS
 
-COUNT = sum(tiny_data.TRAIN_COUNTS)
+with deferred_imports():
+    import tensorflow as tf
+
+    from tests.trainer import tiny_data
+    from trainer import input as inputs
+
+COUNT = sum(TRAIN_COUNTS)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,15 @@
 """The classifier's three views."""
 
-import keras
 import numpy as np
 import pytest
 
+from tests.deferred import deferred_imports
 from trainer import backbones
-from trainer.model import build_classifier
+
+with deferred_imports():
+    import keras
+
+    from trainer.model import build_classifier
 
 PIXELS = np.random.default_rng(0).uniform(0, 255, (5, 32, 32, 3)).astype(np.float32)
 

@@ -2,12 +2,17 @@
 
 import csv
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from trainer import phase
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+
+    from tests.trainer.callbacks import Kill, KilledError, Watch
+    from trainer import phase
 
 CLASSES, STEPS = 3, 2
 random = np.random.default_rng(0)
@@ -15,34 +20,6 @@ FEATURES = random.normal(size=(40, CLASSES)).astype(np.float32)
 LABELS = np.eye(CLASSES, dtype=np.float32)[FEATURES.argmax(axis=1)]
 GOOD = [np.eye(CLASSES, dtype=np.float32) * 2, np.zeros(CLASSES, np.float32)]
 """Weights that know the labels: the largest feature."""
-
-
-class KilledError(BaseException):
-    """Nothing catches it on its way."""
-
-
-class Kill(keras.callbacks.Callback):
-    def __init__(self, epoch):
-        super().__init__()
-        self._epoch = epoch
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == self._epoch:
-            raise KilledError
-
-
-class Watch(keras.callbacks.Callback):
-    """Writes down which epochs were trained, from which step, and to which weights."""
-
-    def __init__(self):
-        super().__init__()
-        self.begun, self.weights = {}, {}
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begun[epoch] = int(self.model.optimizer.iterations)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.weights[epoch] = self.model.get_weights()
 
 
 def batches(labels, count):

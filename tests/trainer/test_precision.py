@@ -4,9 +4,13 @@ import functools
 import time
 
 import pytest
-import tensorflow as tf
 
-from trainer import precision
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from trainer import precision
 
 MANY = 1000
 """Steps of training: more than a measurement takes."""

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from tests.trainer import tiny_data
-from tests.trainer.tiny_data import value
-from trainer import features, image_ops, preprocessing
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from tests.trainer import tiny_data
+    from tests.trainer.tiny_data import value
+    from trainer import features, image_ops, preprocessing
 
 
 def raw_values(transformed, split, key):

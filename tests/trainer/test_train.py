@@ -4,46 +4,23 @@ import csv
 import json
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from pipeline.training import Augmentation, Trainer
-from tests import object_store
-from tests.trainer import tiny_data
-from tests.trainer.tiny_data import CLASSES, SIZE, TRAIN_COUNTS
-from trainer import backbones, export, precision, task, train
+from tests.deferred import deferred_imports
+from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, SIZE, TRAIN_COUNTS
 
-TRAIN, EVAL, BATCH = sum(TRAIN_COUNTS), sum(tiny_data.EVAL_COUNTS), 16
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+
+    from tests import object_store
+    from tests.trainer.callbacks import Kill, KilledError, Rates
+    from trainer import backbones, export, precision, task, train
+
+TRAIN, EVAL, BATCH = sum(TRAIN_COUNTS), sum(EVAL_COUNTS), 16
 STEPS = -(-TRAIN // BATCH)
-
-
-class KilledError(BaseException):
-    """Nothing catches it on its way."""
-
-
-class Kill(keras.callbacks.Callback):
-    """After the state of this epoch was saved."""
-
-    def __init__(self, phase, epoch):
-        super().__init__()
-        self._phase, self._epoch = phase, epoch
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.model.name == self._phase and epoch == self._epoch:
-            raise KilledError
-
-
-class Rates(keras.callbacks.Callback):
-    """The learning rate of every step."""
-
-    def __init__(self):
-        super().__init__()
-        self.seen = {}
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.seen.setdefault(self.model.name, []).append(float(self.model.optimizer.learning_rate))
 
 
 def tiny_backbone(name, size, *, weights, weights_sha256, mean, variance):
@@ -354,7 +331,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(training):
 @pytest.mark.slow
 def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
     settings = {"fine_tune_epochs": 4, "warmup_fraction": 0.25, "patience": 9}
-    training.added = [Kill("classifier", 1)]
+    training.added = [Kill(1, "classifier")]
     with pytest.raises(KilledError):
         training(**settings)
     assert [fit["phase"] for fit in training.fits] == ["head", "classifier"]

@@ -7,17 +7,22 @@ import subprocess
 import sys
 import time
 
-import keras_tuner
 import numpy as np
 import pytest
-from tfx.components.tuner import executor
-from tfx.types import standard_artifacts
-from tfx.utils import json_utils
 
 from pipeline.training import Augmentation, Interval, Space, Trainer, Tuner
-from tests.trainer.test_train import KilledError, tiny_backbone
-from tests.trainer.tiny_data import SIZE
-from trainer import backbones, feature_cache, task, tuned, tuner
+from tests.deferred import deferred_imports
+from tests.trainer.tiny_classes import SIZE
+
+with deferred_imports():
+    import keras_tuner
+    from tfx.components.tuner import executor
+    from tfx.types import standard_artifacts
+    from tfx.utils import json_utils
+
+    from tests.trainer.callbacks import KilledError
+    from tests.trainer.test_train import tiny_backbone
+    from trainer import backbones, feature_cache, task, tuned, tuner
 
 SPACE = {"head_learning_rate": Interval(min=1e-3, max=1e-1, sampling="log"), "dropout": None, "label_smoothing": None}
 

@@ -27,14 +27,8 @@ from tfx_bsl.public import tfxio
 from components import tfrecord
 from pipeline import beam_args, records
 from tests.trainer.golden_pictures import PICTURES
+from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, GOLDEN, SIZE, TRAIN_COUNTS
 from trainer import features, image_ops, preprocessing
-
-SIZE = 48
-CLASSES = ("reddish thing", "greenish thing", "bluish thing")
-"""Learnable at a glance: the channel that is lightest."""
-TRAIN_COUNTS = (20, 12, 8)
-EVAL_COUNTS = (5, 5, 5)
-GOLDEN = tuple(PICTURES)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,17 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
-from tfx.orchestration import metadata, pipeline
-from tfx.orchestration.local.local_dag_runner import LocalDagRunner
-from tfx.types.experimental import simple_artifacts
 
-from components.style_catalog import catalog, executor
 from components.style_catalog.catalog import CatalogError
-from components.style_catalog.component import StyleCatalog
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tfx.orchestration import metadata, pipeline
+    from tfx.orchestration.local.local_dag_runner import LocalDagRunner
+    from tfx.types.experimental import simple_artifacts
+
+    from components.style_catalog import catalog, executor
+    from components.style_catalog.component import StyleCatalog
 
 
 @pytest.fixture

@@ -5,13 +5,17 @@ import json
 
 import numpy as np
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 from PIL import Image
 
 from components import tfrecord
 from components.style_catalog.catalog import CatalogError
-from components.style_renderer import batch, contents, publishing, rendering
 from tests.components.style_renderer import fake_engine
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from components.style_renderer import batch, contents, publishing, rendering
 
 
 @pytest.fixture

@@ -5,9 +5,12 @@ import pytest
 from PIL import Image
 
 from components.style_catalog.catalog import Style
-from components.style_renderer import contact_sheet, previews, store
-from components.style_renderer.gallery import Column, Page
 from components.style_renderer.units import Content
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from components.style_renderer import contact_sheet, previews, store
+    from components.style_renderer.gallery import Column, Page
 
 
 @pytest.fixture

@@ -9,8 +9,11 @@ import pytest
 from PIL import Image
 
 from components import tfrecord
-from components.style_renderer import contents
 from tests.components.style_renderer import fake_engine
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from components.style_renderer import contents
 
 MAX_PIXELS = 10_000
 
@@ -133,7 +136,7 @@ def test_no_more_are_taken_than_asked_for(folder, tmp_path):
     assert [content.id for content in result.contents] == ["0", "1", "2"]
 
 
-@pytest.mark.parametrize("function", [contents.from_folder, lambda path: contents.from_examples(path, "pic")])
-def test_nothing_there_is_said(tmp_path, function):
+@pytest.mark.parametrize(("function", "keys"), [("from_folder", ()), ("from_examples", ("pic",))])
+def test_nothing_there_is_said(tmp_path, function, keys):
     with pytest.raises(contents.ContentError, match=f"{tmp_path}: no .* found; "):
-        function(str(tmp_path))
+        getattr(contents, function)(str(tmp_path), *keys)

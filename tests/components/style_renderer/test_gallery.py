@@ -7,10 +7,13 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from components.style_renderer import gallery, manifest, units
 from components.style_renderer.dead_letters import DeadLetter
 from components.style_renderer.settings import Settings
 from tests.components.style_renderer import fake_engine
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from components.style_renderer import gallery, manifest, units
 
 EVIL = "</script><script>alert('x')</script>\"'&"
 

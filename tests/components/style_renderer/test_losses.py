@@ -4,9 +4,13 @@ import functools
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from components.style_renderer import losses
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from components.style_renderer import losses
 
 # float32 sums of some thousand values of mixed size: a few units of 6e-8 each, far below this.
 assert_close = functools.partial(np.testing.assert_allclose, rtol=2e-5, atol=1e-6)

@@ -5,8 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from components.style_renderer import memory, networks, objective
 from components.style_renderer.settings import Scale, Settings
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from components.style_renderer import memory, networks, objective
 
 MB = 2**20
 

@@ -4,17 +4,21 @@ import hashlib
 import socket
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras.src.applications import vgg19 as keras_vgg19
-from keras.src.backend import config as keras_config
 
-from components.style_renderer import networks
 from components.style_renderer.settings import Settings
-from tests.components.style_renderer import double_precision, soft_noise
-from trainer.backbones import WeightsError, efficientnet_lite, keras_applications, lite_weights
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    import tensorflow as tf
+    from keras.src.applications import vgg19 as keras_vgg19
+    from keras.src.backend import config as keras_config
+
+    from components.style_renderer import networks
+    from tests.components.style_renderer import double_precision, soft_noise
+    from trainer.backbones import WeightsError, efficientnet_lite, keras_applications, lite_weights
 
 VGG_LAYERS: dict[str, Any] = {
     "content_layers": ("block5_conv2",),

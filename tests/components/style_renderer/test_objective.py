@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from components.style_renderer import objective
-from components.style_renderer.objective import Weights
 from components.style_renderer.settings import Settings
-from tests.components.style_renderer import double_precision, soft_noise
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from components.style_renderer import objective
+    from components.style_renderer.objective import Weights
+    from tests.components.style_renderer import double_precision, soft_noise
 
 HEIGHT, WIDTH = 48, 64
 

@@ -2,11 +2,15 @@
 
 import itertools
 
-import keras
 import numpy as np
 import pytest
 
-from components.style_renderer import optimizers, tiled_adam
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+
+    from components.style_renderer import optimizers, tiled_adam
 
 SHAPE = (1, 6, 7, 3)
 

@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from PIL import Image
 
-from components.style_renderer import canvas, colors, memory, objective, optimizers, render, tiles
 from components.style_renderer.settings import Scale, Settings
 from tests.components.style_renderer import soft_noise
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from components.style_renderer import canvas, colors, memory, objective, optimizers, render, tiles
 
 RECIPE: dict[str, Any] = {  # fixed here: the networks' own may change
     "content_layers": ("block4b_expand_activation",),

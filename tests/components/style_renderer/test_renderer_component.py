@@ -4,15 +4,19 @@ import io
 import json
 
 import pytest
-from tfx.dsl.components.base import base_beam_executor
-from tfx.types import artifact_utils, channel_utils, standard_artifacts
-from tfx.types.experimental import simple_artifacts
 
 from components import tfrecord
 from components.style_catalog import entry
-from components.style_renderer import batch, component, contents, executor, rendering
 from tests.components.style_renderer import fake_engine
-from tests.components.style_renderer.conftest import IN_MEMORY
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from tfx.dsl.components.base import base_beam_executor
+    from tfx.types import artifact_utils, channel_utils, standard_artifacts
+    from tfx.types.experimental import simple_artifacts
+
+    from components.style_renderer import batch, component, contents, executor, rendering
+    from tests.components.style_renderer.conftest import IN_MEMORY
 
 
 def artifact(kind, path):

@@ -4,9 +4,13 @@ import os
 import time
 
 import pytest
-from apache_beam.io.filesystems import FileSystems
 
-from components.style_renderer import store
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from apache_beam.io.filesystems import FileSystems
+
+    from components.style_renderer import store
 
 
 def names(folder):

@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from components.style_renderer import objective, optimizers, tiled_adam, tiles
-from components.style_renderer.objective import Losses, Weights
 from components.style_renderer.settings import Settings
 from tests.components.style_renderer import soft_noise
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import tensorflow as tf
+
+    from components.style_renderer import objective, optimizers, tiled_adam, tiles
+    from components.style_renderer.objective import Losses, Weights
 
 SMALL_TILES = [("efficientnet_lite0", 192, 256, 64), ("vgg19", 128, 160, 64)]
 ODD_LAYOUTS = [
