@@ -1,20 +1,18 @@
 #!/usr/bin/env bash
 # Builds kubeflow/Dockerfile without a registry, as root on Debian, and runs one component in it as the cluster would.
-# Where python:3.11-slim-trixie cannot be pulled, its place is taken by the same Debian, made with debootstrap, and a
-# CPython 3.11 built elsewhere, whose prefix is the first argument:
-#   apt-get install debootstrap buildah && tools/try_image.sh ~/.pyenv/versions/3.11.7
+# Where python:3.13-slim-trixie cannot be pulled, its place is taken by the same Debian, made with debootstrap, and that
+# Debian's own CPython 3.13:
+#   apt-get install debootstrap buildah && tools/try_image.sh
 # GPU=1 builds that variant, MIRROR names a Debian mirror. 20 GB in $TMPDIR (/var/tmp), removed at the end.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly PREFIX=${1:?the folder that holds bin/python3.11}
 WORK=$(mktemp -d "${TMPDIR:-/var/tmp}/atelier-image.XXXXXX")
 readonly WORK
-readonly BASE=localhost/python:3.11-slim-trixie IMAGE=localhost/atelier:tried
+readonly BASE=localhost/python:3.13-slim-trixie IMAGE=localhost/atelier:tried
 readonly COMPONENT=StyleCatalog
-# What the official image installs beside Debian's minimum.
-readonly PACKAGES=(ca-certificates netbase tzdata libbz2-1.0 libexpat1 libffi8 liblzma5 libncursesw6 libreadline8t64
-    libsqlite3-0 libssl3t64 libuuid1 zlib1g)
+# What the official image has beside Debian's minimum.
+readonly PACKAGES=(ca-certificates netbase tzdata python3 python3-venv)
 
 main() {
     trap clean_up EXIT
@@ -28,12 +26,9 @@ main() {
 make_base() {
     local root=$WORK/root container
     debootstrap --variant=minbase --include="$(IFS=, && echo "${PACKAGES[*]}")" trixie "$root" ${MIRROR:+"$MIRROR"}
-    tar c -C "$PREFIX" --exclude=site-packages --exclude=__pycache__ bin/python3.11 lib include | tar x -C "$root/usr/local"
-    mkdir -p "$root/usr/local/lib/python3.11/site-packages"
-    ln -s python3.11 "$root/usr/local/bin/python"
+    ln -s /usr/bin/python3 "$root/usr/local/bin/python"
     # This machine's own authorities: a proxy's may be among them.
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-    chroot "$root" ldconfig
     rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
     container=$(in_store from scratch)
     in_store add --quiet "$container" "$root" /

@@ -51,7 +51,7 @@ def needed(name: str, extras: tuple[str, ...]) -> set[str]:
 
 
 def test_base_and_user():
-    assert "BASE=python:3.11-slim-trixie" in arguments("ARG")
+    assert "BASE=python:3.13-slim-trixie" in arguments("ARG")
     assert arguments("FROM") == ["${BASE}"]
     assert arguments("USER") == ["atelier"]
     assert LINES.index("USER atelier") > max(index for index, line in enumerate(LINES) if line.startswith("RUN"))
