@@ -18,10 +18,10 @@ from serving.connection import Tls
 from serving.endpoint import Alone, Call, Endpoint, Steps
 from serving.errors import ServingError
 from serving.messages import Metadata, ServedModel, VersionStatus
-from serving.predictions import Prediction
+from serving.predictions import NoPredictionError, Prediction, all_predictions
 from serving.preparation import Picture
 
-__all__ = ["AsyncClient", "Client", "ServedModel", "ServingError", "Tls"]
+__all__ = ["AsyncClient", "Client", "NoPredictionError", "ServedModel", "ServingError", "Tls"]
 
 _T = TypeVar("_T")
 
@@ -46,12 +46,14 @@ class Client(Endpoint):
 
         Raises:
           ServingError: a picture cannot be used, or a call failed; the message says what to do.
+          NoPredictionError: a ServingError; the model gave NaN or infinity for a picture. Its `answers` hold the
+            predictions of the others.
         """
-        return self._run(self._predict(self._prepare_all(pictures), top, deadline))
+        return all_predictions(self._run(self._predict(self._prepare_all(pictures), top, deadline)))
 
     def classify(self, pictures: Sequence[Picture], *, top: int = 1, deadline: float | None = None) -> list[Prediction]:
         """As `predict`, through Classify: pictures travel in tf.Examples, and every class comes back with its name."""
-        return self._run(self._classify(self._prepare_all(pictures), top, deadline))
+        return all_predictions(self._run(self._classify(self._prepare_all(pictures), top, deadline)))
 
     def metadata(self, *, deadline: float | None = None) -> Metadata:
         """Asks for the model's signatures.
@@ -112,14 +114,14 @@ class AsyncClient(Endpoint):
     ) -> list[Prediction]:
         """See `Client.predict`."""
         prepared = await asyncio.to_thread(self._prepare_all, pictures)
-        return await self._run(self._predict(prepared, top, deadline))
+        return all_predictions(await self._run(self._predict(prepared, top, deadline)))
 
     async def classify(
         self, pictures: Sequence[Picture], *, top: int = 1, deadline: float | None = None
     ) -> list[Prediction]:
         """See `Client.classify`."""
         prepared = await asyncio.to_thread(self._prepare_all, pictures)
-        return await self._run(self._classify(prepared, top, deadline))
+        return all_predictions(await self._run(self._classify(prepared, top, deadline)))
 
     async def metadata(self, *, deadline: float | None = None) -> Metadata:
         """See `Client.metadata`."""

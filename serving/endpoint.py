@@ -4,8 +4,9 @@ Each is a generator: it yields requests, gets their answers sent in, and returns
 only carries the requests to the server and the answers back.
 """
 
+import itertools
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,9 +15,9 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 
 from serving import connection, messages, preparation
 from serving.connection import BATCH, DEADLINE, MAX_MESSAGE_BYTES, TARGET, Tls
-from serving.errors import Code, ServingError, explained
+from serving.errors import Code, ServingError, explained, largest_batch
 from serving.messages import Metadata, ServedModel, VersionStatus
-from serving.predictions import Prediction, prediction
+from serving.predictions import Answer, prediction
 from serving.preparation import LONGER_SIDE, Picture, Prepared
 from serving.target import check as check_target
 
@@ -65,7 +66,8 @@ class Endpoint:
           target: HOST:PORT.
           model: which one is asked, and by which of its signatures.
           deadline: seconds that each call may take, its retries included.
-          batch: pictures in a call, at most; a call takes no more than its message can hold, either.
+          batch: pictures in a call, at most; a call takes no more than its message can hold, or than the server says
+            that it takes.
           longer_side: in pixels, to which larger pictures are scaled down before they are sent, as training pictures
             were; None: originals are sent (see `preparation.prepare`).
           gzip: compresses requests; of use where pictures are sent that hardly are (scans as PNG).
@@ -121,25 +123,28 @@ class Endpoint:
             self.prepare(picture, f"picture {number} of {len(pictures)}") for number, picture in enumerate(pictures, 1)
         ]
 
-    def _predict(self, pictures: Iterable[Prepared], top: int, deadline: float | None) -> Steps[list[Prediction]]:
-        found = []
-        for encoded in self._batches(pictures):
-            request = messages.predict_request(self._model, encoded)
-            start = time.perf_counter()
-            response = yield self._call(self._predictions.Predict, request, deadline)
-            milliseconds = 1e3 * (time.perf_counter() - start)
-            answer = messages.predicted(response, len(encoded))
-            names: Sequence[str] = ()
-            if top > 1:
-                # Only one of many threads or tasks asks; the others find its answer.
-                names = yield Alone(self._class_names(answer.version, encoded[0], deadline))
-                if len(names) != answer.probabilities.shape[1]:
-                    names = ()
-            found += [
-                prediction(row, names, top=top, version=answer.version, milliseconds=milliseconds, label=label)
-                for row, label in zip(answer.probabilities, answer.labels, strict=True)
-            ]
-        return found
+    def _predict(self, images: Sequence[Prepared], top: int, deadline: float | None) -> Steps[list[Answer]]:
+        return (yield from self._in_batches(images, lambda batch: self._predict_batch(batch, top, deadline)))
+
+    def _predict_batch(self, images: Sequence[Prepared], top: int, deadline: float | None) -> Steps[list[Answer]]:
+        encoded = [image.encoded for image in images]
+        request = messages.predict_request(self._model, encoded)
+        start = time.perf_counter()
+        response = yield self._call(self._predictions.Predict, request, deadline)
+        milliseconds = 1e3 * (time.perf_counter() - start)
+        answer = messages.predicted(response, len(encoded))
+        names: Sequence[str] = ()
+        if top > 1:
+            # Only one of many threads or tasks asks; the others find its answer.
+            names = yield Alone(self._class_names(answer.version, encoded[0], deadline))
+            if len(names) != answer.probabilities.shape[1]:
+                names = ()
+        return [
+            prediction(
+                row, names, image=image.name, top=top, version=answer.version, milliseconds=milliseconds, label=label
+            )
+            for image, row, label in zip(images, answer.probabilities, answer.labels, strict=True)
+        ]
 
     def _class_names(self, version: int, encoded: bytes, deadline: float | None) -> Steps[tuple[str, ...]]:
         """By class id; empty if the model does not tell them. Predict's answer holds the best one's only."""
@@ -154,19 +159,19 @@ class Endpoint:
                 self._names[version] = ()
         return self._names[version]
 
-    def _classify(self, pictures: Iterable[Prepared], top: int, deadline: float | None) -> Steps[list[Prediction]]:
-        found = []
-        for encoded in self._batches(pictures):
-            request = messages.classify_request(self._model, encoded)
-            start = time.perf_counter()
-            response = yield self._call(self._predictions.Classify, request, deadline)
-            milliseconds = 1e3 * (time.perf_counter() - start)
-            answer = messages.classified(response, len(encoded))
-            found += [
-                prediction(row, answer.names, top=top, version=answer.version, milliseconds=milliseconds)
-                for row in answer.scores
-            ]
-        return found
+    def _classify(self, images: Sequence[Prepared], top: int, deadline: float | None) -> Steps[list[Answer]]:
+        return (yield from self._in_batches(images, lambda batch: self._classify_batch(batch, top, deadline)))
+
+    def _classify_batch(self, images: Sequence[Prepared], top: int, deadline: float | None) -> Steps[list[Answer]]:
+        request = messages.classify_request(self._model, [image.encoded for image in images])
+        start = time.perf_counter()
+        response = yield self._call(self._predictions.Classify, request, deadline)
+        milliseconds = 1e3 * (time.perf_counter() - start)
+        answer = messages.classified(response, len(images))
+        return [
+            prediction(row, answer.names, image=image.name, top=top, version=answer.version, milliseconds=milliseconds)
+            for image, row in zip(images, answer.scores, strict=True)
+        ]
 
     def _metadata(self, deadline: float | None) -> Steps[Metadata]:
         request = messages.metadata_request(self._model)
@@ -176,18 +181,27 @@ class Endpoint:
         request = messages.status_request(self._model)
         return messages.statuses((yield self._call(self._models.GetModelStatus, request, deadline)))
 
-    def _batches(self, pictures: Iterable[Prepared]) -> Iterator[list[bytes]]:
-        batch: list[bytes] = []
-        size = 0
-        for picture in pictures:
-            needed = len(picture.encoded) + _FRAMING
-            if batch and (len(batch) == self._batch or size + needed > self._limit):
-                yield batch
-                batch, size = [], 0
-            batch.append(picture.encoded)
-            size += needed
-        if batch:
-            yield batch
+    def _in_batches(
+        self, images: Sequence[Prepared], ask: Callable[[Sequence[Prepared]], Steps[list[Answer]]]
+    ) -> Steps[list[Answer]]:
+        """Asks batch by batch; a server that takes smaller ones gets smaller ones from then on."""
+        found: list[Answer] = []
+        while len(found) < len(images):
+            batch = self._fitting(images[len(found) : len(found) + self._batch])
+            try:
+                found += yield from ask(batch)
+            except ServingError as error:
+                largest = largest_batch(error)
+                if not 1 <= largest < len(batch):
+                    raise
+                self._batch = largest
+        return found
+
+    def _fitting(self, images: Sequence[Prepared]) -> Sequence[Prepared]:
+        """The first of them, as many as a message holds, and at least one."""
+        sizes = itertools.accumulate(len(image.encoded) + _FRAMING for image in images)
+        count = sum(1 for _ in itertools.takewhile(lambda size: size <= self._limit, sizes))
+        return images[: max(1, count)]
 
     def _call(self, method: Callable[..., Any], request: Any, deadline: float | None) -> Call:
         return Call(method, request, self._deadline if deadline is None else deadline)

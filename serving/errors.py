@@ -92,6 +92,12 @@ def explained(error: grpc.RpcError, target: str, deadline: float, encrypted: boo
     return ServingError(_words(code, details, target, deadline, encrypted), code)
 
 
+def largest_batch(error: ServingError) -> int:
+    """Returns how many images the server takes in a call, if the error is that they were more; else 0."""
+    match = re.search(r"larger than maximum input batch size (\d+)", str(error))
+    return int(match[1]) if match and error.code is Code.INVALID_ARGUMENT else 0
+
+
 def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, encrypted: bool) -> str:
     way = proxy(target)
     if code is Code.DEADLINE_EXCEEDED:

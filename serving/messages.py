@@ -165,6 +165,8 @@ def predicted(response: predict_pb2.PredictResponse, count: int) -> Predicted:
             f"{where}: the answer for {count} pictures has {PROBABILITIES} of shape {list(probabilities.shape)} and "
             f"{LABEL} of shape {list(labels.shape)}; expected [{count}, classes] and [{count}]"
         )
+    if not probabilities.shape[1]:
+        raise ServingError(f"{where}: its answer has no class")
     return Predicted(spec.version.value, tuple(label.decode("utf-8", "replace") for label in labels), probabilities)
 
 

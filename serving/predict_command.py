@@ -19,7 +19,7 @@ from pipeline import sources
 from pipeline.console import Console, quiet
 from serving.connection import BATCH, Tls
 from serving.errors import ServingError
-from serving.predictions import Prediction
+from serving.predictions import Answer, NoPredictionError, Prediction
 from serving.preparation import LONGER_SIDE, Picture, Prepared
 
 
@@ -68,9 +68,19 @@ def _predict(
         for start in range(0, len(files), batch):
             chunk = (_prepared(file, predictor, console) for file in files[start : start + batch])
             prepared = [picture for picture in chunk if picture]
-            answers = predictor.predict(prepared, top=options.top)
-            found += [(picture.name, answer) for picture, answer in zip(prepared, answers, strict=True)]
+            for picture, answer in zip(prepared, _answers(predictor, prepared, options.top), strict=True):
+                if isinstance(answer, Prediction):
+                    found.append((picture.name, answer))
+                else:
+                    console.say(f"atelier: {answer}")
             move(min(start + batch, len(files)), len(files))
+
+
+def _answers(predictor: Predictor, prepared: Sequence[Prepared], top: int) -> Sequence[Answer]:
+    try:
+        return predictor.predict(prepared, top=top)
+    except NoPredictionError as error:
+        return error.answers
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -138,7 +148,7 @@ def _json(found: Sequence[tuple[str, Prediction]]) -> str:
         }
         for name, each in found
     ]
-    return json.dumps(rows, indent=1) + "\n"
+    return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
 def _table(found: Sequence[tuple[str, Prediction]]) -> str:

@@ -16,7 +16,7 @@ from ai_edge_litert.interpreter import Interpreter
 from components import versions
 from serving import preparation
 from serving.errors import ServingError
-from serving.predictions import Prediction, prediction
+from serving.predictions import Answer, Prediction, all_predictions, prediction
 from serving.preparation import LONGER_SIDE, Picture, Prepared
 from trainer import image_ops
 
@@ -67,23 +67,31 @@ class TFLiteModel:
 
         Raises:
           ServingError: a picture cannot be used; none is classified then.
+          NoPredictionError: as `Client.predict`.
         """
         prepared = [
             self.prepare(each, f"picture {number} of {len(pictures)}") for number, each in enumerate(pictures, 1)
         ]
-        return [self._predict(picture.encoded, top) for picture in prepared]
+        return all_predictions([self._predict(picture, top) for picture in prepared])
 
-    def _predict(self, encoded: bytes, top: int) -> Prediction:
+    def _predict(self, picture: Prepared, top: int) -> Answer:
         start = time.perf_counter()
         size = int(self._source["shape"][1])
-        pixels = image_ops.decode_and_resize(tf.constant([encoded]), size, self._resize).numpy()
+        pixels = image_ops.decode_and_resize(tf.constant([picture.encoded]), size, self._resize).numpy()
         self._interpreter.set_tensor(self._source["index"], pixels)
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._target["index"])[0]
         scale, zero_point = self._target["quantization"]
         probabilities = (output.astype(np.float32) - zero_point) * scale if scale else output
         milliseconds = 1e3 * (time.perf_counter() - start)
-        return prediction(probabilities, self._labels, top=top, version=self._version, milliseconds=milliseconds)
+        return prediction(
+            probabilities,
+            self._labels,
+            image=picture.name,
+            top=top,
+            version=self._version,
+            milliseconds=milliseconds,
+        )
 
 
 def _interpreter(file: Path) -> Interpreter:

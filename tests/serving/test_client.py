@@ -16,7 +16,7 @@ import trustme
 from PIL import Image
 
 from serving import errors
-from serving.predictions import Prediction
+from serving.predictions import NoPredictionError, Prediction
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -516,6 +516,54 @@ def test_another_service_is_told():
     server.stop(None).wait()
     assert error.code is Code.UNIMPLEMENTED
     assert "is no TensorFlow Serving, or lacks this call" in str(error)
+
+
+# ---- answers that are none
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_no_answer(target, fake, number):
+    fake.rows[GREEN] = (number, 0.25, 0.25)
+    sync = Client(target, batch=2)
+    for call in ("predict", "classify"):
+
+        def ask(client, call=call):
+            return getattr(client, call)([RED, GREEN, BLUE], top=2)
+
+        for error in (refusal(ask, sync), refusal(awaited, target, ask)):
+            assert isinstance(error, NoPredictionError)
+            assert str(error) == (
+                "picture 2 of 3: version 2 of the model gives NaN or infinity for 1 of 3 probabilities"
+            )
+            assert [getattr(each, "label", str(each)) for each in error.answers] == ["cat", str(error), "dog"]
+    sync.close()
+
+
+def test_several_answers_that_are_none_are_counted(client, fake):
+    fake.rows = dict.fromkeys((RED, GREEN, BLUE), (np.nan,) * 3)
+    assert str(refusal(client.predict, [RED, GREEN, BLUE])) == (
+        "picture 1 of 3: version 2 of the model gives NaN or infinity for 3 of 3 probabilities; 2 more images alike"
+    )
+
+
+# ---- servers that take small batches
+
+
+@pytest.mark.parametrize("call", ["predict", "classify"])
+def test_batches_become_as_small_as_the_server_says(client, fake, call):
+    fake.failures = [None, (Code.INVALID_ARGUMENT, "Task size 3 is larger than maximum input batch size 2")]
+    ask = getattr(client, call)
+    ask([RED])
+    assert [each.label for each in ask([RED, GREEN, BLUE])] == ["cat", "bird", "dog"]
+    assert len(fake.calls) == 4  # one, three that are too many, two, one
+    ask([RED, GREEN, BLUE])
+    assert len(fake.calls) == 6  # the client remembers
+
+
+def test_a_batch_that_cannot_be_made_smaller_is_an_error(client, fake):
+    for said in ("Task size 1 is larger than maximum input batch size 0", "Task size 1 is larger"):
+        fake.failures = [(Code.INVALID_ARGUMENT, said)]
+        assert said in str(refusal(client.predict, [RED]))
 
 
 # ---- proxies

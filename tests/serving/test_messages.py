@@ -125,6 +125,7 @@ def test_predicted():
             "the answer for 1 pictures has probabilities of shape [2, 1]",
         ),
         ({"probabilities": [1.0], "label": ["a"]}, "has probabilities of shape [1] and label of shape [1]"),
+        ({"probabilities": np.zeros((1, 0), np.float32), "label": ["a"]}, "its answer has no class"),
         ({"probabilities": np.array([[1.0]], np.float16), "label": ["a"]}, "cannot be read: a tensor of type DT_HALF"),
     ],
 )

@@ -154,6 +154,25 @@ def test_a_picture_larger_than_a_message_is_one_bad_picture(atelier, target, pic
     assert "bytes are more than a message holds" in line
 
 
+@pytest.mark.parametrize("options", [["--json"], ["--json", "--top", "2"], []])
+def test_an_image_whose_answer_is_no_number_is_an_error(atelier, target, fake, pictures, options):
+    white = pictures / "white.png"
+    Image.new("RGB", (8, 8), "white").save(white)
+    fake.rows[white.read_bytes()] = (np.nan,) * 3
+    code, out, err = atelier(white, pictures / "a[b].png", "--target", target, *options)
+    assert err == [f"atelier: {white}: version 2 of the model gives NaN or infinity for 3 of 3 probabilities"]
+    assert (code, str(white) in out, "nan" in out.lower()) == (1, False, False)
+    if options:
+        assert [row["file"] for row in json.loads(out)] == [str(pictures / "a[b].png")]
+
+
+def test_a_folder_goes_to_a_server_of_small_batches(atelier, target, fake, pictures):
+    fake.failures = [(grpc.StatusCode.INVALID_ARGUMENT, "Task size 2 is larger than maximum input batch size 1")]
+    code, out, err = atelier(pictures, "--target", target, "--json")
+    assert (code, len(json.loads(out)), err) == (0, 2, ["predicting"])
+    assert fake.methods() == ["Predict"] * 3
+
+
 def test_tls_by_any_of_its_options(atelier, target, pictures):
     code, out, (line,) = atelier(pictures / "a[b].png", "--target", target, "--tls")
     assert (code, out) == (1, "")
@@ -178,6 +197,14 @@ def test_tflite(atelier, tmp_path, pictures):
         ("red", 17, 2),
         ("blue", 17, 2),
     ]
+    overflowing = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Rescaling(1e38)(mean)))
+    (pushed / "nan.tflite").write_bytes(convert.convert(overflowing, 16, "float", []))
+    Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
+    code, out, (line,) = atelier(
+        pictures / "a[b].png", tmp_path / "black.png", "--tflite", pushed / "nan.tflite", "--json"
+    )
+    assert (code, [row["file"] for row in json.loads(out)]) == (1, [str(tmp_path / "black.png")])
+    assert "a[b].png: version 17 of the model gives NaN or infinity for" in line
     (pushed / "labels.txt").unlink()
     code, out, (line,) = atelier(pictures / "a[b].png", "--tflite", pushed / "model.tflite")
     assert (code, out) == (1, "")
