@@ -260,9 +260,10 @@ def _run(options: argparse.Namespace) -> int:
     if options.data:
         settings = settings.with_source(options.data)
 
-    from pipeline import local_runner
+    from pipeline import config_files, local_runner
     from pipeline.console import Console
 
+    config_files.check(settings)
     output = options.output or Path("output", settings.name)
     outcome = local_runner.run(settings, output, Console())
     print(local_runner.summary(outcome, output))

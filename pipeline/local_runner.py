@@ -231,7 +231,7 @@ def _style_contents(config: Config, output: Path, contents: Contents) -> str:
         builtin_names.check(config.style.catalog, (catalog.BUILTIN,), "style.catalog")
     if "contents" in config.style.model_fields_set:
         builtin_names.check(given, (photographs.NAME,), "style.contents")
-    if builtin_names.resolve(given, (photographs.NAME,)) or given.startswith("split:"):
+    if builtin_names.resolve(given, (photographs.NAME,)) or given.startswith("split:") or "://" in given:
         return given
     folder = Path(given).resolve()
     if folder.is_relative_to(output):

@@ -1,15 +1,14 @@
 """The sections of the configuration that say where the pipeline runs: Beam, metadata, Kubeflow and Vertex AI."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
 
+from components.field_types import LARGEST_INT32, Count, Integer, Number
 from pipeline import metadata_url
-
-Count = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Section(pydantic.BaseModel):
@@ -23,7 +22,7 @@ class Beam(Section):
 
     runner: Literal["direct", "dataflow", "flink", "spark", "dask", "portable"] = "direct"
     """`portable`: any job service of Beam's; `options` then names its endpoint."""
-    workers: Count = 1
+    workers: Annotated[Integer, Field(ge=1, le=4000)] = 1
     """Processes on this machine (direct, dask), the most workers (Dataflow), the job's parallelism (Flink), or
     processes on each of the cluster's workers (Spark, portable)."""
     temp_location: str = ""
@@ -37,7 +36,7 @@ class Beam(Section):
     def _consistent(self) -> "Beam":
         named = {option.partition("=")[0] for option in self.options}
         for option in self.options:
-            if not option.startswith("--"):
+            if not _OPTION.fullmatch(option):
                 raise ValueError(f"beam.options has {option!r}: expected --NAME=VALUE in one piece, or --NAME")
         for key, options in _SET_BY_KEYS.items():
             if twice := sorted(named & options):
@@ -45,7 +44,9 @@ class Beam(Section):
         if self.runner in _ENDPOINTS and not named & set(_ENDPOINTS[self.runner]):
             ways = " or ".join(f"{name}=..." for name in _ENDPOINTS[self.runner])
             raise ValueError(f"beam.runner is {self.runner}: say in beam.options where it runs, with {ways}")
-        if self.runner == "dataflow" and not self.temp_location.startswith("gs://"):
+        for option in self.options:
+            _check_endpoint(option)
+        if self.runner == "dataflow" and not is_bucket_folder(self.temp_location):
             raise ValueError(
                 f"beam.temp_location is {self.temp_location!r}: Dataflow needs a folder in a bucket, gs://BUCKET/FOLDER"
             )
@@ -62,6 +63,28 @@ class Beam(Section):
             )
 
 
+def is_bucket_folder(url: str) -> bool:
+    """Whether `url` is gs://BUCKET or a folder below it, the bucket's name by Google's rules."""
+    return bool(_BUCKET_FOLDER.fullmatch(url))
+
+
+def _check_endpoint(option: str) -> None:
+    name, _, value = option.partition("=")
+    if name in _AT_HOST_AND_PORT or (name == "--flink_master" and value not in ("[local]", "[auto]")):
+        host, _, port = value.removeprefix("http://").removeprefix("https://").rstrip("/").rpartition(":")
+        if not host or not re.fullmatch("[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:
+            raise ValueError(f"beam.options has {option!r}: expected {name}=HOST:PORT, the port from 1 to 65535")
+    elif not value and name in _ENDPOINT_NAMES:
+        raise ValueError(f"beam.options has {option!r}: it names no place")
+
+
+_OPTION = re.compile(r"--[A-Za-z0-9][\w.-]*(=.*)?", re.DOTALL)
+# https://cloud.google.com/storage/docs/buckets#naming: dots part names of up to 63 characters.
+_BUCKET_FOLDER = re.compile(
+    r"gs://(?=[^/]{3,222}(?:/|$))(?!goog|\d+\.\d+\.\d+\.\d+(?:/|$))"
+    r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?)*"
+    r"(?:/[^/\s\x00-\x1f][^/\x00-\x1f]*)*/?"
+)
 # Beam takes the last of two without a word.
 _SET_BY_KEYS = {
     "runner": {"--runner"},
@@ -82,6 +105,8 @@ _ENDPOINTS = {
     "spark": ("--job_endpoint", "--spark_master_url", "--spark_rest_url"),
     "portable": ("--job_endpoint",),
 }
+_ENDPOINT_NAMES = {name for names in _ENDPOINTS.values() for name in names}
+_AT_HOST_AND_PORT = {"--job_endpoint"}
 
 
 def _hide_password(value: Any) -> Any:
@@ -121,14 +146,20 @@ class Resources(Section):
 
     machine_type: str = ""
     """Of a Vertex AI training job, as in `n1-standard-8`. Only for the Trainer and the Tuner, which then run as one."""
-    cpu: Annotated[float, Field(ge=0)] = 0.0
+    cpu: Annotated[Number, Field(ge=0)] = 0.0
     """Limit in virtual CPUs."""
-    memory_gb: Annotated[float, Field(ge=0)] = 0.0
+    memory_gb: Annotated[Number, Field(ge=0)] = 0.0
     """Limit in units of 10^9 bytes."""
     accelerator: str = ""
     """As the cluster names it: `NVIDIA_TESLA_T4` on Vertex AI, `nvidia.com/gpu` elsewhere."""
     accelerators: Count = 1
     """How many, if `accelerator` is given."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> "Resources":
+        if self.accelerators > 1 and not self.accelerator:
+            raise ValueError(f"accelerators is {self.accelerators}, and accelerator is not given: name it, too")
+        return self
 
 
 class Kubeflow(Section):
@@ -146,8 +177,8 @@ class Kubeflow(Section):
     """The data's schema; "": `schema.pbtxt` beside the data, as ingest writes it."""
     text_labels: bool = False
     """Labels are strings: other people's TFRecords; ingest writes ids."""
-    classes: Annotated[int, Field(ge=0)] = 0
-    """How many; 0: not known here, and the Evaluator then leaves precision and recall by class out."""
+    classes: Annotated[Integer, Field(ge=0, le=LARGEST_INT32)] = 0
+    """How many, from 2; 0: not known here, and the Evaluator then leaves precision and recall by class out."""
     project: str = ""
     """Of Google Cloud."""
     region: str = "us-central1"
@@ -165,6 +196,12 @@ class Kubeflow(Section):
     """Nodes whose inputs and parameters are unchanged are not run again."""
     schedule: str = ""
     """A cron line, as in `0 3 * * 1`; on Vertex AI `TZ=Europe/Paris ` may go before it; "": once, now."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> "Kubeflow":
+        if self.classes == 1:
+            raise ValueError("kubeflow.classes is 1: expected at least 2, or 0 where the number is not known")
+        return self
 
     @property
     def pipeline_root(self) -> str:

@@ -17,7 +17,7 @@ from components.pusher.component import Pusher
 from components.style_catalog import catalog
 from components.style_catalog.component import StyleCatalog
 from components.style_renderer.component import StyleRenderer
-from components.style_renderer.executor import SPLIT
+from components.style_renderer.settings import SPLIT
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
 from pipeline import beam_args, gates

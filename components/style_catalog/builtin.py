@@ -154,6 +154,12 @@ def write(folder: Path) -> Path:
     return catalog
 
 
+def ids() -> tuple[str, ...]:
+    """The ids that `write` gives here, without drawing anything."""
+    paintings_here = (name for name, each in _PAINTINGS.items() if (PAINTINGS / f"{each.archive}.rcc").is_file())
+    return (*_DRAWN, *_PACKAGED, *paintings_here)
+
+
 def fingerprint() -> str:
     """Changes with what `write` would write: this code, the libraries that draw, and the archives of paintings."""
     digest = hashlib.sha256()

@@ -18,7 +18,7 @@ import hashlib
 import shutil
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,11 +169,20 @@ def chosen(name: str, styles: Sequence[Style], ids: Sequence[str]) -> tuple[Styl
       CatalogError: it lacks one; the nearest is named.
     """
     by_id = {style.id: style for style in styles}
-    unknown = [style_id for style_id in ids if style_id not in by_id]
-    if unknown:
-        lines = (f"{name}: there is no style {style_id}; {entry.nearest(style_id, by_id)}" for style_id in unknown)
-        raise CatalogError("\n".join(lines))
+    check_ids(name, by_id, ids)
     return tuple(by_id[style_id] for style_id in dict.fromkeys(ids)) or tuple(styles)
+
+
+def check_ids(name: str, known: Collection[str], ids: Sequence[str]) -> None:
+    """Compares `ids` with those that the catalog `name` has.
+
+    Raises:
+      CatalogError: it lacks one; the nearest is named.
+    """
+    unknown = [style_id for style_id in ids if style_id not in known]
+    if unknown:
+        lines = (f"{name}: there is no style {style_id}; {entry.nearest(style_id, known)}" for style_id in unknown)
+        raise CatalogError("\n".join(lines))
 
 
 def pixels(style: Style) -> np.ndarray:
@@ -194,7 +203,8 @@ def settings_for(style: Style, overrides: Mapping[str, Any]) -> Settings:
     Raises:
       CatalogError: names the fields that are wrong.
     """
-    values = {**style.preset, **overrides}
+    # Named, so that layers and weights are checked against this one network.
+    values = {"network": Settings().network, **style.preset, **overrides}
     if faults := entry.preset_faults(values, "settings"):
         raise CatalogError("\n".join(f"style {style.id}: {fault}" for fault in faults))
     return Settings(**values)

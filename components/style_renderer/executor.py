@@ -14,9 +14,7 @@ from tfx.utils import io_utils
 from components import builtin_names
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, store
-
-SPLIT = "split:"
-"""Begins the parameter `contents` where it names a split."""
+from components.style_renderer.settings import SPLIT
 
 _LOG_STEP = 0.05
 _LOGGER = logging.getLogger("atelier.style_renderer")

@@ -3,25 +3,65 @@
 Importing this module is cheap: the command line and the configuration read it.
 """
 
+import difflib
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from components.field_types import Count, Fraction, Integer, Number
+
 NETWORKS = ("efficientnet_lite0", "vgg19")
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+SPLIT = "split:"
+"""Begins what names the contents of a rendering where they are a split of the data."""
+MIN_SCALE, MAX_SCALE = 32, 32768
+"""Pixels of the longer side."""
+LAYERS: Mapping[str, frozenset[str]] = {
+    "efficientnet_lite0": frozenset(
+        {
+            "rescaling",
+            *(f"{end}_{layer}" for end in ("stem", "top") for layer in ("conv", "activation")),
+            *(
+                f"block{stage}{letter}_{layer}"
+                for stage, letters in enumerate(("a", "ab", "ab", "abc", "abc", "abcd", "a"), 1)
+                for letter in letters
+                for layer in (
+                    *(("expand_conv", "expand_activation") if stage > 1 else ()),
+                    *("dwconv", "activation", "project_conv"),
+                    *(("add",) if letter > "a" else ()),
+                )
+            ),
+        }
+    ),
+    "vgg19": frozenset(
+        {
+            "caffe",
+            *(
+                f"block{stage}_{layer}"
+                for stage, convolutions in enumerate((2, 2, 4, 4, 4), 1)
+                for layer in (*(f"conv{number}" for number in range(1, convolutions + 1)), "pool")
+            ),
+        }
+    ),
+}
+"""By the network, as `networks.py` builds them."""
+_ENDINGS = {"efficientnet_lite0": (".pth",), "vgg19": (".weights.h5", ".h5")}
+
+Weight = Annotated[Number, Field(ge=0, le=3e38)]
+"""float32 holds no larger one."""
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Scale(_Frozen):
     """One step of a coarse-to-fine rendering."""
 
-    size: Annotated[int, Field(ge=32, le=32768)]
+    size: Annotated[Integer, Field(ge=MIN_SCALE, le=MAX_SCALE)]
     """Longer side of the picture in pixels."""
-    iterations: Annotated[int, Field(ge=1)]
+    iterations: Count
     tv_weight: Weight | None = None
     """Of total variation at this scale; None takes `Settings.tv_weight`."""
 
@@ -51,22 +91,22 @@ class Settings(_Frozen):
     )
     """From coarse to fine; each starts from the one before, the last one's size is the picture's."""
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    learning_rate: Annotated[Number, Field(gt=0, le=255)] = 1.0
     """Of Adam, in units of 0..255: its first steps move every pixel by so much, and large pictures get few steps."""
-    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    strength: Fraction = 1.0
     """0 gives the content back, 1 the preset in full."""
-    style_scale: Annotated[float, Field(gt=0, le=8)] = 1.0
+    style_scale: Annotated[Number, Field(gt=0, le=8)] = 1.0
     """Size of the style's strokes: the style picture's longer side by the content's."""
     colors: Literal["style", "luminance", "match"] = "style"
     """`luminance` keeps the content's colours and takes its brightness from the rendering; `match` gives the style
     the content's colours before it is rendered (`colors.py` has the source)."""
     start: Literal["content", "noise"] = "content"
     """A picture of one's own to start from is given to `render` as `start`."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[Integer, Field(ge=0)] = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's features; losses and image are float32. It is never chosen by the machine: equal settings name
     equal renderings, whichever worker makes them."""
-    memory_mb: Annotated[int, Field(ge=512)] = 4096
+    memory_mb: Annotated[Integer, Field(ge=512)] = 4096
     """Resident memory that a rendering may take; larger pictures are worked on in tiles."""
 
     @model_validator(mode="after")
@@ -74,10 +114,28 @@ class Settings(_Frozen):
         sizes = [scale.size for scale in self.scales]
         if sorted(set(sizes)) != sizes:
             raise ValueError(f"scales have the sizes {sizes}: each must be larger than the one before")
-        if self.weights not in ("imagenet", "random") and not self.weights_sha256:
-            raise ValueError(f"weights names the file {self.weights}: give its weights_sha256 too")
         if self.style_layers and not any(self.style_layers.values()):
             raise ValueError("style_layers gives every layer the weight 0: give one of them more")
+        if self.content_weight == 0 and self.style_weight == 0:
+            raise ValueError("content_weight and style_weight are both 0: give one of them more")
+        # A style's preset may name the network where these settings do not.
+        networks = (self.network,) if "network" in self.model_fields_set else NETWORKS
+        known = frozenset().union(*(LAYERS[network] for network in networks))
+        for key in ("content_layers", "style_layers"):
+            for layer in getattr(self, key):
+                if layer not in known:
+                    near = difflib.get_close_matches(layer, sorted(known), n=1)
+                    hint = f"; did you mean {near[0]}?" if near else ""
+                    raise ValueError(f"{key} names {layer}: no layer of {' or '.join(networks)}{hint}")
+        if self.weights not in ("imagenet", "random") and not self.weights_sha256:
+            raise ValueError(f"weights names the file {self.weights}: give its weights_sha256 too")
+        if self.weights in ("imagenet", "random"):
+            return self
+        endings = [ending for network in networks for ending in _ENDINGS[network]]
+        if not self.weights.endswith(tuple(endings)):
+            raise ValueError(
+                f"weights is {self.weights!r}: expected imagenet, random, or a file that ends in {' or '.join(endings)}"
+            )
         return self
 
     def with_size(self, size: int) -> "Settings":

@@ -4,10 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pydantic
 import pytest
 import yaml
 
+from components.field_types import LARGEST_SEED
 from pipeline import beam_args, config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,6 +154,107 @@ def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message)
     assert refusal(SMALLEST, override).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("override", "key", "allowed"),
+    [
+        ("trainer.seed=-1", "trainer.seed is -1", "whole number from 0 up to 4294967294"),
+        ("trainer.seed=4294967295", "trainer.seed is 4294967295", "up to 4294967294"),
+        ("trainer.seed=true", "trainer.seed is True", "whole number from 0"),
+        ("trainer.fine_tune_at=99", "trainer.fine_tune_at is 99", "efficientnet_lite0 has the blocks 0 to 8"),
+        ("trainer={backbone: efficientnet_v2_s, fine_tune_at: 8}", "trainer.fine_tune_at is 8", "blocks 0 to 7"),
+        ("trainer.batch_size=true", "trainer.batch_size is True", "whole number from 1"),
+        ("trainer.batch_size='16'", "trainer.batch_size is '16'", "whole number from 1"),
+        ("trainer.batch_size=3000000000", "trainer.batch_size is 3000000000", "up to 2147483647"),
+        ("trainer.head_learning_rate=1000", "trainer.head_learning_rate is 1000", "number above 0 up to 100"),
+        ("trainer.head_learning_rate=.nan", "trainer.head_learning_rate is nan", "number above 0 up to 100"),
+        ("trainer.fine_tune_learning_rate=-.inf", "trainer.fine_tune_learning_rate is -inf", "above 0 up to 100"),
+        ("trainer.dropout=yes", "trainer.dropout is True", "number from 0 below 1"),
+        ("augmentation.copies=1.5", "augmentation.copies is 1.5", "whole number from 0 up to 64"),
+        ("image.size=0300", "image.size is '0300'", "whole number from 32 up to 1024"),  # 192 in YAML 1.1
+        ("tuner.max_minutes=1:30", "tuner.max_minutes is '1:30'", "number above 0"),  # 90 in YAML 1.1
+        ("ingest.store_size=100", "ingest.store_size is 100", "raise it to at least 224"),
+        ("ingest.store_size=70000", "ingest.store_size is 70000", "up to 65500"),
+        ("ingest.shards=0", "ingest.shards is 0", "from 1 up to 99999"),
+        ("data.image_key=", "data.image_key is ''", "at least 1 character"),
+        ("data.image_key=image/class/label", "data.image_key and data.label_key are both", "name two features"),
+        ("data.split_buckets=[8, 1, true]", "data.split_buckets.2 is True", "whole number from 1"),
+        ("tflite.calibration_images=-5", "tflite.calibration_images is -5", "whole number from 1"),
+        ("tflite.max_disagreement=5", "tflite.max_disagreement is 5", "number from 0 up to 1"),
+        ("evaluator.min_accuracy=95", "evaluator.min_accuracy is 95", "number from 0 up to 1"),
+        ("style.size=10", "style.size is 10", "expected 32 to 32768 pixels, or 0"),
+        ("style.styles=[Swirls]", "style.styles.0 is 'Swirls'", "pattern"),
+        ("style.styles=[no]", "style.styles.0 is False", "in quotes"),
+        ("style.contents=", "style.contents is ''", "at least 1 character"),
+        ("style.contents=split:validation", "style.contents is 'split:validation'", "train, eval, test"),
+        ("style.strengths=[0.5, 0.5]", "style.strengths is [0.5, 0.5]", "each strength once"),
+        ("style.settings.content_layers=[block9]", "style.settings: content_layers names block9", "no layer of"),
+        (
+            "style.settings.scales=[{size: 64, iterations: true}]",
+            "style.settings.scales.0.iterations is True",
+            "from 1",
+        ),
+        ("beam.workers=5000", "beam.workers is 5000", "whole number from 1 up to 4000"),
+        ("beam.options=[--flink_master host:1]", "beam.options has '--flink_master host:1'", "--NAME=VALUE"),
+        ("beam={runner: portable, options: [--job_endpoint=host]}", "beam.options has", "--job_endpoint=HOST:PORT"),
+        ("beam={runner: portable, options: ['--job_endpoint=h:99999']}", "beam.options has", "from 1 to 65535"),
+        ("beam={runner: spark, options: [--spark_master_url=]}", "beam.options has", "names no place"),
+        ("beam={runner: dataflow, temp_location: gs://}", "beam.temp_location is 'gs://'", "gs://BUCKET/FOLDER"),
+        ("kubeflow.classes=1", "kubeflow.classes is 1", "at least 2"),
+        ("kubeflow.nodes.Trainer.accelerators=2", "kubeflow.nodes.Trainer: accelerators is 2", "name it"),
+        ("kubeflow.nodes.Trainer.cpu=.inf", "kubeflow.nodes.Trainer.cpu is inf", "number from 0"),
+        ("kubeflow.labels={team: 42}", "kubeflow.labels.team is 42", "in quotes"),
+    ],
+)
+def test_what_a_user_would_learn_only_later_is_said_at_once(refusal, override, key, allowed):
+    message = refusal(SMALLEST, override)
+    assert key in message
+    assert allowed in message
+    assert "\n" not in message
+
+
+def test_the_largest_seed_is_one_that_numpy_takes_with_the_tuners_one_added():
+    np.random.RandomState(LARGEST_SEED + 1)
+    with pytest.raises(ValueError, match="Seed must be between"):
+        np.random.RandomState(LARGEST_SEED + 2)
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "key", "expected"),
+    [
+        ("trainer.weights_sha256=" + "0" * 63 + "1", "trainer", "weights_sha256", "0" * 63 + "1"),
+        ("data.source=photos #2", "data", "source", "photos #2"),
+        ("data.source=2026-13-40", "data", "source", "2026-13-40"),
+        ("data.source=no", "data", "source", "no"),
+        ("data.source=''", "data", "source", ""),
+        ("data.splits.test=*test*", "data", "splits", {"test": "*test*"}),
+        ("kubeflow.schedule=*/15 * * * *", "kubeflow", "schedule", "*/15 * * * *"),
+        ("kubeflow.labels.team=42", "kubeflow", "labels", {"team": "42"}),
+        ("kubeflow.project=", "kubeflow", "project", ""),
+        ("kubeflow.image='r.example/a:1'", "kubeflow", "image", "r.example/a:1"),
+        ("trainer.optimizer=sgd", "trainer", "optimizer", "sgd"),
+        ("trainer.head_learning_rate=5E-4", "trainer", "head_learning_rate", 5e-4),
+        ("ingest.max_pixels=3_000_000_000", "ingest", "max_pixels", 3_000_000_000),
+    ],
+)
+def test_a_text_is_taken_as_it_is_typed_and_a_number_as_everybody_reads_it(write, override, section, key, expected):
+    assert getattr(getattr(config.load(write(), [override]), section), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SMALLEST + "trainer: {seed: 1}\ntrainer: {dropout: 0.1}\n", "trainer is there twice"),
+        (SMALLEST + "trainer: {seed: 1, seed: 2}\n", "seed is there twice"),
+        (SMALLEST + "data: {source: 2026-13-40}\n", "not YAML: month must be in 1..12"),
+        (SMALLEST + "data: " + "[" * 2000 + "]" * 2000, "not YAML: "),
+    ],
+)
+def test_yaml_with_two_meanings_or_none_is_refused(refusal, text, message):
+    found = refusal(text)
+    assert message in found
+    assert "\n" not in found
+
+
 def test_every_fault_of_a_file_is_told_at_once(refusal):
     lines = refusal("name: pets\nimage: {size: 1}\ntflit: {}\n").splitlines()
     assert [line.split()[0] for line in lines] == ["image.size", "evaluator", "unknown"]
@@ -208,8 +311,14 @@ def test_a_weights_file_needs_its_sha256(write, refusal):
         "trainer.weights names the file mine.h5: give its trainer.weights_sha256 too"
     )
     sha256 = "a" * 64
-    given = config.load(write(), ["trainer.weights=mine.h5", f"trainer.weights_sha256={sha256}"]).trainer
-    assert (given.weights, given.weights_sha256) == ("mine.h5", sha256)
+    given = config.load(write(), ["trainer.weights=mine.pth", f"trainer.weights_sha256={sha256}"]).trainer
+    assert (given.weights, given.weights_sha256) == ("mine.pth", sha256)
+    assert refusal(SMALLEST, "trainer.weights=mine.h5", f"trainer.weights_sha256={sha256}") == (
+        "trainer.weights is 'mine.h5': the weights file of efficientnet_lite0 ends in .pth"
+    )
+    keras = ["trainer.backbone=efficientnet_v2_s", "trainer.weights=mine.weights.h5"]
+    config.load(write(), [*keras, f"trainer.weights_sha256={sha256}"])
+    assert "trainer.weights is empty" in refusal(SMALLEST, "trainer.weights=")
     assert config.load(write(), ["trainer.weights=none"]).trainer.weights == "none"
 
 
@@ -318,6 +427,12 @@ def test_the_tuners_space_is_typed_and_says_what_is_searched(write):
         ("tuner.space.batch_size=[0]", "tuner.space.batch_size.0 is 0: input should be greater than or equal to 1"),
         ("tuner.space.optimizer=[adm]", "tuner.space.optimizer.0 is 'adm': input should be 'adam', 'adamw', 'rmsprop'"),
         ("tuner.space.fine_tune_at=[4]", "tuner.space.fine_tune_at is about fine-tuning, and trainer.fine_tune_epochs"),
+        ("tuner.space.batch_size=[16, 16]", "tuner.space.batch_size holds [16, 16]: each value once"),
+        ("tuner.space.batch_size=[true]", "tuner.space.batch_size.0 is True: input should be a valid integer"),
+        (
+            "tuner.space.head_learning_rate={min: 1e-3, max: 1000}",
+            "tuner.space.head_learning_rate holds 1000.0: input should be less than or equal to 100",
+        ),
         ("tuner.space.fine_tune_at=[-1]", "tuner.space.fine_tune_at is about fine-tuning"),
         ("tuner.space={head_learning_rate: null, dropout: null, label_smoothing: null}", "tuner.space is empty"),
         ("tuner.space.droput={min: 0, max: 1}", "unknown key tuner.space.droput; did you mean tuner.space.dropout?"),
@@ -329,3 +444,15 @@ def test_a_space_that_cannot_be_searched_is_refused(write, override, message):
     with pytest.raises(config.ConfigError) as refused:
         config.load(write(TUNED), [override])
     assert message in str(refused.value)
+
+
+def test_a_space_holds_blocks_that_the_backbone_has(write):
+    overrides = ["trainer={backbone: efficientnet_v2_b0, fine_tune_epochs: 1}", "tuner.space.fine_tune_at=[4, 8]"]
+    with pytest.raises(
+        config.ConfigError, match=r"tuner\.space\.fine_tune_at holds 8: efficientnet_v2_b0 has .* 0 to 7"
+    ):
+        config.load(write(TUNED), overrides)
+    assert config.load(write(TUNED), [overrides[0], "tuner.space.fine_tune_at=[4, 7]"]).tuner.space.fine_tune_at == (
+        4,
+        7,
+    )

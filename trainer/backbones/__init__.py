@@ -20,7 +20,16 @@ from trainer.backbones.weights_file import WeightsError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["NAMES", "Backbone", "WeightsError", "build", "set_trainable"]
+__all__ = [
+    "BLOCK_COUNTS",
+    "MIN_SIZE",
+    "NAMES",
+    "Backbone",
+    "WeightsError",
+    "build",
+    "set_trainable",
+    "weights_endings",
+]
 
 NAMES = (
     *(f"efficientnet_lite{n}" for n in range(3)),
@@ -28,7 +37,10 @@ NAMES = (
     *(f"efficientnet_v2_b{n}" for n in range(4)),
     *(f"efficientnet_v2_{size}" for size in "sml"),
 )
-_MIN_SIZE = 32  # every network halves the picture five times
+BLOCK_COUNTS = {name: 8 if re.fullmatch("efficientnet_v2_(b[0-3]|s)", name) else 9 for name in NAMES}
+"""Blocks of each backbone, stem and head included. These V2 networks have six stages, all others seven."""
+MIN_SIZE = 32
+"""Pixels: every network halves the image five times."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,11 @@ def build(
     )
 
 
+def weights_endings(name: str) -> tuple[str, ...]:
+    """How the name of a weights file for the backbone `name` ends."""
+    return (".pth",) if name.startswith("efficientnet_lite") else (".weights.h5", ".h5")
+
+
 def set_trainable(backbone: Backbone, fine_tune_at: int | None) -> None:
     """Freezes the backbone (None), or all of it before block `fine_tune_at` (0: nothing).
 
@@ -119,8 +136,8 @@ def _check(
     if name not in NAMES:
         near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)[0]
         raise ValueError(f"unknown backbone {name}; did you mean {near}?")
-    if size < _MIN_SIZE:
-        raise ValueError(f"size is {size}: a backbone needs pictures of at least {_MIN_SIZE} pixels")
+    if size < MIN_SIZE:
+        raise ValueError(f"size is {size}: a backbone needs pictures of at least {MIN_SIZE} pixels")
     if not 0.0 <= drop_connect < 1.0:
         raise ValueError(f"drop_connect is {drop_connect}: expected a probability below 1")
     if (mean is None) != (variance is None):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.style_renderer.settings import Settings
+from components.style_renderer.settings import LAYERS, Settings
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -123,10 +123,16 @@ def test_nothing_deeper_than_the_deepest_layer_is_there():
 
 
 def test_an_unknown_layer_is_named_with_those_that_there_are():
-    with pytest.raises(ValueError, match=r"vgg19 has no layer block9_conv1; there are .*block1_conv1.*block5_conv4"):
-        vgg19(content_layers=("block9_conv1",))
+    with pytest.raises(ValueError, match=r"content_layers names block5_conv5: no layer of vgg19; did you mean block5_"):
+        vgg19(content_layers=("block5_conv5",))
     with pytest.raises(ValueError, match=r"efficientnet_lite0 has no layer block1_conv1; there are .*stem_activation"):
         lite0(style_layers={"block1_conv1": 1.0})
+
+
+@pytest.mark.parametrize("name", ["vgg19", "efficientnet_lite0"])
+def test_the_layers_that_settings_know_are_those_of_the_network(name):
+    whole = networks._vgg19("random", "", "max") if name == "vgg19" else networks._lite0("random", "")
+    assert LAYERS[name] == {layer.name for layer in whole.layers[1:]}
 
 
 def test_sizes_and_channels_are_told_as_they_are(pixels):
