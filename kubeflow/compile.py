@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from components import builtin_names
+from kubeflow import checks
 from pipeline import kubeflow_verbs
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
@@ -194,6 +195,7 @@ def _check(config: Config) -> None:
                 f"kubeflow.nodes.{node}.machine_type: only {' and '.join(JOBS)} on Vertex AI run as jobs of their own; "
                 "limit others by cpu, memory_gb and accelerator"
             )
+    checks.check_config(config, sent=False)
 
 
 def _limits(resources: Resources) -> dict[str, object]:

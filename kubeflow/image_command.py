@@ -1,17 +1,16 @@
 """`atelier kubeflow image`."""
 
 import argparse
-import re
 import shlex
 import shutil
 import subprocess
 
+from kubeflow import checks
 from pipeline import config
 from pipeline.kubeflow_verbs import FOLDER, KubeflowError
 
 ENGINES = ("docker", "podman", "buildah")
 """What can build the image; the first that is there is taken."""
-_REFERENCE = re.compile(r"[a-z0-9][a-z0-9._-]*(:\d+)?(/[a-z0-9][a-z0-9._-]*)*(:[\w][\w.-]{0,127})?")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -74,5 +73,4 @@ def _check(image: str) -> None:
             "kubeflow.image is missing: the name that the image gets in a registry, as in "
             "us-central1-docker.pkg.dev/PROJECT/atelier/atelier:0.1.0; give it in the file, or by --set kubeflow.image="
         )
-    if not _REFERENCE.fullmatch(image):
-        raise KubeflowError(f"kubeflow.image is {image!r}: expected HOST/FOLDER/NAME:TAG, in lower case")
+    checks.check_image(image, built=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from kubeflow import checks
 from pipeline import kubeflow_verbs
 from pipeline.config import Config
 from pipeline.kubeflow_verbs import KubeflowError
@@ -20,7 +21,6 @@ Compile = Callable[[Config, Path], object]
 """Writes the specification to a file: `kubeflow.compile.compile_pipeline`."""
 
 MAX_LABELS = 64
-_CRON_FIELD = re.compile(r"[0-9A-Za-z*?,/-]+")
 
 
 def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile) -> tuple[str, str]:
@@ -40,6 +40,7 @@ def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile)
     check(config)
     given = kubeflow_verbs.parameters(parameters)
     settings = config.kubeflow
+    checks.check_parameters(given, settings, sent=True)
     name = _new_name(config.name)
     with tempfile.TemporaryDirectory(prefix="atelier-submit-") as folder:
         if settings.target == "vertex":
@@ -79,16 +80,8 @@ def check(config: Config) -> None:
     else:
         needed["kubeflow.endpoint"] = (settings.endpoint, "where Kubeflow Pipelines answers: https://HOST/pipeline")
     kubeflow_verbs.require(needed)
-    if settings.target == "vertex" and not settings.root.startswith("gs://"):
-        raise KubeflowError(
-            f"kubeflow.root is {settings.root}: Vertex AI needs a folder in a bucket, gs://BUCKET/FOLDER"
-        )
-    if settings.target == "vertex" and not re.fullmatch("[a-z]+(-[a-z]+[0-9]+)?", settings.region):
-        raise KubeflowError(f"kubeflow.region is {settings.region!r}: expected a region's name, as in us-central1")
-    if settings.target == "kfp" and not re.match("https?://[^/]", settings.endpoint):
-        raise KubeflowError(f"kubeflow.endpoint is {settings.endpoint}: expected a URL, as in https://HOST/pipeline")
     _check_labels(settings)
-    _check_schedule(settings)
+    checks.check_config(config, sent=True)
 
 
 def vertex_job(config: Config, compiled: Mapping[str, Any], values: Mapping[str, object], name: str) -> dict[str, Any]:
@@ -185,18 +178,3 @@ def _check_labels(settings: Kubeflow) -> None:
 def _is_label(text: str) -> bool:
     allowed = all(c in "-_" or c.isdecimal() or (c.isalpha() and c == c.lower()) for c in text)
     return len(text) <= 63 and allowed
-
-
-def _check_schedule(settings: Kubeflow) -> None:
-    if not settings.schedule:
-        return
-    fields = settings.schedule.split()
-    zone = fields.pop(0) if re.match(r"(CRON_)?TZ=[\w+/-]+\s", settings.schedule) else ""
-    if len(fields) != 5 or not all(_CRON_FIELD.fullmatch(field) for field in fields):
-        raise KubeflowError(
-            f"kubeflow.schedule is {settings.schedule!r}: expected minute, hour, day, month, weekday, as in 0 3 * * 1"
-        )
-    if zone and settings.target == "kfp":
-        raise KubeflowError(
-            f"kubeflow.schedule: {zone} is for Vertex AI; Kubeflow Pipelines has its server's time zone"
-        )

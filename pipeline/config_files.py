@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from components import builtin_names
 from components.style_catalog import builtin, catalog
-from components.style_renderer import photographs
-from components.style_renderer.settings import SPLIT
+from components.style_renderer.settings import PHOTOS, SPLIT
 from pipeline.config import Config, ConfigError
 
 
@@ -27,7 +27,11 @@ def check(config: Config) -> None:
         _check_weights("style.settings.weights", style.settings.weights, style.settings.weights_sha256)
     check_styles(style.catalog, style.styles)
     folder = Path(style.contents)
-    if style.contents != photographs.NAME and not style.contents.startswith(SPLIT) and "://" not in style.contents:
+    if (
+        not builtin_names.resolve(style.contents, (PHOTOS,))
+        and not style.contents.startswith(SPLIT)
+        and "://" not in style.contents
+    ):
         if not folder.is_dir():
             raise ConfigError(
                 f"style.contents is {style.contents!r}: no such folder; expected photos, split:train, split:eval, "
@@ -43,7 +47,7 @@ def check_styles(name: str, ids: tuple[str, ...]) -> None:
     Raises:
       catalog.CatalogError: it cannot be used, or lacks a style.
     """
-    if name == catalog.BUILTIN:
+    if builtin_names.resolve(name, (catalog.BUILTIN,)):
         catalog.check_ids(name, builtin.ids(), ids)
     elif "://" not in name:
         catalog.chosen(name, catalog.open_catalog(name), ids)

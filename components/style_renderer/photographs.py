@@ -2,8 +2,9 @@
 
 from components import packaged
 from components.style_renderer import store
+from components.style_renderer.settings import PHOTOS
 
-NAME = "photos"
+NAME = PHOTOS
 """What the command line and the configuration call them."""
 
 _FILES = {

@@ -13,6 +13,8 @@ from components.field_types import Count, Fraction, Integer, Number
 
 NETWORKS = ("efficientnet_lite0", "vgg19")
 
+PHOTOS = "photos"
+"""Contents that come with packages."""
 SPLIT = "split:"
 """Begins what names the contents of a rendering where they are a split of the data."""
 MIN_SCALE, MAX_SCALE = 32, 32768

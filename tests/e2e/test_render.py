@@ -124,7 +124,7 @@ def test_a_style_that_was_added_is_rendered(pictures: Path, tmp_path: Path) -> N
             {"--set": "style_scael=2"},
             "unknown key style.settings.style_scael; did you mean style.settings.style_scale?",
         ),
-        ({"--set": "style_layers={block9: 1}"}, "efficientnet_lite0 has no layer block9"),
+        ({"--set": "style_layers={block9: 1}"}, "style_layers names block9: no layer of efficientnet_lite0"),
         ({"--set": "network=vgg19"}, "Keras could not fetch its ImageNet weights"),
     ],
 )

@@ -34,8 +34,9 @@ def settings(target: str, *overrides: str) -> config.Config:
 
 
 def text(job: dict[str, Any]) -> str:
-    """YAML with the JSON inside of strings unfolded, and without the fingerprints of the code."""
-    return yaml.safe_dump(_unfolded(job), sort_keys=True, width=120)
+    """YAML with the JSON inside of strings unfolded, and without the fingerprints of the code or Python's version."""
+    labels = job["labels"] | {"tfx_py_version": "<python>"}
+    return yaml.safe_dump(_unfolded(job | {"labels": labels}), sort_keys=True, width=120)
 
 
 def _unfolded(value: Any) -> Any:

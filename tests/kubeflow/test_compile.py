@@ -180,7 +180,7 @@ def test_the_command(tmp_path):
 
 def test_the_tuner_runs_in_its_own_container_or_as_a_job_of_several_machines(target):
     on_vertex = target == "vertex"
-    overrides = ["tuner={enabled: true, parallel_trials: 3}", "kubeflow.nodes={Tuner: {machine_type: a2}}"]
+    overrides = ["tuner={enabled: true, parallel_trials: 3}", "kubeflow.nodes={Tuner: {machine_type: a2-highgpu-1g}}"]
     if not on_vertex:
         overrides = ["tuner={enabled: true}"]
     spec = compiler.pipeline_job(readable.settings(target, *overrides))["pipelineSpec"]
@@ -197,4 +197,4 @@ def test_the_tuner_runs_in_its_own_container_or_as_a_job_of_several_machines(tar
         assert json.loads(given["tune_args"]["runtimeValue"]["constant"]) == {"num_parallel_trials": 3}
         told = json.loads(given["custom_config"]["runtimeValue"]["constant"])
         (pool,) = told["ai_platform_tuning_args"]["job_spec"]["worker_pool_specs"]
-        assert pool["machine_spec"] == {"machine_type": "a2"}
+        assert pool["machine_spec"] == {"machine_type": "a2-highgpu-1g"}

@@ -167,7 +167,7 @@ def test_a_token_opens(endpoint, server, monkeypatch, tmp_path, source):
 def test_without_the_token_nothing_is_compiled(endpoint, server, monkeypatch, token):
     endpoint.token = TOKEN
     monkeypatch.setenv("ATELIER_KFP_TOKEN", token)
-    given = {"target": "kfp", "endpoint": f"{server.url}/pipeline", "labels": {}}
+    given = {"target": "kfp", "endpoint": f"{server.url}/pipeline", "service_account": "runner", "labels": {}}
     with pytest.raises(KubeflowError) as caught:
         submit.submit(settings(**given), [], lambda *_: pytest.fail("compiled"))
     message = str(caught.value)
@@ -223,6 +223,7 @@ def test_the_command_sends_what_the_compiler_wrote(endpoint, server, capfd):
     from pipeline import config
 
     changes = ["kubeflow.target=kfp", f"kubeflow.endpoint={server.url}/pipeline", "kubeflow.nodes={}", "beam={}"]
+    changes.append("kubeflow.service_account=runner")
     arguments = [word for change in changes for word in ("--set", change)]
     command = ["kubeflow", "submit", "--config", "configs/vertex.yaml", *arguments]
     assert cli.main([*command, "--parameter", "min_accuracy=0.95"]) == 0

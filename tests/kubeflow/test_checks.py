@@ -1,0 +1,271 @@
+"""Values that only the cluster would refuse: none of them is compiled or sent."""
+
+import pytest
+
+from components.style_catalog.catalog import CatalogError
+from kubeflow import checks, submit
+from kubeflow import compile as compiler
+from pipeline.kubeflow_verbs import KubeflowError
+from tests.kubeflow import readable, submissions
+
+KFP = {"target": "kfp", "endpoint": "https://host/pipeline", "service_account": "runner"}
+
+
+def refusal(check, *arguments, **options):
+    with pytest.raises(KubeflowError) as caught:
+        check(*arguments, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def not_sent(parameters=(), **kubeflow):
+    """What `submit` says of it, before it asks for credentials or compiles."""
+    compile_pipeline = lambda *_: pytest.fail("compiled")  # noqa: E731
+    return refusal(submit.submit, submissions.settings(**kubeflow), parameters, compile_pipeline)
+
+
+def not_compiled(*overrides, target="vertex"):
+    return refusal(compiler.pipeline_job, readable.settings(target, *overrides))
+
+
+# Places
+
+
+@pytest.mark.parametrize(
+    "root", ["gs:/my-bucket", "gs://", "gs:///x", "gs://B/x", "gs://-bucket/x", "gs://my-bucket//x", "GS://bucket/x"]
+)
+@pytest.mark.parametrize("target", ["vertex", "kfp"])
+def test_buckets_that_cannot_be(root, target):
+    message = not_compiled(f"kubeflow.root={root}", target=target)
+    assert message.startswith(f"kubeflow.root is {root}: expected gs://BUCKET/FOLDER")
+    assert not_sent(**(KFP if target == "kfp" else {}), root=root).startswith(f"kubeflow.root is {root}: ")
+
+
+@pytest.mark.parametrize("root", ["gs://bucket", "gs://a.b-c_d.example/atelier/", "gs://bucket/ü/x y"])
+def test_buckets_that_may_be(root):
+    submit.check(submissions.settings(root=root))
+
+
+@pytest.mark.parametrize("source", ["data/photos", "/home/me/photos", "s3://bucket/photos", "gs:/bucket/photos"])
+def test_data_that_vertex_cannot_see_is_not_sent(source):
+    for key, config in (
+        ("data.source", submissions.settings().with_source(source)),
+        ("kubeflow.schema_file", submissions.settings(schema_file=source)),
+    ):
+        assert refusal(submit.check, config).startswith(f"{key} is {source}: ")
+    for name in ("data_root", "schema_file"):
+        assert not_sent([f"{name}={source}"]).startswith(f"parameter {name} is {source}: ")
+
+
+def test_a_mounted_bucket_is_told_by_its_own_name():
+    assert "gs://my-bucket/photos" in not_sent(["data_root=/gcs/my-bucket/photos"])
+
+
+def test_a_folder_of_this_machine_is_compiled_for_a_replay_but_not_a_relative_one():
+    local = ("data.source=/data/photos", "kubeflow.root=/replay")
+    checks.check_config(readable.settings("vertex", *local), sent=False)
+    assert "a node does not run in this folder" in not_compiled("data.source=data/photos")
+    assert "a node does not run in this folder" in not_compiled("kubeflow.root=output", target="kfp")
+
+
+def test_places_of_kubeflow_pipelines():
+    for place in ("s3://bucket/x", "minio://bucket/x", "/mnt/shared"):
+        submit.check(submissions.settings(**KFP, root=place).with_source(place))
+    assert "SCHEME://BUCKET" in not_sent(**KFP, root="s3:///x")
+    assert "two slashes" in not_sent(**KFP, root="s3:/bucket")
+    assert "two slashes" in not_sent(["data_root=s3:bucket"], **KFP)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "style.catalog=styles/catalog.yaml",
+        "style.contents=pictures",
+        "trainer={weights: mine.pth, weights_sha256: %s}" % ("0" * 64),
+    ],
+)
+def test_files_of_this_folder_are_in_no_image(override):
+    assert "absolute path in the image" in not_compiled(override)
+
+
+def test_styles_that_the_builtin_catalog_lacks():
+    with pytest.raises(CatalogError, match="builtin: there is no style swirl; did you mean swirls"):
+        compiler.pipeline_job(readable.settings("vertex", "style.styles=[swirl]"))
+    checks.check_config(readable.settings("vertex", "style.styles=[swirls, great-wave]"), sent=False)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.splits={train: t*, test: s*}", "data.splits names train and test: name eval"),
+        ("data.splits.train=", "data.splits.train is ''"),
+        ("data.splits={train: /t*, eval: e*, test: s*}", "data.splits.train is '/t*'"),
+        ("data.splits.train=../t*", "data.splits.train is '../t*'"),
+    ],
+)
+def test_splits(override, message):
+    assert not_compiled(override).startswith(message)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["r.example/a b:1", "r.example/A:1", "r.example/a:", "https://r.example/a", "r.example//a", "a:1:2", "a-/b", "a@b"],
+)
+def test_images_that_cannot_be(image):
+    assert not_compiled(f"kubeflow.image={image}").startswith(f"kubeflow.image is {image!r}: expected HOST/FOLDER/NAME")
+    assert not_sent(image=image).startswith("kubeflow.image is ")
+    assert refusal(checks.check_image, image, built=True).startswith("kubeflow.image is ")
+
+
+def test_an_image_may_have_a_port_and_where_it_is_run_a_digest():
+    digest = "localhost:5000/team/a_b__c.d--e:v1.0-x@sha256:" + "0" * 64
+    checks.check_image(digest)
+    checks.check_image(digest.partition("@")[0], built=True)
+    refusal(checks.check_image, digest, built=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "accelerator", "message"),
+    [
+        ("vertex", "T4", "NVIDIA_TESLA_T4"),
+        ("vertex", "nvidia.com/gpu", "NVIDIA_TESLA_T4"),
+        ("vertex", "nvidia_tesla_t4", "NVIDIA_TESLA_T4"),
+        ("vertex", "ACCELERATOR_TYPE_UNSPECIFIED", "NVIDIA_TESLA_T4"),
+        ("kfp", "NVIDIA_TESLA_T4", "nvidia.com/gpu"),
+        ("kfp", "gpu", "nvidia.com/gpu"),
+        ("kfp", "nvidia.com/", "nvidia.com/gpu"),
+    ],
+)
+def test_accelerators_of_the_other_kind(target, accelerator, message):
+    found = not_compiled(f"kubeflow.nodes.Transform.accelerator={accelerator}", target=target)
+    assert found.startswith(f"kubeflow.nodes.Transform.accelerator is {accelerator!r}: ")
+    assert message in found
+    options = KFP if target == "kfp" else {}
+    assert not_sent(**options, nodes={"Transform": {"accelerator": accelerator}}) == found
+
+
+def test_how_many_accelerators_there_are_in_a_machine():
+    for count in (1, 2, 4, 8, 16):
+        submit.check(submissions.settings(nodes={"Trainer": {"accelerator": "NVIDIA_L4", "accelerators": count}}))
+    message = not_compiled("kubeflow.nodes.Trainer={accelerator: NVIDIA_L4, accelerators: 3}")
+    assert message.startswith("kubeflow.nodes.Trainer.accelerators is 3: ")
+
+
+@pytest.mark.parametrize("machine", ["a2", "N1-standard-8", "n1 standard 8", "n1-standard-8 "])
+def test_machine_types(machine):
+    message = not_compiled(f"kubeflow.nodes.Trainer.machine_type='{machine}'")
+    assert message.startswith(f"kubeflow.nodes.Trainer.machine_type is {machine!r}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("region", "us-central1-a"),
+        ("region", "us"),
+        ("region", "US-central1"),
+        ("project", "My Project"),
+        ("project", "p"),
+        ("service_account", "nodes"),
+        ("service_account", "me@example.com"),
+        ("api_endpoint", "https://host/path"),
+    ],
+)
+def test_names_of_google(key, value):
+    assert not_sent(**{key: value}).startswith(f"kubeflow.{key} is {value!r}: expected ")
+
+
+@pytest.mark.parametrize("project", ["my-project", "example.com:my-project", "123456789012"])
+def test_projects(project):
+    submit.check(submissions.settings(project=project))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("service_account", "nodes@my-project.iam.gserviceaccount.com"),
+        ("service_account", "Runner"),
+        ("namespace", "my namespace"),
+        ("namespace", "a" * 64),
+    ],
+)
+def test_names_of_kubernetes(key, value):
+    assert not_sent(**KFP | {key: value}).startswith(f"kubeflow.{key} is {value!r}: expected ")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "give"),
+    [
+        ("https://host/pipeline/#/runs", "give https://host/pipeline"),
+        ("https://host:8443/pipeline/?ns=me#/runs/details/1", "give https://host:8443/pipeline"),
+        ("https://host/_/pipeline/#/experiments?ns=me", "give https://host/pipeline"),
+        ("http://localhost:3000/#/pipelines", "give http://localhost:3000"),
+        ("https://host/pipeline/apis/v2beta1", "give https://host/pipeline"),
+        ("https://host/pipeline/#", "give https://host/pipeline"),
+        ("https://host:port/pipeline", "expected a URL"),
+        ("https://ho st/pipeline", "expected a URL"),
+        ("https:/host/pipeline", "expected a URL"),
+        ("ftp://host/pipeline", "expected a URL"),
+    ],
+)
+def test_an_address_out_of_the_browser(endpoint, give):
+    message = not_sent(**KFP | {"endpoint": endpoint})
+    assert message.startswith(f"kubeflow.endpoint is {endpoint}")
+    assert message.endswith(give) or give in message
+
+
+# Parameters of a run
+
+
+@pytest.mark.parametrize("name", ["min_accuracy", "max_accuracy_drop"])
+@pytest.mark.parametrize("value", ["95", "-0.1", "1.01", "nan", "inf"])
+def test_thresholds_have_the_range_of_their_keys(name, value):
+    message = not_sent([f"{name}={value}"])
+    assert message.startswith(f"parameter {name} is {value}: expected a number from 0 to 1")
+    assert ("did you mean 0.95?" in message) is (value == "95")
+    for allowed in ("0", "1", "0.95", "1e-2"):
+        checks.check_parameters({name: allowed}, submissions.settings().kubeflow, sent=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("{num_steps: 5}", "expected TrainArgs in JSON"),
+        ("", "expected TrainArgs in JSON"),
+        ("5", "expected TrainArgs in JSON"),
+        ('{"steps": 5}', 'has no field named "steps"'),
+        ('{"num_steps": "many"}', "expected TrainArgs in JSON"),
+        ('{"num_steps": 3000000000}', "expected TrainArgs in JSON"),
+        ('{"num_steps": -1}', "num_steps is -1: expected at least 0"),
+        ('{"splits": ["training"]}', "splits has 'training': expected train, eval or test"),
+    ],
+)
+def test_train_args_are_train_args(value, message):
+    found = not_sent([f"train_args={value}"])
+    assert found.startswith("parameter train_args")
+    assert message in found
+
+
+def test_train_args_that_may_be():
+    for value in ("{}", '{"splits": ["train"], "num_steps": 100}', '{"numSteps": 0}'):
+        checks.check_parameters({"train_args": value}, submissions.settings().kubeflow, sent=True)
+
+
+def test_one_line_through_the_command_line(tmp_path, capfd):
+    from pipeline import cli
+
+    config = ["--config", "configs/vertex.yaml"]
+    for command in (
+        ["submit", *config, "--parameter", "min_accuracy=95"],
+        ["submit", *config, "--set", "kubeflow.schedule=99 25 32 13 9"],
+        ["submit", *config, "--set", "data.source=data/photos"],
+        ["compile", *config, "--output", str(tmp_path / "a.json"), "--set", "kubeflow.root=gs:/my-bucket"],
+    ):
+        assert cli.main(["kubeflow", *command]) == 1
+        said = capfd.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("atelier: ")
+        assert said.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
