@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.measure import Result
+from components.replacing import replace_text
 
 MODULES = {
     "train": "benchmarks.train",
@@ -55,6 +56,4 @@ def _write(file: Path, results: list[Result]) -> None:
     names = {result.name for result in results}
     earlier = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     entries = [entry for entry in earlier if entry["name"] not in names] + [result.as_json() for result in results]
-    partial = file.with_suffix(".partial")
-    partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    partial.replace(file)
+    replace_text(file, json.dumps(entries, indent=1) + "\n")

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from components import builtin_names
+from components.replacing import replace_text
 from kubeflow import checks
 from pipeline import kubeflow_verbs
 from pipeline.builtin_sources import BUILTIN
@@ -51,7 +52,7 @@ def compile_pipeline(config: Config, output: Path) -> dict[str, Any]:
     text = json.dumps(job, indent=1, sort_keys=True) if output.suffix == ".json" else _yaml(job["pipelineSpec"])
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text + "\n", encoding="utf-8")
+        replace_text(output, text + "\n")
     except OSError as error:
         raise KubeflowError(f"{output}: cannot be written: {error.strerror}") from None
     return job

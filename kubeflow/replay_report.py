@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from components.replacing import replace_text
+
 REPORT_FILE = "replay.json"
 State = Literal["succeeded", "skipped", "failed", "not run"]
 
@@ -63,4 +65,4 @@ class Report:
             "tasks": {name: asdict(task) for name, task in self.tasks.items()},
         }
         text = json.dumps(document, indent=1, default=str)
-        (self.folder / REPORT_FILE).write_text(text, encoding="utf-8")
+        replace_text(self.folder / REPORT_FILE, text)

@@ -8,6 +8,8 @@ before a verb needs it.
 import argparse
 import io
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ from components import loopback
 from components.versions import parse_argument
 from pipeline import kubeflow_verbs, source_tree, stopping
 from serving import target
+
+_STANDARD_OUTPUT = Path("standard output")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,16 +31,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     loopback.bypass_proxies()
     try:
         with stopping.raising():
-            return options.verb(options)
+            code = options.verb(options)
+            return code if _flush_output() else 1
     except KeyboardInterrupt as stop:
         print(f"atelier: stopped{_after_a_stop(options)}", file=sys.stderr)
         return stopping.exit_code(stop)
-    except Exception as error:
+    except BrokenPipeError:  # whoever read the output has seen enough
+        _drop_output()
+        return 128 + signal.SIGPIPE
+    except Exception as error:  # noqa: BLE001  # what is nobody's to mend is raised again
         if not _is_users_to_mend(error):
-            raise
+            return _tell_disk_error(error, _output(options))
         text = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         print(f"atelier: {text}", file=sys.stderr)
         return 1
+
+
+def _tell_disk_error(error: Exception, place: Path) -> int:
+    """Tells an error of the disk in a line; raises any other again."""
+    from pipeline import disk_errors
+
+    line = disk_errors.explain(error, place)
+    if not line:
+        raise error
+    print(f"atelier: {line}", file=sys.stderr)
+    _flush_output()
+    return 1
+
+
+def _flush_output() -> bool:
+    """Writes what is left to standard output, which the shell may have opened on a full disk; whether that went well.
+
+    Raises:
+      BrokenPipeError: nobody reads it any more.
+    """
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _drop_output()
+        _tell_disk_error(error, _STANDARD_OUTPUT)
+        return False
+    return True
+
+
+def _output(options: argparse.Namespace) -> Path:
+    """Where the verb writes to."""
+    given = (getattr(options, name, None) for name in ("output", "root", "catalog"))
+    return next((Path(path) for path in given if path), _STANDARD_OUTPUT)
+
+
+def _drop_output() -> None:
+    """Lets what is still to be written to standard output go nowhere, instead of failing at the process's end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _after_a_stop(options: argparse.Namespace) -> str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TextIO
 
 import absl.logging
 from rich.console import Console as RichConsole
@@ -26,6 +26,7 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.table import Column
 
 
 class Console:
@@ -123,8 +124,11 @@ class _Lines:
 def _columns() -> tuple[ProgressColumn, ...]:
     return (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
+        # Names of files are the user's: brackets in them are no markup.
+        TextColumn(
+            "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        ),
+        BarColumn(bar_width=16),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
@@ -143,11 +147,22 @@ def quiet(log_file: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            _flush(stream)
         for target, source in zip((1, 2), saved, strict=True):
             os.dup2(source, target)
             os.close(source)
+
+
+def _flush(stream: TextIO) -> None:
+    """Writes what is left to the log; where the disk is full it goes nowhere, and never to the terminal."""
+    try:
+        stream.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        stream.flush()
 
 
 @contextmanager

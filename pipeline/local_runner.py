@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components import builtin_names, tree
+from components.replacing import replace_text
 from components.style_catalog import catalog
-from pipeline import beam_args, dataset, fingerprint, inputs, metadata_store, sources
+from pipeline import beam_args, dataset, disk_errors, fingerprint, inputs, metadata_store, sources
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.console import Console, logged_progress, quiet
@@ -76,7 +77,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         result = results.collect(config, output, nodes, ingest_report, failure or unread, warnings)
         if result["gallery"]:
             _link_gallery(nodes["StyleRenderer"].outputs["gallery"].uri, output)
-        (output / "run.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+        replace_text(output / "run.json", json.dumps(result, indent=1))
         page = report.write(result, nodes, output)
     return Outcome(result, page)
 
@@ -118,7 +119,7 @@ def _prepare(
         key_file.unlink(missing_ok=True)
         with console.bar(f"ingesting {config.data.source}") as progress, beam_args.reaching(config.beam):
             ingest.ingest(config.data.source, folder, config.ingest, beam_args.of_run(config), progress)
-        key_file.write_text(_key(made_from, folder, contents))
+        replace_text(key_file, _key(made_from, folder, contents))
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 
 
@@ -201,7 +202,12 @@ def _run_dag(
     except Exception as error:  # noqa: BLE001  # nodes raise anything
         # A node's failure is the run's result; the whole trace is in the log.
         traceback.print_exc()
-        reason = metadata_store.lost(config.metadata, error) or str(error).strip() or type(error).__name__
+        reason = (
+            metadata_store.lost(config.metadata, error)
+            or disk_errors.explain(error, output)
+            or str(error).strip()
+            or type(error).__name__
+        )
         return f"{console.step}: {reason}" if console.step else reason
     return ""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from components import templates
+from components.replacing import replace_text
 from pipeline import confusion, plots, report_tables, showcase, trials
 
 if TYPE_CHECKING:
@@ -52,10 +53,8 @@ def write(result: dict[str, Any], nodes: Mapping[str, "Node"], output: Path) -> 
     """
     page = render(result, _gather(result, nodes, output), datetime.now().astimezone())
     file = output / FILE
-    partial = file.with_name(f".{FILE}.partial")
     # Names of files may hold bytes that are no UTF-8, which Python carries as lone surrogates.
-    partial.write_text(page, encoding="utf-8", errors="xmlcharrefreplace")
-    partial.replace(file)
+    replace_text(file, page, errors="xmlcharrefreplace")
     return file
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import textwrap
@@ -13,6 +12,7 @@ from typing import Any
 import yaml
 
 from components import pictures
+from components.replacing import replace_text
 from components.style_catalog import catalog, entry
 from components.style_catalog.catalog import CatalogError, Style
 from components.style_renderer.settings import Settings
@@ -97,10 +97,15 @@ def _copied(picture: Path, encoded: bytes, folder: Path, style_id: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         name = entry.unique_id(style_id, {file.stem for file in folder.iterdir()})
-        shutil.copyfile(picture, folder / f"{name}{suffix}")
     except OSError as error:
         raise CatalogError(f"{folder}: {error.strerror}") from None
-    return folder / f"{name}{suffix}"
+    copy = folder / f"{name}{suffix}"
+    try:
+        shutil.copyfile(picture, copy)
+    except OSError as error:
+        copy.unlink(missing_ok=True)
+        raise CatalogError(f"{copy}: {error.strerror}") from None
+    return copy
 
 
 def _appended(catalog_file: Path, values: dict[str, Any]) -> str:
@@ -119,9 +124,7 @@ def _appended(catalog_file: Path, values: dict[str, Any]) -> str:
 
 
 def _replace(file: Path, text: str) -> None:
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
+        replace_text(file, text)
     except OSError as error:
         raise CatalogError(f"{file}: {error.strerror}") from None
