@@ -9,6 +9,7 @@ import argparse
 import io
 import math
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -36,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"atelier: stopped{_after_a_stop(options)}", file=sys.stderr)
         return stopping.exit_code(stop)
-    except BrokenPipeError:  # whoever read the output has seen enough
-        _drop_output()
-        return 128 + signal.SIGPIPE
     except Exception as error:  # noqa: BLE001  # what is nobody's to mend is raised again
+        if isinstance(error, BrokenPipeError) and _output_is_closed():
+            _drop_output()
+            return 128 + signal.SIGPIPE
         if not _is_users_to_mend(error):
             return _tell_disk_error(error, _output(options))
         text = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -74,6 +75,13 @@ def _flush_output() -> bool:
         _tell_disk_error(error, _STANDARD_OUTPUT)
         return False
     return True
+
+
+def _output_is_closed() -> bool:
+    """Whether whoever read standard output has gone, as `head` does when it has seen enough."""
+    poll = select.poll()
+    poll.register(sys.stdout, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _output(options: argparse.Namespace) -> Path:

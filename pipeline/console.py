@@ -34,9 +34,8 @@ class Console:
 
     def __init__(self, stream: object = None) -> None:
         """Writes to `stream`, by default a copy of standard error that survives `quiet`."""
-        self._rich = RichConsole(
-            file=stream or os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace"), highlight=False
-        )  # type: ignore[arg-type]
+        own = stream or os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+        self._rich = RichConsole(file=own, highlight=False, emoji=False)  # type: ignore[arg-type]
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._step_started = time.monotonic()
@@ -56,7 +55,7 @@ class Console:
             self._finish_step()
             return
         try:
-            with Progress(*_columns(), console=self._rich, transient=True) as self._progress:
+            with Progress(*_columns(), console=self._rich, transient=True, expand=True) as self._progress:
                 self._task = self._progress.add_task("starting", total=total)
                 yield
                 self._finish_step()
@@ -64,12 +63,17 @@ class Console:
             self._progress = None
 
     @contextmanager
-    def bar(self, description: str) -> Iterator["Move"]:
-        """Gives a callback that moves a bar; without a terminal it prints a line at first and at every tenth."""
+    def bar(self, description: str, counted: bool = True) -> Iterator["Move"]:
+        """Gives a callback that moves a bar; without a terminal it prints a line at first and at every tenth.
+
+        Args:
+          description: shown beside the bar, as long as the callback is given no text.
+          counted: the two numbers are shown, too; else the text tells how far the work is.
+        """
         if not self._rich.is_terminal:
             yield _Lines(self, description)
             return
-        with Progress(*_columns(), console=self._rich, transient=True) as progress:
+        with Progress(*_columns(counted), console=self._rich, transient=True, expand=True) as progress:
             task = progress.add_task(description, total=None)
 
             def move(done: int, total: int, text: str = "") -> None:
@@ -121,15 +125,14 @@ class _Lines:
                 self._console.say(text or self._description)
 
 
-def _columns() -> tuple[ProgressColumn, ...]:
+def _columns(counted: bool = True) -> tuple[ProgressColumn, ...]:
+    """One line of any terminal: where it is narrow the text is cut off, and the bar and the numbers stay."""
     return (
         SpinnerColumn(),
         # Names of files are the user's: brackets in them are no markup.
-        TextColumn(
-            "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
-        ),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         BarColumn(bar_width=16),
-        MofNCompleteColumn(),
+        *((MofNCompleteColumn(),) if counted else ()),
         TimeElapsedColumn(),
     )
 

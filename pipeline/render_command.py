@@ -70,7 +70,7 @@ def run(
         picture_format=picture_format,
         code=of_code("components.style_renderer.render"),
     )
-    with beam_args.reaching(beam), quiet(output / LOG_FILE), console.bar("preparing") as progress:
+    with beam_args.reaching(beam), quiet(output / LOG_FILE), console.bar("preparing", counted=False) as progress:
         report = batch.render_batch(
             contents.from_folder(folder, leave_out=str(output)),
             chosen,

@@ -111,6 +111,40 @@ def test_work_in_one_piece_is_a_bar_on_a_terminal(terminal, screen):
     assert "12/30" in screen.getvalue()
 
 
+@pytest.mark.parametrize("name", ["shots[/x]", "beach [edited].jpg", "[red]7[/red]", ":dog:", "[link=x]y"])
+def test_names_that_look_like_markup_are_shown_as_they_are_on_a_terminal(terminal, screen, name):
+    with terminal.bar(f"ingesting {name}") as progress:
+        progress(1, 2)
+        progress(1, 2, f"now {name}")
+    with terminal.steps(1):
+        terminal.begin("Trainer")
+        terminal.detail(name)
+    terminal.say(name)
+    shown = screen.getvalue()
+    for text in (f"ingesting {name}", f"now {name}", f"Trainer: {name}"):
+        assert text in shown
+    assert shown.endswith(f"{name}\n")
+
+
+def test_a_long_text_is_cut_off_so_that_bar_and_numbers_fit_into_80_columns(screen, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
+    screen.isatty = lambda: True
+    with console.Console(screen).bar("ingesting") as progress:
+        progress(123, 45678, "a very long name of a folder " * 5)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    drawn = [line for line in re.split(r"[\r\n]+", shown) if "45678" in line]
+    assert drawn
+    assert all(len(line) <= 80 and "123/45678" in line and "0:00:0" in line and "…" in line for line in drawn)
+
+
+def test_a_bar_may_leave_the_counting_to_its_text(terminal, screen):
+    with terminal.bar("preparing", counted=False) as progress:
+        progress(475, 1000, "1 of 2 rendered")
+    assert "1 of 2 rendered" in screen.getvalue()
+    assert "1000" not in screen.getvalue()
+
+
 def test_after_a_failure_a_terminal_gets_plain_lines_again(terminal, screen):
     fail_in(terminal, "Transform", "Trainer")
     before = screen.getvalue()

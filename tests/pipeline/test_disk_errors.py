@@ -79,7 +79,9 @@ def refusal(*arguments, stdout=subprocess.PIPE):
     command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
     # Buffered, as by default: else print() itself fails, which cannot be told from writing to the output folder.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    done = subprocess.run(command, cwd=ROOT, env=buffered, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, env=buffered, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
+    )
     assert done.returncode == 1, done
     line = done.stderr.splitlines()[-1]
     assert line.startswith("atelier: ")
