@@ -54,3 +54,25 @@ def folders(base: str | os.PathLike[str]) -> dict[int, Path]:
     with os.scandir(base) as entries:
         names = [entry.name for entry in entries if parse(entry.name) is not None and not entry.is_file()]
     return {number: Path(base, name) for number, name in by_number(names).items()}
+
+
+def why_none(base: str | os.PathLike[str]) -> str:
+    """Returns why a base path has no versions and what to do, for people who took something else for a base path.
+
+    Raises:
+      OSError: the base path cannot be listed.
+    """
+    folder = Path(base).resolve()
+    if _holds_model(folder) and parse(folder.name) is not None:
+        return f"it is itself a version; give the folder above it, {folder.parent}"
+    if _holds_model(folder):
+        renamed = folder.with_name(str(max(folders(folder.parent), default=0) + 1))
+        return f"it is itself a model; rename it to a number, such as {renamed}, and give the folder above it"
+    for child in sorted(folder.iterdir()):
+        if _holds_model(child):
+            return f"{child.name!r} in it holds a model, but is no number of 64 bits; rename it to a number, such as 1"
+    return "no versions in it: folders named by numbers"
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("saved_model.pb", "saved_model.pbtxt"))

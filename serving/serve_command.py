@@ -105,23 +105,26 @@ def config_for(folder: Path, name: str) -> model_server_config_pb2.ModelServerCo
       ModelServerConfigError: it is no folder, or neither.
     """
     if not folder.is_dir():
+        what = "no such folder: it is a file" if folder.exists() else "no such folder"
         raise model_server_config.ModelServerConfigError(
-            f"{folder}: no such folder; `atelier run` pushes to output/<name>/serving_model"
+            f"{folder}: {what}; --models takes a model's versions, which `atelier run` pushes to "
+            "output/<name>/serving_model"
         )
-    bases = {name: folder} if _has_versions(folder) else {}
-    bases = bases or {each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and _has_versions(each)}
-    if not bases:
+    try:
+        bases = {name: folder} if versions.folders(folder) else {}
+        bases = bases or {
+            each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and versions.folders(each)
+        }
+        if not bases:
+            raise model_server_config.ModelServerConfigError(f"{folder}: {versions.why_none(folder)}")
+    except OSError as error:
         raise model_server_config.ModelServerConfigError(
-            f"{folder}: no versions (folders named by numbers) in it, nor in its subfolders"
-        )
+            f"{error.filename}: the folder cannot be listed: {error.strerror}"
+        ) from None
     config = model_server_config_pb2.ModelServerConfig()
     for each, base in bases.items():
         config.model_config_list.config.add(name=each, base_path=str(base.resolve()), model_platform="tensorflow")
     return config
-
-
-def _has_versions(folder: Path) -> bool:
-    return bool(versions.folders(folder))
 
 
 def _batching(file: Path) -> model_server_config.BatchingParameters:

@@ -40,6 +40,8 @@ class TFLiteModel:
           ServingError: a file is missing, or is not what the pipeline pushes.
         """
         file = path / MODEL_FILE if path.is_dir() else path
+        if path.is_dir() and not file.is_file() and (pushed := versions.folders(path)):
+            raise ServingError(f"{path}: it holds versions; give one of them, such as {pushed[max(pushed)]}")
         folder = file.parent.resolve()
         self._longer_side = longer_side
         self._version = versions.parse(folder.name) or 0

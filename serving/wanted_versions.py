@@ -20,27 +20,26 @@ class BasePaths:
     """Looks below base paths for the versions that are wanted."""
 
     def __init__(self) -> None:
-        self._unlisted: set[str] = set()
-        """Models whose base path could not be listed at the last look: it is logged once, not at every look."""
+        self._told: dict[str, str] = {}
+        """By model, why there is nothing to load: it is logged once, not at every look."""
 
     def look(self, configs: Configs) -> dict[str, Folders | None]:
         """Returns the wanted version folders by model; None for a model whose base path cannot be listed now."""
         return {name: self._wanted(config) for name, config in configs.items()}
 
     def _wanted(self, config: model_server_config_pb2.ModelConfig) -> Folders | None:
+        base, folders, reason = config.base_path, None, ""
         try:
-            folders = versions.folders(config.base_path)
+            folders = versions.folders(base)
+            if not folders:
+                reason = versions.why_none(base)
         except OSError as error:
-            if config.name not in self._unlisted:
-                _log.warning(
-                    "model %s: %s cannot be listed: %s; the versions that are loaded go on answering",
-                    config.name,
-                    config.base_path,
-                    error.strerror,
-                )
-            self._unlisted.add(config.name)
+            reason = f"it cannot be listed: {error.strerror}; the versions that are loaded go on answering"
+        if reason and self._told.get(config.name) != reason:
+            _log.warning("model %s: %s: %s", config.name, base, reason)
+        self._told[config.name] = reason
+        if folders is None:
             return None
-        self._unlisted.discard(config.name)
         policy = config.model_version_policy
         kind = policy.WhichOneof("policy_choice")
         if kind == "all":

@@ -72,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         pushed = pushed_versions(options.models)
+        if not pushed and not versions.folders(options.models):
+            sys.exit(
+                f"{options.models}: no version, a numbered folder with saved_model.pb: "
+                f"{versions.why_none(options.models)}"
+            )
     except OSError as error:
         sys.exit(f"{options.models}: the folder cannot be listed: {error.strerror}")
     if not pushed:

@@ -1,5 +1,6 @@
 import http.server
 import re
+import shutil
 import subprocess
 import threading
 import types
@@ -325,6 +326,11 @@ def test_a_version_that_was_not_pushed_is_refused_and_the_old_file_stays(pushed,
 def test_a_folder_without_versions_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="no version, a numbered folder with saved_model"):
         run(tmp_path, "--output", tmp_path / "models.config")
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "saved_model.pb").touch()
+    with pytest.raises(SystemExit, match=r"7: no version.*it is itself a version; give the folder above it"):
+        run(tmp_path / "7", "--output", tmp_path / "models.config")
+    shutil.rmtree(tmp_path / "7")
     with pytest.raises(SystemExit, match="none: the folder cannot be listed: No such file or directory"):
         run(tmp_path / "none", "--output", tmp_path / "models.config")
     assert list(tmp_path.iterdir()) == []

@@ -43,6 +43,39 @@ def test_what_holds_no_models_is_told(tmp_path):
         serve_command.config_for(tmp_path, "default")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("1795714187", "it is itself a version; give the folder above it, {models}"),
+        ("007", "it is itself a version; give the folder above it, {models}"),
+        ("v1", "it is itself a model; rename it to a number, such as {models}/4, and give the folder above it"),
+        ("1.0", "it is itself a model; rename it to a number, such as {models}/4, and give the folder above it"),
+        ("20261126171900123456", "it is itself a model; rename it to a number, such as {models}/4"),
+    ],
+)
+def test_a_version_given_as_model_is_told(tmp_path, monkeypatch, name, words):
+    models = tmp_path / "models"
+    (models / "3").mkdir(parents=True)
+    (models / name / "variables").mkdir(parents=True)
+    (models / name / "saved_model.pb").touch()
+    expected = words.format(models=models)
+    with pytest.raises(ModelServerConfigError) as refused:
+        serve_command.config_for(models / name, "default")
+    assert expected in str(refused.value)
+    monkeypatch.chdir(models / name)
+    with pytest.raises(ModelServerConfigError) as refused:
+        serve_command.config_for(Path(), "default")
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["v1", "1.0", "20261126171900123456", "1_000"])
+def test_models_whose_folders_are_no_versions_are_told(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "saved_model.pb").touch()
+    with pytest.raises(ModelServerConfigError, match=f"'{name}' in it holds a model, but is no number of 64 bits"):
+        serve_command.config_for(tmp_path, "default")
+
+
 @pytest.mark.parametrize("option", ["pad_variable_length_inputs: true", "enable_large_batch_splitting { value: true }"])
 def test_batching_that_the_local_server_lacks_is_refused(tmp_path, option):
     file = tmp_path / "batching_parameters.txt"

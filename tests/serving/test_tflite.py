@@ -111,6 +111,11 @@ def test_a_missing_file_is_named(pushed, name):
     assert refusal(pushed).startswith(f"{pushed / name}: cannot be read: No such file or directory")
 
 
+def test_a_folder_of_versions_is_told(pushed):
+    with pytest.raises(ServingError, match=f"it holds versions; give one of them, such as {pushed}"):
+        TFLiteModel(pushed.parent)
+
+
 def test_a_wrong_file_is_named(pushed):
     assert refusal(pushed / "labels.txt").startswith(f"{pushed}/labels.txt: no TFLite model that LiteRT can run: ")
 
