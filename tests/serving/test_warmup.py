@@ -1,4 +1,5 @@
 import io
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -77,7 +78,7 @@ def classify_log(encoded):
 
 def test_every_record_is_answered_by_its_own_signature(model, directory, extra):
     write(extra, predict_log("serving_bytes", "image_bytes", [picture()]), classify_log(picture()))
-    asked = Asked(model)
+    asked: Any = Asked(model)
     assert warmup.replay(asked, directory) == 2
     (first, second) = asked.calls
     assert first == ("serving_bytes", {"image_bytes": [picture()]})
@@ -121,4 +122,4 @@ def test_more_records_than_tf_serving_takes_are_refused(model, directory, extra,
     monkeypatch.setattr(warmup, "MOST_RECORDS", 2)
     write(extra, *[classify_log(picture())] * 3)
     with pytest.raises(StatusError, match="more than 2 warm-up records"):
-        warmup.replay(Asked(model), directory)
+        warmup.replay(cast(Any, Asked(model)), directory)

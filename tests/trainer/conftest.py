@@ -9,6 +9,7 @@ import pytest
 
 from components import tfrecord
 from tests.deferred import deferred_imports
+from tests.trainer.tiny_classes import CLASSES, SIZE
 
 with deferred_imports():
     import keras
@@ -43,7 +44,7 @@ def transformed(tmp_path_factory):
 def classifier():
     """EfficientNet-Lite0 with its real weights, so that different pictures get different probabilities."""
     keras.utils.set_random_seed(1)
-    return build_classifier(backbones.build("efficientnet_lite0", tiny_data.SIZE), len(tiny_data.CLASSES), 0.2).model
+    return build_classifier(backbones.build("efficientnet_lite0", SIZE), len(CLASSES), 0.2).model
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +53,10 @@ def exported(classifier, transformed, tmp_path_factory):
     export.export(
         classifier,
         directory,
-        class_names=tiny_data.CLASSES,
+        class_names=CLASSES,
         transform_output=transformed.output,
         image_key="image/encoded",
-        size=tiny_data.SIZE,
+        size=SIZE,
         resize="crop",
         sample=tf.constant(transformed.pixels("train")[:1], tf.float32),
         provenance={"data": "made up", "code": "1234"},
@@ -90,4 +91,4 @@ def _float32_afterwards():
 
 @pytest.fixture(scope="session")
 def float_tflite(classifier):
-    return convert(classifier, tiny_data.SIZE, "float", [])
+    return convert(classifier, SIZE, "float", [])

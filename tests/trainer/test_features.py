@@ -6,6 +6,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline import records
 from tests.deferred import deferred_imports
+from tests.trainer.tiny_classes import CLASSES, TRAIN_COUNTS
 
 with deferred_imports():
     from tests.trainer import tiny_data
@@ -85,7 +86,7 @@ def test_a_label_outside_of_the_named_classes_is_refused(tmp_path, stray, listed
 def test_real_output_of_transform(transformed):
     written = tiny_data.parse_schema(transformed.schema_file)
     found = features.classes(written, "image/class/label", transformed.output)
-    assert found == features.Classes(list(tiny_data.CLASSES), list(tiny_data.TRAIN_COUNTS))
+    assert found == features.Classes(list(CLASSES), list(TRAIN_COUNTS))
 
 
 def test_real_output_of_transform_with_texts(text_transformed):

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from tests.deferred import deferred_imports
-from tests.trainer.tiny_classes import TRAIN_COUNTS
+from tests.trainer.tiny_classes import SIZE, TRAIN_COUNTS
 
 with deferred_imports():
     import tensorflow as tf
 
-    from tests.trainer import tiny_data
     from trainer import input as inputs
 
 COUNT = sum(TRAIN_COUNTS)
@@ -20,7 +19,7 @@ def batches(transformed):
     accessor = transformed.fn_args().data_accessor
 
     def make(split="train", **options):
-        options = {"size": tiny_data.SIZE, "batch_size": 16} | options
+        options = {"size": SIZE, "batch_size": 16} | options
         return inputs.pixel_batches(transformed.files(split), accessor, transformed.output, **options)
 
     return make
@@ -56,7 +55,7 @@ def test_without_a_seed_everything_comes_in_the_order_of_the_file(batches, trans
 
 def test_shapes_are_known_to_the_model(batches):
     pixels, labels = batches(flip=True, seed=0).element_spec
-    assert pixels.shape.as_list() == [None, tiny_data.SIZE, tiny_data.SIZE, 3]
+    assert pixels.shape.as_list() == [None, SIZE, SIZE, 3]
     assert labels.shape.as_list() == [None]
 
 
@@ -128,7 +127,7 @@ def test_nothing_is_flipped_unless_asked_for(batches, stored):
 
 def test_pictures_of_another_size_are_refused(batches):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
-        next(iter(batches(size=tiny_data.SIZE + 1)))
+        next(iter(batches(size=SIZE + 1)))
 
 
 def test_channel_statistics_are_those_that_transform_measured(transformed, stored):
