@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.e2e import forked
+from tests.e2e.forked import ROOT
+
 CONFIG = Path(__file__).with_name("digits.yaml")
 DIGITS = (0, 1, 7)
 PER_CLASS = 80
@@ -43,10 +45,14 @@ class Run:
         return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
 
 
-def run_pipeline(output: Path, *arguments: object, tree: Path = ROOT) -> Run:
-    """`atelier run` in a process of its own, from the sources in `tree`."""
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--output", output, *arguments]
-    done = subprocess.run([str(word) for word in command], cwd=tree, capture_output=True, text=True, check=False)
+def run_pipeline(output: Path, *arguments: object, tree: Path | None = None) -> Run:
+    """`atelier run` in a process of its own: a new one from the sources in `tree`, else one forked (`forked.py`)."""
+    words = ["run", "--output", str(output), *map(str, arguments)]
+    if tree:
+        command = [sys.executable, "-m", "pipeline.cli", *words]
+        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    else:
+        done = forked.atelier(words)
     file = output / "run.json"
     result = json.loads(file.read_text()) if file.exists() else {}
     return Run(done.returncode, done.stdout, done.stderr, output, result)
@@ -71,8 +77,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def first_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The whole DAG on the digits, from pictures to both pushed models."""
-    return run_pipeline(tmp_path_factory.mktemp("run") / "output", "--config", CONFIG, "--data", digits)
+    """The whole DAG on the digits, from pictures to both pushed models, started as a user does."""
+    return run_pipeline(tmp_path_factory.mktemp("run") / "output", "--config", CONFIG, "--data", digits, tree=ROOT)
 
 
 @pytest.fixture

@@ -27,10 +27,12 @@ def verdict(node, name="Evaluator"):
     return found["gates"][name]
 
 
+@pytest.mark.slow
 def test_tflite_passes_where_every_bound_is_met_exactly(evaluate):
     assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS)), "Evaluator.tflite") == {"blessed": True, "reasons": []}
 
 
+@pytest.mark.slow
 def test_tflite_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate):
     closer = config.TFLite(max_accuracy_drop=0.0999, max_slice_accuracy_drop=0.1999, max_disagreement=0.1499)
     refused = verdict(evaluate(gates.tflite(closer)), "Evaluator.tflite")
@@ -67,6 +69,7 @@ def test_a_gate_without_pictures_refuses_and_says_so(evaluate):
     }
 
 
+@pytest.mark.slow
 def test_the_saved_model_passes_at_its_bounds_although_a_slice_lies_below(passed_evaluation):
     assert verdict(passed_evaluation) == {"blessed": True, "reasons": []}
     # The thresholds are 0.85 and a drop of 0.1; class 0 has 4 of 5, and had 5 of 5.
@@ -74,6 +77,7 @@ def test_the_saved_model_passes_at_its_bounds_although_a_slice_lies_below(passed
     assert slices["0"]["accuracy"] == pytest.approx(0.8)
 
 
+@pytest.mark.slow
 def test_the_saved_model_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate, saved_model_gate):
     closer = config.Evaluator(min_accuracy=0.8501, max_accuracy_drop=0.0999, slices=("label",))
     refused = verdict(evaluate(saved_model_gate(closer)))
@@ -143,6 +147,7 @@ def test_an_edit_of_the_agreement_metric_changes_the_gate(monkeypatch):
     assert gates.tflite(AT_THE_BOUNDS) != before
 
 
+@pytest.mark.slow
 def test_the_thresholds_that_a_run_is_started_with_go_before_the_configured_ones(evaluate, saved_model_gate):
     lenient = config.Evaluator(min_accuracy=0.1, max_accuracy_drop=0.9, slices=("label",))
     refused = verdict(evaluate(saved_model_gate(lenient), min_accuracy=0.86, max_accuracy_drop=0.0))
@@ -155,6 +160,7 @@ def test_the_thresholds_that_a_run_is_started_with_go_before_the_configured_ones
     assert passed == {"blessed": True, "reasons": []}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("thresholds", [{"min_accuracy": 85.0}, {"max_accuracy_drop": -0.1}])
 def test_a_threshold_that_is_no_share_is_refused(evaluate, saved_model_gate, thresholds):
     ((name, value),) = thresholds.items()

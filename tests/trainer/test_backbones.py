@@ -140,6 +140,7 @@ def test_set_trainable_thaws_convolutions_from_a_block_on():
             set_trainable(backbone, number)
 
 
+@pytest.mark.slow
 def test_a_training_step_changes_the_thawed_kernels_and_nothing_else():
     keras.utils.set_random_seed(1)
     backbone = build("efficientnet_lite0", 32, "none")

@@ -53,6 +53,7 @@ def ranked(probabilities: dict[str, float]) -> list[str]:
     return sorted(probabilities, key=lambda name: -probabilities[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
 def test_packaged_weights_know_a_cat_and_an_espresso(name):
     cat = classify(name, skimage.data.chelsea())

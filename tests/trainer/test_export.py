@@ -23,6 +23,8 @@ with deferred_imports():
     from tests.trainer import tiny_data
     from trainer import augmentation, export, features, image_ops
 
+pytestmark = pytest.mark.slow  # what they share is exported first, with its TFLite file
+
 CUT_PNG = PICTURES["png"][:99]
 ENCODED = [PICTURES["jpeg"], PICTURES["png"], PICTURES["jpeg_orientation_6"]]
 

@@ -127,6 +127,7 @@ def test_batch_normalisation_folded_into_convolutions_changes_nothing(tmp_path):
     np.testing.assert_allclose(features, np.clip(normal, 0, 6).mean(axis=(1, 2)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_two_devices_compute_each_picture_once(tmp_path):
     """Keras' own `predict_on_batch` gives every device the whole batch, and every picture twice."""
     code = f"""

@@ -151,6 +151,7 @@ def count_of_callbacks():
     return len(["TensorBoard", "seconds", "save", "log", "early stopping", "end of epoch"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", range(count_of_callbacks() + 1))
 def test_a_kill_between_any_two_callbacks_loses_one_epoch_at_most(fit, tmp_path, at):
     with pytest.raises(KilledError):

@@ -185,6 +185,7 @@ def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path,
 # One training, looked at from all sides
 
 
+@pytest.mark.slow
 def test_what_the_network_is_given(trained, transformed):
     # Once to train, once to export: the same network both times.
     assert len(trained.built) == 2

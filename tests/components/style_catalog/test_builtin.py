@@ -33,6 +33,7 @@ def quickly(monkeypatch):
     monkeypatch.setattr(builtin, "_DRAWN", {})
 
 
+@pytest.mark.slow
 def test_there_are_eight_styles_or_more_with_licence_source_and_true_hash(styles):
     assert len(styles) >= 8
     for style in styles:
@@ -62,6 +63,7 @@ def test_pictures_of_packages_are_theirs(styles):
     assert np.abs(halved - detail).mean() < 3
 
 
+@pytest.mark.slow
 def test_writing_it_twice_gives_the_same(styles, tmp_path):
     again = catalog.open_catalog("builtin", tmp_path / "again")
     assert [(style.id, style.sha256) for style in again] == [(style.id, style.sha256) for style in styles]

@@ -17,6 +17,7 @@ def pixels(encoded):
     return np.asarray(Image.open(io.BytesIO(encoded)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", drawn.DRAWINGS)
 def test_a_drawing_is_the_same_every_time(pictures, name):
     assert hashlib.sha256(drawn.draw(name)).digest() == hashlib.sha256(pictures[name]).digest()

@@ -31,6 +31,7 @@ def three(entry_for, written):
     return written(*entries)
 
 
+@pytest.mark.slow
 def test_what_is_published_is_a_catalogue_again(three, artifact, tmp_path):
     executor.publish(str(three), "[]", artifact)
     published = catalog.load(tmp_path / "published" / "catalog.yaml")

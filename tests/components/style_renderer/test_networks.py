@@ -76,6 +76,7 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["imagenet", "random"])
 def test_folding_the_normalisation_leaves_lite0_what_it_is(weights, pixels):
     own = efficientnet_lite.build("efficientnet_lite0", size=64)
@@ -93,6 +94,7 @@ def test_folding_the_normalisation_leaves_lite0_what_it_is(weights, pixels):
         assert_close(found[name], expected[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["vgg.h5", "vgg.weights.h5"])
 def test_vgg19_equals_keras_with_its_preprocessing(keras_vgg, vgg_file, file, pixels):
     network = vgg19(weights=str(vgg_file / file), weights_sha256=sha256(vgg_file / file))
@@ -195,6 +197,7 @@ def test_random_weights_are_the_same_each_time(pixels):
         assert build(weights="random") is again
 
 
+@pytest.mark.slow
 def test_bfloat16_is_near_and_leaves_float32(pixels):
     for name, layers in (("vgg19", VGG_LAYERS), ("efficientnet_lite0", LITE_LAYERS)):
         settings = Settings(network=name, weights="random" if name == "vgg19" else "imagenet", **layers)

@@ -52,6 +52,7 @@ def balanced(exact_terms, pictures):
     return np.array([1.0, 2.0, 0.5]) / exact_terms(pictures[0])
 
 
+@pytest.mark.slow
 def test_losses_are_those_composed_in_numpy(loss, exact_terms, pictures, balanced):
     expected = exact_terms(pictures[0])
     found, _ = evaluated(loss, pictures, balanced.astype(np.float32))
@@ -61,6 +62,7 @@ def test_losses_are_those_composed_in_numpy(loss, exact_terms, pictures, balance
     assert objective.Losses(*found)._fields == ("total", "content", "style", "tv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("only", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, pictures, balanced, only):
     weights = balanced * only

@@ -383,6 +383,7 @@ def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
 # Tiles
 
 
+@pytest.mark.slow
 def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
     content = soft_noise.picture(7, 144, 160, grain=16)
     chosen = settings((160, 12), optimizer="adam", learning_rate=2.0)
@@ -404,6 +405,7 @@ def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
     assert found.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
 
 
+@pytest.mark.slow
 def test_tiles_need_no_content_in_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "tile", lambda *_: 32)
     mapped = np.memmap(tmp_path / "content.u8", np.uint8, "w+", shape=CONTENT.shape)

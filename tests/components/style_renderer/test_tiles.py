@@ -46,11 +46,13 @@ def assert_equal_in_tiles(name, height, width, tile, folder):
     assert np.abs(gradient - slope).max() < 1e-4 * np.abs(slope).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "height", "width", "tile"), SMALL_TILES)
 def test_loss_and_gradient_are_those_of_one_piece(name, height, width, tile, tmp_path):
     assert_equal_in_tiles(name, height, width, tile, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "height", "width", "tile"), ODD_LAYOUTS)
 def test_layouts_whose_last_tiles_are_smaller(name, height, width, tile, tmp_path):
     assert_equal_in_tiles(name, height, width, tile, tmp_path)
@@ -73,6 +75,7 @@ def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes(tmp_path):
     np.testing.assert_array_equal(owners, 1)
 
 
+@pytest.mark.slow
 def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece(tmp_path):
     """`optimizers.adam` on `Objective` goes the same way, but for rounding, which Adam's sign-like steps enlarge."""
     loss = loss_of("efficientnet_lite0")
@@ -113,6 +116,7 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece(tmp_path):
     assert 0.5 < seam < 1.5
 
 
+@pytest.mark.slow
 def test_a_change_begins_anew(tmp_path):
     loss = loss_of("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 48, 64)[0] for seed in range(3))
