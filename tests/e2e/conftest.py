@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from tests.e2e import forked
-from tests.e2e.forked import ROOT
 
+ROOT = forked.ROOT
 CONFIG = Path(__file__).with_name("digits.yaml")
 DIGITS = (0, 1, 7)
 PER_CLASS = 80

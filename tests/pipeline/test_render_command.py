@@ -5,8 +5,11 @@ import os
 import pytest
 from PIL import Image
 
-from components.style_renderer import batch
 from pipeline import cli
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from components.style_renderer import batch
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def render(images, monkeypatch, capsys):
     """Runs the command; gives the exit code, what it says on standard error, and the contents' names."""
 
     def run(**options):
-        read = []
+        read: list = []
 
         def rendered(sources, *_, **__):
             read.extend(source.name for source in sources)
