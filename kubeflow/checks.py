@@ -18,6 +18,8 @@ from pipeline.config import Config, Evaluator
 from pipeline.kubeflow_verbs import KubeflowError
 from pipeline.orchestration import Kubeflow, is_bucket_folder
 
+PARAMETERS = frozenset({"data_root", "schema_file", "train_args", "min_accuracy", "max_accuracy_drop"})
+"""Of a run of this project's pipeline."""
 _NAME = "[a-z0-9]+(?:(?:[.]|_{1,2}|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
     rf"(?:{_NAME}(?::[0-9]{{1,5}})?/)?{_NAME}(?:/{_NAME})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?P<digest>@sha256:[0-9a-f]{{64}})?"

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from kubeflow import conditions, replay_parameters, replay_placeholders, replay_process, replay_store, spec
+from kubeflow import checks, conditions, replay_parameters, replay_placeholders, replay_process, replay_store, spec
 from kubeflow import executor_input as exchange
 from kubeflow.replay_report import REPORT_FILE, Artifact, Report, Task
 from pipeline.kubeflow_verbs import KubeflowError
+from pipeline.orchestration import Kubeflow
 
 LIMITS = (
     "not shown by a replay: IAM, network, images and what is installed in them, cloud storage, "
@@ -50,7 +51,10 @@ def replay(
       KubeflowError: specification, parameters or root cannot be used; nothing has run.
     """
     pipeline = spec.load(spec_path)
-    values = replay_parameters.resolve(pipeline, parameters or {})
+    given = parameters or {}
+    values = replay_parameters.resolve(pipeline, given)
+    if pipeline.parameters.keys() >= checks.PARAMETERS:  # this project's; others' names may mean something else
+        checks.check_parameters({name: str(value) for name, value in given.items()}, Kubeflow(target="kfp"), sent=False)
     root = root.resolve()
     run = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
     try:

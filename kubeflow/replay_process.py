@@ -60,7 +60,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
     # Unbuffered: in the log a traceback is to come after what was said before it.
-    return {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1", **inherited, "PATH": path, **variables}
+    return {"TF_CPP_MIN_LOG_LEVEL": "2", **inherited, "PYTHONUNBUFFERED": "1", "PATH": path, **variables}
 
 
 def last_error(log: Path) -> str:

@@ -351,14 +351,15 @@ def _explain(section: type[pydantic.BaseModel], source: str, prefix: str, error:
     if not error["loc"] or (error["type"] == "value_error" and isinstance(error["input"], dict)):
         # About a section as a whole: the message names its keys.
         return f"{source}: {message}" if key in message or not error["loc"] else f"{source}: {key}: {message}"
-    allowed = _allowed(*_field(section, error["loc"]))
+    allowed = _FORMS.get(error["type"]) or _allowed_numbers(*_field(section, error["loc"]))
     return f"{source}: {key} is {error['input']!r}: {message[0].lower()}{message[1:]}{allowed}"
 
 
-def _allowed(kind: Any, constraints: Sequence[Any]) -> str:
-    """What a key takes, at the end of a message about what it does not."""
-    if kind is str:
-        return "; put a text in quotes"
+_FORMS = {"string_type": "; put a text in quotes", "tuple_type": " (a list, as in [a, b])"}
+
+
+def _allowed_numbers(kind: Any, constraints: Sequence[Any]) -> str:
+    """The range of a key's numbers, at the end of a message about one that is not in it; "" for other keys."""
     if kind not in (int, float):
         return ""
     words = {"ge": "from", "gt": "above", "le": "up to", "lt": "below"}

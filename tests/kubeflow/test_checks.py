@@ -3,10 +3,10 @@
 import pytest
 
 from components.style_catalog.catalog import CatalogError
-from kubeflow import checks, submit
+from kubeflow import checks, replay, submit
 from kubeflow import compile as compiler
 from pipeline.kubeflow_verbs import KubeflowError
-from tests.kubeflow import readable, submissions
+from tests.kubeflow import readable, replayable, submissions
 
 KFP = {"target": "kfp", "endpoint": "https://host/pipeline", "service_account": "runner"}
 
@@ -246,6 +246,20 @@ def test_train_args_are_train_args(value, message):
     found = not_sent([f"train_args={value}"])
     assert found.startswith("parameter train_args")
     assert message in found
+
+
+def test_a_replay_refuses_them_before_anything_runs(tmp_path):
+    texts = {
+        name: {"parameterType": "STRING", "isOptional": True} for name in ("data_root", "schema_file", "train_args")
+    }
+    numbers = {
+        name: {"parameterType": "NUMBER_DOUBLE", "isOptional": True} for name in ("min_accuracy", "max_accuracy_drop")
+    }
+    file = replayable.write(tmp_path, replayable.pipeline({"a": replayable.task()}, texts | numbers))
+    for name, value in (("min_accuracy", "95"), ("train_args", "{num_steps: 5}"), ("data_root", "data/photos")):
+        message = refusal(replay.replay, file, tmp_path / "root", parameters={name: value})
+        assert message.startswith(f"parameter {name} is ")
+    assert not (tmp_path / "root").exists()
 
 
 def test_train_args_that_may_be():

@@ -203,6 +203,7 @@ def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message)
         ("kubeflow.nodes.Trainer.accelerators=2", "kubeflow.nodes.Trainer: accelerators is 2", "name it"),
         ("kubeflow.nodes.Trainer.cpu=.inf", "kubeflow.nodes.Trainer.cpu is inf", "number from 0"),
         ("kubeflow.labels={team: 42}", "kubeflow.labels.team is 42", "in quotes"),
+        ("style.styles=swirls", "style.styles is 'swirls'", "a list, as in [a, b]"),
     ],
 )
 def test_what_a_user_would_learn_only_later_is_said_at_once(refusal, override, key, allowed):
