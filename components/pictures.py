@@ -249,6 +249,33 @@ def _graph_reads_jpeg(encoded: bytes) -> bool:
     return (image.mode != "CMYK" or "adobe" in image.info) and (not profile or color_profiles.is_matrix(profile))
 
 
+def verify(encoded: bytes, max_pixels: int) -> None:
+    """Checks that TensorFlow decodes the bytes of a record, which it gets as they are.
+
+    The entropy-coded data of a JPEG is read to its end, but its pixels are decoded at 1/8 of their size: that finds
+    what is cut short, in a quarter of the time.
+
+    Raises:
+      RefusedError: the image cannot be used.
+    """
+    if not encoded:
+        raise RefusedError(Reason.EMPTY, "0 bytes")
+    with _damage_named(encoded):
+        image = Image.open(io.BytesIO(encoded), formats=_FORMATS)
+        _check_decodable(image, encoded)
+    if image.width * image.height > max_pixels:
+        raise RefusedError(
+            Reason.TOO_LARGE, f"{image.width} x {image.height} pixels are more than max_pixels allows ({max_pixels})"
+        )
+    with _damage_named(encoded):
+        _check_whole(image, encoded)
+        if image.format in ("JPEG", "MPO"):
+            image.draft(None, (1, 1))
+        if image.format == "GIF" and b"\0;" not in encoded:
+            raise RefusedError(Reason.TRUNCATED, "the GIF has no end")
+        image.load()
+
+
 def promised_pixels(encoded: bytes) -> int:
     """Width x height as the header says, nothing decoded; 0 where it is no picture, or its header is damaged."""
     try:
@@ -274,6 +301,34 @@ def _damage_named(encoded: bytes) -> Iterator[None]:
         raise RefusedError(Reason.TOO_LARGE, "the pixels do not fit into memory") from None
     except Exception as error:  # noqa: BLE001
         raise _damaged(encoded, error) from None
+
+
+def _check_decodable(image: Image.Image, encoded: bytes) -> None:
+    """Refuses the formats that Pillow decodes and TensorFlow does not."""
+    what = ""
+    if image.format == "TIFF":
+        what = "TIFF"
+    elif image.format == "WEBP" and getattr(image, "is_animated", False):
+        what = "animated WebP"
+    elif image.format == "BMP":
+        what = _unusual_bmp(image, encoded)
+    if what:
+        raise RefusedError(Reason.UNSUPPORTED, f"{what}, which TensorFlow does not decode: convert it to JPEG or PNG")
+
+
+def _unusual_bmp(image: Image.Image, encoded: bytes) -> str:
+    """What about a BMP is beyond TensorFlow's decoder; "" if nothing."""
+    start, header, bits, compression = (
+        int.from_bytes(encoded[at : at + size], "little") for at, size in ((10, 4), (14, 4), (28, 2), (30, 4))
+    )
+    if header < 40:
+        return "BMP with the header of OS/2"
+    if bits not in (8, 24, 32):
+        return f"BMP of {bits} bits a pixel"
+    if compression not in (0, 3):
+        return "compressed BMP"
+    row = (image.width * bits // 8 + 3) // 4 * 4
+    return "BMP with bytes after its pixels" if len(encoded) > start + row * image.height else ""
 
 
 def _check_whole(image: Image.Image, encoded: bytes) -> None:

@@ -3,18 +3,39 @@
 Example is a small, frozen message.
 """
 
+import gzip
 import struct
+import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 Value = bytes | str | int | float
+
+_FEATURE_LISTS = 2
+"""Number of the field that a tf.SequenceExample has beside its context; that one's number is a tf.Example's own."""
+_MAGIC = {b"\x1f\x8b": "GZIP", b"BZh": "BZIP2", b"\x28\xb5\x2f\xfd": "Zstandard", b"\xfd7zXZ": "XZ"}
+_WRITE_ANEW = "write the file anew, without compression or with GZIP and a name that ends in .gz"
+_REMEDIES = {
+    "GZIP": "let its name end in .gz",
+    **dict.fromkeys(("ZLIB", "BZIP2", "Zstandard", "XZ"), _WRITE_ANEW),
+}
+_COMPRESSED_OTHERWISE = {
+    False: "its content is not compressed: take .gz off its name",
+    True: f"its content is compressed otherwise: {_WRITE_ANEW}",
+}
 
 
 class DamagedError(ValueError):
     """A TFRecord file that is cut short or changed."""
+
+
+class CompressionError(DamagedError):
+    """A TFRecord file whose compression and name do not agree; the message says the remedy."""
 
 
 def example(values: Mapping[str, Value]) -> bytes:
@@ -48,6 +69,51 @@ def bytes_values(record: bytes) -> list[bytes]:
     return [value for feature in features for value in feature.bytes_list.value]
 
 
+def parse(record: bytes) -> Any:
+    """The message of a serialized tf.Example.
+
+    Raises:
+      google.protobuf.message.DecodeError: it is none.
+    """
+    return _Example.FromString(record)
+
+
+def is_sequence_example(example: Any) -> bool:
+    """Whether what `parse` returns was a tf.SequenceExample, whose context is read as the features of a tf.Example."""
+    return any(field.field_number == _FEATURE_LISTS for field in UnknownFieldSet(example))
+
+
+def is_gzip(file: Path) -> bool:
+    """Whether the file counts as compressed: Beam, which reads it in the pipeline, goes by the name."""
+    return file.name.lower().endswith(".gz")
+
+
+def read_file(file: Path) -> Iterator[bytes]:
+    """Yields the records of a file, which is decompressed where its name ends in `.gz`.
+
+    Raises:
+      CompressionError: the file is not compressed as its name says.
+      DamagedError: as `read` does.
+      OSError: the file cannot be read.
+    """
+    with file.open("rb") as stream:
+        start = stream.read(12)
+        stream.seek(0)
+        kind = _compression(start)
+        if not is_gzip(file):
+            if kind:
+                raise CompressionError(f"it is compressed with {kind}: {_REMEDIES[kind]}")
+            yield from read(stream)
+            return
+        if start and kind != "GZIP":
+            raise CompressionError(f"it is named .gz, but {_COMPRESSED_OTHERWISE[bool(kind)]}")
+        try:
+            with gzip.GzipFile(fileobj=stream) as decompressed:
+                yield from read(cast(BinaryIO, decompressed))
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise DamagedError("its GZIP data is damaged or cut short") from None
+
+
 def write(stream: BinaryIO, data: bytes) -> int:
     """Appends one record (length, its checksum, data, its checksum) and returns the bytes written."""
     length = struct.pack("<Q", len(data))
@@ -69,6 +135,17 @@ def read(stream: BinaryIO) -> Iterator[bytes]:
         if len(data) < length or check != _checksum(data):
             raise DamagedError("a record is damaged or cut short")
         yield data
+
+
+def _compression(start: bytes) -> str:
+    """What the first 12 bytes of a file are compressed with; "" if they begin a record, or anything else."""
+    if len(start) == 12 and start[8:] == _checksum(start[:8]):
+        return ""
+    for magic, kind in _MAGIC.items():
+        if start.startswith(magic):
+            return kind
+    is_zlib = start[:1] == b"\x78" and int.from_bytes(start[:2], "big") % 31 == 0
+    return "ZLIB" if is_zlib else ""
 
 
 def _checksum(data: bytes) -> bytes:
