@@ -51,7 +51,9 @@ class Data(Section):
     """`mnist`, `photos`, a folder of labelled pictures, or a folder of TFRecords."""
     image_key: Name = "image/encoded"
     label_key: Name = "image/class/label"
-    """An int64 class id from 0, or a string, which then gets its id from a vocabulary."""
+    """An int64 class id from 0, or a string: then ids follow `labels.txt`, or the alphabet."""
+    text_key: str = "image/class/text"
+    """Name of the class, in records whose label is an id; "": names come from `labels.txt` alone."""
     splits: dict[Split, str] = Field(default={})
     """File pattern by split, relative to `source`; empty: found by the names of folders or files."""
     split_buckets: tuple[Count, Count, Count] = (8, 1, 1)

@@ -4,20 +4,23 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from pipeline import config
+from components import tfrecord
+from pipeline import class_names, config
 
 SCHEMA_FILE = "schema.pbtxt"
-LABELS_FILE = "labels.txt"
-SIDECARS = (SCHEMA_FILE, LABELS_FILE)
+SIDECARS = (SCHEMA_FILE, class_names.LABELS_FILE)
 """Files beside the records that a run depends on."""
 _SPLIT_NAMES = {
     "train": ("train", "training"),
     "eval": ("eval", "validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
 }
+_COMPRESSED = (".gz", ".zz", ".z", ".zlib", ".bz2", ".zst", ".xz")
+"""All but the first are found only to be rejected: the pipeline does not read them."""
 _ENDINGS = (
     *(ending + gz for ending in (".tfrecord", ".tfrecords", ".record") for gz in ("", ".gz")),
     "-?????-of-?????",
@@ -38,7 +41,7 @@ class Dataset:
     """File pattern by split; one entry alone is split by a hash."""
     schema: Path | None
     class_names: tuple[str, ...] | None
-    """None if no file beside the records lists them."""
+    """By class id; None if no file beside the records lists them, and the records were not read."""
     text_labels: bool
     warnings: tuple[str, ...] = ()
 
@@ -60,8 +63,8 @@ def find(folder: Path, settings: config.Data) -> Dataset:
         folder=folder,
         splits=splits,
         schema=folder / SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else None,
-        class_names=_class_names(folder / LABELS_FILE),
-        text_labels=_has_text_labels(files[0], settings),
+        class_names=_class_names(folder / class_names.LABELS_FILE),
+        text_labels=_has_text_labels(files, settings),
         warnings=warnings,
     )
 
@@ -74,7 +77,7 @@ def record_files(folder: Path) -> list[Path]:
 
 
 def _is_record(path: Path) -> bool:
-    name = path.name.removesuffix(".gz")
+    name = path.stem if path.suffix in _COMPRESSED else path.name
     return name.endswith((".tfrecord", ".tfrecords", ".record")) or (
         fnmatch.fnmatch(name, "*-?????-of-?????*") and not name.endswith((".json", ".txt"))
     )
@@ -141,23 +144,38 @@ def split_files(folder: Path, split: str, pattern: str) -> list[Path]:
 
 def _class_names(file: Path) -> tuple[str, ...] | None:
     try:
-        return tuple(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file}: not UTF-8: {error}") from None
+        return class_names.read_labels(file)
+    except class_names.LabelError as error:
+        raise DataError(str(error)) from None
 
 
-def _has_text_labels(file: Path, settings: config.Data) -> bool:
+def _has_text_labels(files: list[Path], settings: config.Data) -> bool:
     """Looks at the first record; True if its label is a string."""
-    import tensorflow as tf  # seconds, needed here only
+    for file in files:
+        example = _first_example(file)
+        if example is not None:  # an empty shard says nothing
+            return _has_text_label(file, example, settings)
+    raise DataError(f"{files[0]}: holds no records")
 
-    compression = "GZIP" if file.suffix == ".gz" else ""
+
+def _first_example(file: Path) -> Any:
     try:
-        record = next(iter(tf.data.TFRecordDataset(str(file), compression)), None)
-        example = tf.train.Example.FromString(b"" if record is None else record.numpy())
-    except (tf.errors.OpError, DecodeError):
+        record = next(tfrecord.read_file(file), None)
+        return None if record is None else tfrecord.parse(record)
+    except tfrecord.CompressionError as error:
+        raise DataError(f"{file}: {error}") from None
+    except (tfrecord.DamagedError, DecodeError):
         raise DataError(f"{file}: not a TFRecord file of tf.Examples, or cut off") from None
-    if record is None:
-        raise DataError(f"{file}: holds no records")
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
+
+
+def _has_text_label(file: Path, example: Any, settings: config.Data) -> bool:
+    if tfrecord.is_sequence_example(example):
+        raise DataError(
+            f"{file}: its records are tf.SequenceExamples; write a tf.Example for each image, "
+            "with one image and one label"
+        )
     features = example.features.feature
     for setting, key in (("image_key", settings.image_key), ("label_key", settings.label_key)):
         if key not in features:

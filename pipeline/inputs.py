@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import tree
+from components import tfrecord, tree
 from pipeline import dataset, fingerprint, sources
 
 FOLDER = "inputs"
@@ -39,7 +39,7 @@ def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Cont
     for split, pattern in data.splits.items():
         for number, file in enumerate(dataset.split_files(data.folder, split, pattern)):
             # Beam decompresses by the name's ending.
-            links[f"{split}/{number:05d}{'.gz' if file.suffix == '.gz' else ''}"] = file
+            links[f"{split}/{number:05d}{'.gz' if tfrecord.is_gzip(file) else ''}"] = file
     beside = {name: file for name in dataset.SIDECARS if (file := data.folder / name).is_file()}
     found = fingerprint.of_files(links | beside, contents)
     folder = _link(links, output / FOLDER / "records", found)

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from components import builtin_names, tree
 from components.replacing import replace_text
 from components.style_catalog import catalog
-from pipeline import beam_args, dataset, disk_errors, fingerprint, inputs, metadata_store, sources
+from pipeline import (
+    beam_args,
+    dataset,
+    disk_errors,
+    failures,
+    fingerprint,
+    inputs,
+    metadata_store,
+    record_check,
+    sources,
+)
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.console import Console, logged_progress, quiet
@@ -63,6 +73,11 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
             )
         contents = Contents(output / _MEMORY)
         data, ingest_report = _prepare(config, output, console, contents)
+        quarantine = ingest_report.get("quarantine")
+        if not ingest_report:
+            with console.bar("checking the records") as progress:
+                checked = record_check.check(data, config, output, contents, progress)
+            data, quarantine = checked.data, checked.quarantine
         for warning in data.warnings:
             console.say(f"warning: {warning}")
         records = inputs.link_records(data, output, contents)
@@ -74,11 +89,11 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
 
         nodes, unread = _nodes(config, output, pipeline_name)
         warnings = [*data.warnings, *([f"what the nodes came to is not shown: {unread}"] if unread else [])]
-        result = results.collect(config, output, nodes, ingest_report, failure or unread, warnings)
+        result = results.collect(config, output, nodes, ingest_report, failure or unread, warnings, quarantine)
         if result["gallery"]:
             _link_gallery(nodes["StyleRenderer"].outputs["gallery"].uri, output)
         replace_text(output / "run.json", json.dumps(result, indent=1))
-        page = report.write(result, nodes, output)
+        page = report.write(result, nodes, output, text_labels=data.text_labels)
     return Outcome(result, page)
 
 
@@ -185,6 +200,7 @@ def _run_dag(
         schema_file=records.schema_file,
         text_labels=data.text_labels,
         class_count=len(data.class_names) if data.class_names else None,
+        class_names=data.class_names or (),
         serving_directory=str(serving),
         tflite_directory=str(output / "tflite"),
         baseline_version=_baseline(serving, pushed_versions(str(serving)), provenance(config, records.fingerprint)),
@@ -205,7 +221,7 @@ def _run_dag(
         reason = (
             metadata_store.lost(config.metadata, error)
             or disk_errors.explain(error, output)
-            or str(error).strip()
+            or failures.shorten(str(error).strip())
             or type(error).__name__
         )
         return f"{console.step}: {reason}" if console.step else reason

@@ -1,7 +1,7 @@
 """The DAG, and nothing else: the same for every runner."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -38,6 +38,7 @@ def create_pipeline(
     schema_file: str | RuntimeParameter,
     text_labels: bool,
     class_count: int | None,
+    class_names: Sequence[str] = (),
     serving_directory: str,
     tflite_directory: str,
     baseline_version: str,
@@ -63,6 +64,7 @@ def create_pipeline(
       schema_file: the data's schema; "" infers one from the data. The cache knows it by its path.
       text_labels: labels are strings, not ids.
       class_count: None if it is not known before the run.
+      class_names: by class id; empty if they are not known before the run: the schema and the data tell them then.
       serving_directory: where the SavedModel is pushed to, as `<version>/`.
       tflite_directory: where the TFLite file is pushed to, as `<version>/`.
       baseline_version: what the candidate must beat; see `BaselineModel`.
@@ -101,6 +103,8 @@ def create_pipeline(
             "label_key": config.data.label_key,
             **settings["image"],
             "augmentation": settings["augmentation"],
+            # Where labels are ids, new names are no reason to transform anew.
+            **({"class_names": list(class_names)} if text_labels and class_names else {}),
             "code": [of_code("components.transform.component"), of_code("trainer.preprocessing")],
         },
     )
@@ -114,6 +118,8 @@ def create_pipeline(
     }
     custom_config = {key: settings[key] for key in ("data", "image", "augmentation", "trainer")}
     custom_config["state_dir"] = state_directory
+    if class_names:
+        custom_config["class_names"] = list(class_names)
     tuner: list[BaseComponent] = []
     if config.tuner.enabled:
         tuner_class, tune_args = tfx.components.Tuner, None

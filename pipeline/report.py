@@ -21,6 +21,7 @@ MOST_ROWS = 30
 """Rows of a table that are shown at once; the rest waits behind a click."""
 
 _QUARANTINE = "data/quarantine/quarantine.jsonl"
+"""Of the ingest; that of another maker's records is named by `run.json`."""
 _EXAMPLES = 3
 _PAIRS = 15
 _FINISHED = ("complete", "cached")
@@ -37,21 +38,22 @@ class Evidence:
     saved_model_bytes: int | None = None
     pictures: showcase.Showcase | None = None
     quarantine: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-    """A few files (`path`, `detail`) by reason."""
+    """A few files (`path`, `detail`), or records (`record`, too), by reason."""
 
 
-def write(result: dict[str, Any], nodes: Mapping[str, "Node"], output: Path) -> Path:
+def write(result: dict[str, Any], nodes: Mapping[str, "Node"], output: Path, *, text_labels: bool = False) -> Path:
     """Writes `report.html` into the folder of the run; an earlier one is replaced as a whole.
 
     Args:
       result: the content of `run.json`; what the run did not reach may be missing as `results.collect` leaves it out.
       nodes: of the run; Trainer's model and Transform's test split are read where they are there.
       output: folder of the run.
+      text_labels: the records' labels are the names themselves, not ids.
 
     Returns:
       The page's path.
     """
-    page = render(result, _gather(result, nodes, output), datetime.now().astimezone())
+    page = render(result, _gather(result, nodes, output, text_labels), datetime.now().astimezone())
     file = output / FILE
     # Names of files may hold bytes that are no UTF-8, which Python carries as lone surrogates.
     replace_text(file, page, errors="xmlcharrefreplace")
@@ -101,13 +103,16 @@ def _verdict(result: Mapping[str, Any]) -> str:
     return "passed" if result["blessed"] and not result["reasons"] and not stopped else "failed"
 
 
-def _gather(result: Mapping[str, Any], nodes: Mapping[str, "Node"], output: Path) -> Evidence:
-    quarantine = _quarantined(output / _QUARANTINE) if result["quarantine"]["count"] else {}
+def _gather(
+    result: Mapping[str, Any], nodes: Mapping[str, "Node"], output: Path, text_labels: bool = False
+) -> Evidence:
+    file = output / result["quarantine"].get("records", _QUARANTINE)
+    quarantine = _quarantined(file) if result["quarantine"]["count"] else {}
     model = _artifact(nodes, "Trainer", "model", "Format-Serving")
     if model is None:
         return Evidence(quarantine=quarantine)
     # Here, since it takes seconds and only a trained model needs it.
-    from trainer import export, features
+    from trainer import export
 
     # Not splitlines: that would also split at characters which a name may hold.
     names = (model / "assets.extra" / export.LABELS_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
@@ -115,7 +120,7 @@ def _gather(result: Mapping[str, Any], nodes: Mapping[str, "Node"], output: Path
     predictions = showcase.predict(model, test) if test else None
     return Evidence(
         class_names=names,
-        text_labels=(model / "assets" / features.LABEL_VOCABULARY).is_file(),
+        text_labels=text_labels,
         saved_model_bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
         pictures=showcase.choose(predictions, names) if predictions else None,
         quarantine=quarantine,

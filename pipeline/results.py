@@ -80,6 +80,7 @@ def collect(
     ingest: Mapping[str, Any],
     failure: str,
     warnings: Sequence[str],
+    quarantine: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that `run.json` holds and the report shows.
 
@@ -90,6 +91,7 @@ def collect(
       ingest: the report of the ingest, empty if the records came from elsewhere.
       failure: why the run stopped early, "" if it did not.
       warnings: what the user should know about the data.
+      quarantine: what was set aside, by the ingest or by the check of the records.
     """
     gates = {name: _gate(nodes.get(name)) for name in ("Evaluator", "Evaluator.tflite")}
     reasons = [f"{name}: {reason}" for name, gate in gates.items() if gate for reason in gate["reasons"]]
@@ -116,7 +118,7 @@ def collect(
         "training": training,
         "tuner": _trials(nodes.get("Tuner")),
         "data": _example_counts(nodes.get("StatisticsGen")),
-        "quarantine": ingest.get("quarantine", {"count": 0, "reasons": {}}),
+        "quarantine": dict(quarantine or ingest.get("quarantine") or {"count": 0, "reasons": {}}),
         "ingest": dict(ingest),
         "nodes_s": {name: round(node.seconds, 2) for name, node in nodes.items()},
         "nodes": {name: node.state for name, node in nodes.items()},

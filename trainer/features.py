@@ -3,6 +3,7 @@
 The names of the raw records are configuration (`data.image_key`, `data.label_key`); these are not.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -23,7 +24,7 @@ LABEL_COUNTS = "label_counts"
 LABEL_VOCABULARY = "label_vocabulary"
 """Transform's asset where labels are strings: a label a line, line number = id."""
 LABEL_TEXT = "image/class/text"
-"""Raw feature whose string domain in the schema lists the class names in the order of their ids."""
+"""Raw feature whose string domain, in the schema that ingest writes, lists the class names in the order of ids."""
 
 
 class Classes(NamedTuple):
@@ -33,11 +34,25 @@ class Classes(NamedTuple):
     counts: list[int]
 
 
-def classes(schema: schema_pb2.Schema, label_key: str, transform_output: tft.TFTransformOutput) -> Classes:
+def classes(
+    schema: schema_pb2.Schema,
+    label_key: str,
+    transform_output: tft.TFTransformOutput,
+    names: Sequence[str] = (),
+    text_key: str = LABEL_TEXT,
+) -> Classes:
     """Names and training pictures by class id.
 
-    The names are the label's own values where labels are strings, those of the schema where it has
-    them, and the ids themselves otherwise.
+    Where the names are not known before the run, they are the label's own values where labels are strings, those of
+    the schema where it lists as many as it has ids, and the ids themselves otherwise. A schema that was inferred from
+    data lists names by the alphabet and says nothing about ids.
+
+    Args:
+      schema: of the raw examples.
+      label_key: of the label in them.
+      transform_output: Transform's, with its vocabularies.
+      names: by class id, if they are known.
+      text_key: of the name beside an id, in the raw examples.
 
     Raises:
       ValueError: a label of the training split lies outside of the classes that the schema names.
@@ -45,16 +60,18 @@ def classes(schema: schema_pb2.Schema, label_key: str, transform_output: tft.TFT
     counts = _label_counts(transform_output.vocabulary_file_by_name(LABEL_COUNTS))
     features = {feature.name: feature for feature in schema.feature}
     if features[label_key].type == schema_pb2.BYTES:
-        names = [name.decode() for name in transform_output.vocabulary_by_name(LABEL_VOCABULARY)]
-        return Classes(names, [counts[name] for name in names])
+        names = names or [name.decode() for name in transform_output.vocabulary_by_name(LABEL_VOCABULARY)]
+        return Classes(list(names), [counts.get(name, 0) for name in names])
     highest = max(map(int, counts))
-    names = _string_domain(schema, features[LABEL_TEXT]) if LABEL_TEXT in features else []
-    if not names:
-        names = [str(number) for number in range(max(highest, features[label_key].int_domain.max) + 1)]
+    ids = max(highest, features[label_key].int_domain.max) + 1
+    if not names and text_key in features and features[label_key].HasField("int_domain"):
+        listed = _string_domain(schema, features[text_key])
+        names = listed if len(listed) == features[label_key].int_domain.max + 1 else ()
+    names = list(names) or [str(number) for number in range(ids)]
     if highest >= len(names) or min(map(int, counts)) < 0:
         raise ValueError(
-            f"{label_key}: the training split holds the labels {', '.join(sorted(counts))}, but the schema "
-            f"names {len(names)} classes, ids 0 to {len(names) - 1}; ingest the data again"
+            f"{label_key}: the training split holds the labels {', '.join(sorted(counts))}, but there "
+            f"are {len(names)} classes, ids 0 to {len(names) - 1}; ingest the data again"
         )
     return Classes(names, [counts.get(str(number), 0) for number in range(len(names))])
 

@@ -4,6 +4,7 @@ Nothing random is here: augmented variants of training pictures are made from th
 output (`components/transform`), so that no augmentation op can reach the graph that is served.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -17,7 +18,8 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Args:
       inputs: raw features; the picture is [N] or [N, 1] encoded bytes, the label int64 or string.
-      custom_config: `image_key`, `label_key`, `size` (pixels) and `resize` (crop, pad or stretch).
+      custom_config: `image_key`, `label_key`, `size` (pixels) and `resize` (crop, pad or stretch); `class_names` in
+        the order of their ids, where labels are strings and the names are known: a vocabulary has them otherwise.
 
     Returns:
       The features named in `trainer.features`, each with N rows.
@@ -28,7 +30,10 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     mean, variance = _channel_statistics(pixels)
     tft.vocabulary(label, store_frequency=True, vocab_filename=features.LABEL_COUNTS)
     if label.dtype == tf.string:
-        label = tft.compute_and_apply_vocabulary(label, vocab_filename=features.LABEL_VOCABULARY)
+        if names := custom_config.get("class_names"):
+            label = _ids(label, names)
+        else:
+            label = tft.compute_and_apply_vocabulary(label, vocab_filename=features.LABEL_VOCABULARY)
     rows = tf.shape(encoded)[0]
     return {
         features.IMAGE: image_ops.encode_lossless_batch(pixels),
@@ -46,6 +51,16 @@ def _column(feature: tf.Tensor | tf.SparseTensor | tf.RaggedTensor) -> tf.Tensor
         one_each = tf.SparseTensor(feature.indices, feature.values, [feature.dense_shape[0], 1])
         feature = tf.sparse.to_dense(one_each, default_value="" if feature.dtype == tf.string else -1)
     return tf.reshape(feature, [-1])
+
+
+def _ids(label: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+    """[N] string -> [N] int64: the positions in `names`, -1 for what is not there."""
+
+    def build_table() -> tf.lookup.StaticHashTable:
+        ids = tf.range(len(names), dtype=tf.int64)
+        return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(tf.constant(names), ids), -1)
+
+    return tft.make_and_track_object(build_table, name="class_ids").lookup(label)
 
 
 def _channel_statistics(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

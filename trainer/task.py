@@ -59,7 +59,13 @@ class Task:
         self.size: int = config["image"]["size"]
         self.transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
         schema = io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema())
-        self.classes = features.classes(schema, config["data"]["label_key"], self.transform_output)
+        self.classes = features.classes(
+            schema,
+            config["data"]["label_key"],
+            self.transform_output,
+            names=config.get("class_names", ()),
+            text_key=config["data"].get("text_key", features.LABEL_TEXT),
+        )
         self.files = {"train": fn_args.train_files, "eval": fn_args.eval_files}
         self.steps: int | None = fn_args.train_steps
         self.class_weight = _balanced(self.classes.counts) if settings["class_weights"] else None

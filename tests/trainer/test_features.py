@@ -33,6 +33,7 @@ def schema(text):
 
 
 INTEGERS = 'feature { name: "label" type: INT }'
+COUNTED = 'feature { name: "label" type: INT int_domain { max: 1 } }'
 TEXTS = 'feature { name: "label" type: BYTES }'
 
 
@@ -44,11 +45,40 @@ def test_names_come_from_the_schema_that_ingest_writes(tmp_path):
 
 def test_a_shared_domain_of_the_schema_is_found_by_its_name(tmp_path):
     shared = schema(
-        INTEGERS + 'feature { name: "image/class/text" type: BYTES domain: "kinds" }'
+        COUNTED + 'feature { name: "image/class/text" type: BYTES domain: "kinds" }'
         'string_domain { name: "others" value: "x" } string_domain { name: "kinds" value: "a" value: "b" }'
     )
     found = features.classes(shared, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n"))
     assert found == features.Classes(["a", "b"], [2, 1])
+
+
+@pytest.mark.parametrize("label", [INTEGERS, 'feature { name: "label" type: INT int_domain { max: 2 } }'])
+def test_names_of_a_schema_that_does_not_count_the_ids_are_not_theirs(tmp_path, label):
+    # As TFDV infers it: the names by the alphabet, the ids without a domain.
+    inferred = schema(
+        label + 'feature { name: "image/class/text" type: BYTES string_domain { value: "negative" value: "positive" } }'
+    )
+    found = features.classes(inferred, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n1 2\n"))
+    assert found.names == ["0", "1", "2"]
+
+
+def test_names_that_are_known_go_before_those_of_the_schema(tmp_path):
+    written = schema(records.schema(["a", "b"]))
+    vocabularies = Vocabularies(tmp_path, label_counts="30 1\n7 0\n")
+    found = features.classes(written, "image/class/label", vocabularies, names=["positive", "negative"])
+    assert found == features.Classes(["positive", "negative"], [7, 30])
+
+
+def test_texts_that_are_known_have_their_ids_in_that_order(tmp_path):
+    vocabularies = Vocabularies(tmp_path, label_counts="5 zebra\n4 apple\n")
+    found = features.classes(schema(TEXTS), "label", vocabularies, names=["apple", "zebra", "yak"])
+    assert found == features.Classes(["apple", "zebra", "yak"], [4, 5, 0])
+
+
+def test_the_key_of_the_names_is_configured(tmp_path):
+    named = schema(COUNTED + 'feature { name: "kind" type: BYTES string_domain { value: "b" value: "a" } }')
+    vocabularies = Vocabularies(tmp_path, label_counts="2 0\n1 1\n")
+    assert features.classes(named, "label", vocabularies, text_key="kind").names == ["b", "a"]
 
 
 def test_texts_get_the_ids_of_the_vocabulary(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from components import tfrecord
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import SIZE
 
@@ -81,6 +82,34 @@ def test_texts_get_ids_by_frequency_and_unknown_ones_none(text_transformed):
     assert text_transformed.labels("train") == [1, 0, 0, 1, 0]
     # A text that is not in the training split, and no text at all.
     assert text_transformed.labels("eval") == [1, -1, -1]
+
+
+def test_texts_that_are_known_have_ids_in_that_order(tmp_path):
+    names = ("Käfer", "dog", "big cat")
+    raw = {
+        "train": [example_of(number, text) for number, text in enumerate(["big cat", "big cat", "Käfer"])],
+        "eval": [example_of(number, text) for number, text in enumerate(["dog", "cow", "big cat"])],
+    }
+    schema = 'feature { name: "picture" type: BYTES } feature { name: "kind" type: BYTES }'
+    made = tiny_data.transform(tmp_path, raw, schema, image_key="picture", label_key="kind", class_names=names)
+    assert made.labels("train") == [2, 2, 0]
+    assert made.labels("eval") == [1, -1, 2]
+    # The table is part of what is exported, as a vocabulary's file is.
+    holder = tf.Module()
+    holder.layer = made.output.transform_features_layer()
+    holder.ids = tf.function(
+        lambda texts, pictures: holder.layer({"kind": texts, "picture": pictures})[features.LABEL],
+        input_signature=[tf.SparseTensorSpec([None, 1], tf.string)] * 2,
+    )
+    tf.saved_model.save(holder, str(tmp_path / "saved"))
+    served = tf.saved_model.load(str(tmp_path / "saved"))
+    texts = tf.sparse.from_dense(tf.constant([["big cat"], ["Käfer"]]))
+    pictures = tf.sparse.from_dense(tf.constant([[tiny_data.picture(0, 0)], [tiny_data.picture(1, 1)]]))
+    assert served.ids(texts, pictures).numpy().tolist() == [2, 0]
+
+
+def example_of(number, text):
+    return tfrecord.example({"picture": tiny_data.picture(number % 3, number), "kind": text})
 
 
 def test_sparse_features_and_padding(text_transformed):

@@ -137,12 +137,14 @@ def transform(
     label_key: str = "image/class/label",
     image_key: str = "image/encoded",
     resize: str = "crop",
+    class_names: Sequence[str] = (),
 ) -> Transformed:
     """Analyses `train` and transforms every split, as the component does, in one shard a split and in order."""
     schema_file = root / "schema" / "schema.pbtxt"
     schema_file.parent.mkdir(parents=True)
     schema_file.write_text(schema or records.schema(CLASSES), encoding="utf-8")
     settings = {"image_key": image_key, "label_key": label_key, "size": SIZE, "resize": resize}
+    settings["class_names"] = list(class_names)
     preprocessing_fn = functools.partial(preprocessing.preprocessing_fn, custom_config=settings)
     source = tfxio.TFExampleBeamRecord("memory", ["tests"], parse_schema(schema_file))
     tensors = source.TensorAdapterConfig()
