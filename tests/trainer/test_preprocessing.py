@@ -12,6 +12,7 @@ from tests.trainer.tiny_classes import SIZE
 with deferred_imports():
     import tensorflow as tf
 
+    from tests.trainer import tiny_data
     from tests.trainer.tiny_data import value
     from trainer import features, image_ops, preprocessing
 
