@@ -173,6 +173,13 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("--strength", metavar="0..1", type=float, action="append", default=[], help="may be repeated")
     render.add_argument("--workers", metavar="N", type=int, help="short for --beam workers=N (default 1)")
     _add_beam(render)
+    render.add_argument(
+        "--max-bad-fraction",
+        metavar="0..1",
+        type=_number(float, 0, 1),
+        default=0.1,
+        help="Exit with 1 if more than this share of the images cannot be rendered (default 0.1).",
+    )
     render.add_argument("--format", choices=("jpeg", "png"), default="jpeg")
     render.add_argument(
         "--set", metavar="KEY=VALUE", action="append", default=[], help="a value of the section style.settings"
@@ -372,6 +379,7 @@ def _render(options: argparse.Namespace) -> int:
         strengths=options.strength,
         beam=beam,
         picture_format=options.format,
+        max_bad_fraction=options.max_bad_fraction,
     )
     print(report)
     return 0

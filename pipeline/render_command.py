@@ -28,6 +28,7 @@ def run(
     strengths: Sequence[float] = (),
     beam: Beam,
     picture_format: units.Format = "jpeg",
+    max_bad_fraction: float = 0.1,
 ) -> str:
     """Renders what `output` lacks, and writes its gallery.
 
@@ -42,6 +43,7 @@ def run(
       strengths: each style at each of them; empty: at the preset's own.
       beam: where the work is done.
       picture_format: jpeg or png.
+      max_bad_fraction: share of the renderings that may be missing at the end.
 
     Returns:
       The last lines for the terminal.
@@ -68,6 +70,7 @@ def run(
         size=size or 0,
         strengths=tuple(strengths),
         picture_format=picture_format,
+        max_bad_fraction=max_bad_fraction,
         code=of_code("components.style_renderer.render"),
     )
     with beam_args.reaching(beam), quiet(output / LOG_FILE), console.bar("preparing", counted=False) as progress:

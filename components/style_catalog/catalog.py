@@ -247,7 +247,10 @@ def read(path: Path) -> list[Any]:
     try:
         entries = yaml.safe_load(_bytes(path).decode("utf-8"))
     except UnicodeDecodeError:
-        raise CatalogError(f"{path}: it is not UTF-8 text") from None
+        raise CatalogError(
+            f"{path}: it is not UTF-8 text; expected a catalog.yaml, a folder of images or `builtin` "
+            "(an image alone: give its folder, or write it into a catalog with `atelier styles add`)"
+        ) from None
     except yaml.YAMLError as error:
         raise CatalogError(f"{path}: it is not YAML: {' '.join(str(error).split())}") from None
     if entries is not None and not isinstance(entries, list):

@@ -298,8 +298,11 @@ def _check_budget(
     asked, lost = looked_at * recipes, dead_letters.lost_units(dead, recipes)
     if not lost or (lost <= max_bad_fraction * asked and lost < asked):
         return
+    remedy = "remove what is at fault"
+    if lost < asked:
+        remedy += ", or raise --max-bad-fraction (of a run: style.max_bad_fraction)"
     raise RenderError(
-        f"{lost} of {asked} pictures ({lost / asked:.1%}) could not be rendered, more than max_bad_fraction "
-        f"({max_bad_fraction:.1%}) allows: mend or remove what is at fault, or raise it\n{dead_letters.table(dead)}\n"
+        f"{lost} of {asked} pictures ({lost / asked:.1%}) could not be rendered, more than the "
+        f"{max_bad_fraction:.1%} allowed: {remedy}\n{dead_letters.table(dead)}\n"
         f"All of them, and what could be rendered: {output}"
     )

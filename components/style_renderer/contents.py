@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import apache_beam as beam
@@ -69,6 +70,10 @@ def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
     except OSError as error:
         where = _legible(str(error.filename))
         raise ContentError(f"{where}: the folder cannot be listed: {error.strerror}") from None
+    if not found and store.is_local(folder) and not Path(folder).is_dir():
+        if Path(folder).exists():
+            raise ContentError(f"{_legible(folder)}: it is a file; give the folder that it is in")
+        raise ContentError(f"{_legible(folder)}: no such folder; give a folder with JPEG, PNG or other images")
     if not found:
         raise ContentError(
             f"{_legible(folder)}: no content pictures found; give a folder with JPEG, PNG or other pictures"

@@ -18,6 +18,8 @@ KEY_IN_NAMES = 12
 """Hex digits of a key, or of a content's hash, in the names of files."""
 
 _LONGEST_SLUG = 60
+_LONGEST_SLUG_BYTES = 120
+"""A file's name has 255 at most, and holds the slug of the style and a key beside this one."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,18 @@ def key(content_sha256: str, style_sha256: str, settings: Settings, picture_form
 
 
 def slug(name: str) -> str:
-    """A name as plain ASCII for files and links; without folders and ending."""
+    """A name for files and links: letters of any script and digits, without accents, folders and ending."""
     base = name.rsplit("/", 1)[-1]
     base = base.rsplit(".", 1)[0] or base
-    plain = unicodedata.normalize("NFKD", base).encode("ascii", "ignore").decode("ascii").lower()
+    plain = "".join(map(_plain, unicodedata.normalize("NFKC", base))).lower()
     # A single dash at most: a double one parts content, style and key.
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_LONGEST_SLUG].strip("-") or "picture"
+    short = re.sub("-+", "-", plain).strip("-")[:_LONGEST_SLUG]
+    return short.encode("utf-8")[:_LONGEST_SLUG_BYTES].decode("utf-8", "ignore").strip("-") or "image"
+
+
+def _plain(character: str) -> str:
+    """ASCII for letters of the Latin script with accents; other letters, and the marks that are part of them, stay."""
+    ascii_only = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode("ascii")
+    if ascii_only.isalnum():
+        return ascii_only
+    return character if character.isalnum() or unicodedata.category(character) in ("Mn", "Mc") else "-"

@@ -103,7 +103,7 @@ def test_names_that_are_not_utf8_and_brackets(render, images):
     assert (code, said.count("Traceback"), read) == (0, 0, [f"{name}.png", "sub/b.png"])
     code, said, _ = render(content=os.fsdecode(b"gone\xe9"))
     assert code == 1
-    assert r"gone\xe9: no content" in said
+    assert r"gone\xe9: no such folder" in said
 
 
 def test_thumbs_db_and_the_like_are_no_contents(render, images):
@@ -111,3 +111,35 @@ def test_thumbs_db_and_the_like_are_no_contents(render, images):
         (images / "content" / junk).parent.mkdir(exist_ok=True)
         (images / "content" / junk).write_bytes(b"1")
     assert render()[2] == ["a.png", "sub/b.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"styles": "content/a.png"}, ["content/a.png", "a folder of images", "atelier styles add"]),
+        ({"content": "content/a.png"}, ["content/a.png", "it is a file", "give the folder"]),
+        ({"content": "nosuchdir"}, ["nosuchdir", "no such folder"]),
+        ({"content": "empty"}, ["empty", "no content pictures found"]),
+    ],
+)
+def test_what_is_no_folder_of_images_is_told_with_what_to_give(render, images, options, words):
+    (images / "empty").mkdir()
+    code, said, _ = render(**options)
+    assert (code, said.count("\n")) == (1, 1)
+    assert all(word in said for word in words)
+
+
+def test_the_budget_can_be_raised(images, monkeypatch, capsys):
+    requests = []
+
+    def rendered(*arguments, **_):
+        requests.append(arguments[3])
+        return batch.Report(0, 0, 0, (), 0.0, "")
+
+    monkeypatch.setattr(batch, "render_batch", rendered)
+    command = ["render", "--content", str(images / "content"), "--styles", str(images / "styles"), "--output", "out"]
+    assert cli.main(command) == cli.main([*command, "--max-bad-fraction", "0.5"]) == 0
+    assert [request.max_bad_fraction for request in requests] == [0.1, 0.5]
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*command, "--max-bad-fraction", "1.5"])
+    assert "--max-bad-fraction: 1.5: expected 0 to 1" in capsys.readouterr().err

@@ -230,6 +230,7 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
     with pytest.raises(batch.RenderError) as error:
         run(max_bad_fraction=0.33)
     assert "2 of 6 pictures (33.3%)" in str(error.value)
+    assert "--max-bad-fraction" in str(error.value)
     assert "truncated" in str(error.value)
     assert "b.png" in str(error.value)
     assert len(manifest(out)) == len(list(out.glob("pictures/*.jpg"))) == 4
@@ -271,8 +272,9 @@ def test_failing_units_count_against_the_budget(run):
 def test_nothing_at_all_is_never_within_the_budget(run, out, folder):
     for file in folder.rglob("*.png"):
         file.write_bytes(b"broken")
-    with pytest.raises(batch.RenderError, match="not_an_image"):
+    with pytest.raises(batch.RenderError, match="not_an_image") as error:
         run(max_bad_fraction=1.0)
+    assert "--max-bad-fraction" not in str(error.value)  # it would not help
     assert len(dead_letters(out)) == 3
     assert manifest(out) == []
 

@@ -131,7 +131,7 @@ def test_over_the_budget_it_fails_and_the_store_keeps_what_there_is(do, folder, 
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [("split:test", "was given no examples"), ("/no/such/folder", "no content pictures found")]
+    ("given", "message"), [("split:test", "was given no examples"), ("/no/such/folder", "no such folder")]
 )
 def test_contents_that_are_not_there_are_named(do, given, message):
     with pytest.raises(contents.ContentError, match=message):
