@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import IO, Protocol, TextIO
 
 import absl.logging
 from rich.console import Console as RichConsole
@@ -32,10 +32,10 @@ from rich.table import Column
 class Console:
     """Progress over named steps: a bar on a terminal, plain lines elsewhere."""
 
-    def __init__(self, stream: object = None) -> None:
+    def __init__(self, stream: IO[str] | None = None) -> None:
         """Writes to `stream`, by default a copy of standard error that survives `quiet`."""
         own = stream or os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-        self._rich = RichConsole(file=own, highlight=False, emoji=False)  # type: ignore[arg-type]
+        self._rich = RichConsole(file=own, highlight=False, emoji=False)
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._step_started = time.monotonic()

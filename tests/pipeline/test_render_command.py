@@ -27,7 +27,7 @@ def render(images, monkeypatch, capsys):
     """Runs the command; gives the exit code, what it says on standard error, and the contents' names."""
 
     def run(**options):
-        read: list = []
+        read: list[str] = []
 
         def rendered(sources, *_, **__):
             read.extend(source.name for source in sources)
