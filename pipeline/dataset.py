@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from components import tfrecord
+from components import tfrecord, tree
 from pipeline import class_names, config
 
 SCHEMA_FILE = "schema.pbtxt"
@@ -73,7 +73,11 @@ def record_files(folder: Path) -> list[Path]:
     """TFRecord files in `folder` and in its split folders, sorted; none if it is no folder."""
     names = {name for group in _SPLIT_NAMES.values() for name in group}
     folders = [folder, *(child for child in sorted(folder.glob("*")) if child.is_dir() and child.name in names)]
-    return [path for parent in folders for path in sorted(parent.glob("*")) if path.is_file() and _is_record(path)]
+    return [path for parent in folders for path in sorted(parent.glob("*")) if _is_visible(path) and _is_record(path)]
+
+
+def _is_visible(path: Path) -> bool:
+    return path.is_file() and not tree.is_ignored(path.name)
 
 
 def _is_record(path: Path) -> bool:
@@ -119,7 +123,7 @@ def _records_only(folder: Path, records: list[Path], pattern: str) -> str:
     """Narrows `pattern` by the files' ending where it holds for other files too, which would be read as records."""
     wanted = _matching(folder, records, pattern)
     for ending in ("", *_ENDINGS):
-        if sorted(path for path in folder.glob(pattern + ending) if path.is_file()) == wanted:
+        if sorted(path for path in folder.glob(pattern + ending) if _is_visible(path)) == wanted:
             return pattern + ending
     raise DataError(
         f"{folder}: no one pattern tells the TFRecords of {pattern} from the other files there; "
@@ -134,7 +138,7 @@ def split_files(folder: Path, split: str, pattern: str) -> list[Path]:
       DataError: there is none, or the pattern is no pattern below `folder`.
     """
     try:
-        files = sorted(path for path in folder.glob(pattern) if path.is_file())
+        files = sorted(path for path in folder.glob(pattern) if _is_visible(path))
     except (ValueError, NotImplementedError) as error:
         raise DataError(f"data.splits.{split}: {pattern!r} is no pattern below {folder}: {error}") from None
     if not files:

@@ -1,6 +1,8 @@
 """One version of a model in memory: the SavedModel's graph in a session, which is how ModelServer runs it too."""
 
-from collections.abc import Mapping
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +26,8 @@ class LoadedModel:
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph)
         try:
-            with self._graph.as_default():
-                meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(directory))
+            with _plain(directory) as path, self._graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], path)
             self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
                 name: signature for name, signature in meta_graph.signature_def.items() if name != _INIT
             }
@@ -73,6 +75,18 @@ class LoadedModel:
             [signature.outputs[name].name for name in fetches], [signature.inputs[name].name for name in feeds]
         )
         return call, feeds, fetches
+
+
+@contextlib.contextmanager
+def _plain(directory: Path) -> Iterator[str]:
+    """A path to the folder that TensorFlow does not read as a pattern, as it does `[`, `*` and `?`."""
+    if not set("[]*?\\") & set(str(directory)):
+        yield str(directory)
+        return
+    with tempfile.TemporaryDirectory(prefix="atelier-model-") as folder:
+        link = Path(folder, "model")
+        link.symlink_to(directory.absolute())
+        yield str(link)
 
 
 def _reason(message: str) -> str:

@@ -72,7 +72,8 @@ def add(
     values["preset"] = Settings(**(preset or {})).model_dump(mode="json", exclude_unset=True)
 
     folder = catalog_file.parent.resolve()
-    inside = picture.resolve().is_relative_to(folder)
+    # A name that is not UTF-8 cannot stand in the catalog: the picture is copied under another one.
+    inside = picture.resolve().is_relative_to(folder) and not _has_surrogates(str(picture.resolve()))
     file = picture.resolve() if inside else _copied(picture, encoded, folder / _FOLDER, style_id)
     values["file"] = file.relative_to(folder).as_posix()
     try:
@@ -82,6 +83,10 @@ def add(
             file.unlink()
         raise
     return catalog.load(catalog_file)[-1]
+
+
+def _has_surrogates(path: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def _existing(catalog_file: Path) -> tuple[Style, ...]:

@@ -15,6 +15,7 @@
 
 import atexit
 import hashlib
+import os
 import shutil
 import stat
 import tempfile
@@ -156,7 +157,8 @@ def of_folder(folder: Path) -> tuple[Style, ...]:
             continue
         name = entry.unique_id(file.stem, {style.id for style in styles})
         digest = hashlib.sha256(encoded).hexdigest()
-        styles.append(Style(name, file.absolute(), file.stem, "", None, UNKNOWN_LICENCE, "", digest))
+        title = os.fsencode(file.stem).decode("utf-8", "backslashreplace")
+        styles.append(Style(name, file.absolute(), title, "", None, UNKNOWN_LICENCE, "", digest))
     if faults:
         raise CatalogError("\n".join(faults))
     return tuple(styles)

@@ -141,6 +141,16 @@ def test_records_that_no_pattern_tells_apart_are_refused(lay):
     assert "data.splits.train" in message
 
 
+def test_hidden_files_and_junk_are_no_records(lay):
+    folder = lay("train/a.tfrecord", "eval/a.tfrecord", "test/a.tfrecord")
+    for name in ("train/._a.tfrecord", ".b.tfrecord", "test/Thumbs.db", "desktop.ini"):
+        (folder / name).write_bytes(b"no records")
+    found = dataset.find(folder, OURS)
+    assert found.splits == {"train": "train/*", "eval": "eval/*", "test": "test/*"}
+    assert found.warnings == ()
+    assert dataset.split_files(folder, "train", "train/*") == [folder / "train" / "a.tfrecord"]
+
+
 def test_records_in_no_split_are_told(lay):
     folder = lay("train/a.tfrecord", "eval/a.tfrecord", "test/a.tfrecord", "extra.tfrecord")
     assert dataset.find(folder, OURS).warnings == (

@@ -150,6 +150,14 @@ def refusal(call):
 # Answers
 
 
+def test_a_path_that_tensorflow_reads_as_a_pattern(tmp_path):
+    base = tmp_path / "models [v1]*"
+    base.mkdir()
+    tiny_model.write(base, 1)
+    with serving(config(base)) as (_, door):
+        assert door.bright(51) == (pytest.approx([0.2]), 1)
+
+
 def test_every_signature_gives_the_brightness(door):
     grey = np.full((1, 4, 4, 3), 51, np.uint8)  # 51/255 = 0.2
     example = tfrecord.example({"image/encoded": picture(51)})

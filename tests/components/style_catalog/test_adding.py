@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,12 @@ def test_where_the_catalogue_cannot_be_written_no_copy_stays(file, picture, monk
         adding.add(file, source, title="One", licence="CC0-1.0")
     assert names(file.parent / "pictures") == []
     assert not file.exists()
+
+
+def test_a_picture_in_the_catalogue_whose_name_is_not_utf8_is_copied_under_another(file, picture):
+    source = picture()
+    inside = file.parent / os.fsdecode(b"caf\xe9.png")
+    source.rename(inside)
+    style = adding.add(file, inside, title="Café", licence="CC0-1.0")
+    assert style.file == file.parent / "pictures" / "cafe.png"
+    assert catalog.load(file) == (style,)

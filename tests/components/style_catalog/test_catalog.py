@@ -1,4 +1,5 @@
 import hashlib
+import os
 import pickle
 from pathlib import Path
 
@@ -223,6 +224,14 @@ def test_a_picture_beside_a_catalogue_that_does_not_name_it_is_refused(tmp_path,
     with pytest.raises(CatalogError, match=r"b\.png is beside catalog\.yaml, .*styles add.*give .*catalog\.yaml"):
         catalog.open_catalog(str(tmp_path))
     assert [style.id for style in catalog.open_catalog(str(file))] == ["a"]
+
+
+def test_a_picture_whose_name_is_not_utf8_has_a_title_that_can_be_written(tmp_path, entry_for):
+    entry_for("a")
+    (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"caf\xe9 [1].png"))
+    (style,) = catalog.of_folder(tmp_path)
+    assert (style.id, style.title) == ("caf-1", r"caf\xe9 [1]")
+    assert catalog.pixels(style).shape == (80, 96, 3)
 
 
 def test_a_folder_called_builtin_is_a_folder_where_it_is_a_path(tmp_path, entry_for, monkeypatch):
