@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from components import builtin_names
 from components.style_catalog import builtin, catalog
 from components.style_renderer.settings import PHOTOS, SPLIT
-from kubeflow import cron
+from kubeflow import cron, labels
 from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config, Evaluator
 from pipeline.kubeflow_verbs import KubeflowError
@@ -50,6 +50,7 @@ def check_config(config: Config, *, sent: bool) -> None:
       KubeflowError: names the key, its value and what is expected.
     """
     settings = config.kubeflow
+    labels.check(settings)
     check_image(settings.image)
     _check_place("kubeflow.root", settings.root, settings, sent)
     if config.data.source and not builtin_names.resolve(
@@ -169,6 +170,11 @@ def _check_splits(config: Config) -> None:
         missing = next(name for name in ("train", "eval", "test") if name not in patterns)
         raise KubeflowError(f"data.splits names {' and '.join(patterns)}: name {missing}, too, or one pattern for all")
     for name, pattern in patterns.items():
+        if config.kubeflow.target == "kfp" and re.search(r"\{(SPAN|VERSION|YYYY|MM|DD)\b", pattern):
+            raise KubeflowError(
+                f"data.splits.{name} is {pattern!r}: spans and versions are found by ImportExampleGen's driver, which only "
+                "Vertex AI runs; name the folder"
+            )
         if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
             raise KubeflowError(
                 f"data.splits.{name} is {pattern!r}: expected a pattern below data.source, as in {name}/*"

@@ -1,7 +1,6 @@
 """Starts a run, or a schedule of runs, of the compiled pipeline on Vertex AI or on Kubeflow Pipelines."""
 
 import json
-import re
 import secrets
 import tempfile
 import time
@@ -14,13 +13,9 @@ import yaml
 from kubeflow import checks
 from pipeline import kubeflow_verbs
 from pipeline.config import Config
-from pipeline.kubeflow_verbs import KubeflowError
-from pipeline.orchestration import Kubeflow
 
 Compile = Callable[[Config, Path], object]
 """Writes the specification to a file: `kubeflow.compile.compile_pipeline`."""
-
-MAX_LABELS = 64
 
 
 def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile) -> tuple[str, str]:
@@ -80,7 +75,6 @@ def check(config: Config) -> None:
     else:
         needed["kubeflow.endpoint"] = (settings.endpoint, "where Kubeflow Pipelines answers: https://HOST/pipeline")
     kubeflow_verbs.require(needed)
-    _check_labels(settings)
     checks.check_config(config, sent=True)
 
 
@@ -154,27 +148,3 @@ def _values(file: Path, given: Mapping[str, str]) -> dict[str, object]:
 
 def _read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _check_labels(settings: Kubeflow) -> None:
-    """Google's rules; Kubernetes', on pods, are narrower in what may be at the end and in letters."""
-    if len(settings.labels) > MAX_LABELS:
-        raise KubeflowError(f"kubeflow.labels: {len(settings.labels)} labels, and a run has {MAX_LABELS} at most")
-    for key, value in settings.labels.items():
-        where = f"kubeflow.labels.{key}"
-        if not key or not key[0].isalpha() or not _is_label(key):
-            raise KubeflowError(
-                f"{where}: a label's name is up to 63 lower-case letters, digits, - and _, and begins with a letter"
-            )
-        if not _is_label(value):
-            raise KubeflowError(f"{where} is {value!r}: expected up to 63 lower-case letters, digits, - and _")
-        for part in (key, value):
-            if settings.target == "kfp" and part and not re.fullmatch("[a-z0-9]([a-z0-9_-]*[a-z0-9])?", part):
-                raise KubeflowError(
-                    f"{where}: {part!r} labels pods, where it begins and ends with a letter of a-z or a digit"
-                )
-
-
-def _is_label(text: str) -> bool:
-    allowed = all(c in "-_" or c.isdecimal() or (c.isalpha() and c == c.lower()) for c in text)
-    return len(text) <= 63 and allowed

@@ -107,6 +107,12 @@ def test_splits(override, message):
     assert not_compiled(override).startswith(message)
 
 
+def test_spans_need_a_driver():
+    override = "data.splits={train: 'span-{SPAN}/train/*', eval: 'span-{SPAN:3}/eval/*', test: 'span-{SPAN}/test/*'}"
+    assert "only Vertex AI runs" in not_compiled(override, target="kfp")
+    checks.check_config(readable.settings("vertex", override), sent=False)
+
+
 # Names
 
 
@@ -214,6 +220,11 @@ def test_an_address_out_of_the_browser(endpoint, give):
     message = not_sent(**KFP | {"endpoint": endpoint})
     assert message.startswith(f"kubeflow.endpoint is {endpoint}")
     assert message.endswith(give) or give in message
+
+
+def test_labels_are_known_when_it_is_compiled():
+    assert not_compiled("kubeflow.labels.Team=a").startswith("kubeflow.labels.Team: a label's name")
+    assert "labels pods" in not_compiled("kubeflow.labels.team=vision-", target="kfp")
 
 
 # Parameters of a run
