@@ -172,8 +172,8 @@ def _check_splits(config: Config) -> None:
     for name, pattern in patterns.items():
         if config.kubeflow.target == "kfp" and re.search(r"\{(SPAN|VERSION|YYYY|MM|DD)\b", pattern):
             raise KubeflowError(
-                f"data.splits.{name} is {pattern!r}: spans and versions are found by ImportExampleGen's driver, which only "
-                "Vertex AI runs; name the folder"
+                f"data.splits.{name} is {pattern!r}: only the driver of ImportExampleGen finds spans, and "
+                "only Vertex AI runs it; name the folder"
             )
         if not pattern or pattern.startswith("/") or ".." in pattern.split("/"):
             raise KubeflowError(

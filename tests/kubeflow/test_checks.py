@@ -109,7 +109,7 @@ def test_splits(override, message):
 
 def test_spans_need_a_driver():
     override = "data.splits={train: 'span-{SPAN}/train/*', eval: 'span-{SPAN:3}/eval/*', test: 'span-{SPAN}/test/*'}"
-    assert "only Vertex AI runs" in not_compiled(override, target="kfp")
+    assert "only Vertex AI runs it" in not_compiled(override, target="kfp")
     checks.check_config(readable.settings("vertex", override), sent=False)
 
 
