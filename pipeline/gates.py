@@ -72,8 +72,8 @@ def saved_model(
     )
 
 
-def tflite(settings: config.TFLite) -> config_pb2.EvalConfig:
-    """What the pushed TFLite variant is measured by, against the SavedModel on the same pictures."""
+def tflite(settings: config.TFLite, variant: str) -> config_pb2.EvalConfig:
+    """What a TFLite variant is measured by, against the SavedModel on the same images."""
 
     def model(name: str, prediction_key: str) -> config_pb2.ModelSpec:
         return config_pb2.ModelSpec(
@@ -87,7 +87,7 @@ def tflite(settings: config.TFLite) -> config_pb2.EvalConfig:
     by_label = config_pb2.SlicingSpec(feature_keys=[materialised.LABEL])
     return config_pb2.EvalConfig(
         model_specs=[
-            model("candidate", materialised.TFLITE_PROBABILITIES),
+            model("candidate", materialised.probabilities_key(variant)),
             model("baseline", materialised.SAVED_MODEL_PROBABILITIES),
         ],
         metrics_specs=[
@@ -103,7 +103,9 @@ def tflite(settings: config.TFLite) -> config_pb2.EvalConfig:
                     config_pb2.MetricConfig(
                         module=_AGREEMENT,
                         class_name="Agreement",
-                        config=json.dumps({"feature_key": materialised.AGREES, "code": of_code(_AGREEMENT)}),
+                        config=json.dumps(
+                            {"feature_key": materialised.agrees_key(variant), "code": of_code(_AGREEMENT)}
+                        ),
                         per_slice_thresholds=[overall(lower=1 - settings.max_disagreement)],
                     ),
                     config_pb2.MetricConfig(class_name="ExampleCount"),

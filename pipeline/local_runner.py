@@ -18,6 +18,7 @@ from pipeline import (
     inputs,
     metadata_store,
     record_check,
+    report_tables,
     sources,
 )
 from pipeline.builtin_sources import BUILTIN
@@ -300,6 +301,8 @@ def summary(outcome: Outcome, output: Path) -> str:
         lines.append(f"gate         {name}: {verdict}")
     for name, path in result["pushed"].items():
         lines.append(f"{name:13}{output / path if path else 'not pushed'}")
+    for variant, reason in report_tables.not_preferred(result):
+        lines.append(f"not pushed   tflite {variant}: {reason}")
     if gallery := result["gallery"]:
         lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} pictures")
     lines.append(f"report       {outcome.report}")

@@ -13,7 +13,7 @@ from tfx.proto import example_gen_pb2
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
 from components.evaluator.component import Evaluator
-from components.pusher.component import Pusher
+from components.pusher.component import Pusher, TFLitePusher
 from components.style_catalog import catalog
 from components.style_catalog.component import StyleCatalog
 from components.style_renderer.component import StyleRenderer
@@ -178,21 +178,27 @@ def create_pipeline(
         transformed_examples=transform.outputs["transformed_examples"],
         size=config.image.size,
         resize=config.image.resize,
-        push=config.tflite.push,
+        push=",".join(config.tflite.push),
         calibration_images=config.tflite.calibration_images,
         code=of_code("components.tflite_exporter.component"),
     )
-    tflite_evaluator = tfx.components.Evaluator(
-        examples=tflite_exporter.outputs["predictions"],
-        # Neither is run, their predictions are in the examples; the blessing and its lineage name them.
-        model=tflite_exporter.outputs["tflite"],
-        baseline_model=trainer.outputs["model"],
-        example_splits=["test"],
-        eval_config=gates.tflite(config.tflite),
-    ).with_id("Evaluator.tflite")
-    tflite_pusher = Pusher(
-        model=tflite_exporter.outputs["tflite"],
-        model_blessing=tflite_evaluator.outputs["blessing"],
+    tflite_evaluators = [
+        tfx.components.Evaluator(
+            examples=tflite_exporter.outputs["predictions"],
+            # Neither is run, their predictions are in the examples; the blessing and its lineage name them.
+            model=tflite_exporter.outputs["tflite"],
+            baseline_model=trainer.outputs["model"],
+            example_splits=["test"],
+            eval_config=gates.tflite(config.tflite, variant),
+        ).with_id(name)
+        for name, variant in config.tflite.gates.items()
+    ]
+    tflite_pusher = TFLitePusher(
+        tflite=tflite_exporter.outputs["tflite"],
+        blessings={
+            variant: evaluator.outputs["blessing"]
+            for variant, evaluator in zip(config.tflite.push, tflite_evaluators, strict=True)
+        },
         push_destination=_folder(tflite_directory),
     ).with_id("Pusher.tflite")
     gallery: list[BaseComponent] = []
@@ -237,7 +243,7 @@ def create_pipeline(
             evaluator,
             pusher,
             tflite_exporter,
-            tflite_evaluator,
+            *tflite_evaluators,
             tflite_pusher,
             *gallery,
         ],

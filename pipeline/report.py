@@ -75,6 +75,7 @@ def render(result: Mapping[str, Any], evidence: Evidence, finished: datetime) ->
         stopped_in=[name for name, state in result["nodes"].items() if state not in _FINISHED],
         missing=report_tables.unreached(result, evidence.pictures is not None),
         gates=report_tables.gates(result),
+        not_preferred=report_tables.not_preferred(result),
         metric_names=report_tables.metric_names(result),
         slices=report_tables.slices(result, names, evidence.text_labels),
         classes=confusion.by_class(cells, names),
@@ -97,7 +98,10 @@ def render(result: Mapping[str, Any], evidence: Evidence, finished: datetime) ->
 
 def _verdict(result: Mapping[str, Any]) -> str:
     """`passed`, `refused` (by a gate) or `failed` (before both gates had spoken, or after)."""
-    if any(gate and not gate["blessed"] for gate in result["gates"].values()):
+    evaluator, *tflite = result["gates"].values()
+    if evaluator and not evaluator["blessed"]:
+        return "refused"
+    if any(gate and not gate["blessed"] for gate in tflite) and not any(gate and gate["blessed"] for gate in tflite):
         return "refused"
     stopped = any(state not in _FINISHED for state in result["nodes"].values())
     return "passed" if result["blessed"] and not result["reasons"] and not stopped else "failed"

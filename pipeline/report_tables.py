@@ -4,35 +4,42 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import confusion
+from pipeline.config import TFLite
 from pipeline.ingest import REMARKS
 
-_GUARDS = {"Evaluator": "SavedModel", "Evaluator.tflite": "TFLite"}
 _METRICS = {"accuracy": "accuracy", "top_k_accuracy": "top-{k} accuracy", "loss": "cross-entropy"}
 
 
 def gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row a gate: what it `guards`, `verdict`, the `reasons` of a refusal, and the configured `rules`."""
     evaluator, tflite = result["config"]["evaluator"], result["config"]["tflite"]
-    rules = {
-        "Evaluator": [
-            f"accuracy at least {evaluator['min_accuracy']:g}",
-            f"at most {evaluator['max_accuracy_drop']:g} below the baseline",
-        ],
-        "Evaluator.tflite": [
-            f"{tflite['push']} at most {tflite['max_accuracy_drop']:g} below the SavedModel",
-            f"at most {tflite['max_slice_accuracy_drop']:g} below it on any label",
-            f"another top class on at most {tflite['max_disagreement']:g} of the pictures",
-        ],
-    }
-    return [
-        {
-            "guards": _GUARDS.get(name, name),
-            "verdict": "not reached" if gate is None else "passed" if gate["blessed"] else "refused",
-            "reasons": gate["reasons"] if gate else [],
-            "rules": rules.get(name, []),
-        }
-        for name, gate in result["gates"].items()
+    of_saved_model = [
+        f"accuracy at least {evaluator['min_accuracy']:g}",
+        f"at most {evaluator['max_accuracy_drop']:g} below the baseline",
     ]
+    variants = TFLite(push=tflite["push"]).gates
+    rows = []
+    for name, gate in result["gates"].items():
+        guards, rules = "SavedModel", of_saved_model
+        if name in variants:
+            guards = f"TFLite {variants[name]}" if len(variants) > 1 else "TFLite"
+            rules = [
+                f"{variants[name]} at most {tflite['max_accuracy_drop']:g} below the SavedModel",
+                f"at most {tflite['max_slice_accuracy_drop']:g} below it on any label",
+                f"another top class on at most {tflite['max_disagreement']:g} of the pictures",
+            ]
+        verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "refused"
+        rows.append({"guards": guards, "verdict": verdict, "reasons": gate["reasons"] if gate else [], "rules": rules})
+    return rows
+
+
+def not_preferred(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Variants of `tflite.push` that were not pushed, though another one was, and why."""
+    told = result["tflite_push"]
+    if not any(variant["pushed"] for variant in told.values()):
+        return []  # the gates' own reasons say it
+    preferred = result["config"]["tflite"]["push"]
+    return [(name, told[name]["reason"]) for name in preferred if not told[name]["pushed"]]
 
 
 def metric_names(result: Mapping[str, Any]) -> dict[str, str]:
@@ -81,7 +88,7 @@ def artefacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[
             }
         )
     for variant, measured in result["tflite"].items():
-        meant = variant == result["config"]["tflite"]["push"]
+        meant = variant in result["config"]["tflite"]["push"]
         rows.append(
             {
                 "name": f"TFLite {variant}",
@@ -90,7 +97,7 @@ def artefacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[
                 "disagreement": measured["disagreement"],
                 "p50": measured["latency_ms_p50"],
                 "p99": measured["latency_ms_p99"],
-                "pushed": result["pushed"]["tflite"] if meant else None,
+                "pushed": result["pushed"]["tflite"] if result["tflite_push"][variant]["pushed"] else None,
                 "meant": meant,
             }
         )

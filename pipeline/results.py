@@ -17,9 +17,11 @@ from tfx.components.util import model_utils
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 
+from components.pusher.executor import VARIANT
+from components.tflite_exporter.convert import VARIANTS
 from components.tflite_exporter.executor import MEASUREMENTS_FILE
 from pipeline import metadata_store
-from pipeline.config import Config
+from pipeline.config import Config, TFLite
 from trainer import tuned
 from trainer.train import TRAINING_FILE
 
@@ -93,14 +95,19 @@ def collect(
       warnings: what the user should know about the data.
       quarantine: what was set aside, by the ingest or by the check of the records.
     """
-    gates = {name: _gate(nodes.get(name)) for name in ("Evaluator", "Evaluator.tflite")}
-    reasons = [f"{name}: {reason}" for name, gate in gates.items() if gate for reason in gate["reasons"]]
+    of_tflite = config.tflite.gates
+    gates = {name: _gate(nodes.get(name)) for name in ("Evaluator", *of_tflite)}
+    passed = [name for name, gate in gates.items() if gate and gate["blessed"]]
+    tflite_passed = any(name in passed for name in of_tflite)
+    # One variant that may be pushed is enough: what its gate says of another is no reason to reject the run.
+    deciding = {name: gate for name, gate in gates.items() if gate and not (tflite_passed and name in of_tflite)}
+    reasons = [f"{name}: {reason}" for name, gate in deciding.items() for reason in gate["reasons"]]
     evaluation = _evaluation(nodes.get("Evaluator"))
     training = _training(nodes.get("Trainer"))
     return {
         "name": config.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "blessed": all(gate and gate["blessed"] for gate in gates.values()),
+        "blessed": "Evaluator" in passed and tflite_passed,
         "failure": failure,
         "reasons": [*reasons, *([failure] if failure else [])],
         "gates": gates,
@@ -109,6 +116,7 @@ def collect(
             "saved_model": _pushed(nodes.get("Pusher"), output),
             "tflite": _pushed(nodes.get("Pusher.tflite"), output),
         },
+        "tflite_push": _tflite_push(config.tflite, gates, nodes.get("Pusher.tflite")),
         "metrics": evaluation.pop("metrics"),
         **evaluation,
         "tflite": _measurements(nodes.get("TFLiteExporter")),
@@ -125,6 +133,31 @@ def collect(
         "versions": {library: importlib.metadata.version(library) for library in LIBRARIES},
         "config": config.model_dump(mode="json"),
     }
+
+
+def _tflite_push(
+    settings: TFLite, gates: Mapping[str, dict[str, Any] | None], pusher: Node | None
+) -> dict[str, dict[str, Any]]:
+    """By variant, the preferred ones first: whether this one is `pushed`, and the `reason`."""
+    chosen = ""
+    if pusher is not None and "pushed_model" in pusher.outputs:
+        chosen = pusher.outputs["pushed_model"].get_string_custom_property(VARIANT)
+    found = {}
+    for name, variant in settings.gates.items():
+        gate = gates[name]
+        if gate is None:
+            reason = f"its gate {name} was not reached"
+        elif not gate["blessed"]:
+            reason = f"its gate {name} rejected it: {'; '.join(gate['reasons'])}"
+        elif variant == chosen:
+            reason = "the first in tflite.push that passed its gate"
+        elif chosen:
+            reason = f"it passed its gate, but {chosen} comes first in tflite.push"
+        else:
+            reason = "it passed its gate, but Pusher.tflite was not reached"
+        found[variant] = {"pushed": variant == chosen, "reason": reason}
+    others = {variant: {"pushed": False, "reason": "it is not in tflite.push"} for variant in VARIANTS}
+    return found | {variant: other for variant, other in others.items() if variant not in found}
 
 
 def _gallery(renderer: Node | None) -> dict[str, Any] | None:

@@ -8,10 +8,17 @@ from typing import Any
 from tfx import types
 from tfx.components.pusher import executor as tfx_pusher
 from tfx.proto import pusher_pb2
-from tfx.types import artifact_utils
+from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import proto_utils
 
 from components import leftovers, versions
+from components.tflite_exporter.preferred import preferred_model
+
+VARIANTS = "variants"
+"""Parameter of TFLiteExecutor: the variants in the order of preference, joined by commas."""
+VARIANT = "variant"
+BLESSINGS = tuple(standard_component_specs.MODEL_BLESSING_KEY + suffix for suffix in ("", "_2", "_3"))
+"""Inputs of TFLiteExecutor, in the order of `VARIANTS`."""
 
 
 class Executor(tfx_pusher.Executor):
@@ -44,6 +51,29 @@ class Executor(tfx_pusher.Executor):
         shutil.copytree(source, pushed.uri, dirs_exist_ok=True)
         version = push(source, Path(base))
         self._MarkPushed(pushed, pushed_destination=str(Path(base, version)), pushed_version=version)
+
+
+class TFLiteExecutor(Executor):
+    """Pushes one of several TFLite variants."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Pushes the first variant that is blessed; its name becomes the property `variant` of the pushed model."""
+        exported = artifact_utils.get_single_instance(input_dict[standard_component_specs.MODEL_KEY])
+        pushed = artifact_utils.get_single_instance(output_dict[standard_component_specs.PUSHED_MODEL_KEY])
+        for key, variant in zip(BLESSINGS, exec_properties[VARIANTS].split(","), strict=False):
+            blessing = {standard_component_specs.MODEL_BLESSING_KEY: input_dict[key]}
+            if self.CheckBlessing(blessing):
+                model = standard_artifacts.Model()
+                model.uri = preferred_model(exported.uri, variant)
+                super().Do({standard_component_specs.MODEL_KEY: [model], **blessing}, output_dict, exec_properties)
+                pushed.set_string_custom_property(VARIANT, variant)
+                return
+        self._MarkNotPushed(pushed)
 
 
 def push(source: Path, base: Path) -> str:

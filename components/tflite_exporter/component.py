@@ -26,13 +26,13 @@ def TFLiteExporter(
       model: from Trainer: the SavedModel, and `model.keras` beside it.
       blessing: from Evaluator.
       transformed_examples: from Transform: `train` calibrates, `test` measures.
-      tflite: `Format-Serving/` holds `model.tflite` (the variant `push`), `labels.txt` and `card.json`;
-        `variants/` holds every variant, `measurements.json` what was measured.
-      predictions: split `test`: label, and both models' probabilities, for an Evaluator over
-        materialised predictions.
+      tflite: `preferred/<variant>/Format-Serving/` holds `model.tflite`, `labels.txt` and `card.json` of each variant
+        in `push`; `variants/` holds every variant, `measurements.json` what was measured.
+      predictions: split `test`: label, and the probabilities of the SavedModel and of each variant in `push`, for
+        Evaluators over materialised predictions.
       size: side of the model's input in pixels.
       resize: crop, pad or stretch: how a picture becomes that input; the card says it.
-      push: float, dynamic or int8.
+      push: float, dynamic or int8, or several of them joined by commas, best first.
       calibration_images: training pictures that give INT8 its ranges.
       code: fingerprint of this component's source, so that the cache notices an edit.
 
@@ -49,6 +49,6 @@ def TFLiteExporter(
         predictions,
         size=size,
         resize=resize,
-        push=push,
+        push=push.split(","),
         calibration_images=calibration_images,
     )

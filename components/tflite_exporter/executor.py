@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -14,6 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.tflite_exporter import convert, materialised, measure, proof
+from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
 from trainer import features, folders, image_ops
@@ -37,7 +39,7 @@ def export(
     *,
     size: int,
     resize: str,
-    push: str,
+    push: Sequence[str],
     calibration_images: int,
 ) -> None:
     """Writes the artifacts that `TFLiteExporter` documents."""
@@ -57,24 +59,26 @@ def export(
         labels, reference = _reference(tf.saved_model.load(str(served)).signatures["serving_pixels"], test)
         variants = exported / "variants"
         variants.mkdir()
-        measurements = {}
+        measurements, preferred = {}, {}
         for variant in convert.VARIANTS:
             file = variants / f"{variant}.tflite"
             file.write_bytes(convert.convert(classifier, size, variant, calibration))
             if variant == "int8":
                 proof.prove_int8(file)
             probabilities, measurements[variant] = measure.measure(file, test, labels, reference)
-            if variant == push:
-                materialised.write(predicted / f"Split-{SPLIT}", labels, probabilities, reference)
+            if variant in push:
+                preferred[variant] = probabilities
+        materialised.write(predicted / f"Split-{SPLIT}", labels, preferred, reference)
         (exported / MEASUREMENTS_FILE).write_text(json.dumps(measurements, indent=1), encoding="utf-8")
 
-        shipped = Path(path_utils.serving_model_dir(str(exported)))
-        shipped.mkdir()
-        shutil.copy(variants / f"{push}.tflite", shipped / "model.tflite")
-        shutil.copy(served / "assets.extra" / trainer_export.LABELS_FILE, shipped / trainer_export.LABELS_FILE)
-        card = measure.describe(shipped / "model.tflite")
-        card |= {"resize": resize, "quantisation": push, "test": measurements[push]}
-        (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
+        for variant in push:
+            shipped = Path(path_utils.serving_model_dir(preferred_model(str(exported), variant)))
+            shipped.mkdir(parents=True)
+            shutil.copy(variants / f"{variant}.tflite", shipped / "model.tflite")
+            shutil.copy(served / "assets.extra" / trainer_export.LABELS_FILE, shipped / trainer_export.LABELS_FILE)
+            card = measure.describe(shipped / "model.tflite")
+            card |= {"resize": resize, "quantisation": variant, "test": measurements[variant]}
+            (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
 
 
 def _pictures(split: str, size: int) -> tf.data.Dataset:

@@ -1,35 +1,41 @@
 """Predictions as tf.Examples: what an Evaluator over materialised predictions reads."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 LABEL = "label"
-TFLITE_PROBABILITIES = "tflite_probabilities"
 SAVED_MODEL_PROBABILITIES = "saved_model_probabilities"
-AGREES = "agrees"
-"""1 where both have the same most probable class, else 0."""
 
 
-def write(split: Path, labels: np.ndarray, tflite: np.ndarray, saved_model: np.ndarray) -> None:
+def probabilities_key(variant: str) -> str:
+    """The feature with a TFLite variant's probabilities."""
+    return f"{variant}_probabilities"
+
+
+def agrees_key(variant: str) -> str:
+    """The feature that is 1 where the variant and the SavedModel have the same most probable class, else 0."""
+    return f"{variant}_agrees"
+
+
+def write(split: Path, labels: np.ndarray, tflite: Mapping[str, np.ndarray], saved_model: np.ndarray) -> None:
     """Writes one tf.Example a picture to the folder `split`.
 
     Args:
       split: is made.
       labels: [N] int64.
-      tflite: [N, classes] probabilities.
-      saved_model: [N, classes] probabilities on the same pictures.
+      tflite: [N, classes] probabilities by variant.
+      saved_model: [N, classes] probabilities on the same images.
     """
     split.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(split / "predictions.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
-        for label, ours, theirs in zip(labels, tflite, saved_model, strict=True):
-            feature = {
-                LABEL: _ints(label),
-                AGREES: _ints(ours.argmax() == theirs.argmax()),
-                TFLITE_PROBABILITIES: _floats(ours),
-                SAVED_MODEL_PROBABILITIES: _floats(theirs),
-            }
+        for label, theirs, *each in zip(labels, saved_model, *tflite.values(), strict=True):
+            feature = {LABEL: _ints(label), SAVED_MODEL_PROBABILITIES: _floats(theirs)}
+            for variant, ours in zip(tflite, each, strict=True):
+                feature[probabilities_key(variant)] = _floats(ours)
+                feature[agrees_key(variant)] = _ints(ours.argmax() == theirs.argmax())
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
 
 

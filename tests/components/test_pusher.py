@@ -15,6 +15,7 @@ with deferred_imports():
     from tfx.types import standard_artifacts
 
     from components.pusher import executor
+    from tests import object_store
 
 NOW = 1_790_000_000
 
@@ -162,3 +163,65 @@ def test_an_object_store_is_left_to_tfx(do, monkeypatch):
     do(True, "gs://bucket/models")
     ((_, _, _, properties),) = got
     assert properties == {"push_destination": '{"filesystem": {"base_directory": "gs://bucket/models"}}'}
+
+
+@pytest.fixture
+def do_variants(source, tmp_path):
+    """Runs TFLiteExecutor on variants of which some are blessed; gives what it marks."""
+
+    def run(verdicts, destination):
+        exported, pushed = standard_artifacts.Model(), standard_artifacts.PushedModel()
+        exported.uri, pushed.uri = str(tmp_path / "exported"), str(tmp_path / "pushed")
+        blessings = {}
+        for key, (variant, blessed) in zip(executor.BLESSINGS, verdicts.items(), strict=False):
+            folder = tmp_path / "exported" / "preferred" / variant / "Format-Serving"
+            folder.mkdir(parents=True)
+            (folder / "model.tflite").write_text(variant)
+            blessing = standard_artifacts.ModelBlessing()
+            blessing.uri = str(tmp_path / f"blessing_{variant}")
+            Path(blessing.uri).mkdir()
+            Path(blessing.uri, "BLESSED" if blessed else "NOT_BLESSED").touch()
+            blessing.set_int_custom_property("blessed", int(blessed))
+            blessings[key] = [blessing]
+        executor.TFLiteExecutor().Do(
+            {"model": [exported], **blessings},
+            {"pushed_model": [pushed]},
+            {
+                "push_destination": json.dumps({"filesystem": {"base_directory": str(destination)}}),
+                "variants": ",".join(verdicts),
+            },
+        )
+        return pushed
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ({"int8": True}, "int8"),
+        ({"int8": True, "dynamic": True, "float": True}, "int8"),
+        ({"int8": False, "dynamic": True, "float": True}, "dynamic"),
+        ({"float": False, "int8": False, "dynamic": True}, "dynamic"),
+        ({"dynamic": False, "int8": True}, "int8"),
+    ],
+)
+def test_the_first_variant_that_its_own_gate_blessed_is_pushed(do_variants, base, verdicts, expected):
+    pushed = do_variants(verdicts, base)
+    assert (base / str(NOW) / "model.tflite").read_text() == expected
+    assert names(base) == [str(NOW)]
+    assert pushed.get_string_custom_property("variant") == expected
+    assert pushed.get_string_custom_property("pushed_destination") == str(base / str(NOW))
+
+
+def test_no_variant_is_pushed_where_no_gate_blessed_one(do_variants, base):
+    pushed = do_variants({"int8": False, "float": False}, base)
+    assert not base.exists()
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not pushed.has_custom_property("variant")
+
+
+def test_variants_go_to_an_object_store_too(do_variants):
+    do_variants({"int8": False, "float": True}, "ram://pusher/tflite")
+    (path,) = object_store.files("ram://pusher/tflite")
+    assert path.endswith("/model.tflite")

@@ -234,18 +234,23 @@ def read(file, compression=""):
 def test_predictions_are_written_in_order_with_agreement_by_top_class(tmp_path):
     tflite = np.array([[0.6, 0.4], [0.3, 0.7]], np.float32)
     saved_model = np.array([[0.9, 0.1], [0.8, 0.2]], np.float32)
-    materialised.write(tmp_path / "Split-test", np.array([1, 0]), tflite, saved_model)
+    materialised.write(tmp_path / "Split-test", np.array([1, 0]), {"int8": tflite, "float": saved_model}, saved_model)
     (file,) = (tmp_path / "Split-test").iterdir()
     rows = read(file, "GZIP")
     assert [list(row["label"].int64_list.value) for row in rows] == [[1], [0]]
-    assert [list(row["agrees"].int64_list.value) for row in rows] == [[1], [0]]
-    for key, expected in (("tflite_probabilities", tflite), ("saved_model_probabilities", saved_model)):
+    assert [list(row["int8_agrees"].int64_list.value) for row in rows] == [[1], [0]]
+    assert [list(row["float_agrees"].int64_list.value) for row in rows] == [[1], [1]]
+    for key, expected in (
+        ("int8_probabilities", tflite),
+        ("float_probabilities", saved_model),
+        ("saved_model_probabilities", saved_model),
+    ):
         np.testing.assert_array_equal([row[key].float_list.value for row in rows], expected)
 
 
 def test_predictions_that_do_not_belong_together_are_refused(tmp_path):
     with pytest.raises(ValueError, match="shorter"):
-        materialised.write(tmp_path / "s", np.array([1, 0]), np.ones((1, 2)), np.ones((2, 2)))
+        materialised.write(tmp_path / "s", np.array([1, 0]), {"int8": np.ones((1, 2))}, np.ones((2, 2)))
 
 
 # ---- the executor
@@ -300,7 +305,7 @@ class Inputs:
         self.tflite = artifact(standard_artifacts.Model, folder / "tflite")
         self.predictions = artifact(standard_artifacts.Examples, folder / "predictions")
 
-    def export(self, push="int8"):
+    def export(self, push=("int8", "float")):
         executor.export(
             self.model,
             self.blessing,
@@ -338,8 +343,8 @@ def test_artifacts_may_lie_in_an_object_store(exported):
     assert object_store.files("ram://exporter/tflite") == sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
     )
-    with tf.io.gfile.GFile("ram://exporter/tflite/Format-Serving/model.tflite", "rb") as file:
-        assert file.read() == (folder / "Format-Serving" / "model.tflite").read_bytes()
+    with tf.io.gfile.GFile("ram://exporter/tflite/preferred/int8/Format-Serving/model.tflite", "rb") as file:
+        assert file.read() == (folder / "preferred" / "int8" / "Format-Serving" / "model.tflite").read_bytes()
     assert object_store.files("ram://exporter/predictions") == ["Split-test/predictions.gz"]
 
 
@@ -351,9 +356,12 @@ def test_a_refused_model_is_not_exported(tmp_path):
     assert not (tmp_path / "predictions").exists()
 
 
-def test_the_pushed_folder_holds_model_labels_and_card(exported):
+def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported):
     folder, _ = exported
-    shipped = folder / "Format-Serving"
+    assert sorted(path.name for path in (folder / "preferred").iterdir()) == ["float", "int8"]
+    card = json.loads((folder / "preferred" / "float" / "Format-Serving" / "card.json").read_text())
+    assert card["quantisation"] == "float"
+    shipped = folder / "preferred" / "int8" / "Format-Serving"
     assert sorted(path.name for path in shipped.iterdir()) == ["card.json", "labels.txt", "model.tflite"]
     assert (shipped / "labels.txt").read_text() == "red\ngreen\nblue\n"
     assert (shipped / "model.tflite").read_bytes() == (folder / "variants" / "int8.tflite").read_bytes()
@@ -378,13 +386,22 @@ def test_every_variant_is_measured_on_the_test_pictures(exported):
         assert variant["disagreement"] == 0
 
 
-def test_the_predictions_of_the_pushed_variant_are_left_for_the_gate(exported):
+def test_the_predictions_of_the_preferred_variants_are_left_for_their_gates(exported):
     _, inputs = exported
     assert artifact_utils.decode_split_names(inputs.predictions.split_names) == ["test"]
     (file,) = Path(artifact_utils.get_split_uri([inputs.predictions], "test")).iterdir()
     rows = read(file, "GZIP")
     assert [row["label"].int64_list.value[0] for row in rows] == [0, 1, 1]
     assert [int(np.argmax(row["saved_model_probabilities"].float_list.value)) for row in rows] == [0, 1, 2]
-    # INT8's probabilities are multiples of 1/256, and the SavedModel's are not.
-    steps = 256 * np.array([row["tflite_probabilities"].float_list.value for row in rows])
+    assert {key for row in rows for key in row} == {
+        "label",
+        "saved_model_probabilities",
+        *(f"{variant}_{what}" for variant in ("int8", "float") for what in ("probabilities", "agrees")),
+    }
+    # INT8's probabilities are multiples of 1/256, and the others are not.
+    steps = 256 * np.array([row["int8_probabilities"].float_list.value for row in rows])
     np.testing.assert_allclose(steps, steps.round(), atol=1e-4)
+    of_float, saved_model = (
+        [row[f"{model}_probabilities"].float_list.value for row in rows] for model in ("float", "saved_model")
+    )
+    np.testing.assert_allclose(of_float, saved_model, atol=1e-5)

@@ -28,7 +28,7 @@ def evaluate(tmp_path_factory):
         materialised.write(
             folder / "predictions" / "Split-test",
             LABELS[:pictures],
-            probabilities(TFLITE)[:pictures],
+            {"int8": probabilities(TFLITE)[:pictures]},
             probabilities(SAVED_MODEL)[:pictures],
         )
 
@@ -70,7 +70,7 @@ def saved_model_gate():
     def build(settings):
         eval_config = gates.saved_model(settings, label_key="label", text_labels=False, class_count=3)
         del eval_config.model_specs[:]
-        eval_config.model_specs.extend(gates.tflite(config.TFLite()).model_specs)
+        eval_config.model_specs.extend(gates.tflite(config.TFLite(), "int8").model_specs)
         return eval_config
 
     return build

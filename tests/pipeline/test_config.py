@@ -147,7 +147,10 @@ def test_what_must_be_given_is_asked_for(refusal, text, message):
         ("name=My Pets", "name is 'My Pets': string should match pattern "),
         ("data.split_buckets=[8, 2]", "data.split_buckets.2 is missing"),
         ("data.splits={validation: v*}", "data.splits.validation.[key] is 'validation': input should be 'train', "),
-        ("tflite.push=fp16", "tflite.push is 'fp16': input should be 'float', 'dynamic' or 'int8'"),
+        ("tflite.push=fp16", "tflite.push.0 is 'fp16': input should be 'float', 'dynamic' or 'int8'"),
+        ("tflite.push=[int8, fp16]", "tflite.push.1 is 'fp16': input should be 'float', 'dynamic' or 'int8'"),
+        ("tflite.push=[]", "tflite.push is []: "),
+        ("tflite.push=[int8, float, int8]", "tflite.push is int8, float, int8: name each variant once"),
     ],
 )
 def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message):

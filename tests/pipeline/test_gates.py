@@ -29,13 +29,16 @@ def verdict(node, name="Evaluator"):
 
 @pytest.mark.slow
 def test_tflite_passes_where_every_bound_is_met_exactly(evaluate):
-    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS)), "Evaluator.tflite") == {"blessed": True, "reasons": []}
+    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS, "int8")), "Evaluator.tflite") == {
+        "blessed": True,
+        "reasons": [],
+    }
 
 
 @pytest.mark.slow
 def test_tflite_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate):
     closer = config.TFLite(max_accuracy_drop=0.0999, max_slice_accuracy_drop=0.1999, max_disagreement=0.1499)
-    refused = verdict(evaluate(gates.tflite(closer)), "Evaluator.tflite")
+    refused = verdict(evaluate(gates.tflite(closer, "int8")), "Evaluator.tflite")
     assert not refused["blessed"]
     # Class 1 loses 1 of 15, which is allowed; that class 0 agrees on 4 of 5 only does not matter.
     assert sorted(refused["reasons"]) == [
@@ -55,7 +58,7 @@ def test_tflite_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate):
 )
 @pytest.mark.slow
 def test_one_missed_bound_suffices(evaluate, bound, reason):
-    refused = verdict(evaluate(gates.tflite(AT_THE_BOUNDS.model_copy(update=bound))), "Evaluator.tflite")
+    refused = verdict(evaluate(gates.tflite(AT_THE_BOUNDS.model_copy(update=bound), "int8")), "Evaluator.tflite")
     assert not refused["blessed"]
     (given,) = refused["reasons"]
     assert re.fullmatch(reason, given)
@@ -63,7 +66,7 @@ def test_one_missed_bound_suffices(evaluate, bound, reason):
 
 @pytest.mark.slow
 def test_a_gate_without_pictures_refuses_and_says_so(evaluate):
-    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS), pictures=0), "Evaluator.tflite") == {
+    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS, "int8"), pictures=0), "Evaluator.tflite") == {
         "blessed": False,
         "reasons": ["no picture to measure on (all pictures)", "no picture to measure on (label)"],
     }
@@ -99,14 +102,14 @@ def test_bounds_stand_on_all_pictures_only_except_tflites_on_labels():
         ]
 
     saved_model = gates.saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
-    for metrics in (*saved_model.metrics_specs, *gates.tflite(AT_THE_BOUNDS).metrics_specs):
+    for metrics in (*saved_model.metrics_specs, *gates.tflite(AT_THE_BOUNDS, "int8").metrics_specs):
         assert not metrics.thresholds
         assert not any(metric.HasField("threshold") for metric in metrics.metrics)  # these hold on every slice
     (value_and_change,) = thresholds(saved_model)
     assert value_and_change[0] == ()
     assert value_and_change[1]["valueThreshold"]["lowerBound"] == pytest.approx(0.9, abs=1e-5)
     assert value_and_change[1]["changeThreshold"]["absolute"] == pytest.approx(-0.01, abs=1e-5)
-    assert [where for where, _ in thresholds(gates.tflite(AT_THE_BOUNDS))] == [(), (materialised.LABEL,), ()]
+    assert [where for where, _ in thresholds(gates.tflite(AT_THE_BOUNDS, "int8"))] == [(), (materialised.LABEL,), ()]
 
 
 @pytest.mark.parametrize(("count", "by_class"), [(3, True), (200, True), (201, False), (None, False)])
@@ -141,10 +144,10 @@ def test_slices_are_all_pictures_and_each_configured_feature():
 
 
 def test_an_edit_of_the_agreement_metric_changes_the_gate(monkeypatch):
-    before = gates.tflite(AT_THE_BOUNDS)
-    assert gates.tflite(AT_THE_BOUNDS) == before
+    before = gates.tflite(AT_THE_BOUNDS, "int8")
+    assert gates.tflite(AT_THE_BOUNDS, "int8") == before
     monkeypatch.setattr(gates, "of_code", lambda module: f"{module}, edited")
-    assert gates.tflite(AT_THE_BOUNDS) != before
+    assert gates.tflite(AT_THE_BOUNDS, "int8") != before
 
 
 @pytest.mark.slow

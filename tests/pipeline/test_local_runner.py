@@ -265,6 +265,11 @@ def test_the_summary_names_verdicts_figures_and_paths():
         "tflite": {"int8": measured},
         "gates": {"Evaluator": {"blessed": True}, "Evaluator.tflite": {"blessed": False}, "Other": None},
         "pushed": {"saved_model": "serving_model/17", "tflite": None},
+        "tflite_push": {
+            "int8": {"pushed": False, "reason": "its gate rejected it: agreement 0.8 is below 0.95"},
+            "float": {"pushed": True, "reason": "the first"},
+        },
+        "config": {"tflite": {"push": ["int8", "float"]}},
         "gallery": {"page": "gallery/gallery.html", "pictures": 18},
     }
     lines = local_runner.summary(local_runner.Outcome(result, Path("out/report.html")), Path("out")).splitlines()
@@ -276,6 +281,7 @@ def test_the_summary_names_verdicts_figures_and_paths():
         "gate Other: not reached",
         "saved_model out/serving_model/17",
         "tflite not pushed",
+        "not pushed tflite int8: its gate rejected it: agreement 0.8 is below 0.95",
         "gallery out/gallery/gallery.html: 18 pictures",
         "report out/report.html",
     ]
@@ -287,6 +293,7 @@ def test_a_run_that_failed_early_has_a_summary_too():
         "tflite": {},
         "gates": {"Evaluator": None},
         "pushed": {"saved_model": None},
+        "tflite_push": {},
         "gallery": None,
     }
     text = local_runner.summary(local_runner.Outcome(result, Path("r.html")), Path("out"))

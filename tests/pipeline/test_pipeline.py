@@ -12,6 +12,7 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     from tfx.orchestration import metadata
 
+    from components.pusher import executor
     from pipeline import pipeline
 
 CONFIG = config.Config(
@@ -86,6 +87,21 @@ def test_nothing_is_pushed_but_what_the_gate_before_it_blessed(dag):
         assert nodes(dag)[pusher].inputs["model_blessing"].producer_component_id == gate
         assert nodes(dag)[pusher].inputs["model"].producer_component_id == model
         assert nodes(dag)[gate].inputs["model"].producer_component_id == model
+
+
+def test_each_variant_in_the_order_of_preference_has_a_gate_of_its_own():
+    found = nodes(create(changed("tflite", push=("int8", "dynamic", "float"))))
+    gates = {"Evaluator.tflite": "int8", "Evaluator.tflite.dynamic": "dynamic", "Evaluator.tflite.float": "float"}
+    assert found.keys() == EDGES.keys() | gates.keys()
+    for gate, variant in gates.items():
+        evaluation = json.loads(found[gate].exec_properties["eval_config"])
+        keys = {spec["name"]: spec["prediction_key"] for spec in evaluation["model_specs"]}
+        assert keys == {"candidate": f"{variant}_probabilities", "baseline": "saved_model_probabilities"}
+        assert f"{variant}_agrees" in found[gate].exec_properties["eval_config"]
+    pusher = found["Pusher.tflite"]
+    assert found["TFLiteExporter"].exec_properties["push"] == pusher.exec_properties["variants"] == "int8,dynamic,float"
+    blessings = [pusher.inputs[key].producer_component_id for key in executor.BLESSINGS]
+    assert blessings == list(gates)
 
 
 def test_without_a_schema_one_is_inferred():
@@ -206,7 +222,7 @@ def test_equal_configurations_give_equal_parameters():
         ("evaluator", {"max_accuracy_drop": 0.5}, {"Evaluator"}),
         ("evaluator", {"slices": ("kind",)}, {"Evaluator"}),
         ("tflite", {"max_disagreement": 0.5}, {"Evaluator.tflite"}),
-        ("tflite", {"push": "float"}, {"TFLiteExporter"}),
+        ("tflite", {"push": ("float",)}, {"TFLiteExporter", "Evaluator.tflite", "Pusher.tflite"}),
         ("ingest", {"store_size": 64}, set()),  # it changes the records
     ],
 )
@@ -252,7 +268,7 @@ def test_a_single_set_is_split_by_a_hash():
 def test_provenance_tells_trainings_apart_by_what_they_depend_on():
     ours = pipeline.provenance(CONFIG, "data")
     assert pipeline.provenance(changed("evaluator", min_accuracy=0.5), "data") == ours
-    assert pipeline.provenance(changed("tflite", push="float"), "data") == ours
+    assert pipeline.provenance(changed("tflite", push=("float",)), "data") == ours
     assert pipeline.provenance(changed("trainer", seed=1), "data") != ours
     assert pipeline.provenance(changed("augmentation", copies=3), "data") != ours
     assert pipeline.provenance(CONFIG, "other data") != ours

@@ -85,6 +85,7 @@ def finished_run(**changes):
         "blessed": True,
         "reasons": [],
         "gates": {"Evaluator": {"blessed": True, "reasons": []}, "Evaluator.tflite": {"blessed": True, "reasons": []}},
+        "tflite_push": tflite_push(pushed="int8"),
         "warnings": [],
         "pushed": {"saved_model": "serving_model/17", "tflite": "tflite/18"},
         "metrics": {"accuracy": 11 / 15, "top_k_accuracy": 0.9, "loss": 0.51234, "example_count": 15.0},
@@ -120,6 +121,13 @@ def finished_run(**changes):
         "versions": {"tfx": "1.21.0", "keras": "3.15.1"},
         "config": settings.model_dump(mode="json"),
     } | changes
+
+
+def tflite_push(pushed, **reasons):
+    return {
+        variant: {"pushed": variant == pushed, "reason": reasons.get(variant, "it is not in tflite.push")}
+        for variant in ("int8", "float", "dynamic")
+    }
 
 
 def curve(epoch, accuracy):
@@ -290,11 +298,45 @@ def test_only_the_tflite_gate_refused():
                 "Evaluator.tflite": {"blessed": False, "reasons": ["agreement 0.9000 is below 0.9500 (all pictures)"]},
             },
             pushed={"saved_model": "serving_model/17", "tflite": None},
+            tflite_push=tflite_push(pushed=None),
         )
     )
     assert "Refused The TFLite gate turned the model down." in page.text
     assert "The SavedModel was pushed to serving_model/17 ; no TFLite file was pushed." in page.text
     assert page.rows("Accuracy and disagreement")[-1][-1] == "not pushed"
+
+
+def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushed():
+    result = finished_run()
+    reason = "agreement 0.8100 is below 0.9500 (all pictures)"
+    result["config"]["tflite"]["push"] = ["int8", "dynamic", "float"]
+    passed = {"blessed": True, "reasons": []}
+    result |= {
+        "gates": {
+            "Evaluator": passed,
+            "Evaluator.tflite": {"blessed": False, "reasons": [reason]},
+            "Evaluator.tflite.dynamic": passed,
+            "Evaluator.tflite.float": passed,
+        },
+        "tflite_push": tflite_push(
+            pushed="dynamic",
+            int8=f"its gate rejected it: {reason}",
+            float="it passed its gate, but dynamic comes first",
+        ),
+        "tflite": result["tflite"] | {"dynamic": result["tflite"]["float"]},
+    }
+    page = render(result)
+    assert "Passed The gates let the SavedModel and a TFLite variant through." in page.text
+    assert f"TFLite int8 was not pushed: its gate rejected it: {reason}." in page.text
+    assert "TFLite float was not pushed: it passed its gate, but dynamic comes first." in page.text
+    assert f"TFLite int8 ✗ refused {reason}" in page.text
+    assert "TFLite dynamic ✓ passed" in page.text
+    where = {row[0]: row[-1] for row in page.rows("Accuracy and disagreement")}
+    assert where == {
+        "TFLite float": "not pushed",
+        "TFLite int8": "not pushed",
+        "TFLite dynamic": "tflite/18",
+    }
 
 
 def test_a_run_that_stopped_early_leads_with_the_reason():

@@ -280,6 +280,58 @@ def test_pushed_paths_are_relative_to_the_output(tmp_path):
     assert collect({}, output)["pushed"] == {"saved_model": None, "tflite": None}
 
 
+@pytest.fixture
+def gated(monkeypatch):
+    """A run with three variants in the order of preference, whose gates come to these verdicts."""
+    settings = CONFIG.model_copy(update={"tflite": config.TFLite(push=("int8", "dynamic", "float"))})
+    ids = ["Evaluator", *settings.tflite.gates]
+
+    def collected(verdicts, pushed):
+        gates = {
+            name: verdict if verdict is None else {"blessed": not verdict, "reasons": [verdict] if verdict else []}
+            for name, verdict in zip(ids, verdicts, strict=True)
+        }
+        monkeypatch.setattr(results, "_gate", lambda node: gates[node.state] if node else None)
+        monkeypatch.setattr(results, "_evaluation", lambda _: {"metrics": {}})
+        nodes = {name: results.Node(name, 1.0) for name in ids}
+        properties = {"variant": pushed} if pushed else {}
+        model = artifact(standard_artifacts.PushedModel, "x", **properties)
+        nodes["Pusher.tflite"] = results.Node("complete", 1.0, {"pushed_model": model})
+        return results.collect(settings, Path("/output"), nodes, ingest={}, failure="", warnings=())
+
+    return collected
+
+
+def test_a_run_passes_with_the_best_variant_that_passed_and_says_why_not_the_others(gated):
+    found = gated(["", "agreement 0.81 is below 0.95", "", ""], "dynamic")
+    assert (found["blessed"], found["reasons"]) == (True, [])
+    assert found["tflite_push"] == {
+        "int8": {"pushed": False, "reason": "its gate Evaluator.tflite rejected it: agreement 0.81 is below 0.95"},
+        "dynamic": {"pushed": True, "reason": "the first in tflite.push that passed its gate"},
+        "float": {"pushed": False, "reason": "it passed its gate, but dynamic comes first in tflite.push"},
+    }
+
+
+def test_a_run_fails_where_no_variant_passed(gated):
+    found = gated(["", "a", "b", "c"], None)
+    assert not found["blessed"]
+    assert found["reasons"] == ["Evaluator.tflite: a", "Evaluator.tflite.dynamic: b", "Evaluator.tflite.float: c"]
+    assert not any(variant["pushed"] for variant in found["tflite_push"].values())
+
+
+def test_variants_do_not_make_up_for_the_saved_models_gate(gated):
+    found = gated(["accuracy 0.5 is below 0.9", None, None, None], None)
+    assert not found["blessed"]
+    assert found["reasons"] == ["Evaluator: accuracy 0.5 is below 0.9"]
+    assert all("not reached" in variant["reason"] for variant in found["tflite_push"].values())
+
+
+def test_a_variant_that_is_not_listed_says_so():
+    told = collect({})["tflite_push"]
+    assert list(told) == ["int8", "float", "dynamic"]
+    assert told["float"] == told["dynamic"] == {"pushed": False, "reason": "it is not in tflite.push"}
+
+
 def test_measurements_and_training_are_read_from_their_files(tmp_path):
     (tmp_path / "tflite").mkdir()
     (tmp_path / "tflite" / "measurements.json").write_text('{"int8": {"accuracy": 0.5}}')
