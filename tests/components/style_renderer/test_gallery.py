@@ -1,7 +1,10 @@
 """The page: every rendering in its cell, everything escaped, nothing fetched from elsewhere."""
 
+import html
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -171,3 +174,62 @@ def test_a_page_has_an_end(page, monkeypatch):
 def test_a_batch_of_nothing_but_dead_letters_is_a_page_too(page):
     dead = (DeadLetter("c.png", "truncated", "too short"),)
     assert Parsed(gallery.render(page(contents=(), dead=dead))).text("td")[0] == "c.png"
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+# Chromium gives no way to press keys here, so that the page presses them itself: a key does what it does by itself
+# unless a handler has prevented it.
+PRESS = """
+<script>
+addEventListener("load", () => {
+  const $ = selector => document.querySelector(selector), told = {};
+  const press = (selector, key) => {
+    const target = $(selector);
+    target.focus();
+    const event = new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true});
+    const up = new KeyboardEvent("keyup", {key, bubbles: true, cancelable: true});
+    const kept = target.dispatchEvent(event);
+    return target.dispatchEvent(up) && kept;
+  };
+  const shown = () => $(".side .of").textContent + $(".side h2").textContent;
+  document.querySelector("a.cell").click();
+  const first = shown();
+  for (const name of ["close", "compare", "after"]) told[name] = press(`dialog .${name}`, " ");
+  told.held = $("dialog .frame").classList.contains("held");
+  told.slider = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].map(key => press("dialog input[type=range]", key));
+  told.same = shown() === first;
+  told.dialogSpace = press("dialog", " ");
+  told.buttonArrow = press("dialog .close", "ArrowRight");
+  told.next = shown() !== first;
+  const result = document.createElement("pre");
+  result.id = "told";
+  result.textContent = JSON.stringify(told);
+  document.body.append(result);
+});
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_focused_control_in_the_dialog_has_its_own_keys(page, tmp_path):
+    file = tmp_path / "gallery.html"
+    file.write_text(
+        gallery.render(page(strengths=(0.25, 0.5, 1.0))).replace("</body>", PRESS + "</body>"), encoding="utf-8"
+    )
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    command += ["--no-first-run", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom"]
+    done = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, check=True, timeout=100)
+    found = re.search('<pre id="told">(.*)</pre>', done.stdout)
+    assert found, done.stderr
+    assert json.loads(html.unescape(found[1])) == {
+        "close": True,
+        "compare": True,
+        "after": True,
+        "held": False,
+        "slider": [True] * 4,
+        "same": True,
+        "dialogSpace": False,  # shows the original as long as it is pressed
+        "buttonArrow": False,  # goes to the next rendering
+        "next": True,
+    }
