@@ -18,7 +18,9 @@ def bypass_proxies(environment: MutableMapping[str, str] = os.environ) -> None:
     lists = {name: environment[name] for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy") if environment.get(name)}
     # The lower-case name counts where both are set, and is the only one that gRPC reads; it must not hide the other.
     lists.setdefault("no_proxy", lists.get("NO_PROXY", ""))
+    if "*" in lists["no_proxy"]:
+        lists.setdefault("no_grpc_proxy", lists["no_proxy"])  # to gRPC alone, `*` is no host at all
     for name, text in lists.items():
         hosts = [host.strip() for host in text.split(",") if host.strip()]
-        if "*" not in hosts:
+        if "*" not in hosts or name == "no_grpc_proxy":
             environment[name] = ",".join([*hosts, *(host for host in _HOSTS if host not in hosts)])

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
+from components import versions
 from serving.errors import ServingError
 
 PROBABILITIES, LABEL = "probabilities", "label"
@@ -53,6 +54,8 @@ class ServedModel:
     def __post_init__(self) -> None:
         if self.version is not None and self.label is not None:
             raise ValueError(f"version {self.version} and label {self.label!r}: give one of them, or neither")
+        if self.version is not None and versions.parse(str(self.version)) is None:
+            raise ValueError(f"version {self.version!r}: expected an integer of at most 64 bits")
 
 
 DEFAULT_MODEL = ServedModel()

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ({}, {"no_proxy": "localhost,127.0.0.1,::1"}),
         ({"no_proxy": ""}, {"no_proxy": "localhost,127.0.0.1,::1"}),
         ({"no_proxy": "gcr.io, localhost"}, {"no_proxy": "gcr.io,localhost,127.0.0.1,::1"}),
-        ({"no_proxy": "*"}, {"no_proxy": "*"}),
+        # `*` is every host, though not to gRPC.
+        ({"no_proxy": "*"}, {"no_proxy": "*", "no_grpc_proxy": "*,localhost,127.0.0.1,::1"}),
         # The lower-case name hides the other one, which held for the user's hosts.
         (
             {"NO_PROXY": "gcr.io"},
@@ -61,7 +62,7 @@ server.stop(None)
 """
 
 
-@pytest.mark.parametrize(("proxy", "no_grpc_proxy"), [("http_proxy", ""), ("https_proxy", ""), ("grpc_proxy", "a.b")])
+@pytest.mark.parametrize(("proxy", "no_grpc_proxy"), [("http_proxy", ""), ("https_proxy", "*"), ("grpc_proxy", "a.b")])
 def test_grpc_reaches_this_machine_past_every_proxy(proxy, no_grpc_proxy):
     command = [sys.executable, "-c", ECHO, proxy, no_grpc_proxy]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)

@@ -140,6 +140,11 @@ def test_number_and_label_together_are_refused():
         ServedModel(version=1, label="stable")
 
 
+def test_a_version_beyond_64_bits_is_refused():
+    with pytest.raises(ValueError, match="version 20261126171900123456: expected an integer of at most 64 bits"):
+        ServedModel(version=20261126171900123456)
+
+
 def test_classify_sends_examples(client, fake):
     assert untimed(client.classify([RED, GREEN], top=2)) == [
         Prediction("cat", 0.5, (("cat", 0.5), ("dog", 0.25)), 2, 0),
