@@ -7,9 +7,10 @@ _MOST_OF_A_LINE = 500
 
 # b'...' and b"...", with their escapes; TensorFlow cuts long ones off, so that the closing quote may be missing.
 _LITERAL = re.compile(r"""\bb'(?:[^'\\\n]|\\.)*'?|\bb"(?:[^"\\\n]|\\.)*"?""")
-# Bytes that are written as escapes (\x89, \211), or as hex digits, without a quote around.
+# Bytes that are written as escapes (\x89, \211) without a quote around.
 _ESCAPES = re.compile(r"(?:[^\s\\]{0,8}\\(?:x[0-9a-fA-F]{2}|[0-3][0-7]{2}|[nrt'\"\\])){3,}[^\s\\]{0,8}")
-_HEX = re.compile(r"\b(?:0x)?(?:[0-9a-fA-F]{2}){32,}\b")
+# As hex digits: PyArrow puts each value into brackets. A SHA-256 has 64 digits, and stays.
+_HEX = re.compile(r"\b(?:0x)?(?:[0-9a-fA-F]{2}){33,}\b|(?<=\[)(?=[0-9]*[A-F])(?:[0-9A-F]{2}){4,}(?=\])")
 _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e\xa0-\U0010ffff]|\ufffd")
 _MARKS = re.compile(r"\(bytes\)(?:.{0,99}\(bytes\))+", re.DOTALL)
 """What is left of data between bytes that were left out."""
