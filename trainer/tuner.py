@@ -209,6 +209,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
 
     def _train(self, settings: Mapping[str, Any], state: Path) -> float:
         ends = [_EndsWithEpoch(self._bounds)]
+        keras.utils.set_random_seed(settings["seed"])  # a search that was killed goes on as it would have
         with task.strategy().scope():
             self._backbone.model.set_weights(self._first_weights)
             backbones.set_trainable(self._backbone, None)

@@ -22,9 +22,12 @@ pytestmark = pytest.mark.slow
 
 CONFIG = ROOT / "configs" / "photos.yaml"
 POOR = ("--set", "trainer.head_learning_rate=1.0e-6")
-SEARCH = ("--set", "tuner.enabled=true", "--set", "tuner.max_minutes=5", "--set", "tuner.max_trials=8")
+SEARCH = ("--set", "tuner.enabled=true", "--set", "tuner.max_minutes=60", "--set", "tuner.max_trials=8")
 NEAR_ENOUGH = ("--set", "evaluator.max_accuracy_drop=0.05")
-"""Eight short trials need not reach the default rate's accuracy to the last point: the baseline is that run's."""
+"""Eight short trials need not reach the default rate's accuracy to the last point: the baseline is that run's.
+
+On one machine the runs repeat exactly: the number of trials ends the search and not its time, and each trial draws the
+random numbers of its seed, killed before or not. Between machines accuracy may differ by a few images of 288."""
 TUNED = (*POOR, *SEARCH, *NEAR_ENOUGH)
 
 
@@ -88,7 +91,7 @@ def test_tuning_raises_the_accuracy_that_a_poor_rate_leaves(poor: Run, tuned: Ru
     assert tuned.code == 0, tuned.stderr
     assert tuned.result["metrics"]["accuracy"] >= poor.result["metrics"]["accuracy"] + 0.03
     (state,) = (tuned.output / "training_state").glob("search-*/trials/oracle.json")
-    assert json.loads(state.read_text())["seconds_spent"] < 300
+    assert json.loads(state.read_text())["seconds_spent"] < 3600
 
 
 def test_a_resumed_search_repeats_no_finished_trial(killed: list[str], tuned: Run) -> None:

@@ -205,6 +205,21 @@ def test_a_poor_rate_is_replaced_by_a_better_one(search):
     assert trials[0]["score"] == max(scores.values())
 
 
+def test_each_trial_begins_with_the_same_head(search, monkeypatch):
+    """Whatever ran before in this process, which a killed search does not repeat."""
+    train_head, first = task.Task.train_head, []
+
+    def watched(self, classifier, *rest, **options):
+        first.append(classifier.head.get_weights())
+        return train_head(self, classifier, *rest, **options)
+
+    monkeypatch.setattr(task.Task, "train_head", watched)
+    search(trainer={"head_epochs": 1}, max_trials=2)
+    assert len(first) == 2
+    for one, other in zip(*first, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch):
     computed = []
     original = feature_cache.with_constant_weights
