@@ -80,6 +80,9 @@ def test_pretrained_weights_make_the_difference(output: Path, pretrained: Run) -
     assert pretrained.code == 0, pretrained.stderr
     accuracy = pretrained.result["metrics"]["accuracy"]
     assert accuracy >= 0.85
+    choice = pretrained.result["training"]["precision_choice"]
+    assert choice["reason"]
+    assert set(choice["step_ms"]) in (set(), {"float32", "mixed_bfloat16"}, {"float32", "mixed_float16"})
     random = run_pipeline(output, "--config", CONFIG, "--set", "trainer.weights=none")
     assert random.code == 1
     assert random.result["nodes"]["Transform"] == "cached"
