@@ -8,8 +8,12 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+_SCRATCH = "atelier-scratch-"
 
 
 @contextlib.contextmanager
@@ -25,6 +29,28 @@ def owned(folder: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch(purpose: str) -> Iterator[Path]:
+    """A folder among the system's temporary ones until the block ends; those of killed processes are removed before.
+
+    Args:
+      purpose: part of its name.
+    """
+    place = Path(tempfile.gettempdir())
+    sweep(place.glob(f"{_SCRATCH}*"))
+    for last in (False, False, True):
+        with contextlib.ExitStack() as stack:
+            try:
+                folder = stack.enter_context(owned(place / f"{_SCRATCH}{purpose}-{uuid.uuid4().hex[:12]}"))
+                folder.chmod(0o700)
+            except FileNotFoundError:  # another process swept it in the moment before it was locked
+                if last:
+                    raise
+                continue
+            yield folder
+            return
 
 
 @contextlib.contextmanager

@@ -14,11 +14,10 @@
 """
 
 import atexit
+import contextlib
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from components import builtin_names, pictures, tree
+from components import builtin_names, leftovers, pictures, tree
 from components.style_catalog import builtin, entry
 from components.style_renderer.settings import Settings
 
@@ -86,8 +85,9 @@ def open_catalog(name: str | Path, builtin_folder: Path | None = None) -> tuple[
     if isinstance(name, str) and builtin_names.resolve(name, (BUILTIN,)):
         folder = builtin_folder
         if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="atelier-styles-"))
-            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            kept = contextlib.ExitStack()
+            folder = kept.enter_context(leftovers.scratch("styles"))
+            atexit.register(kept.close)
         try:
             return load(builtin.write(folder))
         except builtin.BuiltinError as error:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from PIL import Image
 from tfx import types
 from tfx.utils import io_utils
 
+from components import leftovers
 from components.style_catalog import catalog, entry
 from components.style_catalog.catalog import CatalogError, Style
 from trainer import folders
@@ -30,7 +30,7 @@ def publish(name: str, styles: str, published: types.Artifact) -> None:
         with folders.read(parent) as copy:
             publish(str(copy / file), styles, published)
         return
-    with tempfile.TemporaryDirectory(prefix="atelier-styles-") as scratch:
+    with leftovers.scratch("styles") as scratch:
         opened = catalog.open_catalog(name, Path(scratch, "builtin"))
         kept = catalog.chosen(name, opened, ids)
         folder = Path(scratch, "published")

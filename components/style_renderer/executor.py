@@ -2,8 +2,6 @@
 
 import json
 import logging
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from tfx import types
@@ -11,7 +9,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components import builtin_names
+from components import builtin_names, leftovers
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, store
 from components.style_renderer.settings import SPLIT
@@ -47,12 +45,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             max_bad_fraction=exec_properties["max_bad_fraction"],
             code=exec_properties["engine_code"],
         )
-        with tempfile.TemporaryDirectory(prefix="atelier-styles-") as scratch:
+        with leftovers.scratch("styles") as scratch:
             # The catalogue is read as files, wherever the artifact lies; workers get the styles by the store.
-            io_utils.copy_dir(published.uri, scratch)
+            io_utils.copy_dir(published.uri, str(scratch))
             report = batch.render_batch(
                 _sources(exec_properties, input_dict.get("examples", [])),
-                catalog.load(Path(scratch, catalog.FILE)),
+                catalog.load(scratch / catalog.FILE),
                 exec_properties["store_directory"],
                 request,
                 self._make_beam_pipeline,

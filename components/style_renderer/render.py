@@ -8,15 +8,14 @@ as in Gatys et al. 2017, "Controlling perceptual factors in neural style transfe
 
 import functools
 import math
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from components import leftovers
 from components.style_renderer import (
     canvas,
     colors,
@@ -169,7 +168,7 @@ class _Work:
         if tile is None:
             found = self._in_one_piece(scale, padded_content, padded, notify)
         else:
-            with tempfile.TemporaryDirectory(prefix="atelier-tiles-") as folder:
+            with leftovers.scratch("tiles") as folder:
                 found, self.seam_score = tiled_adam.minimise(
                     self._objective,
                     padded_content,
@@ -179,7 +178,7 @@ class _Work:
                     scale.iterations,
                     self._settings.learning_rate,
                     tile,
-                    Path(folder),
+                    folder,
                     self._keep,
                     notify,
                 )

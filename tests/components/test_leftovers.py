@@ -59,3 +59,13 @@ def test_a_folder_that_is_locked_is_kept_under_its_new_name(tmp_path):
         os.rename(tmp_path / "out", tmp_path / "earlier")  # noqa: PTH104
         leftovers.sweep(tmp_path.iterdir())
         assert names(tmp_path) == ["earlier"]
+
+
+def test_scratch_folders_are_private_and_those_of_killed_processes_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "atelier-scratch-tiles-0").mkdir()
+    (tmp_path / "mine").mkdir()
+    with leftovers.scratch("styles") as first, leftovers.scratch("tiles") as second:
+        assert first.stat().st_mode & 0o777 == 0o700
+        assert names(tmp_path) == sorted([first.name, second.name, "mine"])
+    assert names(tmp_path) == ["mine"]
