@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_folder_that_is_locked_is_kept_under_its_new_name(tmp_path):
 
 
 def test_scratch_folders_are_private_and_those_of_killed_processes_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(leftovers.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "atelier-scratch-tiles-0").mkdir()
     (tmp_path / "mine").mkdir()
     with leftovers.scratch("styles") as first, leftovers.scratch("tiles") as second:
