@@ -25,6 +25,7 @@ from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.console import Console, logged_progress, quiet
 from pipeline.fingerprint import Contents
+from trainer import strict_json
 
 if TYPE_CHECKING:
     from pipeline.results import Node
@@ -93,7 +94,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         result = results.collect(config, output, nodes, ingest_report, failure or unread, warnings, quarantine)
         if result["gallery"]:
             _link_gallery(nodes["StyleRenderer"].outputs["gallery"].uri, output)
-        replace_text(output / "run.json", json.dumps(result, indent=1))
+        replace_text(output / "run.json", strict_json.dumps(result, indent=1))
         page = report.write(result, nodes, output, text_labels=data.text_labels)
     return Outcome(result, page)
 

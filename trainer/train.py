@@ -15,7 +15,7 @@ import keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
-from trainer import backbones, export, folders, task, tuned
+from trainer import backbones, export, folders, strict_json, task, tuned
 from trainer.task import Task
 
 TRAINING_FILE = "training.json"
@@ -85,7 +85,7 @@ def _train_and_export(fn_args: FnArgs, settings: task.Settings, chosen: Mapping[
         "phases": phases,
         "seconds": round(time.monotonic() - started, 1),
     }
-    io_utils.write_string_file(f"{fn_args.model_run_dir}/{TRAINING_FILE}", json.dumps(training, indent=1))
+    io_utils.write_string_file(f"{fn_args.model_run_dir}/{TRAINING_FILE}", strict_json.dumps(training, indent=1))
     for folder in (state, features):
         shutil.rmtree(folder)
 

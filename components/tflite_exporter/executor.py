@@ -18,7 +18,7 @@ from components.tflite_exporter import convert, materialised, measure, proof
 from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
-from trainer import features, folders, image_ops
+from trainer import features, folders, image_ops, strict_json
 
 CARD_FILE = "card.json"
 """Beside the pushed file: what goes in, how a picture becomes that, what comes out, and how well it did."""
@@ -69,7 +69,7 @@ def export(
             if variant in push:
                 preferred[variant] = probabilities
         materialised.write(predicted / f"Split-{SPLIT}", labels, preferred, reference)
-        (exported / MEASUREMENTS_FILE).write_text(json.dumps(measurements, indent=1), encoding="utf-8")
+        (exported / MEASUREMENTS_FILE).write_text(strict_json.dumps(measurements, indent=1), encoding="utf-8")
 
         for variant in push:
             shipped = Path(path_utils.serving_model_dir(preferred_model(str(exported), variant)))

@@ -1,0 +1,23 @@
+"""JSON as every parser takes it: Python's own writes NaN and Infinity, which are none."""
+
+import json
+import math
+from typing import Any
+
+
+def dumps(value: Any, **options: Any) -> str:
+    """`json.dumps` with `null` for each number that is not finite, such as the loss of a training that diverged.
+
+    Args:
+      value: dictionaries, lists, tuples, texts and numbers.
+      options: of `json.dumps`.
+    """
+    return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
