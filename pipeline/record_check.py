@@ -36,10 +36,10 @@ from pipeline.units import MAX_QUARANTINED_BYTES
 
 Progress = Callable[[int, int], None]
 
-FOLDER = "records"
+FOLDER = "filtered_records"
 """In the output folder: the records without those that were set aside, and their quarantine."""
 QUARANTINE_FILE = f"{FOLDER}/quarantine/quarantine.jsonl"
-FACTS_FILE = "records.json"
+FACTS_FILE = "record_check.json"
 """In the output folder: what the pass over the records found."""
 
 _ONE_PROCESS = 64 * 2**20
@@ -235,12 +235,19 @@ def _set_aside(
     }
     folder, key_file = output / FOLDER, output / f"{FOLDER}.key"
     if not everything:
+        if key_file.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            key_file.unlink()
         return summary
     summary["records"] = QUARANTINE_FILE
     within = len(everything) <= config.ingest.max_bad_fraction * records
-    key = _digest([identity, str(data.folder.resolve()), [_rows(data, *item) for item in broken.items()]])
+    key = _digest([within, identity, str(data.folder.resolve()), [_rows(data, *item) for item in broken.items()]])
     if not (within and folder.is_dir() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
-        key_file.unlink(missing_ok=True)
+        if folder.exists() and not key_file.is_file():
+            raise DataError(
+                f"{folder}: is no folder of an earlier run; move it away: filtered records are written there"
+            )
+        replace_text(key_file, "unfinished")
         partial = output / f".{FOLDER}.partial"
         for old in (partial, folder):
             shutil.rmtree(old, ignore_errors=True)

@@ -76,7 +76,7 @@ class Records:
         return str(rejected.value).replace(str(self.folder), "in").replace(str(self.output), "out")
 
     def quarantine(self):
-        lines = (self.output / "records/quarantine/quarantine.jsonl").read_text().splitlines()
+        lines = (self.output / "filtered_records/quarantine/quarantine.jsonl").read_text().splitlines()
         return [json.loads(line) for line in lines]
 
 
@@ -224,13 +224,13 @@ def test_a_broken_image_is_set_aside_within_the_budget(records):
         "count": 1,
         "fraction": 1 / 8,
         "reasons": {"truncated": 1},
-        "records": "records/quarantine/quarantine.jsonl",
+        "records": "filtered_records/quarantine/quarantine.jsonl",
     }
     (case,) = records.quarantine()
     assert (case["path"], case["record"], case["reason"]) == ("train.tfrecord", 2, "truncated")
-    (kept,) = tfrecord.read_file(records.output / "records/quarantine/quarantine.tfrecord")
+    (kept,) = tfrecord.read_file(records.output / "filtered_records/quarantine/quarantine.tfrecord")
     assert tfrecord.first_bytes(kept, "encoded") == cut["image/encoded"]
-    assert checked.data.folder == records.output / "records"
+    assert checked.data.folder == records.output / "filtered_records"
     assert any("1 of 8 records are set aside (truncated 1)" in warning for warning in checked.data.warnings)
     filtered = list(tfrecord.read_file(checked.data.folder / "train.tfrecord"))
     assert filtered == [example(one) for one in (*ROWS, row(1, 4))]
@@ -260,10 +260,19 @@ def test_above_the_budget_the_check_stops_with_a_table(records):
         "truncated 2 train.tfrecord, record 2",
         "not_an_image 1 test.tfrecord, record 3",
     ]
-    assert last.endswith("out/records/quarantine/quarantine.jsonl")
+    assert last.endswith("out/filtered_records/quarantine/quarantine.jsonl")
     assert "\\x" not in message + json.dumps(records.quarantine())
     too_large = config.Ingest(max_pixels=63)
     assert "too_large        6  train.tfrecord, record 0" in records.write().rejection(ingest=too_large)
+
+
+def test_a_budget_that_is_raised_afterwards_lets_the_run_go_on(records):
+    cut = row(0) | {"image/encoded": image(3)[:60]}
+    assert "1 of 7 records" in records.write(train=[*ROWS, cut]).rejection()
+    checked = records.check(ingest=budget(0.5))
+    assert len(list(tfrecord.read_file(checked.data.folder / "train.tfrecord"))) == 2
+    assert "1 of 7 records" in records.rejection()
+    assert checked == records.check(ingest=budget(0.5))
 
 
 def test_a_class_whose_images_are_all_broken_is_missed(records):
@@ -276,20 +285,30 @@ def test_what_was_found_is_kept_for_the_same_files(records, monkeypatch):
     cut = row(0) | {"image/encoded": image(3)[:60]}
     records.write(train=[*ROWS, cut])
     first = records.check(ingest=budget(0.5))
-    written = (records.output / "records/train.tfrecord").stat()
+    written = (records.output / "filtered_records/train.tfrecord").stat()
 
     def fails(*_, **__):
         raise AssertionError("the files are read again")
 
     monkeypatch.setattr(record_scan, "scan", fails)
     assert records.check(ingest=budget(0.5)) == first
-    after = (records.output / "records/train.tfrecord").stat()
+    after = (records.output / "filtered_records/train.tfrecord").stat()
     assert (after.st_ino, after.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     monkeypatch.undo()
     records.put("eval.tfrecord", [*ROWS, row(2)])
     assert "image/class/label is 2" in records.rejection(ingest=budget(0.5))
     records.write(train=ROWS)
     assert records.check().data.folder == records.folder
+    assert not (records.output / "filtered_records").exists()
+
+
+def test_a_folder_of_the_user_is_not_replaced(records):
+    (records.output / "filtered_records").mkdir()
+    (records.output / "filtered_records" / "notes.txt").write_text("mine")
+    cut = row(0) | {"image/encoded": image(3)[:60]}
+    message = records.write(train=[*ROWS, cut]).rejection(ingest=budget(0.5))
+    assert message.startswith("out/filtered_records: ")
+    assert (records.output / "filtered_records" / "notes.txt").read_text() == "mine"
 
 
 def test_eval_that_is_also_test_is_read_once(records):
@@ -297,7 +316,7 @@ def test_eval_that_is_also_test_is_read_once(records):
     (records.folder / "test.tfrecord").unlink()
     checked = records.check()
     assert checked.data.splits["test"] == checked.data.splits["eval"]
-    assert len(json.loads((records.output / "records.json").read_text())["files"]) == 2
+    assert len(json.loads((records.output / "record_check.json").read_text())["files"]) == 2
 
 
 def test_a_single_set_has_the_splits_of_the_hash(records):
