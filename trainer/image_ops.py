@@ -6,13 +6,17 @@ a graph can hold is used: no Python runs when a picture is decoded.
     pixels = decode_and_resize(encoded, size=224, mode="crop")  # [N] string -> [N, 224, 224, 3] uint8
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
+
+from trainer import image_colors, image_metadata
 
 MODES = ("crop", "pad", "stretch")
 
 _JPEG, _PNG, _BMP, _GIF, _WEBP = b"\xff\xd8", b"\x89P", b"BM", b"GI", b"RI"
-# Tables, not application data, end the walk to EXIF sooner in any real file; this bounds it in a hostile one.
-_MAX_SEGMENTS = 64
+_MAX_GIF_BLOCKS = 4096
+"""Before the first frame; bounds the walk in a hostile file."""
 # zlib levels 1-3 give 15 % larger files, 6-9 none that are smaller, and take up to 2.5 times as long.
 _PNG_LEVEL = 4
 # Pictures in work at a time: more only hold memory.
@@ -44,17 +48,21 @@ def decode_and_resize(encoded: tf.Tensor, size: int, mode: str) -> tf.Tensor:
 
 
 def decode(encoded: tf.Tensor) -> tf.Tensor:
-    """Decodes one picture to upright RGB; the content decides the format.
+    """Decodes one picture to upright sRGB; the content decides the format.
 
-    * JPEG: accurate integer DCT and smooth chroma upsampling, as Pillow's: the pixels are equal. EXIF orientation is
-      applied. CMYK differs from Pillow by at most 1 (TensorFlow truncates where Pillow rounds), provided that the
-      file has Adobe's marker: without it TensorFlow takes 0 for white, Pillow still 255.
+    The pixels are those of `components.pictures.decode`, or the picture is refused.
+
+    * JPEG: accurate integer DCT and smooth chroma upsampling, as Pillow's: the pixels are equal. CMYK differs from
+      Pillow by at most 1 (TensorFlow truncates where Pillow rounds); without Adobe's marker it is refused, since
+      TensorFlow takes 0 for white and Pillow 255.
     * PNG, still WebP: alpha is composited over white, to the bit as Pillow's `alpha_composite` does it. Of 16 bits
-      the high byte counts.
-    * BMP: 8 bits (palette or grey), 24 and 32 bits, whose fourth channel is ignored.
-    * GIF: the first frame. Transparent pixels come out black: TensorFlow's decoder does not tell them.
+      the 8 highest of those in use count, as in `components.sample_depth`.
+    * BMP: 8 bits (palette or grey), 24 and 32 bits; of the latter the fourth channel is alpha where masks say so, and
+      it is not 0 everywhere.
+    * GIF: the first frame; transparent pixels are white.
 
-    Colour profiles are ignored; orientation is read from JPEG alone.
+    Orientation is taken from EXIF, else from XMP, in JPEG, PNG and WebP. A color profile is converted to sRGB within 2
+    levels of LittleCMS, if it is three curves and a matrix or one gray curve; see `trainer.image_colors`.
 
     Args:
       encoded: scalar string.
@@ -63,20 +71,46 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
       [height, width, 3] uint8.
 
     Raises:
-      tf.errors.InvalidArgumentError: when run, if the content is empty, broken, animated WebP, or of no known format.
+      tf.errors.InvalidArgumentError: when run, if the content is empty, broken, animated WebP, of no known format, or
+        one that TensorFlow cannot read as Pillow does: a profile with lookup tables or of CMYK, metadata in a text
+        chunk of an old kind, a BMP with unusual masks, a GIF whose first frame does not cover it.
     """
     magic = tf.strings.substr(encoded, 0, 2)
-    image = tf.case(
+    stored = tf.case(
         [
             (tf.equal(magic, _JPEG), lambda: _decode_jpeg(encoded)),
             (tf.equal(magic, _PNG), lambda: _decode_png(encoded)),
             (tf.equal(magic, _BMP), lambda: _decode_bmp(encoded)),
-            (tf.equal(magic, _GIF), lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False)),
+            (tf.equal(magic, _GIF), lambda: _decode_gif(encoded)),
             (tf.equal(magic, _WEBP), lambda: _decode_webp(encoded)),
         ],
         default=lambda: _refuse(encoded),
     )
-    return tf.ensure_shape(image, (None, None, 3))
+    return tf.ensure_shape(_as_meant(_Stored(*stored)), (None, None, 3))
+
+
+class _Stored(NamedTuple):
+    """An image as its decoder gives it, and what is said beside it.
+
+    Attributes:
+      colors: [h, w, 3] uint8.
+      alpha: [h, w, 1] uint8, or empty if the image is opaque.
+      is_gray: whether the file holds gray levels alone.
+      metadata: with its fields as tensors.
+    """
+
+    colors: tf.Tensor
+    alpha: tf.Tensor
+    is_gray: tf.Tensor
+    metadata: image_metadata.Metadata
+
+
+def _plain(colors: tf.Tensor) -> _Stored:
+    return _Stored(colors, _opaque(), tf.constant(False), image_metadata.nothing())
+
+
+def _opaque() -> tf.Tensor:
+    return tf.zeros([0, 0, 1], tf.uint8)
 
 
 def resize(image: tf.Tensor, size: int, mode: str) -> tf.Tensor:
@@ -160,30 +194,152 @@ def decode_lossless_batch(encoded: tf.Tensor, size: int) -> tf.Tensor:
     )
 
 
-def _decode_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+def _decode_jpeg(encoded: tf.Tensor) -> _Stored:
     image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
-    orientation = _exif_orientation(encoded)
-    return tf.cond(orientation > 1, lambda: _upright(image, orientation), lambda: image)
+    encoded = _after(image, encoded)
+    is_gray = tf.equal(tf.image.extract_jpeg_shape(encoded)[2], 1)
+    return _Stored(image, _opaque(), is_gray, image_metadata.of_jpeg(encoded))
 
 
-def _decode_png(encoded: tf.Tensor) -> tf.Tensor:
+def _decode_png(encoded: tf.Tensor) -> _Stored:
     image = tf.io.decode_png(encoded, channels=4)
-    with tf.control_dependencies([image]):  # A broken file shall fail in the decoder, which says why.
-        depth = tf.cast(tf.io.decode_raw(tf.strings.substr(encoded, 24, 1), tf.uint8)[0], tf.int32)
+    encoded = _after(image, encoded)
+    metadata, significant = image_metadata.of_png(encoded)
+    depth, color_type = tf.unstack(tf.io.decode_raw(tf.strings.substr(encoded, 24, 2), tf.uint8, fixed_length=2))
+    depth = tf.cast(depth, tf.int32)
+    image = tf.cond(tf.equal(depth, 16), lambda: _reduced(encoded, significant), lambda: image)
     # Below 8 bits a channel, TensorFlow fills a missing alpha with the largest sample (1, 3 or 15) instead of 255.
     filler = tf.cast(tf.bitwise.left_shift(1, tf.minimum(depth, 8)) - 1, tf.uint8)
     opaque = tf.reduce_all(tf.equal(image[..., 3], filler))
-    return tf.cond(opaque, lambda: image[..., :3], lambda: _over_white(image))
+    alpha = tf.cond(opaque, _opaque, lambda: image[..., 3:])
+    return _Stored(image[..., :3], alpha, tf.equal(color_type, 0) | tf.equal(color_type, 4), metadata)
 
 
-def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
+def _after(image: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
+    """The bytes again, once they are decoded: a broken file shall fail in the decoder, which says why."""
+    with tf.control_dependencies([image]):
+        return tf.identity(encoded)
+
+
+def _checked(image: tf.Tensor, condition: tf.Tensor, *message: str | tf.Tensor) -> tf.Tensor:
+    """The image, if the condition holds."""
+    sound = tf.debugging.Assert(condition, list(message))
+    # None in eager mode, where the assertion has been made by now.
+    with tf.control_dependencies([sound] if sound is not None else []):
+        return tf.identity(image)
+
+
+def _reduced(png: tf.Tensor, significant: tf.Tensor) -> tf.Tensor:
+    """Of 16 bits a sample the 8 highest of those in use: [h, w, 4] uint8. See `components.sample_depth`."""
+    samples = tf.io.decode_png(png, channels=4, dtype=tf.uint16)
+    samples = tf.cast(samples, tf.int32)
+    # `sBIT` has a number for each channel of the file; the last of two or four is alpha's.
+    channels = tf.strings.length(significant)
+    colors = tf.strings.substr(significant, 0, channels - tf.cast(tf.equal(channels % 2, 0) & (channels > 0), tf.int32))
+    declared = tf.reduce_max(tf.concat([tf.cast(tf.io.decode_raw(colors, tf.uint8), tf.int32), [0]], axis=0))
+    largest = tf.maximum(tf.reduce_max(samples[..., :3]), tf.bitwise.left_shift(1, tf.minimum(declared, 16)) - 1)
+    depths = tf.constant([8, 10, 12, 14, 16])
+    bits = tf.reduce_min(tf.boolean_mask(depths, tf.bitwise.left_shift(1, depths) > largest))
+    alpha = samples[..., 3:]
+    alpha_bits = tf.where(tf.reduce_max(alpha) < tf.bitwise.left_shift(1, bits), bits, 16)
+    shifts = tf.stack([bits, bits, bits, alpha_bits]) - 8
+    return tf.cast(tf.bitwise.right_shift(samples, tf.broadcast_to(shifts, tf.shape(samples))), tf.uint8)
+
+
+def _decode_bmp(encoded: tf.Tensor) -> _Stored:
     image = tf.io.decode_bmp(encoded)
     image.set_shape((None, None, None))
-    return tf.cond(
-        tf.equal(tf.shape(image)[-1], 1),
-        lambda: _bmp_palette(encoded, image),
-        lambda: image[..., :3],
+    encoded = _after(image, encoded)
+    header = tf.io.decode_raw(tf.strings.substr(encoded, 14, 56), tf.int32, fixed_length=56)
+    has_masks = tf.equal(header[4], 3)
+    usual_masks = tf.reduce_all(tf.equal(header[10:13], [0xFF0000, 0xFF00, 0xFF]))
+    # In a header of 40 bytes the masks follow it, and there is no fourth.
+    mask_of_alpha = tf.where(header[0] >= 56, header[13], 0)
+    usual_alpha = tf.equal(mask_of_alpha, 0) | tf.equal(mask_of_alpha, -0x1000000)
+    readable = tf.equal(header[4], 0) | has_masks & usual_masks & usual_alpha & tf.equal(tf.shape(image)[-1], 4)
+    image = _checked(image, readable, "BMP with compression or unusual masks: save it as PNG")
+    colors = tf.cond(tf.equal(tf.shape(image)[-1], 1), lambda: _bmp_palette(encoded, image), lambda: image[..., :3])
+    # Alpha of 0 everywhere was never set.
+    has_alpha = has_masks & tf.not_equal(mask_of_alpha, 0) & tf.reduce_any(image[..., 3:] > 0)
+    alpha = tf.cond(has_alpha, lambda: image[..., 3:], _opaque)
+    return _plain(colors)._replace(alpha=alpha)
+
+
+def _decode_gif(encoded: tf.Tensor) -> _Stored:
+    """Decodes the first frame, with the transparent entry of its palette made white: TensorFlow leaves it black."""
+    size = tf.strings.length(encoded)
+
+    def at(position: tf.Tensor, count: int) -> tf.Tensor:
+        start = tf.minimum(position, size)
+        return tf.cast(
+            tf.io.decode_raw(tf.strings.substr(encoded, start, count), tf.uint8, fixed_length=count), tf.int32
+        )
+
+    def after_palette(start: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
+        has_one = tf.bitwise.bitwise_and(flags, 128) > 0
+        return start + tf.where(has_one, 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7)), 0)
+
+    def is_before_frame(position: tf.Tensor) -> tf.Tensor:
+        return (position < size) & tf.not_equal(at(position, 1)[0], 0x2C)
+
+    def skip(position: tf.Tensor, in_block: tf.Tensor, control: tf.Tensor) -> list[tf.Tensor]:
+        """From an extension into its sub-blocks, and from each to the next."""
+        first, label, length = tf.unstack(at(position, 3))
+        flags = at(position + 3, 1)[0]
+        begins = ~in_block & tf.equal(first, 0x21)
+        is_control = begins & tf.equal(label, 0xF9) & tf.equal(length, 4) & (flags % 2 > 0)
+        step = tf.where(begins, 2, 1 + tf.where(in_block, first, 0))
+        in_block = begins | in_block & (first > 0)
+        return [tf.minimum(position + step, size), in_block, tf.where(is_control, position, control)]
+
+    screen = at(tf.constant(6), 5)
+    first_block = after_palette(tf.constant(13), screen[4])
+    position, _, control = tf.while_loop(
+        lambda position, in_block, _: in_block | is_before_frame(position),
+        skip,
+        [tf.minimum(first_block, size), tf.constant(False), tf.constant(0)],
+        maximum_iterations=_MAX_GIF_BLOCKS,
     )
+    frame = at(position, 10)
+    left, top, width, height = (frame[number] + 256 * frame[number + 1] for number in (1, 3, 5, 7))
+    covers = tf.equal(left, 0) & tf.equal(top, 0)
+    covers &= (width >= screen[0] + 256 * screen[1]) & (height >= screen[2] + 256 * screen[3])
+
+    def without_transparency() -> tf.Tensor:
+        has_palette = tf.bitwise.bitwise_and(frame[9], 128) > 0
+        start = tf.where(has_palette, position + 10, 13)
+        end = after_palette(start, tf.where(has_palette, frame[9], screen[4]))
+        entry = start + 3 * at(control + 6, 1)[0]
+        flags = tf.cast(tf.bitwise.bitwise_and(at(control + 3, 1), 0xFE), tf.uint8)
+        cleared = _replaced(encoded, control + 3, _text(flags))
+        return tf.cond(entry < end, lambda: _replaced(cleared, entry, tf.constant(b"\xff\xff\xff")), lambda: cleared)
+
+    opaque = tf.cond(control > 0, without_transparency, lambda: encoded)
+    image = tf.io.decode_image(opaque, channels=3, expand_animations=False)
+    return _plain(_checked(image, covers, "GIF whose first frame does not cover it: save that frame as PNG"))
+
+
+def _replaced(text: tf.Tensor, position: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    end = position + tf.strings.length(new)
+    return tf.strings.join([tf.strings.substr(text, 0, position), new, tf.strings.substr(text, end, -1)])
+
+
+def _text(one_byte: tf.Tensor) -> tf.Tensor:
+    """[1] uint8 as a string of one byte."""
+    return tf.gather(tf.constant([bytes([value]) for value in range(256)]), tf.cast(one_byte[0], tf.int32))
+
+
+def _as_meant(stored: _Stored) -> tf.Tensor:
+    """Converts to sRGB, lays over white, and turns upright: [h, w, 3] uint8."""
+    colors, alpha, is_gray, metadata = stored
+    no_fault = tf.equal(metadata.fault, "")
+    icc = _checked(metadata.icc, no_fault, "save the image as a plain JPEG or PNG in sRGB; it is a", metadata.fault)
+    has_profile = tf.strings.length(icc) > 0
+    colors = tf.cond(has_profile, lambda: image_colors.to_srgb(colors, icc, is_gray), lambda: colors)
+    opaque = tf.equal(tf.size(alpha), 0)
+    colors = tf.cond(opaque, lambda: colors, lambda: _over_white(tf.concat([colors, alpha], axis=-1)))
+    orientation = image_metadata.orientation(metadata)
+    return tf.cond(orientation > 1, lambda: _upright(colors, orientation), lambda: colors)
 
 
 def _bmp_palette(encoded: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
@@ -195,27 +351,27 @@ def _bmp_palette(encoded: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     return tf.gather(palette, tf.cast(indices[..., 0], tf.int32))
 
 
-def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
+def _decode_webp(encoded: tf.Tensor) -> _Stored:
     # TensorFlow 2.21 writes past its buffer when it decodes an animation: such a file must never reach it. The flag
     # that its decoder goes by is bit 1 of the byte after the header of the VP8X chunk (RFC 9649, extended file format).
     start = tf.minimum(12, tf.strings.length(encoded))
     chunk = tf.io.decode_raw(tf.strings.substr(encoded, start, 9), tf.uint8, fixed_length=9)
     extended = tf.reduce_all(tf.equal(chunk[:4], list(b"VP8X")))
     animated = extended & tf.not_equal(tf.bitwise.bitwise_and(chunk[8], 2), 0)
-    still = tf.debugging.Assert(~animated, ["animated WebP cannot be decoded: save its first frame as a picture"])
-    # None in eager mode, where the assertion has been made by now.
-    with tf.control_dependencies([still] if still is not None else []):
-        image = tf.io.decode_image(encoded, channels=0, expand_animations=False)
+    still = _checked(encoded, ~animated, "animated WebP cannot be decoded: save its first frame as a picture")
+    image = tf.io.decode_image(still, channels=0, expand_animations=False)
     image.set_shape((None, None, None))
-    return tf.cond(tf.equal(tf.shape(image)[2], 4), lambda: _over_white(image), lambda: image)
+    has_alpha = tf.equal(tf.shape(image)[2], 4)
+    alpha = tf.cond(has_alpha, lambda: image[..., 3:], _opaque)
+    metadata = image_metadata.of_webp(_after(image, encoded))
+    return _Stored(image[..., :3], alpha, tf.constant(False), metadata)
 
 
-def _refuse(encoded: tf.Tensor) -> tf.Tensor:
+def _refuse(encoded: tf.Tensor) -> _Stored:
     # The bytes themselves stay out of the message: Python fails on one that is not UTF-8.
     size = tf.strings.length(encoded)
-    failed = tf.debugging.Assert(False, ["bytes that are no JPEG, PNG, BMP, GIF or WebP picture; their number:", size])
-    with tf.control_dependencies([failed]):
-        return tf.zeros((1, 1, 3), tf.uint8)
+    message = "bytes that are no JPEG, PNG, BMP, GIF or WebP picture; their number:"
+    return _plain(_checked(tf.zeros((1, 1, 3), tf.uint8), tf.constant(False), message, size))
 
 
 def _over_white(image: tf.Tensor) -> tf.Tensor:
@@ -236,66 +392,3 @@ def _upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     image = tf.cond(orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
     image = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(image, axis=[1]), lambda: image)
     return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(image, axis=[0]), lambda: image)
-
-
-def _exif_orientation(jpeg: tf.Tensor) -> tf.Tensor:
-    """Walks the application segments (ISO 10918-1, annex B) to EXIF; scalar int64, 1 where it is missing or broken."""
-    size = tf.strings.length(jpeg)
-
-    def at(position: tf.Tensor) -> tf.Tensor:
-        """The 10 bytes from `position` on: marker, length, and the start of the content; zeros past the end."""
-        return tf.cast(tf.io.decode_raw(tf.strings.substr(jpeg, position, 10), tf.uint8, fixed_length=10), tf.int32)
-
-    def length(head: tf.Tensor) -> tf.Tensor:
-        return 256 * head[2] + head[3]
-
-    def is_exif(head: tf.Tensor) -> tf.Tensor:
-        return tf.reduce_all(tf.equal(tf.gather(head, (0, 1, 4, 5, 6, 7, 8, 9)), list(b"\xff\xe1Exif\0\0")))
-
-    def goes_on(_: tf.Tensor, head: tf.Tensor) -> tf.Tensor:
-        marker = head[1]
-        application_or_comment = ((marker >= 0xE0) & (marker <= 0xEF)) | tf.equal(marker, 0xFE)
-        return tf.equal(head[0], 0xFF) & application_or_comment & ~is_exif(head)
-
-    def skip(position: tf.Tensor, head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        position = tf.minimum(position + 2 + length(head), size)
-        return position, at(position)
-
-    first = tf.minimum(2, size)
-    position, head = tf.while_loop(goes_on, skip, (first, at(first)), maximum_iterations=_MAX_SEGMENTS)
-    return tf.cond(
-        is_exif(head),
-        lambda: _tiff_orientation(
-            tf.strings.substr(jpeg, tf.minimum(position + 10, size), tf.maximum(length(head) - 8, 0))
-        ),
-        lambda: tf.constant(1, tf.int64),
-    )
-
-
-def _tiff_orientation(tiff: tf.Tensor) -> tf.Tensor:
-    """Orientation in the first directory of TIFF data (TIFF 6.0, section 2); scalar int64 in 1..8."""
-    # Offsets in a broken file point anywhere: whatever lies past the end reads as 0.
-    data = tf.concat([tf.cast(tf.io.decode_raw(tiff, tf.uint8), tf.int64), [0]], axis=0)
-    end = tf.size(data, out_type=tf.int64) - 1
-    magic = tf.strings.substr(tiff, 0, 4)
-    little_endian = tf.equal(magic, b"II*\0")
-
-    def byte(at: tf.Tensor) -> tf.Tensor:
-        return tf.gather(data, tf.minimum(at, end))
-
-    def u16(at: tf.Tensor) -> tf.Tensor:
-        low, high = byte(at), byte(at + 1)
-        return tf.where(little_endian, low + 256 * high, 256 * low + high)
-
-    def u32(at: tf.Tensor) -> tf.Tensor:
-        low, high = u16(at), u16(at + 2)
-        return tf.where(little_endian, low + 65536 * high, 65536 * low + high)
-
-    directory = u32(tf.constant(4, tf.int64))
-    entries = directory + 2 + 12 * tf.range(u16(directory))
-    tag, kind, count, value = u16(entries), u16(entries + 2), u32(entries + 4), u16(entries + 8)
-    is_orientation = tf.equal(tag, 274) & tf.equal(kind, 3) & tf.equal(count, 1) & (value >= 1) & (value <= 8)
-    known_order = little_endian | tf.equal(magic, b"MM\0*")
-    # Without any such entry the maximum over nothing is the smallest int64.
-    found = tf.reduce_max(tf.where(is_orientation & known_order, value, 1))
-    return tf.maximum(found, 1)

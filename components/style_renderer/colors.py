@@ -43,6 +43,7 @@ def _mean_and_root(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = picture.mean(axis=(0, 1), dtype=np.float64)
     # Row by row: a picture may be large, and as float64 it is eight times that.
     scatter = sum((row - mean).T @ (row - mean) for row in picture)
-    covariance = scatter / (picture.shape[0] * picture.shape[1] - 1) + _REGULARISER * np.eye(3)
+    # One pixel alone has no spread: only its color is matched.
+    covariance = scatter / max(picture.shape[0] * picture.shape[1] - 1, 1) + _REGULARISER * np.eye(3)
     values, vectors = np.linalg.eigh(covariance)
     return mean, vectors @ np.diag(np.sqrt(values)) @ vectors.T

@@ -9,13 +9,25 @@ import zlib
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
-CMYK_TOLERANCE = 1
-"""Grey levels by which a CMYK JPEG may differ from `expected`: Pillow rounds where TensorFlow truncates. Else 0."""
+from tests.components import icc
+
+INEXACT = ("jpeg_cmyk", "jpeg_display_p3", "png_display_p3_alpha")
+TOLERANCE = 1
+"""Levels by which these may differ from `expected`, the others by none.
+
+Of CMYK, Pillow rounds where TensorFlow truncates; and colors are converted in float32.
+"""
 
 
 def expected(encoded: bytes) -> np.ndarray:
-    """Upright [height, width, 3] uint8 RGB of the first frame by Pillow, alpha composited over white."""
+    """Upright [height, width, 3] uint8 sRGB of the first frame by Pillow, alpha composited over white.
+
+    What Pillow does not do is worked out where the picture is made.
+    """
+    if encoded in _WORKED_OUT:
+        return _WORKED_OUT[encoded]
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded)))
     if image.mode.startswith("I;16"):
         # Pillow would clip 16-bit grey to 255 instead of scaling it.
@@ -97,8 +109,57 @@ def _oriented(orientation: int, byte_order: str = "<") -> bytes:
     return _encode(scene(52, 35), "JPEG", exif=exif(orientation, byte_order))
 
 
+_WORKED_OUT: dict[bytes, np.ndarray] = {}
+
+
+def _known(encoded: bytes, pixels: np.ndarray) -> bytes:
+    _WORKED_OUT[encoded] = np.round(pixels).astype(np.uint8)
+    return encoded
+
+
+def xmp(orientation: int) -> bytes:
+    """A packet with nothing but an orientation."""
+    return b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="%d"/></x:xmpmeta>' % orientation
+
+
+def _with_xmp() -> PngInfo:
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", xmp(8).decode())
+    return info
+
+
+def _few_bits(color_type: int, bits: int) -> bytes:
+    samples = _ramp_16_bit(3 if color_type == 2 else 1) >> (16 - bits)
+    return _known(png_16_bit(color_type, samples), np.broadcast_to(samples >> (bits - 8), (29, 35, 3)))
+
+
+def _display_p3(kind: str) -> bytes:
+    encoded = _encode(scene(31, 44), kind, icc_profile=icc.matrix_profile("p3"))
+    return _known(encoded, icc.to_srgb(np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")), "p3"))
+
+
+def _display_p3_with_alpha() -> bytes:
+    image = _with_alpha(scene(31, 44))
+    *colors, alpha = np.moveaxis(np.asarray(image).astype(float), -1, 0)
+    alpha = alpha[..., np.newaxis] / 255
+    converted = np.round(icc.to_srgb(np.stack(colors, axis=-1), "p3"))
+    return _known(_encode(image, "PNG", icc_profile=icc.matrix_profile("p3")), converted * alpha + 255 * (1 - alpha))
+
+
+def _bmp_with_masks(alpha: int) -> bytes:
+    """Version 4 of the header, whose masks name an alpha."""
+    pixels = np.asarray(scene(20, 13))
+    bgra = np.concatenate([pixels[::-1, :, ::-1], np.full((13, 20, 1), alpha, np.uint8)], axis=-1).tobytes()
+    header = struct.pack("<IiiHHIIiiII", 108, 20, 13, 1, 32, 3, len(bgra), 2835, 2835, 0, 0)
+    header += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + bytes(52)
+    file = b"BM" + struct.pack("<IHHI", 122 + len(bgra), 0, 0, 122) + header + bgra
+    share = (alpha or 255) / 255
+    return _known(file, np.floor(pixels * share + 255 * (1 - share) + 0.5))
+
+
 def _build() -> dict[str, bytes]:
     odd = scene(67, 43)
+    turned = {value: exif(value)[6:] for value in (3, 6)}
     return {
         "jpeg": _encode(odd, "JPEG", quality=80),
         "jpeg_444": _encode(odd, "JPEG", quality=95, subsampling=0),
@@ -115,6 +176,18 @@ def _build() -> dict[str, bytes]:
         "jpeg_tall": _encode(scene(9, 211), "JPEG"),
         "jpeg_wide": _encode(scene(301, 12), "JPEG"),
         "jpeg_large": _encode(scene(640, 480), "JPEG"),
+        "jpeg_xmp_orientation_6": jpeg_with_segments((0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp(6))),
+        "jpeg_display_p3": _display_p3("JPEG"),
+        "jpeg_srgb_profile": _encode(odd, "JPEG", icc_profile=icc.matrix_profile("srgb")),
+        "png_orientation_6": _encode(scene(50, 31), "PNG", exif=turned[6]),
+        "png_xmp_orientation_8": _encode(scene(50, 31), "PNG", pnginfo=_with_xmp()),
+        "png_display_p3_alpha": _display_p3_with_alpha(),
+        "png_12_bit_grey": _few_bits(0, 12),
+        "png_10_bit": _few_bits(2, 10),
+        "bmp_alpha": _bmp_with_masks(51),
+        "bmp_alpha_unset": _bmp_with_masks(0),
+        "gif_transparent": _encode(odd.quantize(16), "GIF", transparency=5),
+        "webp_orientation_3": _encode(odd, "WEBP", exif=turned[3]),
         "png": _encode(odd, "PNG"),
         "png_one_pixel": _encode(scene(1, 1), "PNG"),
         "png_grey": _encode(odd.convert("L"), "PNG"),

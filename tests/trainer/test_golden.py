@@ -1,7 +1,8 @@
 """One preprocessing everywhere: a picture of any kind gets the same probabilities from every artefact.
 
 Where decoders differ: everything of ours decodes by TensorFlow with the accurate integer DCT and smooth upsampling,
-which give the very pixels that Pillow (libjpeg-turbo) gives; a CMYK JPEG is off by at most one grey level. A client
+which give the very pixels that Pillow (libjpeg-turbo) gives; a CMYK JPEG is off by at most one grey level, as are
+colors that were converted from a profile. A client
 that sends pixels and decodes JPEG by other means (TensorFlow's default, a browser, a phone) may be off by some levels
 at any pixel: `test_fast_jpeg_decoding` bounds what that does. PNG, BMP and GIF are the same everywhere.
 """
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from tests.deferred import deferred_imports
-from tests.trainer.golden_pictures import CMYK_TOLERANCE, PICTURES, expected
+from tests.trainer import golden_pictures
+from tests.trainer.golden_pictures import INEXACT, PICTURES, expected
 from tests.trainer.tiny_classes import GOLDEN, SIZE
 
 with deferred_imports():
@@ -176,10 +178,10 @@ def test_pillow_decodes_to_the_same_pixels(exported, pixels, probabilities):
     """A client may decode by Pillow, resize as we do, and send pixels."""
     decoded = np.stack([image_ops.resize(tf.constant(expected(PICTURES[kind])), SIZE, "crop") for kind in GOLDEN])
     difference = abs(decoded.astype(int) - pixels).max(axis=(1, 2, 3))
-    assert {kind for kind, levels in zip(GOLDEN, difference, strict=True) if levels} <= {"jpeg_cmyk"}
-    assert difference.max() <= CMYK_TOLERANCE
+    assert {kind for kind, levels in zip(GOLDEN, difference, strict=True) if levels} <= set(INEXACT)
+    assert difference.max() <= golden_pictures.TOLERANCE
     got = exported.serve("serving_pixels", pixels=decoded)["probabilities"]
-    same = [kind != "jpeg_cmyk" for kind in GOLDEN]
+    same = [kind not in INEXACT for kind in GOLDEN]
     close(got[same], probabilities[same])
     # One level in 255 at some pixels.
     assert abs(got - probabilities).max() < 0.02

@@ -67,3 +67,10 @@ def test_a_memory_map_is_a_content_too(tmp_path):
     by_pillow = np.asarray(Image.fromarray(style).convert("L")).astype(int)
     narrow = colors.with_brightness_of(style, np.full_like(style, 128))
     assert np.abs(narrow[..., 0] - by_pillow).max() <= 2
+
+
+def test_a_content_of_one_pixel_gives_the_style_its_color():
+    style = soft_noise.picture(7, 30, 20, 60, 200)
+    found = colors.matched(style, np.array([[[10, 120, 230]]], np.uint8))
+    assert np.abs(found - (10, 120, 230)).max() < 1
+    assert np.isfinite(colors.matched(np.array([[[1, 2, 3]]], np.uint8), style)).all()
