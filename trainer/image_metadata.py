@@ -157,7 +157,9 @@ def of_webp(encoded: tf.Tensor) -> Metadata:
 
     fields = [_Field(kind, several="first") for kind in (b"EXIF", b"XMP ", b"ICCP")]
     found, _, at_end = _walk(encoded, 12, part, fields, _MAX_WEBP_CHUNKS)
-    return Metadata(*tf.unstack(found), _fault((~at_end, f"WebP with more than {_MAX_WEBP_CHUNKS} chunks")))
+    exif, xmp, icc = tf.unstack(found)
+    fault = _fault((~at_end, f"WebP with more than {_MAX_WEBP_CHUNKS} chunks"))
+    return Metadata(exif, xmp, icc, fault)
 
 
 def orientation(metadata: Metadata) -> tf.Tensor:
