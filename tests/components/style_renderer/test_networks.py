@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from components.style_renderer.settings import LAYERS, Settings
 from tests.deferred import deferred_imports
@@ -257,13 +258,13 @@ def test_files_with_another_hash_or_of_another_network_are_refused(vgg_file, tmp
     path = vgg_file / "vgg.h5"
     with pytest.raises(WeightsError, match=r"its SHA-256 is .*, expected 0000"):
         vgg19(weights=str(path), weights_sha256="0" * 64)
-    with pytest.raises(WeightsError, match=r"vgg19 takes its weights from a \.weights\.h5 or \.h5 file"):
+    with pytest.raises(ValidationError, match=r"weights is 'lite0\.pth': .* ends in \.weights\.h5 or \.h5"):
         vgg19(weights="lite0.pth", weights_sha256="0" * 64)
     other = tmp_path / "vgg16.h5"
     keras.applications.VGG16(include_top=False, weights=None).save(other)
     with pytest.raises(WeightsError, match=r"vgg16\.h5: not a weights file of vgg19"):
         vgg19(weights=str(other), weights_sha256=sha256(other))
-    with pytest.raises(WeightsError, match=r"efficientnet_lite0 takes its weights from a \.pth file"):
+    with pytest.raises(ValidationError, match=r"weights is '.*vgg\.h5': .* ends in \.pth"):
         lite0(weights=str(path), weights_sha256=sha256(path))
 
 
