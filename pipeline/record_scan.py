@@ -1,6 +1,7 @@
 """Reads one file of records to its end: what its examples say about classes, and which images cannot be decoded.
 
-Without TensorFlow: worker processes start quickly, and a data set that is rejected is rejected at once.
+Without TensorFlow, but for GIFs and images with a color profile: worker processes start quickly, and a data set that is
+rejected is rejected at once.
 """
 
 import bisect
@@ -14,6 +15,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from components import pictures, tfrecord
+from pipeline import graph_decoding
 
 SPLITS = ("train", "eval", "test")
 ANY_SPLIT = ""
@@ -104,6 +106,7 @@ def scan(file: Path, keys: Keys, max_pixels: int, buckets: tuple[int, ...]) -> S
                 split = _hashed(example, buckets) if buckets else ANY_SPLIT
                 try:
                     pictures.verify(image, max_pixels)
+                    graph_decoding.verify(image)
                 except pictures.RefusedError as refusal:
                     found.broken.append(Broken(split, found.records, refusal.reason.value, refusal.detail))
                 else:

@@ -1,0 +1,47 @@
+"""Asks the graph of Transform whether it decodes an image, where no reading of the file's headers can tell.
+
+It refuses color profiles that it cannot apply, and GIFs whose pixels end early or reach beyond the first frame. All
+other images are known by `components.pictures.verify`, and need no TensorFlow.
+"""
+
+import functools
+import re
+from typing import Any
+
+from components.pictures import Reason, RefusedError
+
+# How JPEG, PNG and WebP begin the segment or chunk of a color profile.
+_PROFILES = (b"ICC_PROFILE\0", b"iCCP", b"ICCP")
+
+
+def verify(encoded: bytes) -> None:
+    """Decodes an image in the graph if it is a GIF or has a color profile.
+
+    Raises:
+      RefusedError: the graph refuses it; the reason is the graph's own.
+    """
+    if not (encoded.startswith(b"GIF8") or any(start in encoded for start in _PROFILES)):
+        return
+    import tensorflow as tf  # seconds, needed for such images only
+
+    try:
+        _graph()(tf.constant(encoded))
+    except tf.errors.OpError as error:
+        raise RefusedError(Reason.UNSUPPORTED, _reason(str(error.message))) from None
+
+
+@functools.cache
+def _graph() -> Any:
+    import tensorflow as tf
+
+    from trainer import image_ops
+
+    return tf.function(image_ops.decode, input_signature=[tf.TensorSpec([], tf.string)])
+
+
+def _reason(message: str) -> str:
+    """What an assertion of the graph says, without the trace around it; else the message's last line of words."""
+    if asserted := re.search(r"assertion failed: (.*)", message):
+        return " ".join(re.findall(r"\[([^]]*)]", asserted[1])).strip()
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not line.lstrip().startswith("[[")]
+    return lines[-1] if lines else "the graph does not decode it"
