@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import pictures
-from pipeline import graph_decoding
+from components import pictures, tfrecord
+from pipeline import graph_decoding, record_scan
 from tests.components import icc
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
@@ -26,9 +26,10 @@ def cut_gif():
     return whole[: len(whole) // 2] + b"\0;"
 
 
+CMYK = encode(NOISE.convert("CMYK"), "JPEG", icc_profile=BROKEN)
 REFUSED = {
     "CMYK with a profile": (
-        encode(NOISE.convert("CMYK"), "JPEG", icc_profile=BROKEN),
+        CMYK,
         "CMYK JPEG with a color profile",
     ),
     "a broken profile in JPEG": (encode(NOISE, "JPEG", icc_profile=BROKEN), "it is broken"),
@@ -60,3 +61,13 @@ def test_what_the_graph_refuses_is_named_with_its_reason(encoded, words):
 )
 def test_what_the_graph_decodes_passes(encoded):
     graph_decoding.verify(encoded)
+
+
+def test_a_record_that_the_graph_refuses_is_set_aside(tmp_path):
+    file = tmp_path / "train.tfrecord"
+    with file.open("wb") as stream:
+        for encoded in (encode(NOISE, "PNG"), CMYK):
+            tfrecord.write(stream, tfrecord.example({"image": encoded, "label": 0}))
+    found = record_scan.scan(file, record_scan.Keys("image", "label", ""), max_pixels=10_000, buckets=())
+    assert [(broken.record, broken.reason) for broken in found.broken] == [(1, "unsupported")]
+    assert [entry.count for entry in found.labels] == [1]
