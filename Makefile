@@ -1,7 +1,7 @@
 # Everything runs from .venv, which `make setup` makes; a second one has nothing to do.
 BIN := .venv/bin
 # Two processes, a file at a time (tests/conftest.py says which files stay together).
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: help setup demo test test-fast lint lock clean
 

@@ -2,35 +2,53 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests import deferred, hanging
 
 SLOW_TO_IMPORT = {"tensorflow", "keras", "tfx", "apache_beam", "sklearn"}
 
+SHARE_THE_FIRST_RUN = {f"tests/e2e/test_{name}.py" for name in ("kubeflow_replay", "run", "serving")}
+"""They take the fixture `first_run`, which costs each process a minute."""
+
 deferred.begin_collecting()
 hanging.show_stacks_of_children()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Each worker takes a file at a time; the files that look at one run of the pipeline go to the same worker."""
-    shared = {item.path for item in items if "first_run" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("first_run" if item.path in shared else str(item.path)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Gives each worker a file at a time, and to one of them all that look at one run of the pipeline."""
+    return Scheduler(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
-def pytest_collection_finish() -> None:
-    """Refuses to begin where collecting has cost what only tests should.
+class Scheduler(LoadFileScheduling):
+    """pytest-xdist's `--dist loadfile`, with files that stay together.
+
+    Its `loadgroup` is for that, and does nothing under pytest 9.2: it changes a node id that pytest does not read.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "first_run" if file in SHARE_THE_FIRST_RUN else file
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuses to begin where tests would cost more than they should.
 
     Raises:
-      pytest.UsageError: a test file imports TensorFlow or the like at once.
+      pytest.UsageError: a test file imports TensorFlow or the like at once, or takes `first_run` and is not listed.
     """
     deferred.end_collecting()
     if loaded := SLOW_TO_IMPORT & sys.modules.keys():
         raise pytest.UsageError(
             f"collecting the tests imported {', '.join(sorted(loaded))}: see tests/deferred.py for imports that wait"
         )
+    takers = {item.nodeid.split("::")[0] for item in session.items if "first_run" in getattr(item, "fixturenames", ())}
+    if not takers <= SHARE_THE_FIRST_RUN:
+        raise pytest.UsageError(f"add to SHARE_THE_FIRST_RUN in tests/conftest.py: {takers - SHARE_THE_FIRST_RUN}")
 
 
 @pytest.hookimpl(tryfirst=True)
