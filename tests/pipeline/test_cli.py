@@ -159,6 +159,7 @@ def outcome(**changes):
         "reasons": [],
         "metrics": {},
         "tflite": {},
+        "tflite_push": {},
         "gates": {},
         "pushed": {},
         "gallery": None,
