@@ -288,7 +288,7 @@ def noisy_png(seed: int) -> bytes:
 
 
 class Clients:
-    """Eight that ask without a pause, until they are told to stop or a call fails."""
+    """Eight that ask all the time, until they are told to stop or a call fails; their pauses let a version load."""
 
     def __init__(self, target: str) -> None:
         self.versions: list[list[int]] = [[] for _ in range(8)]
@@ -310,7 +310,7 @@ class Clients:
     def _work(self, answers: list[int]) -> None:
         try:
             with Client(self._target) as client:
-                while not self._stop.is_set():
+                while not self._stop.wait(0.03):
                     answers.append(client.predict([noisy_png(len(answers))])[0].version)
         except ServingError as error:
             self.failures.append(error)
