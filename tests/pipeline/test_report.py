@@ -193,7 +193,7 @@ def render(result, **evidence):
 def test_a_run_that_passed():
     page = render(finished_run(), class_names=["cat", "dog", "bird"], saved_model_bytes=21_456_789)
     assert page.headings[:2] == ["animals", "Gates"]
-    assert "Pipeline run, 23 November 2026, 14:05 UTC Passed Both gates let the model through." in page.text
+    assert "Pipeline run, 23 November 2026, 14:05 UTC Passed Both gates let the model through. The SavedModel" in page.text
     assert "The SavedModel is in serving_model/17 , the TFLite file in tflite/18 ." in page.text
     assert page.rows("The SavedModel on the test split") == [
         ["accuracy", "0.7333", "at least 0.75"],
@@ -326,7 +326,7 @@ def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushe
         "tflite": result["tflite"] | {"dynamic": result["tflite"]["float"]},
     }
     page = render(result)
-    assert "Passed The gates let the SavedModel and a TFLite variant through." in page.text
+    assert "Passed The gates let the SavedModel and a TFLite variant through. The" in page.text
     assert f"TFLite int8 was not pushed: its gate rejected it: {reason}." in page.text
     assert "TFLite float was not pushed: it passed its gate, but dynamic comes first." in page.text
     assert f"TFLite int8 ✗ refused {reason}" in page.text
