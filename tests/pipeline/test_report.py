@@ -193,7 +193,9 @@ def render(result, **evidence):
 def test_a_run_that_passed():
     page = render(finished_run(), class_names=["cat", "dog", "bird"], saved_model_bytes=21_456_789)
     assert page.headings[:2] == ["animals", "Gates"]
-    assert "Pipeline run, 23 November 2026, 14:05 UTC Passed Both gates let the model through. The SavedModel" in page.text
+    assert (
+        "Pipeline run, 23 November 2026, 14:05 UTC Passed Both gates let the model through. The SavedModel" in page.text
+    )
     assert "The SavedModel is in serving_model/17 , the TFLite file in tflite/18 ." in page.text
     assert page.rows("The SavedModel on the test split") == [
         ["accuracy", "0.7333", "at least 0.75"],
