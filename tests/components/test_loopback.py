@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
             {"NO_PROXY": "gcr.io,localhost,127.0.0.1,::1", "no_proxy": "gcr.io,localhost,127.0.0.1,::1"},
         ),
         (
-            {"NO_PROXY": "gcr.io", "no_proxy": "pypi.org"},
-            {"NO_PROXY": "gcr.io,localhost,127.0.0.1,::1", "no_proxy": "pypi.org,localhost,127.0.0.1,::1"},
+            {"NO_PROXY": "gcr.io", "no_proxy": "packages.example"},
+            {"NO_PROXY": "gcr.io,localhost,127.0.0.1,::1", "no_proxy": "packages.example,localhost,127.0.0.1,::1"},
         ),
         # gRPC reads it instead of no_proxy.
         (
