@@ -9,16 +9,12 @@ same bytes.
 import contextlib
 import functools
 import json
-import multiprocessing
-import os
 import re
 import shutil
 import time
 import uuid
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
-from concurrent.futures import process
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +23,7 @@ import PIL
 from components import builtin_names, leftovers
 from components.pictures import Remark
 from components.watching import watching
-from pipeline import builtin_sources, child_processes, config, records, sources, splits, units
+from pipeline import builtin_sources, config, records, sources, splits, units, worker_pool
 from pipeline.beam_args import process_count
 
 Progress = Callable[[int, int], None]
@@ -295,22 +291,10 @@ def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]
         for plan in plans:
             work(plan)
     elif count:
-        context = multiprocessing.get_context("spawn")  # threads run here already
-        others = multiprocessing.active_children()
         try:
-            with futures.ProcessPoolExecutor(count, context, child_processes.start_worker, (os.getpid(),)) as pool:
-                try:
-                    deque(pool.map(work, plans), maxlen=0)
-                except BaseException:  # a signal, too: what the workers do is of no use any more
-                    for worker in multiprocessing.active_children():
-                        if worker not in others:
-                            worker.kill()
-                    raise
-        except process.BrokenProcessPool:
-            raise IngestError(
-                "a worker process was ended from outside, which the system does where memory runs out: "
-                "take fewer of them (beam.workers), or smaller pictures (ingest.max_pixels)"
-            ) from None
+            deque(worker_pool.map_in_processes(work, plans, count), maxlen=0)
+        except worker_pool.WorkerEndedError as error:
+            raise IngestError(str(error)) from None
     else:
         # Imported here: a source that is refused is refused at once.
         import apache_beam as beam

@@ -5,6 +5,7 @@ kept in the output folder, so that a rerun on the same files reads none of them.
 decoded is set aside: copies of the files concerned, without those records, take the files' place.
 """
 
+import contextlib
 import dataclasses
 import functools
 import gzip
@@ -12,10 +13,8 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -25,7 +24,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from components import tfrecord
 from components.replacing import replace_text
-from pipeline import class_names, fingerprint, record_scan
+from pipeline import class_names, fingerprint, record_scan, worker_pool
 from pipeline.beam_args import of_run, process_count
 from pipeline.class_names import Classes, Declared, LabelError, Seen
 from pipeline.config import Config, Data
@@ -124,20 +123,24 @@ def _scan_all(
     found = {}
     size = sum(file.stat().st_size for file in files)
     processes = min(process_count(of_run(config)) or 1, len(files)) if size > _ONE_PROCESS else 1
-    for number, (file, scanned) in enumerate(zip(files, _each(scan, files, processes), strict=True)):
-        found[file] = scanned
-        if progress:
-            progress(number + 1, len(files))
+    with contextlib.closing(_each(scan, files, processes)) as each:
+        for number, (file, scanned) in enumerate(zip(files, each, strict=True)):
+            found[file] = scanned
+            if progress:
+                progress(number + 1, len(files))
     replace_text(kept, json.dumps({"key": key, "files": _as_json(found)}))
     return found
 
 
-def _each(scan: Callable[[Path], Scanned], files: Sequence[Path], processes: int) -> Iterator[Scanned]:
+def _each(scan: Callable[[Path], Scanned], files: Sequence[Path], processes: int) -> Generator[Scanned, None, None]:
     if processes == 1:
         yield from map(scan, files)
         return
-    with futures.ProcessPoolExecutor(processes, get_context("spawn")) as pool:  # threads run here already
-        yield from pool.map(scan, files)
+    try:
+        with contextlib.closing(worker_pool.map_in_processes(scan, files, processes)) as scanned:
+            yield from scanned
+    except worker_pool.WorkerEndedError as error:
+        raise DataError(str(error)) from None
 
 
 def _kept(file: Path, key: str) -> list[Scanned]:
