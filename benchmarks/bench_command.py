@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
+from atelier.files.replacing import replace_text
 from benchmarks.measure import Result
-from components.replacing import replace_text
 
 MODULES = {
     "train": "benchmarks.train",

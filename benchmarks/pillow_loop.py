@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 
-from components import tfrecord
+from atelier import tfrecord
 from pipeline import config
 
 _LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")

@@ -24,11 +24,11 @@ import tensorflow as tf
 from PIL import Image
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_service_pb2_grpc
 
+from atelier.files import packaged
 from benchmarks import photos
 from benchmarks.measure import Result, Target, at_least, at_most
 from benchmarks.processes import ATELIER, ROOT
 from benchmarks.turns import in_turn
-from components import packaged
 
 CLIENTS = (1, 4, 16)
 SECONDS = 1.5

@@ -26,7 +26,7 @@ import scipy.optimize
 import tensorflow as tf
 from PIL import Image
 
-from components import packaged
+from atelier.files import packaged
 from components.style_catalog import catalog
 from components.style_renderer import batch, canvas, contents, networks, objective, optimizers, photographs
 from components.style_renderer.objective import Objective, Weights

@@ -18,10 +18,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from atelier import tfrecord
 from benchmarks import measure, processes
 from benchmarks.measure import Result, at_least, at_most
 from benchmarks.pictures import write_pictures
-from components import tfrecord
 
 NAME = "transform"
 ROUNDS = measure.ROUNDS

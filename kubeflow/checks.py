@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pydantic
 from google.protobuf import json_format
 
-from components import builtin_names
+from atelier import builtin_names
 from components.style_catalog import builtin, catalog
 from components.style_renderer.settings import PHOTOS, SPLIT
 from kubeflow import cron, labels

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from components import builtin_names
-from components.replacing import replace_text
+from atelier import builtin_names
+from atelier.files.replacing import replace_text
 from kubeflow import checks
 from pipeline import kubeflow_verbs
 from pipeline.builtin_sources import BUILTIN

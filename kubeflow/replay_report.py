@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from components.replacing import replace_text
+from atelier.files.replacing import replace_text
 
 REPORT_FILE = "replay.json"
 State = Literal["succeeded", "skipped", "failed", "not run"]

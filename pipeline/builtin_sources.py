@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from components import packaged
+from atelier.files import packaged
 from pipeline.sources import SourceError
 
 BUILTIN = ("mnist", "photos")

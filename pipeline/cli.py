@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from components import loopback
-from components.versions import parse_argument
+from atelier import loopback
+from atelier.versions import parse_argument
 from pipeline import kubeflow_verbs, source_tree, stopping
 from serving import target
 

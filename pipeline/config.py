@@ -18,7 +18,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
-from components.field_types import LARGEST_INT32, Count, Fraction, Integer, Number
+from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number
 from components.style_renderer.settings import MAX_SCALE, MIN_SCALE, SPLIT, Settings
 from pipeline.orchestration import Beam, Kubeflow, Metadata, Section
 from pipeline.training import Augmentation, Trainer, Tuner

@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from components import builtin_names
+from atelier import builtin_names
 from components.style_catalog import builtin, catalog
 from components.style_renderer.settings import PHOTOS, SPLIT
 from pipeline.config import Config, ConfigError

@@ -8,7 +8,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from components import tfrecord, tree
+from atelier import tfrecord
+from atelier.files import tree
 from pipeline import class_names, config
 
 SCHEMA_FILE = "schema.pbtxt"

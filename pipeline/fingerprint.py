@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("components", "pipeline", "trainer")
+PACKAGES = ("atelier", "compat", "components", "pipeline", "trainer")
 _LIBRARIES = ("keras", "tensorflow", "tfx")
 _READERS = 8
 _TICK_NS = 2 * 10**9

@@ -1,14 +1,14 @@
 """Asks the graph of Transform whether it decodes an image, where no reading of the file's headers can tell.
 
 It refuses color profiles that it cannot apply, and GIFs whose pixels end early or reach beyond the first frame. All
-other images are known by `components.pictures.verify`, and need no TensorFlow.
+other images are known by `atelier.images.verify`, and need no TensorFlow.
 """
 
 import functools
 import re
 from typing import Any
 
-from components.pictures import Reason, RefusedError
+from atelier.images import Reason, RefusedError
 
 # How JPEG, PNG and WebP begin the segment or chunk of a color profile.
 _PROFILES = (b"ICC_PROFILE\0", b"iCCP", b"ICCP")

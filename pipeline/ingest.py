@@ -20,9 +20,10 @@ from typing import Any
 
 import PIL
 
-from components import builtin_names, leftovers
-from components.pictures import Remark
-from components.watching import watching
+from atelier import builtin_names
+from atelier.files import leftovers
+from atelier.images import Remark
+from atelier.watching import watching
 from pipeline import builtin_sources, config, records, sources, splits, units, worker_pool
 from pipeline.beam_args import process_count
 
@@ -62,7 +63,7 @@ def ingest(
     `<output>.failed/`.
 
     Args:
-      source: `mnist`, `photos`, or a folder: see `components.builtin_names` for what is which, and `pipeline.sources`
+      source: `mnist`, `photos`, or a folder: see `atelier.builtin_names` for what is which, and `pipeline.sources`
         for the layouts of a folder.
       output: a folder that does not exist, is empty, or holds an earlier ingest.
       settings: the `ingest` section of the configuration.

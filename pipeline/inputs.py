@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import tfrecord, tree
+from atelier import tfrecord
+from atelier.files import tree
 from pipeline import dataset, fingerprint, sources
 
 FOLDER = "inputs"

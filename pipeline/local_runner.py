@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components import builtin_names, tree
-from components.replacing import replace_text
+from atelier import builtin_names, strict_json
+from atelier.files import tree
+from atelier.files.replacing import replace_text
 from components.style_catalog import catalog
 from pipeline import (
     beam_args,
@@ -25,7 +26,6 @@ from pipeline.builtin_sources import BUILTIN
 from pipeline.config import Config
 from pipeline.console import Console, logged_progress, quiet
 from pipeline.fingerprint import Contents
-from trainer import strict_json
 
 if TYPE_CHECKING:
     from pipeline.results import Node

@@ -23,7 +23,8 @@ from ml_metadata import errors
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline import database_server, mlmd_on_postgresql
+from compat import mlmd_on_postgresql
+from pipeline import database_server
 from pipeline.dataset import DataError
 from pipeline.metadata_url import HIDDEN, Server, parse
 from pipeline.orchestration import Metadata

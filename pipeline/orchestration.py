@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-from components.field_types import LARGEST_INT32, Count, Integer, Number
+from atelier.field_types import LARGEST_INT32, Count, Integer, Number
 from pipeline import metadata_url
 
 

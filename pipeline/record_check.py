@@ -22,8 +22,8 @@ import PIL
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from components import tfrecord
-from components.replacing import replace_text
+from atelier import tfrecord
+from atelier.files.replacing import replace_text
 from pipeline import class_names, fingerprint, record_scan, worker_pool
 from pipeline.beam_args import of_run, process_count
 from pipeline.class_names import Classes, Declared, LabelError, Seen

@@ -14,7 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from components import pictures, tfrecord
+from atelier import images, tfrecord
 from pipeline import graph_decoding
 
 SPLITS = ("train", "eval", "test")
@@ -105,9 +105,9 @@ def scan(file: Path, keys: Keys, max_pixels: int, buckets: tuple[int, ...]) -> S
                 label, name = _label_and_name(example, keys)
                 split = _hashed(example, buckets) if buckets else ANY_SPLIT
                 try:
-                    pictures.verify(image, max_pixels)
+                    images.verify(image, max_pixels)
                     graph_decoding.verify(image)
-                except pictures.RefusedError as refusal:
+                except images.RefusedError as refusal:
                     found.broken.append(Broken(split, found.records, refusal.reason.value, refusal.detail))
                 else:
                     entry = labels.setdefault((split, label, name), Labels(split, label, name, 0, found.records))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components import builtin_names
+from atelier import builtin_names
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, units
 from pipeline import beam_args

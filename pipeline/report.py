@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from components import templates
-from components.replacing import replace_text
+from atelier import templates
+from atelier.files.replacing import replace_text
 from pipeline import confusion, plots, report_tables, showcase, trials
 
 if TYPE_CHECKING:

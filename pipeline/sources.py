@@ -5,7 +5,7 @@ A folder is read as one of two layouts::
     DIR/<class>/**             the splits are decided later, by content
     DIR/train/<class>/**       and validation/ (val, eval, ...) and test/: the splits are given
 
-Every file below a class folder that `components.tree` lists counts, at any depth, whatever its ending. `mnist` and
+Every file below a class folder that `atelier.files.tree` lists counts, at any depth, whatever its ending. `mnist` and
 `photos` are written out as such folders first (`pipeline.builtin_sources`), so that everything passes through one path.
 """
 
@@ -16,8 +16,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import tree
-from components.pictures import Reason, RefusedError
+from atelier.files import tree
+from atelier.images import Reason, RefusedError
 
 SPLITS = ("train", "eval", "test")
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from components.pictures import THUMBNAIL
+from atelier.images import THUMBNAIL
 from pipeline.sources import SPLITS
 
 EXAMPLES = 20

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
-from components.field_types import LARGEST_INT32, Count, Fraction, Integer, Number, Seed
+from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number, Seed
 from pipeline.orchestration import Section
 from trainer import backbones
 from trainer.tuned import OF_FINE_TUNING

@@ -18,7 +18,7 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from components import pictures, tfrecord
+from atelier import images, tfrecord
 from pipeline import sources
 from pipeline.splits import Row
 
@@ -102,14 +102,14 @@ class _Refused:
 
 def _normalized(
     file: Path, name: str, limit: int, store_size: int, max_pixels: int
-) -> tuple[int, pictures.Picture | _Refused]:
+) -> tuple[int, images.Picture | _Refused]:
     """Bytes read, and what came of them."""
     encoded = None
     try:
         encoded = sources.read(file, limit)
         sources.check_name(name)
-        return len(encoded), pictures.normalize(encoded, store_size, max_pixels)
-    except pictures.RefusedError as refusal:
+        return len(encoded), images.normalize(encoded, store_size, max_pixels)
+    except images.RefusedError as refusal:
         # Not the error itself: its trace holds the whole file, and waits for its turn.
         return len(encoded or b""), _Refused(refusal.reason.value, refusal.detail, _quarantined(name, refusal, encoded))
 
@@ -185,7 +185,7 @@ def write_shard(plan_path: str) -> None:
             target.write(units[unit].read(length))
 
 
-def _record(path: str, label: str, label_id: int, picture: pictures.Picture) -> bytes:
+def _record(path: str, label: str, label_id: int, picture: images.Picture) -> bytes:
     return tfrecord.example(
         {
             "image/encoded": picture.encoded,
@@ -199,7 +199,7 @@ def _record(path: str, label: str, label_id: int, picture: pictures.Picture) -> 
     )
 
 
-def _quarantined(path: str, refusal: pictures.RefusedError, encoded: bytes | None) -> bytes:
+def _quarantined(path: str, refusal: images.RefusedError, encoded: bytes | None) -> bytes:
     values: dict[str, bytes | str | int] = {
         "path": os.fsencode(path),
         "reason": refusal.reason.value,

@@ -22,7 +22,7 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.runner import PipelineResult
 from google.protobuf import json_format, text_format
 
-from components import loopback
+from atelier import loopback
 from pipeline import child_processes
 from pipeline.beam_args import BeamError
 

@@ -16,7 +16,7 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2
 
-from components import pictures, tfrecord
+from atelier import images, tfrecord
 from serving.status import StatusError, invalid
 
 Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
@@ -178,7 +178,7 @@ def _check_pictures(values: np.ndarray, max_pixels: int) -> None:
     """Refuses pictures, also those in tf.Examples, whose headers promise too much: nothing is decoded for it."""
     for number, value in enumerate(values.ravel()):
         for encoded in _encoded_pictures(value):
-            if pictures.promised_pixels(encoded) > max_pixels:
+            if images.promised_pixels(encoded) > max_pixels:
                 raise invalid(f"picture {number}: its header promises more than the {max_pixels} pixels that are taken")
 
 

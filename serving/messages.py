@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
-from components import versions
+from atelier import versions
 from serving.errors import ServingError
 
 PROBABILITIES, LABEL = "probabilities", "label"

@@ -18,7 +18,7 @@ import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
-from components import freed_memory
+from compat import freed_memory
 from serving.load_retries import FailedLoad, RetryPolicy, contents
 from serving.status import StatusError, invalid
 from serving.wanted_versions import BasePaths, Configs, Folders, are_alike, labels

@@ -14,7 +14,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connec
 from rich.console import Console as Terminal
 from rich.table import Table
 
-from components import tree
+from atelier.files import tree
 from pipeline import sources
 from pipeline.console import Console, quiet
 from serving.connection import BATCH, Tls

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import pictures
+from atelier import images
 from pipeline import sources
 from pipeline.config import Ingest
 from serving.errors import ServingError
@@ -52,7 +52,7 @@ def prepare(picture: Picture, longer_side: int | None = LONGER_SIDE, name: str =
     try:
         encoded = picture if isinstance(picture, bytes) else sources.read(Path(picture), _MAX_FILE_BYTES)
         if longer_side is None:
-            return Prepared(name, pictures.as_tensorflow_reads(encoded, _MAX_PIXELS))
-        return Prepared(name, pictures.normalize(encoded, longer_side, _MAX_PIXELS).encoded)
-    except pictures.RefusedError as refusal:
+            return Prepared(name, images.as_tensorflow_reads(encoded, _MAX_PIXELS))
+        return Prepared(name, images.normalize(encoded, longer_side, _MAX_PIXELS).encoded)
+    except images.RefusedError as refusal:
         raise ServingError(f"{name}: {refusal}") from refusal

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from components import versions
+from atelier import versions
 from serving import model_server_config, native_log
 
 if TYPE_CHECKING:

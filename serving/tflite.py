@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from components import versions
+from atelier import versions
 from serving import preparation
 from serving.errors import ServingError
 from serving.predictions import Answer, Prediction, all_predictions, prediction

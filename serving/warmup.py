@@ -9,7 +9,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components import tfrecord
+from atelier import tfrecord
 from serving import calls
 from serving.loaded_model import LoadedModel
 from serving.status import StatusError, invalid

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 TOLERANCE = 1
-"""Levels by which a profile may differ from sRGB and still count as sRGB; see `components.color_profiles`."""
+"""Levels by which a profile may differ from sRGB and still count as sRGB; see `atelier.decoding.color_profiles`."""
 
 # sRGB's primaries, adapted to D50 by Bradford's matrix (IEC 61966-2-1, ICC.1:2010 annex E).
 _SRGB_TO_D50 = np.array(

@@ -50,13 +50,13 @@ def decode_and_resize(encoded: tf.Tensor, size: int, mode: str) -> tf.Tensor:
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes one picture to upright sRGB; the content decides the format.
 
-    The pixels are those of `components.pictures.decode`, or the picture is refused.
+    The pixels are those of `atelier.images.decode`, or the picture is refused.
 
     * JPEG: accurate integer DCT and smooth chroma upsampling, as Pillow's: the pixels are equal. CMYK differs from
       Pillow by at most 1 (TensorFlow truncates where Pillow rounds); without Adobe's marker it is refused, since
       TensorFlow takes 0 for white and Pillow 255.
     * PNG, still WebP: alpha is composited over white, to the bit as Pillow's `alpha_composite` does it. Of 16 bits
-      the 8 highest of those in use count, as in `components.sample_depth`.
+      the 8 highest of those in use count, as in `atelier.decoding.sample_depth`.
     * BMP: 8 bits (palette or grey), 24 and 32 bits; of the latter the fourth channel is alpha where masks say so, and
       it is not 0 everywhere.
     * GIF: the first frame; transparent pixels are white.
@@ -230,7 +230,7 @@ def _checked(image: tf.Tensor, condition: tf.Tensor, *message: str | tf.Tensor) 
 
 
 def _reduced(png: tf.Tensor, significant: tf.Tensor) -> tf.Tensor:
-    """Of 16 bits a sample the 8 highest of those in use: [h, w, 4] uint8. See `components.sample_depth`."""
+    """Of 16 bits a sample the 8 highest of those in use: [h, w, 4] uint8. See `atelier.decoding.sample_depth`."""
     samples = tf.io.decode_png(png, channels=4, dtype=tf.uint16)
     samples = tf.cast(samples, tf.int32)
     # `sBIT` has a number for each channel of the file; the last of two or four is alpha's.

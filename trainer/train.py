@@ -15,7 +15,8 @@ import keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
-from trainer import backbones, export, folders, strict_json, task, tuned
+from atelier import strict_json
+from trainer import backbones, export, folders, task, tuned
 from trainer.task import Task
 
 TRAINING_FILE = "training.json"

@@ -7,7 +7,7 @@ from tfx import types
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils, path_utils
 
-from components import versions
+from atelier import versions
 
 LATEST = "latest"
 _LOGGER = logging.getLogger("atelier.baseline_model")
@@ -39,7 +39,7 @@ def publish(candidate: types.Artifact, baseline: types.Artifact, serving_directo
 def pushed_versions(serving_directory: str) -> list[str]:
     """Returns the names of the version folders below `serving_directory`, lowest version first.
 
-    There are none if it does not exist. What is a version is ModelServer's rule: see `components.versions`.
+    There are none if it does not exist. What is a version is ModelServer's rule: see `atelier.versions`.
     """
     if not fileio.exists(serving_directory):
         return []

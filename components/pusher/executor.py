@@ -11,7 +11,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import proto_utils
 
-from components import leftovers, versions
+from atelier import versions
+from atelier.files import leftovers
 from components.tflite_exporter.preferred import preferred_model
 
 VARIANTS = "variants"

@@ -14,7 +14,7 @@ from typing import Any
 
 from PIL import Image
 
-from components import packaged
+from atelier.files import packaged
 from components.style_catalog import drawn, entry, paintings
 
 _LOG = logging.getLogger(__name__)

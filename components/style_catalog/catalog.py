@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from components import builtin_names, leftovers, pictures, tree
+from atelier import builtin_names, images
+from atelier.files import leftovers, tree
 from components.style_catalog import builtin, entry
 from components.style_renderer.settings import Settings
 
@@ -196,7 +197,7 @@ def pixels(style: Style) -> np.ndarray:
     encoded = read_picture(style.file)
     if (found := hashlib.sha256(encoded).hexdigest()) != style.sha256:
         raise CatalogError(f"{style.file}: {_hash_fault(style.sha256, found)}")
-    return np.asarray(pictures.decode(encoded, MAX_PIXELS).image)
+    return np.asarray(images.decode(encoded, MAX_PIXELS).image)
 
 
 def settings_for(style: Style, overrides: Mapping[str, Any]) -> Settings:
@@ -304,8 +305,8 @@ def _hash_fault(expected: str, found: str) -> str:
 
 def _picture_fault(encoded: bytes) -> str:
     try:
-        image = pictures.decode(encoded, MAX_PIXELS).image
-    except pictures.RefusedError as refusal:
+        image = images.decode(encoded, MAX_PIXELS).image
+    except images.RefusedError as refusal:
         return str(refusal)
     if min(image.size) < MIN_SIDE:
         return f"{image.width} x {image.height} pixels are too few; a style needs {MIN_SIDE} on the shorter side"

@@ -9,7 +9,7 @@ from PIL import Image
 from tfx import types
 from tfx.utils import io_utils
 
-from components import leftovers
+from atelier.files import leftovers
 from components.style_catalog import catalog, entry
 from components.style_catalog.catalog import CatalogError, Style
 from trainer import folders

@@ -18,7 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from PIL import Image
 
-from components import leftovers
+from atelier.files import leftovers
 from components.style_catalog import catalog
 from components.style_renderer import (
     contents,

@@ -17,7 +17,7 @@ from typing import Literal
 import apache_beam as beam
 from PIL import Image
 
-from components import pictures, tfrecord
+from atelier import images, tfrecord
 from components.style_renderer import previews, store
 from components.style_renderer.dead_letters import DeadLetter
 from components.style_renderer.units import Content
@@ -130,20 +130,18 @@ class Prepare(beam.DoFn):
                     break
         except (OSError, EOFError, zlib.error, tfrecord.DamagedError) as error:
             name = source.name if source.kind == "file" else source.path
-            rows.append(
-                DeadLetter(_legible(name), pictures.Reason.UNREADABLE.value, f"{type(error).__name__}: {error}")
-            )
+            rows.append(DeadLetter(_legible(name), images.Reason.UNREADABLE.value, f"{type(error).__name__}: {error}"))
         lines = [[type(row).__name__, asdict(row)] for row in rows]
         store.write(store.join(self._lists, f"{number:08d}.json"), json.dumps(lines).encode("ascii"))
 
     def _keep(self, name: str, encoded: bytes) -> Content | DeadLetter:
         try:
             if name != _legible(name):
-                raise pictures.RefusedError(pictures.Reason.UNREADABLE_NAME, "the name is not UTF-8: rename the file")
+                raise images.RefusedError(images.Reason.UNREADABLE_NAME, "the name is not UTF-8: rename the file")
             if len(encoded) > self._limit:
-                raise pictures.RefusedError(pictures.Reason.TOO_LARGE, f"more than {self._limit} bytes")
-            image = pictures.decode(encoded, self._max_pixels).image
-        except pictures.RefusedError as refusal:
+                raise images.RefusedError(images.Reason.TOO_LARGE, f"more than {self._limit} bytes")
+            image = images.decode(encoded, self._max_pixels).image
+        except images.RefusedError as refusal:
             return DeadLetter(_legible(name), refusal.reason.value, refusal.detail)
         content = Content(name, hashlib.sha256(encoded).hexdigest(), image.height, image.width)
         store.write(path(self._directory, content), encoded)
@@ -170,7 +168,7 @@ def collect(lists: str, sources: int, most: int = 0) -> Found:
 
 def read(directory: str, content: Content, max_pixels: int) -> Image.Image:
     """The picture of a content that was prepared: upright, mode RGB."""
-    return pictures.decode(store.read(path(directory, content)), max_pixels).image
+    return images.decode(store.read(path(directory, content)), max_pixels).image
 
 
 def path(directory: str, content: Content) -> str:

@@ -9,7 +9,8 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components import builtin_names, leftovers
+from atelier import builtin_names
+from atelier.files import leftovers
 from components.style_catalog import catalog
 from components.style_renderer import batch, contents, photographs, store
 from components.style_renderer.settings import SPLIT

@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from components import templates
+from atelier import templates
 from components.style_catalog.catalog import Style
 from components.style_renderer import previews
 from components.style_renderer.dead_letters import DeadLetter

@@ -1,6 +1,6 @@
 """Content photographs that come with packages, for a first look without pictures of one's own."""
 
-from components import packaged
+from atelier.files import packaged
 from components.style_renderer import store
 from components.style_renderer.settings import PHOTOS
 

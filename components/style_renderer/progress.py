@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from components import watching
+from atelier import watching
 from components.style_renderer import store
 
 Progress = Callable[[str, float], None]

@@ -14,7 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from components import tfrecord
+from atelier import tfrecord
 from components.style_renderer import contact_sheet, dead_letters, gallery, manifest, previews, store
 
 _PER_SHARD = 256

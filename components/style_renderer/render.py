@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components import leftovers
+from atelier.files import leftovers
 from components.style_renderer import (
     canvas,
     colors,

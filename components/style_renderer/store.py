@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from components import tree
+from atelier.files import tree
 
 _PARTIAL = ".partial"
 _ABANDONED_S = 24 * 3600.0

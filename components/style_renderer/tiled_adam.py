@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from components import freed_memory
+from compat import freed_memory
 from components.style_renderer import tiles
 from components.style_renderer.objective import Losses, Objective, Weights
 from components.style_renderer.optimizers import Notify

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from components import freed_memory
+from compat import freed_memory
 from components.style_renderer import losses
 from components.style_renderer.networks import FeatureNetwork
 from components.style_renderer.objective import Losses, Objective, Weights

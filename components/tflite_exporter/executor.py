@@ -14,11 +14,12 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from atelier import strict_json
 from components.tflite_exporter import convert, materialised, measure, proof
 from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
-from trainer import features, folders, image_ops, strict_json
+from trainer import features, folders, image_ops
 
 CARD_FILE = "card.json"
 """Beside the pushed file: what goes in, how a picture becomes that, what comes out, and how well it did."""

@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
+from atelier import tfrecord
 from benchmarks import pictures, pillow_loop
-from components import tfrecord
 from pipeline import beam_args, config, ingest
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components import leftovers
+from atelier.files import leftovers
 from tests.deferred import deferred_imports
 
 with deferred_imports():

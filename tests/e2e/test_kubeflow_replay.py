@@ -15,7 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from components import tfrecord
+from atelier import tfrecord
 from tests.deferred import deferred_imports
 from tests.e2e.conftest import CONFIG, ROOT, Run
 

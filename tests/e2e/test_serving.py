@@ -26,7 +26,7 @@ import pytest
 import trustme
 from PIL import Image
 
-from components import tfrecord
+from atelier import tfrecord
 from serving.errors import ServingError
 from tests.deferred import deferred_imports
 from tests.e2e.conftest import DIGITS, ROOT, Run

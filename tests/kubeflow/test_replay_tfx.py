@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 from tests.deferred import deferred_imports
 
 with deferred_imports():

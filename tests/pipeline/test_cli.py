@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 from pipeline import cli, config, console, dataset, local_runner
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import yaml
 
-from components.field_types import LARGEST_SEED
+from atelier.field_types import LARGEST_SEED
 from pipeline import beam_args, config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 from pipeline import dataset
 from pipeline.config import Data
 

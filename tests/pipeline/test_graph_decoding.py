@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import pictures, tfrecord
+from atelier import images, tfrecord
 from pipeline import graph_decoding, record_scan
-from tests.components import icc
+from tests.atelier import icc
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
 BROKEN = b"this is no profile" * 20
@@ -41,9 +41,9 @@ REFUSED = {
 
 @pytest.mark.parametrize(("encoded", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_the_graph_refuses_is_named_with_its_reason(encoded, words):
-    with pytest.raises(pictures.RefusedError) as caught:
+    with pytest.raises(images.RefusedError) as caught:
         graph_decoding.verify(encoded)
-    assert caught.value.reason is pictures.Reason.UNSUPPORTED
+    assert caught.value.reason is images.Reason.UNSUPPORTED
     assert words in caught.value.detail
     assert "\n" not in caught.value.detail
     assert "\\x" not in caught.value.detail

@@ -10,7 +10,7 @@ from PIL import Image
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline import cli, config, ingest, units
-from tests.components import icc
+from tests.atelier import icc
 from tests.deferred import deferred_imports
 
 with deferred_imports():

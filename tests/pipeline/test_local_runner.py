@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components import tfrecord
-from components.builtin_names import AmbiguousError
+from atelier import tfrecord
+from atelier.builtin_names import AmbiguousError
 from pipeline import config, dataset, fingerprint, ingest, local_runner
 from pipeline.console import Console
 

@@ -13,7 +13,8 @@ from ml_metadata import errors
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from pipeline import config, database_server, local_runner, metadata_store, metadata_url, mlmd_on_postgresql
+from compat import mlmd_on_postgresql
+from pipeline import config, database_server, local_runner, metadata_store, metadata_url
 from pipeline.console import Console
 from pipeline.orchestration import Metadata
 

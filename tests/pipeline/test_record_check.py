@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import tfrecord
+from atelier import tfrecord
 from pipeline import config, dataset, fingerprint, record_check, record_scan
 
 SETTINGS = config.Config(name="pets", evaluator=config.Evaluator(min_accuracy=0.5, max_accuracy_drop=0.1))

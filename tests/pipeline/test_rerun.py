@@ -106,7 +106,7 @@ def test_local_dag_runner_takes_neither_a_schema_nor_records_for_unchanged(tmp_p
     records = data / "a.tfrecord"
 
     def write(image, most):
-        from components import tfrecord
+        from atelier import tfrecord
 
         with records.open("wb") as stream:
             tfrecord.write(stream, tfrecord.example({"image/encoded": image}))

@@ -132,7 +132,7 @@ def test_a_worker_from_the_setup_files_package_ingests_the_same(project, picture
         settings = portable.model_copy(update={"setup_file": str(project / "setup.py")})
         assert ingested(pictures, tmp_path / "set", settings) == in_memory
         with beam.Pipeline(options=PipelineOptions(list(beam_args.of(settings)))) as pipeline:
-            names = pipeline | beam.Create(["components.pictures", "pipeline.units", "trainer.backbones"])
+            names = pipeline | beam.Create(["atelier.images", "pipeline.units", "trainer.backbones"])
             (tmp_path / "origins").mkdir()
             _ = names | beam.Map(
                 lambda name, folder: Path(folder, name).write_text(str(import_module(name).__file__)),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.pictures import Reason, RefusedError
+from atelier.images import Reason, RefusedError
 from pipeline import sources
 from pipeline.sources import File, SourceError
 

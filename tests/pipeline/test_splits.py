@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import pictures
+from atelier import images
 from pipeline import splits
 from pipeline.splits import Row
 
@@ -97,7 +97,7 @@ def test_a_picture_in_two_given_splits_stays_in_the_one_that_measures():
 def thumbnail(image, pillow_format="PNG", **options):
     stream = io.BytesIO()
     image.save(stream, pillow_format, **options)
-    return np.frombuffer(pictures.normalize(stream.getvalue(), 512, 10**6).thumbnail, np.uint8).reshape(8, 9)
+    return np.frombuffer(images.normalize(stream.getvalue(), 512, 10**6).thumbnail, np.uint8).reshape(8, 9)
 
 
 @pytest.fixture(scope="module")

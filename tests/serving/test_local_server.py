@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from PIL import Image
 from tensorflow_serving.config import model_server_config_pb2
 
-from components import tfrecord
+from atelier import tfrecord
 from serving.model_server_config import BatchingParameters, SSLConfig
 from tests.deferred import deferred_imports
 

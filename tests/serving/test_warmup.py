@@ -5,7 +5,7 @@ import grpc
 import pytest
 from PIL import Image
 
-from components import tfrecord
+from atelier import tfrecord
 from serving.status import StatusError
 from tests.deferred import deferred_imports
 

@@ -17,7 +17,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tree = tmp_path_factory.mktemp("tree")
     for name in ("setup.py", "LICENSE", "pyproject.toml"):
         shutil.copy(ROOT / name, tree)
-    for package in ("pipeline", "components/pusher", "trainer", "serving", "kubeflow", "tests", "compat/glibc"):
+    for package in ("atelier", "pipeline", "components/pusher", "trainer", "serving", "compat", "kubeflow", "tests"):
         for folder in (tree / package, (tree / package).parent):
             folder.mkdir(parents=True, exist_ok=True)
             if folder != tree:
@@ -36,6 +36,8 @@ def test_archive_builds_and_holds_packages_and_data_only(archive: Path, tmp_path
     subprocess.run(build, cwd=source, check=True, capture_output=True)
     built = tmp_path / "built"
     assert {str(path.relative_to(built)) for path in built.rglob("*") if path.is_file()} == {
+        "atelier/__init__.py",
+        "compat/__init__.py",
         "pipeline/__init__.py",
         "pipeline/templates/report.html.j2",
         "components/__init__.py",

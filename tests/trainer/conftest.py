@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import CLASSES, SIZE
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from tests.components import icc
+from tests.atelier import icc
 
 INEXACT = ("jpeg_cmyk", "jpeg_display_p3", "png_display_p3_alpha")
 TOLERANCE = 1

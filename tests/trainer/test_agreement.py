@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL.PngImagePlugin import PngInfo
 
-from components import pictures
-from tests.components import icc
+from atelier import images
+from tests.atelier import icc
 from tests.deferred import deferred_imports
 from tests.trainer import golden_pictures
 from tests.trainer.golden_pictures import PICTURES, exif, jpeg_with_segments, png_16_bit, scene, xmp
@@ -146,7 +146,7 @@ REFUSED = {
 
 
 def by_pillow(data):
-    return np.asarray(pictures.decode(data, MAX_PIXELS).image).astype(int)
+    return np.asarray(images.decode(data, MAX_PIXELS).image).astype(int)
 
 
 def by_graph(data):
@@ -176,8 +176,8 @@ def test_what_is_sent_and_stored_is_never_refused(kind):
     data = REFUSED[kind][0] if kind in REFUSED else (SAME | PICTURES)[kind]
     want = by_pillow(data)
     for ours in (
-        pictures.as_tensorflow_reads(data, MAX_PIXELS),
-        pictures.normalize(data, 1000, MAX_PIXELS).encoded,
+        images.as_tensorflow_reads(data, MAX_PIXELS),
+        images.normalize(data, 1000, MAX_PIXELS).encoded,
     ):
         got = by_graph(ours)
         assert got.shape == want.shape

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 from pipeline.training import Augmentation
 from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES

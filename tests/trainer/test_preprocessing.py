@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import SIZE
 

@@ -24,7 +24,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import io_utils, json_utils
 from tfx_bsl.public import tfxio
 
-from components import tfrecord
+from atelier import tfrecord
 from pipeline import beam_args, records
 from tests.trainer.golden_pictures import PICTURES
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, GOLDEN, SIZE, TRAIN_COUNTS

@@ -71,7 +71,7 @@ def test_writing_it_twice_gives_the_same(styles, tmp_path):
 
 @pytest.mark.usefixtures("quickly")
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr("components.packaged.util.find_spec", lambda _: None)
+    monkeypatch.setattr("atelier.files.packaged.util.find_spec", lambda _: None)
     with pytest.raises(CatalogError, match=r"style tissue: data/ihc\.png of the package skimage is not installed"):
         catalog.open_catalog("builtin")
 
@@ -79,7 +79,7 @@ def test_a_missing_package_is_named(monkeypatch):
 @pytest.mark.usefixtures("quickly")
 def test_another_picture_under_the_same_name_is_refused(monkeypatch, tmp_path):
     (tmp_path / "ihc.png").write_bytes(b"other")
-    monkeypatch.setattr("components.packaged.find", lambda *_: tmp_path / "ihc.png")
+    monkeypatch.setattr("atelier.files.packaged.find", lambda *_: tmp_path / "ihc.png")
     found = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(CatalogError, match=rf"style tissue: .*ihc\.png has the SHA-256 {found}, not f8dd1aa3"):
         catalog.open_catalog("builtin")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import tfrecord
+from atelier import tfrecord
 from components.style_catalog.catalog import CatalogError
 from tests.components.style_renderer import fake_engine
 from tests.deferred import deferred_imports

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 from components.style_catalog import entry
 from tests.components.style_renderer import fake_engine
 from tests.deferred import deferred_imports

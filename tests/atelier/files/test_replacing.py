@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from components import replacing
+from atelier.files import replacing
 
 
 def names(folder):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from trainer import strict_json
+from atelier import strict_json
 
 
 def test_numbers_that_are_not_finite_are_null():

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from components import versions
+from atelier import versions
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components import leftovers
+from atelier.files import leftovers
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 OWNER = """
 import sys, time
 from pathlib import Path

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import pictures
-from components.pictures import Reason, RefusedError, Remark
-from tests.components import icc
+from atelier import images
+from atelier.images import Reason, RefusedError, Remark
+from tests.atelier import icc
 from tests.trainer.golden_pictures import png_16_bit
 
 MAX_PIXELS = 1_000_000
@@ -24,12 +24,12 @@ def encoded(image, pillow_format, **options):
 
 
 def pixels_of(data):
-    return np.asarray(pictures.decode(data, MAX_PIXELS).image)
+    return np.asarray(images.decode(data, MAX_PIXELS).image)
 
 
 def reason_for(data, max_pixels=MAX_PIXELS):
     with pytest.raises(RefusedError) as refused:
-        pictures.normalize(data, 512, max_pixels)
+        images.normalize(data, 512, max_pixels)
     return refused.value.reason
 
 
@@ -70,7 +70,7 @@ def test_16_bit_rgb_png_keeps_the_high_byte_and_is_not_stored_as_it_is():
     row = b"\0" + struct.pack(">6H", 0x1234, 0x56FF, 0x9A00, 0, 0xFFFF, 0x80FF)
     data = png(width=2, height=1, depth=16, colour=2, rows=row)
     assert pixels_of(data).tolist() == [[[0x12, 0x56, 0x9A], [0, 0xFF, 0x80]]]
-    stored = pictures.normalize(data, 512, MAX_PIXELS).encoded
+    stored = images.normalize(data, 512, MAX_PIXELS).encoded
     assert stored[24] == 8  # the header's bit depth
 
 
@@ -109,7 +109,7 @@ def test_cmyk_becomes_rgb():
     for ink, colour in zip(inks, expected, strict=True):
         data = encoded(Image.new("CMYK", (16, 16), ink), "JPEG", quality=95)
         assert np.abs(pixels_of(data) - colour).max() <= 2
-        stored = pictures.normalize(data, 512, MAX_PIXELS)
+        stored = images.normalize(data, 512, MAX_PIXELS)
         assert Image.open(io.BytesIO(stored.encoded)).mode == "RGB"
 
 
@@ -135,7 +135,7 @@ def test_orientation_is_applied(orientation):
         data = encoded(Image.fromarray(NOISE), pillow_format, exif=exif, **options)
         assert np.array_equal(pixels_of(data), upright), pillow_format
     turned = encoded(smooth(32, 64), "JPEG", exif=exif, quality=95)
-    stored = pictures.normalize(turned, 512, MAX_PIXELS)
+    stored = images.normalize(turned, 512, MAX_PIXELS)
     reread = Image.open(io.BytesIO(stored.encoded))
     assert reread.getexif().get(0x0112, 1) == 1
     assert np.abs(np.asarray(reread) - TURNS[orientation](np.asarray(smooth(32, 64))).astype(int)).max() <= 8
@@ -148,7 +148,7 @@ def test_an_animation_gives_its_first_frame():
     for pillow_format, options in (("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True})):
         data = encoded(frames[0], pillow_format, save_all=True, append_images=frames[1:], duration=50, **options)
         assert np.array_equal(pixels_of(data), np.full((4, 4, 3), (255, 0, 0)))
-        assert getattr(Image.open(io.BytesIO(pictures.normalize(data, 9, 99).encoded)), "n_frames", 1) == 1
+        assert getattr(Image.open(io.BytesIO(images.normalize(data, 9, 99).encoded)), "n_frames", 1) == 1
 
 
 # Color spaces. What conversion gives is tested in test_color_profiles.py; here, that it is done.
@@ -165,7 +165,7 @@ def test_a_profile_is_converted_and_not_stored(pillow_format):
     options |= {"lossless": True} if pillow_format == "WEBP" else {}
     data = encoded(Image.new("RGB", (16, 16), ONE_GREEN[0]), pillow_format, icc_profile=P3, **options)
     assert np.abs(pixels_of(data).astype(int) - ONE_GREEN[1]).max() <= 2
-    stored = pictures.normalize(data, 512, MAX_PIXELS)
+    stored = images.normalize(data, 512, MAX_PIXELS)
     assert stored.remarks == (Remark.PROFILE_CONVERTED, Remark.ONE_COLOR)
     reread = Image.open(io.BytesIO(stored.encoded))
     assert "icc_profile" not in reread.info
@@ -175,14 +175,14 @@ def test_a_profile_is_converted_and_not_stored(pillow_format):
 @pytest.mark.parametrize("pillow_format", ["JPEG", "PNG"])
 def test_an_srgb_profile_keeps_the_bytes(pillow_format):
     data = encoded(Image.fromarray(NOISE), pillow_format, icc_profile=SRGB)
-    found = pictures.normalize(data, 512, MAX_PIXELS)
+    found = images.normalize(data, 512, MAX_PIXELS)
     assert (found.encoded, found.remarks) == (data, ())
 
 
 @pytest.mark.parametrize("pillow_format", ["JPEG", "PNG"])
 def test_a_broken_profile_is_dropped_and_said(pillow_format):
     data = encoded(Image.fromarray(NOISE), pillow_format, icc_profile=P3[:200])
-    found = pictures.normalize(data, 512, MAX_PIXELS)
+    found = images.normalize(data, 512, MAX_PIXELS)
     assert found.remarks == (Remark.PROFILE_IGNORED,)
     assert b"made up" not in found.encoded
     assert "icc_profile" not in Image.open(io.BytesIO(found.encoded)).info
@@ -195,12 +195,12 @@ def test_a_profile_that_cannot_be_taken_out_of_its_file():
     cut = plain[:2] + b"\xff\xe2" + struct.pack(">H", len(part) + 2) + part + plain[2:]
     squeezed = png(1, 1, 8, 2, b"\0\1\2\3", (b"iCCP", b"x\0\0no zlib"))
     for data in (cut, squeezed):
-        assert pictures.normalize(data, 512, MAX_PIXELS).remarks[0] == Remark.PROFILE_IGNORED
+        assert images.normalize(data, 512, MAX_PIXELS).remarks[0] == Remark.PROFILE_IGNORED
 
 
 def test_a_large_profile_in_a_png():
     data = encoded(Image.fromarray(NOISE), "PNG", icc_profile=P3 + bytes(2 * 2**20))
-    assert pictures.normalize(data, 512, MAX_PIXELS).remarks[0] in (Remark.PROFILE_CONVERTED, Remark.PROFILE_IGNORED)
+    assert images.normalize(data, 512, MAX_PIXELS).remarks[0] in (Remark.PROFILE_CONVERTED, Remark.PROFILE_IGNORED)
 
 
 def test_transparency_and_palettes_are_converted_too():
@@ -231,26 +231,26 @@ def test_cmyk_by_its_profile():
         ink = encoded(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), pillow_format, icc_profile=profile)
         red, green, blue = pixels_of(ink)[0, 0].astype(int)
         assert max(red, green, blue) - min(red, green, blue) <= 3  # a gray ink; the plain formula gives (0, 255, 255)
-        assert pictures.decode(ink, MAX_PIXELS).remarks == (Remark.PROFILE_CONVERTED,)
+        assert images.decode(ink, MAX_PIXELS).remarks == (Remark.PROFILE_CONVERTED,)
 
 
 def test_png_says_its_color_space_by_code_points():
     rows = b"\0" + bytes(ONE_GREEN[0])
-    found = pictures.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x0c\x0d\0\1")), MAX_PIXELS)
+    found = images.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x0c\x0d\0\1")), MAX_PIXELS)
     assert np.abs(np.array(found.image.getpixel((0, 0))) - ONE_GREEN[1]).max() <= 1
     assert not found.is_plain
     # They go before a profile.
     p3 = (b"iCCP", b"x\0\0" + zlib.compress(P3))
-    found = pictures.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x01\x0d\0\1"), p3), MAX_PIXELS)
+    found = images.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x01\x0d\0\1"), p3), MAX_PIXELS)
     assert (found.image.getpixel((0, 0)), found.remarks) == (ONE_GREEN[0], ())
     with pytest.raises(RefusedError, match=r"cICP color primaries 9 and transfer function 16.*HDR"):
-        pictures.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x09\x10\0\1")), MAX_PIXELS)
+        images.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x09\x10\0\1")), MAX_PIXELS)
 
 
 def test_gamma_and_primaries_of_png_are_ignored():
     rows = b"\0" + bytes(ONE_GREEN[0])
     data = png(1, 1, 8, 2, rows, (b"gAMA", struct.pack(">I", 100_000)), (b"cHRM", struct.pack(">8I", *range(1, 9))))
-    assert pictures.decode(data, MAX_PIXELS).image.getpixel((0, 0)) == ONE_GREEN[0]
+    assert images.decode(data, MAX_PIXELS).image.getpixel((0, 0)) == ONE_GREEN[0]
 
 
 # Alpha that was never set, and images of one color.
@@ -265,7 +265,7 @@ def bmp_with_alpha(alpha):
 
 
 def test_a_bmp_whose_alpha_is_0_everywhere_is_opaque():
-    found = pictures.decode(bmp_with_alpha(0), MAX_PIXELS)
+    found = images.decode(bmp_with_alpha(0), MAX_PIXELS)
     assert np.array_equal(np.asarray(found.image), NOISE)
     assert found.remarks == (Remark.ALPHA_IGNORED,)
     half = pixels_of(bmp_with_alpha(51))  # a fifth, over white
@@ -275,7 +275,7 @@ def test_a_bmp_whose_alpha_is_0_everywhere_is_opaque():
 def test_other_formats_without_any_visible_pixel_are_white_and_said():
     for pillow_format in ("PNG", "WEBP", "TIFF"):
         hidden = Image.fromarray(np.concatenate([NOISE, np.zeros((24, 40, 1), np.uint8)], axis=-1))
-        found = pictures.normalize(encoded(hidden, pillow_format), 512, MAX_PIXELS)
+        found = images.normalize(encoded(hidden, pillow_format), 512, MAX_PIXELS)
         assert np.asarray(Image.open(io.BytesIO(found.encoded))).min() == 255
         assert found.remarks == (Remark.ONE_COLOR,)
 
@@ -294,7 +294,7 @@ def test_other_formats_without_any_visible_pixel_are_white_and_said():
 def test_images_of_nearly_one_color(change, is_one_color):
     pixels = np.full((100, 100, 3), 60, np.uint8)
     change(pixels)
-    remarks = pictures.normalize(encoded(Image.fromarray(pixels), "PNG"), 512, MAX_PIXELS).remarks
+    remarks = images.normalize(encoded(Image.fromarray(pixels), "PNG"), 512, MAX_PIXELS).remarks
     assert (Remark.ONE_COLOR in remarks) == is_one_color
 
 
@@ -305,7 +305,7 @@ def test_images_of_nearly_one_color(change, is_one_color):
 @pytest.mark.parametrize("pillow_format", ["JPEG", "PNG"])
 def test_plain_pictures_keep_their_bytes(mode, pillow_format):
     data = encoded(Image.fromarray(NOISE).convert(mode), pillow_format)
-    stored = pictures.normalize(data, 40, MAX_PIXELS)
+    stored = images.normalize(data, 40, MAX_PIXELS)
     assert stored.encoded == data
     assert (stored.format, stored.height, stored.width) == (pillow_format.lower(), 24, 40)
 
@@ -313,14 +313,14 @@ def test_plain_pictures_keep_their_bytes(mode, pillow_format):
 @pytest.mark.parametrize("pillow_format", ["BMP", "TIFF", "GIF"])
 def test_lossless_sources_become_png_without_loss(pillow_format):
     image = Image.fromarray(NOISE).quantize(64)
-    stored = pictures.normalize(encoded(image, pillow_format), 512, MAX_PIXELS)
+    stored = images.normalize(encoded(image, pillow_format), 512, MAX_PIXELS)
     assert stored.format == "png"
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(stored.encoded))), np.asarray(image.convert("RGB")))
 
 
 def test_webp_and_scaled_pictures_become_jpeg():
-    assert pictures.normalize(encoded(smooth(20, 20), "WEBP"), 512, MAX_PIXELS).format == "jpeg"
-    assert pictures.normalize(encoded(smooth(20, 20), "PNG"), 19, MAX_PIXELS).format == "jpeg"
+    assert images.normalize(encoded(smooth(20, 20), "WEBP"), 512, MAX_PIXELS).format == "jpeg"
+    assert images.normalize(encoded(smooth(20, 20), "PNG"), 19, MAX_PIXELS).format == "jpeg"
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_webp_and_scaled_pictures_become_jpeg():
     [(300, 400, (75, 100)), (400, 300, (100, 75)), (101, 100, (100, 99)), (1, 1000, (1, 100)), (100, 100, (100, 100))],
 )
 def test_the_longer_side_is_at_most_store_size(height, width, stored_size):
-    stored = pictures.normalize(encoded(smooth(height, width), "PNG"), 100, MAX_PIXELS)
+    stored = images.normalize(encoded(smooth(height, width), "PNG"), 100, MAX_PIXELS)
     assert (stored.height, stored.width) == stored_size
     assert Image.open(io.BytesIO(stored.encoded)).size == stored_size[::-1]
 
@@ -336,7 +336,7 @@ def test_the_longer_side_is_at_most_store_size(height, width, stored_size):
 def test_scaling_averages():
     halves = np.zeros((64, 64, 3), np.uint8)
     halves[:, 32:] = 200
-    stored = pictures.normalize(encoded(Image.fromarray(halves), "PNG"), 16, MAX_PIXELS)
+    stored = images.normalize(encoded(Image.fromarray(halves), "PNG"), 16, MAX_PIXELS)
     small = np.asarray(Image.open(io.BytesIO(stored.encoded))).astype(int)
     assert np.abs(small[:, :6]).max() <= 6
     assert np.abs(small[:, 10:] - 200).max() <= 6
@@ -350,14 +350,14 @@ def test_the_digest_depends_on_the_pixels_alone():
     expected = hashlib.sha256(b"24x40:" + NOISE.tobytes()).hexdigest()
     for pillow_format in ("PNG", "BMP", "TIFF", "WEBP"):
         for store_size in (16, 512):
-            assert pictures.normalize(encoded(image, pillow_format, lossless=True), store_size, 9999).digest == expected
+            assert images.normalize(encoded(image, pillow_format, lossless=True), store_size, 9999).digest == expected
     reshaped = Image.fromarray(NOISE.reshape(40, 24, 3))
-    assert pictures.normalize(encoded(reshaped, "PNG"), 512, MAX_PIXELS).digest != expected
+    assert images.normalize(encoded(reshaped, "PNG"), 512, MAX_PIXELS).digest != expected
 
 
 def test_the_thumbnail_is_a_box_average():
     noise = np.random.default_rng(1).integers(0, 256, (64, 72, 3), dtype=np.uint8)
-    thumbnail = pictures.normalize(encoded(Image.fromarray(noise), "PNG"), 512, MAX_PIXELS).thumbnail
+    thumbnail = images.normalize(encoded(Image.fromarray(noise), "PNG"), 512, MAX_PIXELS).thumbnail
     luma = noise @ np.array([0.299, 0.587, 0.114])  # ITU-R 601
     expected = luma.reshape(8, 8, 9, 8).mean(axis=(1, 3))
     assert np.abs(np.frombuffer(thumbnail, np.uint8).reshape(8, 9) - expected).max() <= 2
@@ -388,7 +388,7 @@ def test_what_follows_the_end_is_ignored():
     for pillow_format in ("JPEG", "PNG"):
         data = encoded(smooth(9, 9), pillow_format)
         trailed = data + b"\xff\xda trailer"
-        assert pictures.normalize(trailed, 512, MAX_PIXELS).digest == pictures.normalize(data, 512, MAX_PIXELS).digest
+        assert images.normalize(trailed, 512, MAX_PIXELS).digest == images.normalize(data, 512, MAX_PIXELS).digest
 
 
 def test_a_wrong_checksum_is_corrupt():
@@ -422,7 +422,7 @@ def test_too_many_pixels_are_refused_by_the_header_alone():
     bomb = png(width=50_000, height=50_000, depth=8, colour=2, rows=b"")
     assert reason_for(bomb) == Reason.TOO_LARGE
     assert reason_for(encoded(smooth(10, 10), "PNG"), max_pixels=99) == Reason.TOO_LARGE
-    assert pictures.normalize(encoded(smooth(10, 10), "PNG"), 512, max_pixels=100).height == 10
+    assert images.normalize(encoded(smooth(10, 10), "PNG"), 512, max_pixels=100).height == 10
 
 
 def test_pillows_own_limit_neither_warns_nor_rules():
@@ -434,7 +434,7 @@ def test_pillows_own_limit_neither_warns_nor_rules():
 
 def test_damaged_exif_is_no_reason_to_refuse():
     data = encoded(smooth(20, 30), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
-    assert pictures.normalize(data, 512, MAX_PIXELS).height == 20
+    assert images.normalize(data, 512, MAX_PIXELS).height == 20
 
 
 def encoded_chunk(kind, body):

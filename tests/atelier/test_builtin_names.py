@@ -2,7 +2,7 @@
 
 import pytest
 
-from components import builtin_names
+from atelier import builtin_names
 
 WORDS = ("mnist", "photos")
 

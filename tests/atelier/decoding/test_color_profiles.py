@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from components import color_profiles
-from components.color_profiles import Effect
-from tests.components import icc
+from atelier.decoding import color_profiles
+from atelier.decoding.color_profiles import Effect
+from tests.atelier import icc
 
 RAMP = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from components import freed_memory
+from compat import freed_memory
 
 
 def resident_mb(kind):

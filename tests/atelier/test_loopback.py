@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components import loopback
+from atelier import loopback
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components import pictures
+from atelier import images
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -59,25 +59,25 @@ UNSUPPORTED = {
 
 def passes(encoded):
     try:
-        pictures.verify(encoded, 10**6)
-    except pictures.RefusedError:
+        images.verify(encoded, 10**6)
+    except images.RefusedError:
         return False
     return True
 
 
 @pytest.mark.parametrize("name", SOUND)
 def test_sound_images_pass(name):
-    pictures.verify(SOUND[name], 10**6)
-    with pytest.raises(pictures.RefusedError) as refused:
-        pictures.verify(SOUND[name], 10)
-    assert refused.value.reason is pictures.Reason.TOO_LARGE
+    images.verify(SOUND[name], 10**6)
+    with pytest.raises(images.RefusedError) as refused:
+        images.verify(SOUND[name], 10)
+    assert refused.value.reason is images.Reason.TOO_LARGE
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_what_tensorflow_does_not_decode_is_unsupported(name):
-    with pytest.raises(pictures.RefusedError) as refused:
-        pictures.verify(UNSUPPORTED[name], 10**6)
-    assert refused.value.reason is pictures.Reason.UNSUPPORTED
+    with pytest.raises(images.RefusedError) as refused:
+        images.verify(UNSUPPORTED[name], 10**6)
+    assert refused.value.reason is images.Reason.UNSUPPORTED
     assert "convert it to JPEG or PNG" in refused.value.detail
 
 
@@ -85,16 +85,16 @@ def test_what_tensorflow_does_not_decode_is_unsupported(name):
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_cut_images_are_truncated(name, share):
     encoded = SOUND[name]
-    with pytest.raises(pictures.RefusedError) as refused:
-        pictures.verify(encoded[: int(share * len(encoded))], 10**6)
-    assert refused.value.reason is pictures.Reason.TRUNCATED
+    with pytest.raises(images.RefusedError) as refused:
+        images.verify(encoded[: int(share * len(encoded))], 10**6)
+    assert refused.value.reason is images.Reason.TRUNCATED
 
 
 def test_a_bomb_is_rejected_by_its_header():
     bomb = struct.pack("<2s4I2i2H24x", b"BM", 0, 0, 54, 40, 60_000, 60_000, 1, 24)
-    with pytest.raises(pictures.RefusedError) as refused:
-        pictures.verify(bomb, 10**6)
-    assert refused.value.reason is pictures.Reason.TOO_LARGE
+    with pytest.raises(images.RefusedError) as refused:
+        images.verify(bomb, 10**6)
+    assert refused.value.reason is images.Reason.TOO_LARGE
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from components import packaged
+from atelier.files import packaged
 
 
 def test_a_data_file_is_found_without_importing_its_package(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from components import tfrecord
+from atelier import tfrecord
 
 VALUES: dict[str, tfrecord.Value] = {
     "image/encoded": b"\x00\xff",

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from components import tree
+from atelier.files import tree
 
 
 def make(root, *names):

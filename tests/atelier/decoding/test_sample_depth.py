@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from components import pictures
-from components.pictures import Reason, RefusedError, Remark
+from atelier import images
+from atelier.images import Reason, RefusedError, Remark
 from tests.trainer.golden_pictures import png_16_bit
 
 NOISE = np.random.default_rng(5).random((6, 8, 4))
@@ -16,7 +16,7 @@ PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
 
 def decoded(data):
-    found = pictures.decode(data, 10_000)
+    found = images.decode(data, 10_000)
     return np.asarray(found.image), found.remarks
 
 
@@ -105,7 +105,7 @@ def test_planes_stored_apart_are_refused():
     """Pillow would read them as 8-bit."""
     apart = tiff(samples(16, 3).transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
     with pytest.raises(RefusedError, match="store them interleaved") as refused:
-        pictures.decode(apart, 10_000)
+        images.decode(apart, 10_000)
     assert refused.value.reason is Reason.UNSUPPORTED
 
 

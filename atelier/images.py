@@ -8,10 +8,10 @@ PNG.
 - The rest (scaled down, turned, CMYK, WebP, a JPEG in another color space than sRGB) becomes a JPEG of quality 95
   without chroma subsampling.
 
-An embedded ICC profile is converted to sRGB (`components.color_profiles`); without one, RGB and gray are sRGB, and CMYK
-is converted by Pillow's plain formula. Of PNG's other ways to say a color space, `cICP` counts: sRGB and Display P3 are
-taken, the rest (HDR) is refused. `gAMA` and `cHRM` are ignored: no decoder that a client or TensorFlow uses applies
-them, and many files hold wrong ones. Of 16-bit samples the bits in use are kept (`components.sample_depth`).
+An embedded ICC profile is converted to sRGB (`decoding/color_profiles.py`); without one, RGB and gray are sRGB, and
+CMYK is converted by Pillow's plain formula. Of PNG's other ways to say a color space, `cICP` counts: sRGB and Display
+P3 are taken, the rest (HDR) is refused. `gAMA` and `cHRM` are ignored: no decoder that a client or TensorFlow uses
+applies them, and many files hold wrong ones. Of 16-bit samples the bits in use are kept (`decoding/sample_depth.py`).
 """
 
 import bisect
@@ -28,8 +28,8 @@ from typing import Literal, NamedTuple
 
 from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageError
 
-from components import color_profiles, sample_depth
-from components.color_profiles import Effect
+from atelier.decoding import color_profiles, sample_depth
+from atelier.decoding.color_profiles import Effect
 
 # The caller's own limit is checked against the header before anything is decoded. Pillow's fixed limits would warn
 # below a larger one, and raise where ours allows the picture.
