@@ -15,7 +15,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
 from benchmarks.processes import ATELIER, ROOT, finished
-from pipeline import builtin_sources
+from pipeline.ingest import builtin_sources
 from trainer import backbones
 from trainer import input as inputs
 

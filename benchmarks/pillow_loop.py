@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageOps
 
 from atelier import tfrecord
-from pipeline import config
+from pipeline.config import config
 
 _LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
 

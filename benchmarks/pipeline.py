@@ -20,7 +20,7 @@ from benchmarks import measure, processes
 from benchmarks.measure import Result, at_most
 
 if TYPE_CHECKING:
-    from pipeline.results import Node
+    from pipeline.report.results import Node
 
 NAME = "pipeline"
 SOURCE = "mnist"
@@ -86,7 +86,9 @@ def _noted(found: list[Seconds], config: Path, command: Callable[[Path], Iterabl
 
 def _nodes(file: Path, output: Path) -> "Mapping[str, Node]":
     """The nodes of the run in `output` with the configuration in `file`."""
-    from pipeline import config, metadata_store, results  # TFX: seconds
+    from pipeline.config import config
+    from pipeline.metadata import metadata_store
+    from pipeline.report import results  # TFX: seconds
 
     settings = config.load(file)
     return results.last_run(metadata_store.connection_config(settings.metadata, output), settings.name)

@@ -9,7 +9,10 @@ from pathlib import Path
 from tfx import v1 as tfx
 from tfx.proto import example_gen_pb2
 
-from pipeline import beam_args, config, gates, metadata_store
+from pipeline import gates
+from pipeline.beam import beam_args
+from pipeline.config import config
+from pipeline.metadata import metadata_store
 from pipeline.pipeline import PREPROCESSING_FN, RUN_FN
 
 

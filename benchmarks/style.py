@@ -28,11 +28,12 @@ from PIL import Image
 
 from atelier.files import packaged
 from components.style_catalog import catalog
-from components.style_renderer import batch, canvas, contents, networks, objective, optimizers, photographs
-from components.style_renderer.objective import Objective, Weights
-from components.style_renderer.render import Iterate, render
-from components.style_renderer.settings import Scale, Settings
-from pipeline import beam_args
+from components.style_renderer.batch import batch, contents, photographs
+from components.style_renderer.engine import canvas, networks, objective, optimizers
+from components.style_renderer.engine.objective import Objective, Weights
+from components.style_renderer.engine.render import Iterate, render
+from components.style_renderer.engine.settings import Scale, Settings
+from pipeline.beam import beam_args
 
 
 class _Seconds(NamedTuple):

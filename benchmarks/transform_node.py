@@ -15,7 +15,8 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from benchmarks.processes import ROOT
 from components.transform import executor
-from pipeline import beam_args, config
+from pipeline.beam import beam_args
+from pipeline.config import config
 from pipeline.pipeline import PREPROCESSING_FN
 
 WAYS: dict[str, tuple[type[tfx_transform.Executor], str]] = {

@@ -11,12 +11,12 @@ from google.protobuf import json_format
 
 from atelier import builtin_names
 from components.style_catalog import builtin, catalog
-from components.style_renderer.settings import PHOTOS, SPLIT
-from kubeflow import cron, labels
-from pipeline.builtin_sources import BUILTIN
-from pipeline.config import Config, Evaluator
-from pipeline.kubeflow_verbs import KubeflowError
-from pipeline.orchestration import Kubeflow, is_bucket_folder
+from components.style_renderer.engine.settings import PHOTOS, SPLIT
+from kubeflow.submit import cron, labels
+from pipeline.commands.kubeflow_verbs import KubeflowError
+from pipeline.config.config import Config, Evaluator
+from pipeline.config.orchestration import Kubeflow, is_bucket_folder
+from pipeline.ingest.builtin_sources import BUILTIN
 
 PARAMETERS = frozenset({"data_root", "schema_file", "train_args", "min_accuracy", "max_accuracy_drop"})
 """Of a run of this project's pipeline."""

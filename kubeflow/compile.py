@@ -18,11 +18,11 @@ import yaml
 from atelier import builtin_names
 from atelier.files.replacing import replace_text
 from kubeflow import checks
-from pipeline import kubeflow_verbs
-from pipeline.builtin_sources import BUILTIN
-from pipeline.config import Config
-from pipeline.kubeflow_verbs import KubeflowError
-from pipeline.orchestration import Kubeflow, Resources
+from pipeline.commands import kubeflow_verbs
+from pipeline.commands.kubeflow_verbs import KubeflowError
+from pipeline.config.config import Config
+from pipeline.config.orchestration import Kubeflow, Resources
+from pipeline.ingest.builtin_sources import BUILTIN
 
 JOBS = ("Trainer", "Tuner")
 """The nodes that become jobs of Vertex AI where their machine types are given."""

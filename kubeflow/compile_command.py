@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kubeflow import compile as compiler
-from pipeline import config
+from pipeline.config import config
 from pipeline.console import quiet
 
 

@@ -6,8 +6,8 @@ import shutil
 import subprocess
 
 from kubeflow import checks
-from pipeline import config
-from pipeline.kubeflow_verbs import FOLDER, KubeflowError
+from pipeline.commands.kubeflow_verbs import FOLDER, KubeflowError
+from pipeline.config import config
 
 ENGINES = ("docker", "podman", "buildah")
 """What can build the image; the first that is there is taken."""
@@ -46,7 +46,7 @@ def build_command(engine: str, image: str, *, gpu: bool) -> list[str]:
       gpu: with CUDA's libraries.
     """
     variant = ["--build-arg", "GPU=1"] if gpu else []
-    file = f"{FOLDER}/Dockerfile"
+    file = f"{FOLDER}/image/Dockerfile"
     return [engine, "build", "--platform", "linux/amd64", "--file", file, "--tag", image, *variant, "."]
 
 

@@ -12,7 +12,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from pipeline.kubeflow_verbs import KubeflowError
+from pipeline.commands.kubeflow_verbs import KubeflowError
 
 LEGACY, CURRENT = "2.0.0", "2.1.0"
 """Schema versions. The older has parameters of its own types, the newer ones of protobuf's `Value`."""

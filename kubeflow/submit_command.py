@@ -3,8 +3,8 @@
 import argparse
 
 from kubeflow import compile as compiler
-from kubeflow import submit
-from pipeline import config
+from kubeflow.submit import submit
+from pipeline.config import config
 
 
 def run(options: argparse.Namespace) -> int:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from atelier import loopback
 from atelier.versions import parse_argument
-from pipeline import kubeflow_verbs, source_tree, stopping
-from serving import target
+from pipeline import source_tree, stopping
+from pipeline.commands import kubeflow_verbs
+from serving.client import target
 
 _STANDARD_OUTPUT = Path("standard output")
 
@@ -319,13 +320,14 @@ def _number(kind: Callable[[str], float], least: float, most: float = math.inf) 
 
 
 def _run(options: argparse.Namespace) -> int:
-    from pipeline import config
+    from pipeline.config import config
 
     settings = config.load(options.config, options.set)
     if options.data:
         settings = settings.with_source(options.data)
 
-    from pipeline import config_files, local_runner
+    from pipeline import local_runner
+    from pipeline.config import config_files
     from pipeline.console import Console
 
     config_files.check(settings)
@@ -338,13 +340,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _ingest(options: argparse.Namespace) -> int:
-    from pipeline import config
+    from pipeline.config import config
 
     settings = config.ingest(options.set)
     beam = config.beam(options.beam)
 
-    from pipeline import beam_args, ingest
+    from pipeline.beam import beam_args
     from pipeline.console import Console
+    from pipeline.ingest import ingest
 
     with beam_args.reaching(beam), Console().bar(f"ingesting {options.source}") as progress:
         report = ingest.ingest(options.source, options.output, settings, beam_args.of(beam), progress)
@@ -353,7 +356,7 @@ def _ingest(options: argparse.Namespace) -> int:
 
 
 def _render(options: argparse.Namespace) -> int:
-    from pipeline import config
+    from pipeline.config import config
 
     overrides = config.rendering(options.set).model_dump(mode="json", exclude_unset=True)
     if options.workers is not None and options.workers < 1:
@@ -365,7 +368,7 @@ def _render(options: argparse.Namespace) -> int:
         if not 0 <= strength <= 1:
             raise config.ConfigError(f"--strength {strength}: expected 0 (the content) to 1 (the preset in full)")
 
-    from pipeline import render_command
+    from pipeline.commands import render_command
     from pipeline.console import Console
 
     report = render_command.run(
@@ -386,7 +389,7 @@ def _render(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from pipeline.config import ConfigError
+    from pipeline.config.config import ConfigError
 
     if not 0 <= options.port <= 65535:
         raise ConfigError(f"--port {options.port}: expected 0 to 65535")
@@ -397,7 +400,7 @@ def _serve(options: argparse.Namespace) -> int:
     if not options.file_system_poll_wait_seconds > 0:
         raise ConfigError(f"--file-system-poll-wait-seconds {options.file_system_poll_wait_seconds}: expected above 0")
 
-    from serving import serve_command
+    from pipeline.commands import serve_command
 
     serve_command.run(
         options.models,
@@ -421,7 +424,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.tflite and (given := [name for name in of_servers if getattr(options, name)]):
         options.wrong_usage(f"--{given[0].replace('_', '-')} is for a server, not for --tflite")
 
-    from serving import predict_command
+    from pipeline.commands import predict_command
 
     return predict_command.run(options)
 

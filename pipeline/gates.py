@@ -7,7 +7,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator.thresholds import OVERALL, on, overall
 from components.tflite_exporter import materialised
-from pipeline import config
+from pipeline.config import config
 from pipeline.fingerprint import of_code
 
 _AGREEMENT = "components.tflite_exporter.agreement"

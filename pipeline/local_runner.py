@@ -10,25 +10,19 @@ from atelier import builtin_names, strict_json
 from atelier.files import tree
 from atelier.files.replacing import replace_text
 from components.style_catalog import catalog
-from pipeline import (
-    beam_args,
-    dataset,
-    disk_errors,
-    failures,
-    fingerprint,
-    inputs,
-    metadata_store,
-    record_check,
-    report_tables,
-    sources,
-)
-from pipeline.builtin_sources import BUILTIN
-from pipeline.config import Config
+from pipeline import disk_errors, failures, fingerprint
+from pipeline.beam import beam_args
+from pipeline.config.config import Config
 from pipeline.console import Console, logged_progress, quiet
 from pipeline.fingerprint import Contents
+from pipeline.ingest import sources
+from pipeline.ingest.builtin_sources import BUILTIN
+from pipeline.metadata import metadata_store
+from pipeline.records import dataset, inputs, record_check
+from pipeline.report import report_tables
 
 if TYPE_CHECKING:
-    from pipeline.results import Node
+    from pipeline.report.results import Node
 
 LOG_FILE = "run.log"
 _MEMORY = "hashes.json"
@@ -87,7 +81,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         contents.save()
         failure = _run_dag(config, data, records, style_contents, output, console, pipeline_name)
 
-        from pipeline import report, results  # seconds, and needed only now
+        from pipeline.report import report, results  # seconds, and needed only now
 
         nodes, unread = _nodes(config, output, pipeline_name)
         warnings = [*data.warnings, *([f"what the nodes came to is not shown: {unread}"] if unread else [])]
@@ -123,13 +117,13 @@ def _prepare(
     if not builtin and (config.data.splits or _holds_records(source)):
         return dataset.find(source, config.data), {}
 
-    from pipeline import ingest  # brings Beam
+    from pipeline.ingest import ingest  # brings Beam
 
     folder, key_file = output / "data", output / "data.key"
     made_from = [
         builtin or _images(source, contents),
         config.ingest.model_dump(),
-        fingerprint.of_code("pipeline.ingest"),
+        fingerprint.of_code("pipeline.ingest.ingest"),
     ]
     report_file = folder / "ingest_report.json"
     if not (report_file.is_file() and key_file.is_file() and key_file.read_text() == _key(made_from, folder, contents)):
@@ -232,7 +226,7 @@ def _run_dag(
 
 def _nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, "Node"], str]:
     """The last run's nodes; none, and why, if the database is gone, so that there is a report all the same."""
-    from pipeline import results
+    from pipeline.report import results
 
     try:
         return results.last_run(metadata_store.asked(config.metadata, output), pipeline_name), ""
@@ -248,7 +242,7 @@ def _style_contents(config: Config, output: Path, contents: Contents) -> str:
     if not config.style.enabled:
         return given
 
-    from components.style_renderer import photographs  # brings Beam
+    from components.style_renderer.batch import photographs  # brings Beam
 
     # A default is no input of the user's, and means what is built in.
     if "catalog" in config.style.model_fields_set:

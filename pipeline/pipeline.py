@@ -17,11 +17,12 @@ from components.pusher.component import Pusher, TFLitePusher
 from components.style_catalog import catalog
 from components.style_catalog.component import StyleCatalog
 from components.style_renderer.component import StyleRenderer
-from components.style_renderer.settings import SPLIT
+from components.style_renderer.engine.settings import SPLIT
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
-from pipeline import beam_args, gates
-from pipeline.config import Config
+from pipeline import gates
+from pipeline.beam import beam_args
+from pipeline.config.config import Config
 from pipeline.fingerprint import of_code
 
 PREPROCESSING_FN = "trainer.preprocessing.preprocessing_fn"
@@ -221,7 +222,7 @@ def create_pipeline(
             picture_format=config.style.picture_format,
             max_bad_fraction=config.style.max_bad_fraction,
             store_directory=style_store,
-            engine_code=of_code("components.style_renderer.render"),
+            engine_code=of_code("components.style_renderer.engine.render"),
             code=of_code("components.style_renderer.component"),
         )
         if style_contents.startswith(SPLIT):

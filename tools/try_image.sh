@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds kubeflow/Dockerfile without a registry, as root on Debian, and runs one component in it as the cluster would.
+# Builds kubeflow/image/Dockerfile without a registry, as root on Debian, and runs one component in it as the cluster would.
 # Where python:3.13-slim-trixie cannot be pulled, its place is taken by the same Debian, made with debootstrap, and that
 # Debian's own CPython 3.13:
 #   apt-get install debootstrap buildah && tools/try_image.sh
@@ -18,7 +18,7 @@ main() {
     trap clean_up EXIT
     in_store images --quiet "$BASE" | grep -q . || make_base
     in_store build --isolation chroot --layers --format docker --build-arg "BASE=$BASE" \
-        --build-arg "GPU=${GPU:-0}" --file kubeflow/Dockerfile --tag "$IMAGE" .
+        --build-arg "GPU=${GPU:-0}" --file kubeflow/image/Dockerfile --tag "$IMAGE" .
     try_component
     in_store images
 }

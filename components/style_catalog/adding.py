@@ -15,7 +15,7 @@ from atelier import images
 from atelier.files.replacing import replace_text
 from components.style_catalog import catalog, entry
 from components.style_catalog.catalog import CatalogError, Style
-from components.style_renderer.settings import Settings
+from components.style_renderer.engine.settings import Settings
 
 _FOLDER = "pictures"
 _INDENT = re.compile("^( *)- ", re.MULTILINE)

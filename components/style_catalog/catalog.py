@@ -29,7 +29,7 @@ import yaml
 from atelier import builtin_names, images
 from atelier.files import leftovers, tree
 from components.style_catalog import builtin, entry
-from components.style_renderer.settings import Settings
+from components.style_renderer.engine.settings import Settings
 
 FILE = "catalog.yaml"
 BUILTIN = "builtin"

@@ -11,7 +11,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from components.style_renderer.settings import Scale, Settings
+from components.style_renderer.engine.settings import Scale, Settings
 
 REQUIRED = ("id", "file", "title", "licence", "sha256")
 OPTIONAL = ("artist", "year", "source", "preset")

@@ -11,7 +11,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.types.experimental import simple_artifacts
 
 from components.style_renderer import executor
-from components.style_renderer.units import Format
+from components.style_renderer.batch.units import Format
 
 
 class StyleRendererSpec(ComponentSpec):

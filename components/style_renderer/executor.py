@@ -12,8 +12,8 @@ from tfx.utils import io_utils
 from atelier import builtin_names
 from atelier.files import leftovers
 from components.style_catalog import catalog
-from components.style_renderer import batch, contents, photographs, store
-from components.style_renderer.settings import SPLIT
+from components.style_renderer.batch import batch, contents, photographs, store
+from components.style_renderer.engine.settings import SPLIT
 
 _LOG_STEP = 0.05
 _LOGGER = logging.getLogger("atelier.style_renderer")

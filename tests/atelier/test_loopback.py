@@ -50,7 +50,7 @@ os.environ[sys.argv[1]] = "http://127.0.0.1:9"
 if sys.argv[2]:
     os.environ["no_grpc_proxy"] = sys.argv[2]
 import grpc
-from components import loopback
+from atelier import loopback
 loopback.bypass_proxies()
 server = grpc.server(futures.ThreadPoolExecutor(1))
 port = server.add_insecure_port("[::]:0")

@@ -5,7 +5,9 @@ from PIL import Image
 
 from atelier import tfrecord
 from benchmarks import pictures, pillow_loop
-from pipeline import beam_args, config, ingest
+from pipeline.beam import beam_args
+from pipeline.config import config
+from pipeline.ingest import ingest
 
 
 def records(folder):

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pipeline import beam_args
-from pipeline.training import Augmentation
+from pipeline.beam import beam_args
+from pipeline.config.training import Augmentation
 from tests.deferred import deferred_imports
 
 with deferred_imports():

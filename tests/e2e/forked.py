@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_PRELOADED = ["pipeline.cli", "pipeline.pipeline", "pipeline.report", "pipeline.ingest", "trainer.train"]
+_PRELOADED = ["pipeline.cli", "pipeline.pipeline", "pipeline.report.report", "pipeline.ingest.ingest", "trainer.train"]
 
 
 def atelier(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from tests.e2e.conftest import CONFIG, ROOT, Run
 with deferred_imports():
     import tensorflow as tf
 
-    from pipeline import results
+    from pipeline.report import results
 
 pytestmark = pytest.mark.slow
 

@@ -27,7 +27,7 @@ import trustme
 from PIL import Image
 
 from atelier import tfrecord
-from serving.errors import ServingError
+from serving.client.errors import ServingError
 from tests.deferred import deferred_imports
 from tests.e2e.conftest import DIGITS, ROOT, Run
 from tests.trainer.golden_pictures import PICTURES
@@ -36,9 +36,9 @@ with deferred_imports():
     import keras
     import tensorflow as tf
 
-    from serving.client import Client
-    from serving.messages import ServedModel
-    from tests.serving.test_local_server import MALFORMED, Door
+    from serving.client.client import Client
+    from serving.client.messages import ServedModel
+    from tests.serving.server.test_local_server import MALFORMED, Door
     from trainer import image_ops
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from kubeflow import compile as compiler
-from pipeline import config
+from pipeline.config import config
 
 GOLDEN = Path(__file__).parent / "golden"
 TARGETS = {

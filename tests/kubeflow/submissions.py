@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from pipeline import config
+from pipeline.config import config
 
 SPEC: dict[str, Any] = {
     "schemaVersion": "2.1.0",

@@ -3,9 +3,11 @@
 import pytest
 
 from components.style_catalog.catalog import CatalogError
-from kubeflow import checks, replay, submit
+from kubeflow import checks
 from kubeflow import compile as compiler
-from pipeline.kubeflow_verbs import KubeflowError
+from kubeflow.replay import replay
+from kubeflow.submit import submit
+from pipeline.commands.kubeflow_verbs import KubeflowError
 from tests.kubeflow import readable, replayable, submissions
 
 KFP = {"target": "kfp", "endpoint": "https://host/pipeline", "service_account": "runner"}

@@ -10,7 +10,7 @@ import yaml
 from google.protobuf import json_format
 
 from kubeflow import compile as compiler
-from pipeline.kubeflow_verbs import KubeflowError
+from pipeline.commands.kubeflow_verbs import KubeflowError
 from tests.deferred import deferred_imports
 from tests.kubeflow import readable
 

@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from kubeflow import compile as compiler
-from pipeline import config
-from pipeline.kubeflow_verbs import KubeflowError
-from pipeline.orchestration import Kubeflow, Resources
+from pipeline.commands.kubeflow_verbs import KubeflowError
+from pipeline.config import config
+from pipeline.config.orchestration import Kubeflow, Resources
 from tests.kubeflow.readable import settings
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from kubeflow import checks, image_command
-from pipeline.kubeflow_verbs import KubeflowError
+from pipeline.commands.kubeflow_verbs import KubeflowError
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "europe-docker.pkg.dev/project/atelier/atelier:0.1.0"
-BUILD = f"build --platform linux/amd64 --file kubeflow/Dockerfile --tag {IMAGE} ."
+BUILD = f"build --platform linux/amd64 --file kubeflow/image/Dockerfile --tag {IMAGE} ."
 
 
 class Machine:

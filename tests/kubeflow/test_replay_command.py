@@ -14,7 +14,7 @@ from tests.deferred import deferred_imports
 from tests.kubeflow.replayable import pipeline, task, write
 
 with deferred_imports():
-    from kubeflow import replay
+    from kubeflow.replay import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 

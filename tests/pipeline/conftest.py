@@ -8,7 +8,9 @@ from tests.deferred import deferred_imports
 from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilities
 
 with deferred_imports():
-    from pipeline import beam_args, config, gates
+    from pipeline import gates
+    from pipeline.beam import beam_args
+    from pipeline.config import config
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +23,7 @@ def evaluate(tmp_path_factory):
 
     from components.evaluator import executor as evaluator
     from components.tflite_exporter import materialised
-    from pipeline import results
+    from pipeline.report import results
 
     def run(eval_config, pictures=20, **thresholds):
         folder = tmp_path_factory.mktemp("evaluator")

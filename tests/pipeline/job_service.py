@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.orchestration import Beam
+from pipeline.config.orchestration import Beam
 
 _START_S = 60.0
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from atelier import tfrecord
-from pipeline import cli, config, console, dataset, local_runner
+from pipeline import cli, console, local_runner
+from pipeline.config import config
+from pipeline.records import dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import json_format
 
-from pipeline import config
+from pipeline.config import config
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -14,7 +14,8 @@ with deferred_imports():
 
     from components.evaluator import thresholds
     from components.tflite_exporter import materialised
-    from pipeline import gates, results
+    from pipeline import gates
+    from pipeline.report import results
 
 AT_THE_BOUNDS = config.TFLite(max_accuracy_drop=0.1, max_slice_accuracy_drop=0.2, max_disagreement=0.15)
 SETTINGS = config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01)

@@ -9,8 +9,11 @@ import pytest
 
 from atelier import tfrecord
 from atelier.builtin_names import AmbiguousError
-from pipeline import config, dataset, fingerprint, ingest, local_runner
+from pipeline import fingerprint, local_runner
+from pipeline.config import config
 from pipeline.console import Console
+from pipeline.ingest import ingest
+from pipeline.records import dataset
 
 
 @pytest.fixture

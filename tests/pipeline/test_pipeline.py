@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import beam_args, config, fingerprint, orchestration
-from pipeline.training import Augmentation, Tuner
+from pipeline import fingerprint
+from pipeline.beam import beam_args
+from pipeline.config import config, orchestration
+from pipeline.config.training import Augmentation, Tuner
 from tests.deferred import deferred_imports
 
 with deferred_imports():

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline import cli, dataset, fingerprint, inputs
+from pipeline import cli, fingerprint
+from pipeline.records import dataset, inputs
 
 CONFIG = """
 name: rerun

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline import beam_args, config, ingest
+from pipeline.beam import beam_args
+from pipeline.config import config
+from pipeline.ingest import ingest
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = config.ingest([])

@@ -7,7 +7,7 @@ import pytest
 import scipy.ndimage
 from PIL import Image
 
-from pipeline.training import Augmentation
+from pipeline.config.training import Augmentation
 from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import scene
 

@@ -7,7 +7,7 @@ import typing
 import numpy as np
 import pytest
 
-from pipeline.training import Trainer
+from pipeline.config.training import Trainer
 from tests.deferred import deferred_imports
 from trainer import backbones
 from trainer.backbones import WeightsError, build, set_trainable

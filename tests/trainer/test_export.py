@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from atelier import tfrecord
-from pipeline.training import Augmentation
+from pipeline.config.training import Augmentation
 from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES
 from tests.trainer.tiny_classes import CLASSES, SIZE

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from pipeline import records
+from pipeline.records import records
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import CLASSES, TRAIN_COUNTS
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.training import Augmentation, Trainer
+from pipeline.config.training import Augmentation, Trainer
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, SIZE, TRAIN_COUNTS
 

@@ -1,6 +1,6 @@
 """What Keras Tuner writes beside the values that it chose."""
 
-from pipeline.training import Space
+from pipeline.config.training import Space
 from trainer import tuned
 
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.training import Augmentation, Interval, Space, Trainer, Tuner
+from pipeline.config.training import Augmentation, Interval, Space, Trainer, Tuner
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import SIZE
 

@@ -25,7 +25,8 @@ from tfx.utils import io_utils, json_utils
 from tfx_bsl.public import tfxio
 
 from atelier import tfrecord
-from pipeline import beam_args, records
+from pipeline.beam import beam_args
+from pipeline.records import records
 from tests.trainer.golden_pictures import PICTURES
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, GOLDEN, SIZE, TRAIN_COUNTS
 from trainer import features, image_ops, preprocessing

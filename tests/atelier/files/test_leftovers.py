@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 OWNER = """
 import sys, time
 from pathlib import Path
-from components import leftovers
+from atelier.files import leftovers
 with leftovers.owned(Path(sys.argv[1])):
     print("made", flush=True)
     time.sleep(600)

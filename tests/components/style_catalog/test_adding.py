@@ -8,7 +8,7 @@ from PIL import Image
 
 from components.style_catalog import adding, catalog
 from components.style_catalog.catalog import CatalogError
-from components.style_renderer.settings import Scale
+from components.style_renderer.engine.settings import Scale
 from tests.components.style_catalog.conftest import noise
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.style_catalog import catalog
 from components.style_catalog.catalog import CatalogError
-from components.style_renderer.settings import Settings
+from components.style_renderer.engine.settings import Settings
 
 
 def faults(path):

@@ -6,7 +6,7 @@ from tests.components.style_renderer import fake_engine
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from components.style_renderer import batch, contents
+    from components.style_renderer.batch import batch, contents
 
 IN_MEMORY = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 

@@ -15,7 +15,8 @@ with deferred_imports():
     from tfx.types import artifact_utils, channel_utils, standard_artifacts
     from tfx.types.experimental import simple_artifacts
 
-    from components.style_renderer import batch, component, contents, executor, rendering
+    from components.style_renderer import component, executor
+    from components.style_renderer.batch import batch, contents, rendering
     from tests.components.style_renderer.conftest import IN_MEMORY
 
 

@@ -1,0 +1,307 @@
+"""Renders every content in every style: what a person asks of the engine at once, on any Beam runner.
+
+Two Beam pipelines of small elements (a third writes the TFRecords): one prepares the contents, one renders the units
+that are not there yet. Both are `Create | Reshuffle | ParDo` and leave files: neither pictures nor results pass through
+Beam, so that every runner can run them and a killed batch goes on where it was.
+"""
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from PIL import Image
+
+from atelier.files import leftovers
+from components.style_catalog import catalog
+from components.style_renderer.batch import (
+    contents,
+    dead_letters,
+    manifest,
+    progress,
+    publishing,
+    rendering,
+    store,
+    units,
+)
+from components.style_renderer.batch.dead_letters import DeadLetter
+from components.style_renderer.engine.settings import Settings
+from components.style_renderer.gallery import gallery, previews
+from trainer.backbones import WeightsError
+
+MAX_PIXELS = 100_000_000
+"""A content whose header promises more is refused before it is decoded."""
+
+FOLDERS = frozenset({rendering.PICTURES, manifest.SIDECARS, "originals", "styles", previews.THUMBNAILS})
+"""What a batch makes in its folder, beside hidden folders."""
+
+_WORK = ".work"
+
+
+class RenderError(ValueError):
+    """A batch that lost more units than it may; the message has the reasons. What could be rendered is written."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a batch, beside contents and styles.
+
+    Attributes:
+      overrides: fields of `Settings`, over the styles' presets.
+      size: longer side of the renderings in pixels; 0: the settings' own.
+      strengths: each style is rendered at each of them; empty: at its settings' own.
+      picture_format: of the rendered pictures.
+      max_contents: the first ones of the sources; 0 for all.
+      max_bad_fraction: share of the units that may be missing at the end before the batch fails.
+      max_pixels: of a content.
+      code: fingerprint of the engine: pictures that another one has made are rendered again.
+    """
+
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
+    strengths: tuple[float, ...] = ()
+    picture_format: units.Format = "jpeg"
+    max_contents: int = 0
+    max_bad_fraction: float = 0.1
+    max_pixels: int = MAX_PIXELS
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a batch did."""
+
+    contents: int
+    """Different pictures that could be used."""
+    pictures: int
+    """In the gallery: every content in every style at every strength, without those among the dead letters."""
+    rendered: int
+    """Of them by this batch; the others were there already."""
+    dead: tuple[DeadLetter, ...]
+    seconds: float
+    gallery: str
+    """Path of the page."""
+
+
+def render_batch(
+    sources: Sequence[contents.Source],
+    styles: Sequence[catalog.Style],
+    directory: str,
+    request: Request,
+    pipelines: Callable[[], beam.Pipeline],
+    *,
+    output: str = "",
+    threads: int = 0,
+    engine: rendering.Engine | None = None,
+    announce: Callable[[str], None] | None = None,
+    progress_to: progress.Progress | None = None,
+) -> Report:
+    """Renders what is missing, and writes the results over all that was asked for.
+
+    Writes into `directory`: `pictures/<content>--<style>[--s<strength>]--<key>.jpg`, for each one in `sidecars/` what
+    the manifest says of it, `originals/` and `thumbnails/`. A unit whose picture and sidecar are there, under whatever
+    name, is not rendered again. Writes into `output`: `manifest.jsonl`, `renders-*.tfrecord`, `dead_letters.jsonl`,
+    `gallery.html`, and the pictures of this batch if it is another folder.
+
+    Args:
+      sources: from `contents.from_folder` or `contents.from_examples`.
+      styles: from a catalogue.
+      directory: a folder or URL that all workers see; it is kept for the next batch.
+      request: what is asked for.
+      pipelines: makes Beam pipelines, one at a time; see `local_pipelines`.
+      output: "" for `directory` itself.
+      threads: of TensorFlow in a worker process; 0: the processors over the local runner's worker processes.
+      engine: another one than this package's; for tests.
+      announce: told, before anything is rendered, what memory and time it is expected to take.
+      progress_to: told how far the rendering is.
+
+    Raises:
+      WeightsError: a network's weights cannot be had.
+      RenderError: a network lacks a layer that the settings name, or more units are missing at the end than
+        `max_bad_fraction` allows.
+      catalog.CatalogError: settings or a style's picture are wrong.
+    """
+    started = time.monotonic()
+    output = output or directory
+    recipes = units.recipes([(style, _settings(style, request)) for style in styles], request.strengths)
+    pictures = {style.sha256: Image.fromarray(catalog.pixels(style)) for style in styles}
+    for sha256, picture in pictures.items():
+        store.write(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
+    size = max(recipe.settings.scales[-1].size for recipe in recipes)
+    with _work_folder(directory) as work:
+        found = _prepare(sources, directory, store.join(work, "lists"), size, request, pipelines)
+        planned = units.plan(found.contents, recipes, request.picture_format, request.code)
+        present = manifest.present(directory, rendering.PICTURES, planned)
+        missing = list({unit.key: unit for unit in planned if unit.key not in present}.values())
+        in_work = store.join(work, "units")
+        if missing:
+            pipeline = pipelines()
+            if engine is None:
+                _check_networks(recipes)
+            if announce:
+                announce(_expected(missing, recipes, pipeline.options))
+            render = rendering.Render(
+                directory,
+                in_work,
+                recipes,
+                picture_format=request.picture_format,
+                max_pixels=request.max_pixels,
+                code=request.code,
+                threads=threads or _threads(pipeline.options),
+                engine=engine,
+            )
+            with progress.following(in_work, len(missing), progress_to), pipeline:
+                _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(render)
+        rendered = manifest.present(directory, rendering.PICTURES, missing)
+        dead = (*found.dead, *_lost(missing, recipes, rendered, rendering.buried(in_work)))
+    page = gallery.Page(
+        lines=manifest.for_batch(planned, recipes, present | rendered),
+        contents=found.contents,
+        styles=[gallery.Column(style, pictures[style.sha256]) for style in styles],
+        dead=dead,
+        size=size,
+    )
+    written = publishing.publish(page, directory, output, pipelines)
+    _check_budget(dead, found.count, len(recipes), request.max_bad_fraction, output)
+    seconds = time.monotonic() - started
+    return Report(len(found.contents), len(page.lines), len(rendered), dead, seconds, written)
+
+
+@contextlib.contextmanager
+def _work_folder(directory: str) -> Iterator[str]:
+    """A folder for what workers tell while they work; what batches that were ended have left is removed before."""
+    parts = [store.join(directory, folder) for folder in (rendering.PICTURES, manifest.SIDECARS, contents.FOLDER)]
+    work = store.join(directory, _WORK, uuid.uuid4().hex[:12])
+    if store.is_local(directory):
+        partials = [path for folder in parts for path in store.partials(folder)]
+        with leftovers.owned(Path(work)):
+            works = Path(directory, _WORK)
+            leftovers.sweep(path for path in works.iterdir() if path != Path(work))
+            if len(list(works.iterdir())) == 1:  # no other batch is at work here, so that nobody finishes these
+                for path in partials:
+                    store.remove(path)
+            yield work
+        return
+    for folder in parts:
+        store.sweep(folder)
+    store.sweep_folders(store.join(directory, _WORK))
+    try:
+        yield work
+    finally:
+        store.remove(work)
+
+
+def local_pipelines(beam_args: Sequence[str]) -> Callable[[], beam.Pipeline]:
+    """Makes Beam pipelines with these arguments."""
+    return lambda: beam.Pipeline(options=PipelineOptions(list(beam_args)))
+
+
+def summary(report: Report) -> str:
+    """Says in a few lines what a batch did."""
+    counts = f"{report.pictures} pictures of {report.contents} contents"
+    done = f"{report.rendered} rendered in {report.seconds:.1f} s, {report.pictures - report.rendered} there already"
+    lines = [f"{report.gallery}: {counts}; {done}"]
+    if report.dead:
+        lines += [f"  {len(report.dead)} dead letters:", dead_letters.table(report.dead)]
+    return "\n".join(lines)
+
+
+def _settings(style: catalog.Style, request: Request) -> Settings:
+    own = catalog.settings_for(style, request.overrides)
+    return own.with_size(request.size) if request.size else own
+
+
+def _check_networks(recipes: Sequence[units.Recipe]) -> None:
+    """Builds each network here once: weights that cannot be had would fail every unit, one by one."""
+    from components.style_renderer.engine import networks  # TensorFlow, which takes seconds
+
+    try:
+        for recipe in recipes:
+            networks.build(recipe.settings)
+    except WeightsError:
+        raise
+    except ValueError as error:  # an unknown layer
+        raise RenderError(f"style settings: {error}") from None
+
+
+def _expected(missing: Sequence[units.Unit], recipes: Sequence[units.Recipe], options: PipelineOptions) -> str:
+    # Here: TensorFlow, which it needs, takes seconds.
+    from components.style_renderer.engine import memory
+
+    found = [
+        memory.estimate((unit.content.height, unit.content.width), recipes[unit.recipe].settings) for unit in missing
+    ]
+    direct = options.view_as(DirectOptions)
+    workers = direct.direct_num_workers if direct.direct_running_mode == "multi_processing" else 1
+    # The processors are shared: more workers finish sooner only by what one of them leaves idle.
+    minutes = sum(each.seconds for each in found) / 60
+    megabytes = max(each.memory_mb for each in found)
+    tiled = sum(each.tiles > 1 for each in found)
+    return (
+        f"{len(missing)} to render: about {max(minutes, 0.1):.1f} min, {megabytes} MB of memory"
+        f"{' a worker' if workers > 1 else ''}{f', {tiled} in tiles' if tiled else ''}"
+    )
+
+
+def _prepare(
+    sources: Sequence[contents.Source],
+    directory: str,
+    lists: str,
+    size: int,
+    request: Request,
+    pipelines: Callable[[], beam.Pipeline],
+) -> contents.Found:
+    most = request.max_contents
+    sources = contents.first(sources, most)
+    prepare = contents.Prepare(directory, lists, size, request.max_pixels, most)
+    with pipelines() as pipeline:
+        _ = pipeline | beam.Create(list(enumerate(sources))) | beam.Reshuffle() | beam.ParDo(prepare)
+    return contents.collect(lists, len(sources), most)
+
+
+def _lost(
+    asked: Sequence[units.Unit],
+    recipes: Sequence[units.Recipe],
+    rendered: Mapping[str, Any],
+    buried: Mapping[str, DeadLetter],
+) -> list[DeadLetter]:
+    """Dead letters of the units that are not there: no unit goes missing without one."""
+    letters = []
+    for unit in asked:
+        if unit.key not in rendered:  # a repeated bundle may have failed first, and rendered it then
+            style = recipes[unit.recipe].style.id
+            strength = recipes[unit.recipe].settings.strength
+            unknown = DeadLetter(unit.content.id, "lost", "no worker has reported it: run again", style, strength)
+            letters.append(buried.get(unit.key, unknown))
+    return letters
+
+
+def _threads(options: PipelineOptions) -> int:
+    """Threads of one of the local runner's worker processes; 0 (as TensorFlow likes) elsewhere."""
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "multi_processing":
+        return 0
+    processors = len(os.sched_getaffinity(0))
+    return max(1, processors // (direct.direct_num_workers or processors))
+
+
+def _check_budget(
+    dead: Sequence[DeadLetter], looked_at: int, recipes: int, max_bad_fraction: float, output: str
+) -> None:
+    asked, lost = looked_at * recipes, dead_letters.lost_units(dead, recipes)
+    if not lost or (lost <= max_bad_fraction * asked and lost < asked):
+        return
+    remedy = "remove what is at fault"
+    if lost < asked:
+        remedy += ", or raise --max-bad-fraction (of a run: style.max_bad_fraction)"
+    raise RenderError(
+        f"{lost} of {asked} pictures ({lost / asked:.1%}) could not be rendered, more than the "
+        f"{max_bad_fraction:.1%} allowed: {remedy}\n{dead_letters.table(dead)}\n"
+        f"All of them, and what could be rendered: {output}"
+    )

@@ -1,0 +1,107 @@
+"""What a batch leaves beside its pictures, all of it in one folder.
+
+Manifest, TFRecords, dead letters, gallery and contact sheet.
+
+A record of `renders-*.tfrecord` has `image/encoded`, `image/format`, `image/filename`, `image/height`, `image/width`,
+`content/id`, `content/sha256`, `style/id`, `style/sha256`, `style/title`, `style/artist`, `style/licence`, `strength`
+(float) and `key`, each with one value.
+"""
+
+import fnmatch
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apache_beam as beam
+
+from atelier import tfrecord
+from components.style_renderer.batch import dead_letters, manifest, store
+from components.style_renderer.gallery import contact_sheet, gallery, previews
+
+_PER_SHARD = 256
+"""Pictures a TFRecord file: about 100 MB."""
+
+
+def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable[[], beam.Pipeline]) -> str:
+    """Writes the results of a batch; files of an earlier one that stand there are replaced.
+
+    Args:
+      page: what the gallery shows.
+      directory: where the pictures are.
+      output: where the results go; pictures are copied there if it is another folder.
+      pipelines: makes Beam pipelines.
+
+    Returns:
+      The path of `gallery.html`.
+    """
+    lines = page.lines
+    count = -(-len(lines) // _PER_SHARD)
+    names = [f"renders-{number:05d}-of-{count:05d}.tfrecord" for number in range(count)]
+    shards = [
+        (store.join(output, name), lines[number * _PER_SHARD : (number + 1) * _PER_SHARD])
+        for number, name in enumerate(names)
+    ]
+    if shards:
+        with pipelines() as pipeline:
+            _ = pipeline | beam.Create(shards) | beam.Reshuffle() | beam.ParDo(WriteShard(directory, output))
+    for name, entry in store.files(output).items():
+        if fnmatch.fnmatch(name, "renders-*-of-*.tfrecord") and name not in names:
+            store.remove(entry.path)
+    if directory != output:
+        for content in page.contents:
+            original = previews.original(content.stem)
+            for name in {original, previews.thumbnail(original, min(max(content.height, content.width), page.size))}:
+                _copy(name, directory, output)
+    for column in page.styles:
+        previews.write(output, previews.style(column.style.id, column.style.sha256), column.picture, previews.STYLE)
+    store.write(store.join(output, manifest.FILE), manifest.encode(lines))
+    store.write(store.join(output, dead_letters.FILE), dead_letters.lines(page.dead))
+    store.write(store.join(output, contact_sheet.FILE), contact_sheet.make(page, directory))
+    target = store.join(output, gallery.FILE)
+    store.write(target, gallery.render(page).encode("utf-8", "xmlcharrefreplace"))
+    return target
+
+
+class WriteShard(beam.DoFn):
+    """(path, lines of the manifest) -> nothing; the TFRecord file is there, and its pictures beside it, afterwards."""
+
+    def __init__(self, directory: str, output: str) -> None:
+        """Takes pictures from `directory`, and copies them to `output` if that is another folder."""
+        self._directory, self._output = directory, output
+
+    def process(self, shard: tuple[str, Sequence[dict[str, Any]]]) -> None:
+        """Writes one file."""
+        path, lines = shard
+        stream = io.BytesIO()
+        for line in lines:
+            encoded = store.read(store.join(self._directory, *line["file"].split("/")))
+            tfrecord.write(stream, _record(line, encoded))
+            if self._directory != self._output:
+                store.write(store.join(self._output, *line["file"].split("/")), encoded)
+                thumbnail = previews.thumbnail(line["file"], max(line["height"], line["width"]))
+                if thumbnail != line["file"]:
+                    _copy(thumbnail, self._directory, self._output)
+        store.write(path, stream.getvalue())
+
+
+def _record(line: dict[str, Any], encoded: bytes) -> bytes:
+    content, style = line["content"], line["style"]
+    return tfrecord.example(
+        {
+            "image/encoded": encoded,
+            "image/format": line["format"],
+            "image/filename": line["file"],
+            "image/height": line["height"],
+            "image/width": line["width"],
+            "content/id": content["id"],
+            "content/sha256": content["sha256"],
+            **{f"style/{name}": style[name] for name in ("id", "sha256", "title", "artist", "licence")},
+            "strength": float(line["strength"]),
+            "key": line["key"],
+        }
+    )
+
+
+def _copy(name: str, directory: str, output: str) -> None:
+    parts = name.split("/")
+    store.write(store.join(output, *parts), store.read(store.join(directory, *parts)))

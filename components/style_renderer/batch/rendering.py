@@ -1,0 +1,166 @@
+"""The work of Beam's workers on units: render one, write it at once.
+
+A unit is in the batch's folder when its picture and then its sidecar are there, so that a kill loses the units in work
+and no other, and a runner may repeat or double what it likes. A unit that fails becomes a dead letter.
+"""
+
+import functools
+import importlib.metadata
+import io
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from PIL import Image
+
+from components.style_renderer.batch import contents, manifest, progress, store
+from components.style_renderer.batch.dead_letters import DeadLetter
+from components.style_renderer.batch.units import ENDINGS, Content, Format, Recipe, Unit
+from components.style_renderer.gallery import previews
+
+PICTURES = "pictures"
+
+Engine = Callable[..., Any]
+"""`components.style_renderer.engine.render.render`, or what takes and gives the same."""
+
+_LIBRARIES = ("atelier-tfx", "keras", "numpy", "pillow", "scipy", "tensorflow")
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
+_DEAD = ".dead.json"
+
+
+class Render(beam.DoFn):
+    """Unit -> nothing; its picture, thumbnail and sidecar lie in the batch's folder afterwards, or its dead letter."""
+
+    def __init__(
+        self,
+        directory: str,
+        work: str,
+        recipes: Sequence[Recipe],
+        *,
+        picture_format: Format,
+        max_pixels: int,
+        code: str,
+        threads: int = 0,
+        engine: Engine | None = None,
+    ) -> None:
+        """Builds the worker.
+
+        Args:
+          directory: of the batch.
+          work: folder for progress and dead letters.
+          recipes: which the units name by position.
+          picture_format: of the pictures.
+          max_pixels: that a content's header may promise, at most.
+          code: fingerprint of the engine, for the sidecar.
+          threads: of TensorFlow in this process, unless it runs already; 0 leaves the number to TensorFlow.
+          engine: another one than this package's, importable where the workers run.
+        """
+        self._directory, self._work, self._recipes = directory, work, tuple(recipes)
+        self._picture_format, self._max_pixels, self._code = picture_format, max_pixels, code
+        self._threads, self._engine = threads, engine
+
+    def setup(self) -> None:
+        """Sets the number of threads, which TensorFlow reads once, when it begins to compute."""
+        if self._threads:
+            os.environ |= dict.fromkeys(_THREADS, str(self._threads))
+
+    def process(self, unit: Unit) -> None:
+        """Renders a unit, unless it is there: a repeated bundle does nothing twice."""
+        name = f"{PICTURES}/{unit.stem}{ENDINGS[self._picture_format]}"
+        picture = store.join(self._directory, *name.split("/"))
+        sidecar = manifest.sidecar(self._directory, unit.stem)
+        recipe = self._recipes[unit.recipe]
+        reporter = progress.Reporter(self._work, unit.key, f"{unit.content.id} in {recipe.style.title}")
+        if not manifest.is_there(picture, sidecar, unit.key):
+            try:
+                rendering, seconds = self._render(unit.content, recipe, reporter)
+                image = Image.fromarray(rendering.image)
+                store.write(picture, previews.encode(image, self._picture_format))
+                previews.write_thumbnail(self._directory, name, image)
+            except Exception as error:  # noqa: BLE001 (whatever one unit raises must not lose the others)
+                bury(self._work, unit, recipe, error)
+            else:
+                facts = manifest.Facts(
+                    key=unit.key,
+                    file=name,
+                    picture_format=self._picture_format,
+                    height=image.height,
+                    width=image.width,
+                    losses={name: float(value) for name, value in rendering.losses.items()},
+                    iterations=int(rendering.iterations),
+                    seconds=round(seconds, 3),
+                    seam_score=rendering.seam_score,
+                    versions=_versions(),
+                    code=self._code,
+                )
+                line = manifest.line(unit.content, recipe, facts)
+                store.write(sidecar, json.dumps(line, ensure_ascii=False, indent=1).encode("utf-8"))
+        reporter.finished()
+
+    def _render(self, content: Content, recipe: Recipe, reporter: progress.Reporter) -> tuple[Any, float]:
+        engine = self._engine or _engine()
+        image = contents.read(self._directory, content, self._max_pixels)
+        started = time.monotonic()
+        rendering = engine(
+            np.asarray(image),
+            [(_style_pixels(style_path(self._directory, recipe.style.sha256)), 1.0)],
+            recipe.settings,
+            callback=reporter.iterate,
+        )
+        return rendering, time.monotonic() - started
+
+
+def style_path(directory: str, sha256: str) -> str:
+    """Where workers find a style's pixels: they may not see the catalogue."""
+    return store.join(directory, ".styles", f"{sha256}.png")
+
+
+def bury(work: str, unit: Unit, recipe: Recipe, error: Exception) -> None:
+    """Writes the dead letter of a unit."""
+    lines = str(error).strip().splitlines()
+    letter = DeadLetter(
+        unit.content.id,
+        type(error).__name__,
+        lines[0] if lines else "no message",
+        recipe.style.id,
+        recipe.settings.strength,
+    )
+    store.write(store.join(work, f"{unit.key}{_DEAD}"), json.dumps(asdict(letter)).encode("ascii"))
+
+
+def buried(work: str) -> dict[str, DeadLetter]:
+    """The dead letters of units by key."""
+    return {
+        name.removesuffix(_DEAD): DeadLetter(**json.loads(store.read(entry.path)))
+        for name, entry in store.files(work).items()
+        if name.endswith(_DEAD)
+    }
+
+
+def _engine() -> Engine:
+    # Here: TensorFlow, which it needs, takes seconds, and where all is rendered it is not needed.
+    from components.style_renderer.engine import render
+
+    return render.render
+
+
+@functools.lru_cache(maxsize=8)
+def _style_pixels(path: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(store.read(path))))
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    return {library: version for library in _LIBRARIES if (version := _version(library))}
+
+
+def _version(library: str) -> str:
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return ""

@@ -1,0 +1,116 @@
+"""What a batch consists of: every content in every style at every strength, each named by what goes into it."""
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from components.style_catalog.catalog import Style
+from components.style_renderer.engine.settings import Settings
+
+Format = Literal["jpeg", "png"]
+
+ENDINGS: Mapping[Format, str] = {"jpeg": ".jpg", "png": ".png"}
+KEY_IN_NAMES = 12
+"""Hex digits of a key, or of a content's hash, in the names of files."""
+
+_LONGEST_SLUG = 60
+_LONGEST_SLUG_BYTES = 120
+"""A file's name has 255 at most, and holds the slug of the style and a key beside this one."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """A content picture.
+
+    Attributes:
+      id: for people: its path below the folder it came from, or its name in its record.
+      sha256: of its encoded bytes, 64 hex digits.
+      height: in pixels, upright.
+      width: in pixels, upright.
+    """
+
+    id: str
+    sha256: str
+    height: int
+    width: int
+
+    @property
+    def stem(self) -> str:
+        """The name of its files."""
+        return f"{slug(self.id)}--{self.sha256[:KEY_IN_NAMES]}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A style at a strength, with all that steers the rendering."""
+
+    style: Style
+    settings: Settings
+    in_name: str
+    """Style, and the strength where the batch has several: part of the file's name."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One content in one style at one strength: what is rendered, kept or lost as a whole."""
+
+    key: str
+    """64 hex digits: whatever changes the picture changes it."""
+    stem: str
+    """Name of its files without the ending."""
+    content: Content
+    recipe: int
+    """Position in the list of recipes."""
+
+
+def recipes(
+    styles: Sequence[tuple[Style, Settings]],
+    strengths: Sequence[float],
+) -> tuple[Recipe, ...]:
+    """Every style at every strength; without strengths, each at its settings' own."""
+    made = []
+    for style, settings in styles:
+        for strength in strengths or (settings.strength,):
+            dialled = Settings.model_validate(settings.model_dump() | {"strength": strength})
+            suffix = f"--s{strength:g}" if len(strengths) > 1 else ""
+            made.append(Recipe(style, dialled, f"{slug(style.id)}{suffix}"))
+    return tuple(made)
+
+
+def plan(contents: Sequence[Content], recipes: Sequence[Recipe], picture_format: Format, code: str) -> list[Unit]:
+    """The units of a batch, contents in their order, each with all recipes in theirs."""
+    units = []
+    for content in contents:
+        for number, recipe in enumerate(recipes):
+            identity = key(content.sha256, recipe.style.sha256, recipe.settings, picture_format, code)
+            stem = f"{slug(content.id)}--{recipe.in_name}--{identity[:KEY_IN_NAMES]}"
+            units.append(Unit(identity, stem, content, number))
+    return units
+
+
+def key(content_sha256: str, style_sha256: str, settings: Settings, picture_format: Format, code: str) -> str:
+    """SHA-256 over what a rendered picture depends on: two pictures, the settings, the stored format, the engine."""
+    parts: list[Any] = [content_sha256, style_sha256, settings.model_dump(mode="json"), picture_format, code]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def slug(name: str) -> str:
+    """A name for files and links: letters of any script and digits, without accents, folders and ending."""
+    base = name.rsplit("/", 1)[-1]
+    base = base.rsplit(".", 1)[0] or base
+    plain = "".join(map(_plain, unicodedata.normalize("NFKC", base))).lower()
+    # A single dash at most: a double one parts content, style and key.
+    short = re.sub("-+", "-", plain).strip("-")[:_LONGEST_SLUG]
+    return short.encode("utf-8")[:_LONGEST_SLUG_BYTES].decode("utf-8", "ignore").strip("-") or "image"
+
+
+def _plain(character: str) -> str:
+    """ASCII for letters of the Latin script with accents; other letters, and the marks that are part of them, stay."""
+    ascii_only = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode("ascii")
+    if ascii_only.isalnum():
+        return ascii_only
+    return character if character.isalnum() or unicodedata.category(character) in ("Mn", "Mc") else "-"

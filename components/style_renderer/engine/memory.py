@@ -1,0 +1,102 @@
+"""What a rendering takes: memory, by which it is worked on in one piece or in tiles, and time."""
+
+import functools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from components.style_renderer.engine import canvas, objective, optimizers
+from components.style_renderer.engine.networks import FeatureNetwork
+from components.style_renderer.engine.objective import Objective
+from components.style_renderer.engine.settings import Settings
+
+_MB = 2**20
+_PROCESS = 900 * _MB
+"""Python, TensorFlow, the network."""
+_PASSES = 2.5
+"""Bytes that a gradient keeps, by those of the activations: some are there twice, with their own gradient."""
+_LBFGS = 8 * 32
+"""Bytes by unknown: SciPy keeps 2 x 10 corrections, and it and we work on some twelve vectors, all float64."""
+_TILED = 4 * 4
+"""Bytes by value of the picture: the picture, its gradient and Adam's two moments, in files that count when touched."""
+_MIN_TILE, _MAX_TILE = 128, 1024
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What to expect."""
+
+    memory_mb: int
+    """Resident at the peak."""
+    seconds: float
+    tiles: int
+    """At the last scale; 1: in one piece."""
+
+
+def estimate(shape: Sequence[int], settings: Settings) -> Estimate:
+    """Measures a few small steps and scales them up.
+
+    Args:
+      shape: of the content picture, [H, W, ...].
+      settings: of the rendering.
+    """
+    loss = objective.shared(settings, settings.precision)
+    per_pixel = _seconds_per_pixel(loss)
+    seconds, tiles, memory = 0.0, 1, 0.0
+    for scale in settings.scales:
+        height, width = canvas.sides(shape, scale.size)
+        side = tile((height, width, 3), loss.network, settings)
+        cost = height * width * per_pixel
+        tiles = 1
+        if side is None:
+            memory = max(memory, _in_one_piece(height * width, loss.network))
+        else:
+            tiles = math.ceil(height / side) * math.ceil(width / side)
+            read = (1 + 2 * loss.network.radius / side) ** 2
+            cost *= 1.5 * read  # the Gram matrices first: one more pass forward
+            memory = max(memory, _in_tiles(height * width, side, loss.network))
+        seconds += scale.iterations * cost
+    return Estimate(memory_mb=round(memory / _MB), seconds=seconds, tiles=tiles)
+
+
+def tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings) -> int | None:
+    """Side of the tiles that keep a picture [H, W, 3] within `settings.memory_mb`; None: it fits in one piece."""
+    pixels = shape[0] * shape[1]
+    budget = settings.memory_mb * _MB
+    if _in_one_piece(pixels, network) <= budget:
+        return None
+    side = _MAX_TILE
+    while side > _MIN_TILE and _in_tiles(pixels, side, network) > budget:
+        side -= network.stride
+    return side
+
+
+def _in_one_piece(pixels: int, network: FeatureNetwork) -> float:
+    return _PROCESS + pixels * (4 * _PASSES * network.floats_per_pixel + 3 * _LBFGS)
+
+
+def _in_tiles(pixels: int, side: int, network: FeatureNetwork) -> float:
+    read = (side + 2 * network.radius) ** 2
+    return _PROCESS + read * 4 * _PASSES * network.floats_per_pixel + pixels * 3 * _TILED
+
+
+@functools.lru_cache(maxsize=4)
+def _seconds_per_pixel(loss: Objective) -> float:
+    """Of an iteration: passes through the network, and the optimiser's own work."""
+    side, iterations = 256, 5
+    image = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
+    targets = loss.contents(tf.constant(image)), loss.grams(tf.constant(image[:, ::-1]))
+    weights = tf.constant([1.0, 1.0, 1.0])
+
+    def evaluate(picture: np.ndarray) -> tuple[float, np.ndarray]:
+        found, gradient = loss.evaluate(tf.constant(picture), *targets, weights)
+        return float(found[0]), gradient.numpy()
+
+    evaluate(image)  # traces
+    began = time.perf_counter()
+    optimizers.lbfgs(evaluate, image, iterations, lambda _: False)
+    return (time.perf_counter() - began) / iterations / side**2

@@ -1,0 +1,227 @@
+"""Loss and gradient of a picture that does not fit into memory in one piece, exactly as if it did.
+
+Gram matrices are sums over positions, so they add up over tiles. Once those of the whole picture are known, so is the
+total loss's derivative by them, and each tile can be differentiated alone: a tile owns some positions of every layer
+and sees, by its halo, all pixels that they see. What it gives to the halo's pixels is added to what their own tiles
+give.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from compat import freed_memory
+from components.style_renderer.engine import losses
+from components.style_renderer.engine.networks import FeatureNetwork
+from components.style_renderer.engine.objective import Losses, Objective, Weights
+
+
+class Tile(NamedTuple):
+    """Where a tile lies: the pixels that it reads, and within them the core that it owns."""
+
+    rows: slice
+    columns: slice
+    core: tuple[int, int, int, int]
+    """Top, left, bottom, right, from the tile's own corner."""
+
+
+class TiledObjective:
+    """As `Objective`, for pictures [H, W, 3] whose sides are multiples of the network's stride."""
+
+    def __init__(self, objective: Objective, height: int, width: int, tile: int, directory: Path) -> None:
+        """Lays out the tiles.
+
+        Args:
+          objective: its network, layers and weights.
+          height: of the picture.
+          width: of the picture.
+          tile: side of a tile's core, a multiple of the stride.
+          directory: for the files that the content's features lie in.
+        """
+        self._objective, self._directory = objective, directory
+        self._strides = objective.network.strides
+        self.height, self.width, self.tile = height, width, tile
+        self.tiles = list(_layout(height, width, tile, objective.network))
+        picture, box = tf.TensorSpec([1, None, None, 3], tf.float32), tf.TensorSpec([4], tf.int32)
+        self._core_grams = tf.function(self._gram_sums, input_signature=[picture, box], autograph=False)
+        self._core_contents = tf.function(self._content_features, input_signature=[picture, box], autograph=False)
+        self._core_gradient = tf.function(self._surrogate_gradient, autograph=False, reduce_retracing=True)
+        self._contents: list[np.memmap] = []
+
+    def set_content(self, content: np.ndarray) -> None:
+        """Keeps the features of the content [H, W, 3] of 0..255, tile by tile, in files."""
+        channels = self._objective.network.channels
+        self._contents = [
+            np.memmap(
+                self._directory / f"content_{number}.f32",
+                np.float32,
+                "w+",
+                shape=(self.height // self._strides[name], self.width // self._strides[name], channels[name]),
+            )
+            for number, name in enumerate(self._objective.content_layers)
+        ]
+        for tile in self.tiles:
+            found = self._core_contents(_pixels(content, tile), tf.constant(tile.core))
+            for name, kept, features in zip(self._objective.content_layers, self._contents, found, strict=True):
+                kept[_at(tile, self._strides[name])] = features[0].numpy()
+            freed_memory.unmap(*self._contents)
+
+    def evaluate(self, image: np.ndarray, grams: Sequence[tf.Tensor], weights: Weights, gradient: np.ndarray) -> Losses:
+        """The losses of the whole picture; its gradient goes to `gradient`.
+
+        Args:
+          image: [H, W, 3] float32 of 0..255, in memory or in a file.
+          grams: the style's [1, C, C], by layer.
+          weights: of the three terms.
+          gradient: [H, W, 3] float32, overwritten.
+        """
+        found = self._grams(image)
+        with tf.GradientTape() as tape:
+            tape.watch(found)
+            style = losses.style_loss(found, grams, self._objective.layer_weights)[0]
+            weighted = weights.style * style
+        slopes = tape.gradient(weighted, found)
+        slopes = [
+            slope / self._positions(name) for slope, name in zip(slopes, self._objective.style_layers, strict=True)
+        ]
+
+        gradient[:] = 0
+        shares = np.zeros(2)
+        scales = tf.constant([weights.content, weights.tv / (self.height * self.width * 3)], tf.float32)
+        for tile in self.tiles:
+            contents = [
+                tf.constant(kept[_at(tile, self._strides[name])][np.newaxis])
+                for name, kept in zip(self._objective.content_layers, self._contents, strict=True)
+            ]
+            sizes = tf.constant([kept.size for kept in self._contents], tf.float32)
+            share, slope = self._core_gradient(
+                _pixels(image, tile), tf.constant(tile.core), contents, sizes, slopes, scales
+            )
+            gradient[tile.rows, tile.columns] += slope[0].numpy()
+            shares += share.numpy()
+            freed_memory.unmap(image, gradient, *self._contents)
+        content, tv = shares[0], shares[1] / (self.height * self.width * 3)
+        total = weights.content * content + weights.style * float(style) + weights.tv * tv
+        return Losses(float(total), float(content), float(style), float(tv))
+
+    def _grams(self, image: np.ndarray) -> list[tf.Tensor]:
+        sums = [np.zeros(1)] * len(self._objective.style_layers)
+        for tile in self.tiles:
+            found = self._core_grams(_pixels(image, tile), tf.constant(tile.core))
+            # float64: a sum of many tiles' sums.
+            sums = [total + part.numpy().astype(np.float64) for total, part in zip(sums, found, strict=True)]
+            freed_memory.unmap(image)
+        return [
+            tf.constant(total / self._positions(name), tf.float32)
+            for total, name in zip(sums, self._objective.style_layers, strict=True)
+        ]
+
+    def _positions(self, layer: str) -> int:
+        return (self.height // self._strides[layer]) * (self.width // self._strides[layer])
+
+    def _gram_sums(self, pixels: tf.Tensor, core: tf.Tensor) -> list[tf.Tensor]:
+        features = self._objective.network(pixels)
+        return [losses.gram_sum(self._owned(features, name, core)) for name in self._objective.style_layers]
+
+    def _content_features(self, pixels: tf.Tensor, core: tf.Tensor) -> list[tf.Tensor]:
+        features = self._objective.network(pixels)
+        return [self._owned(features, name, core) for name in self._objective.content_layers]
+
+    def _surrogate_gradient(
+        self,
+        pixels: tf.Tensor,
+        core: tf.Tensor,
+        contents: Sequence[tf.Tensor],
+        sizes: tf.Tensor,
+        slopes: Sequence[tf.Tensor],
+        scales: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Content loss and sum of variation of the core, and the tile's share of the total's gradient.
+
+        Args:
+          pixels: [1, h, w, 3].
+          core: [4].
+          contents: target features of the core, by content layer.
+          sizes: number of values of the whole picture's content features, by layer.
+          slopes: the total's derivative by the sum of f_i f_j, by style layer.
+          scales: [2]: weight of the content loss; of a squared difference between neighbours.
+        """
+        with tf.GradientTape() as tape:
+            tape.watch(pixels)
+            features = self._objective.network(pixels)
+            content = tf.add_n(
+                [
+                    tf.reduce_sum(tf.math.squared_difference(self._owned(features, name, core), wanted)) / size
+                    for name, wanted, size in zip(
+                        self._objective.content_layers, contents, tf.unstack(sizes), strict=True
+                    )
+                ]
+            ) / len(contents)
+            style = tf.add_n(
+                [
+                    tf.reduce_sum(slope * losses.gram_sum(self._owned(features, name, core)))
+                    for name, slope in zip(self._objective.style_layers, slopes, strict=True)
+                ]
+            )
+            tv = _owned_variation(pixels, core)
+            surrogate = scales[0] * content + style + scales[1] * tv
+        return tf.stack([content, tv]), tape.gradient(surrogate, pixels)
+
+    def _owned(self, features: dict[str, tf.Tensor], name: str, core: tf.Tensor) -> tf.Tensor:
+        top, left, bottom, right = tf.unstack(core // self._strides[name])
+        return features[name][:, top:bottom, left:right]
+
+
+def seam_score(image: np.ndarray, tile: int) -> float:
+    """How much rougher a picture [H, W, 3] is across the borders of tiles than elsewhere: 1 is no seam.
+
+    The mean absolute difference between neighbours on either side of a border, by that of all neighbours.
+    """
+    ratios = []
+    for picture in (image, np.swapaxes(image, 0, 1)):
+        steps = np.array([_mean_difference(one, next_one) for one, next_one in itertools.pairwise(picture)])
+        borders = steps[tile - 1 :: tile]
+        if len(borders):
+            ratios.append(borders.mean() / max(steps.mean(), 1e-9))
+    return float(max(ratios, default=1.0))
+
+
+def _mean_difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(np.subtract(one, other, dtype=np.float32)).mean())
+
+
+def _layout(height: int, width: int, tile: int, network: FeatureNetwork) -> Iterator[Tile]:
+    halo = -(-network.radius // network.stride) * network.stride
+    for top, left in itertools.product(range(0, height, tile), range(0, width, tile)):
+        bottom, right = min(top + tile, height), min(left + tile, width)
+        y, x = max(0, top - halo), max(0, left - halo)
+        yield Tile(
+            rows=slice(y, min(height, bottom + halo)),
+            columns=slice(x, min(width, right + halo)),
+            core=(top - y, left - x, bottom - y, right - x),
+        )
+
+
+def _pixels(image: np.ndarray, tile: Tile) -> tf.Tensor:
+    return tf.constant(image[tile.rows, tile.columns][np.newaxis].astype(np.float32))
+
+
+def _at(tile: Tile, stride: int) -> tuple[slice, slice]:
+    """Where the core's features lie in those of the whole picture."""
+    top, left, bottom, right = tile.core
+    y, x = tile.rows.start, tile.columns.start
+    return slice((y + top) // stride, (y + bottom) // stride), slice((x + left) // stride, (x + right) // stride)
+
+
+def _owned_variation(pixels: tf.Tensor, core: tf.Tensor) -> tf.Tensor:
+    """Sum of squared differences between the core's pixels and the neighbours below and to the right of them."""
+    top, left, bottom, right = tf.unstack(core)
+    tall = pixels[:, top : bottom + 1, left:right]
+    wide = pixels[:, top:bottom, left : right + 1]
+    return tf.reduce_sum(tf.math.squared_difference(tall[:, 1:], tall[:, :-1])) + tf.reduce_sum(
+        tf.math.squared_difference(wide[:, :, 1:], wide[:, :, :-1])
+    )

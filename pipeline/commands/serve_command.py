@@ -1,0 +1,137 @@
+"""`atelier serve`: finds the models, starts the local server, and runs until it is told to stop."""
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from tensorflow_serving.config import model_server_config_pb2
+
+from atelier import versions
+from serving.server import model_server_config, native_log
+
+if TYPE_CHECKING:
+    from serving.server.local_server import Options
+
+FIRST_LINE = (
+    "atelier serve: a local server for laptops, tests and CI that speaks TensorFlow Serving's gRPC API; in production "
+    "run TensorFlow Serving itself (serving/deploy/)"
+)
+
+
+def run(
+    models: Path | None,
+    models_config: Path | None,
+    name: str,
+    *,
+    host: str,
+    port: int,
+    batching_file: Path | None,
+    ssl_file: Path | None,
+    max_message_mb: int,
+    max_pixels: int,
+    poll_seconds: float,
+) -> None:
+    """Serves until SIGINT or SIGTERM, then finishes what it took.
+
+    Args:
+      models: a model's base path, or a folder of several, each named as its folder is.
+      models_config: a models.config instead.
+      name: of the model, where `models` is one's base path.
+      host: address to listen on.
+      port: 0 takes a free one.
+      batching_file: a batching_parameters.txt; None: no batching.
+      ssl_file: ModelServer's SSL configuration; None: plain text.
+      max_message_mb: of a request.
+      max_pixels: of a picture.
+      poll_seconds: between two looks for new versions.
+
+    Raises:
+      ModelServerConfigError: a file is wrong or asks for what this server lacks, or there are no models there.
+      ServerError: the address cannot be used.
+    """
+    with native_log.filtered() as terminal:
+        terminal.write(f"{FIRST_LINE}\n")
+        os.environ.update(native_log.ENVIRONMENT | os.environ)
+        _log_to(terminal)
+        if models_config:
+            config = model_server_config.read_models_config(models_config)
+        else:
+            assert models is not None
+            config = config_for(models, name)
+        from serving.server.local_server import Options  # TensorFlow and gRPC, which take seconds
+
+        options = Options(
+            host=host,
+            port=port,
+            batching=_batching(batching_file) if batching_file else None,
+            ssl=model_server_config.read_ssl_config(ssl_file) if ssl_file else None,
+            max_message_mb=max_message_mb,
+            max_pixels=max_pixels,
+            poll_seconds=poll_seconds,
+        )
+        _serve(config, options, terminal)
+
+
+def _serve(config: model_server_config_pb2.ModelServerConfig, options: "Options", terminal: TextIO) -> None:
+    from serving.server.local_server import LocalServer, stopped_by_signals
+    from serving.server.status import StatusError
+
+    try:
+        server = LocalServer(config, options)
+    except StatusError as error:
+        raise model_server_config.ModelServerConfigError(str(error)) from None
+    with stopped_by_signals(server):
+        names = ", ".join(each.name for each in config.model_config_list.config)
+        kind = "TLS" if options.ssl else "plain text"
+        terminal.write(f"atelier serve: {names} at {server.target}, {kind}; Ctrl-C or SIGTERM stops it\n")
+    terminal.write("atelier serve: stopped\n")
+
+
+def _log_to(terminal: TextIO) -> None:
+    handler = logging.StreamHandler(terminal)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("atelier.serving")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its words on deprecation are for us, not for users
+
+
+def config_for(folder: Path, name: str) -> model_server_config_pb2.ModelServerConfig:
+    """The configuration for a model's base path, or for a folder of base paths.
+
+    Raises:
+      ModelServerConfigError: it is no folder, or neither.
+    """
+    if not folder.is_dir():
+        what = "no such folder: it is a file" if folder.exists() else "no such folder"
+        raise model_server_config.ModelServerConfigError(
+            f"{folder}: {what}; --models takes a model's versions, which `atelier run` pushes to "
+            "output/<name>/serving_model"
+        )
+    try:
+        bases = {name: folder} if versions.folders(folder) else {}
+        bases = bases or {
+            each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and versions.folders(each)
+        }
+        if not bases:
+            raise model_server_config.ModelServerConfigError(f"{folder}: {versions.why_none(folder)}")
+    except OSError as error:
+        raise model_server_config.ModelServerConfigError(
+            f"{error.filename}: the folder cannot be listed: {error.strerror}"
+        ) from None
+    config = model_server_config_pb2.ModelServerConfig()
+    for each, base in bases.items():
+        config.model_config_list.config.add(name=each, base_path=str(base.resolve()), model_platform="tensorflow")
+    return config
+
+
+def _batching(file: Path) -> model_server_config.BatchingParameters:
+    parameters = model_server_config.read_batching_parameters(file)
+    for name in ("pad_variable_length_inputs", "enable_large_batch_splitting"):
+        if getattr(parameters, name):
+            raise model_server_config.ModelServerConfigError(
+                f"{file}: {name} is beyond the local server; leave it out here, or run TensorFlow Serving"
+            )
+    return parameters

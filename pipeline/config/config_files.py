@@ -1,0 +1,67 @@
+"""Files and folders that a configuration names, looked at before a run begins and not by the node that needs them."""
+
+import hashlib
+from pathlib import Path
+
+from atelier import builtin_names
+from components.style_catalog import builtin, catalog
+from components.style_renderer.engine.settings import PHOTOS, SPLIT
+from pipeline.config.config import Config, ConfigError
+
+
+def check(config: Config) -> None:
+    """Looks for every file that a run on this machine will read; those at a URL are left to their readers.
+
+    Raises:
+      ConfigError: one is missing, or its hash is another; the message names the key.
+      catalog.CatalogError: the style catalog cannot be used, or lacks a style.
+    """
+    trainer, style, beam = config.trainer, config.style, config.beam
+    if trainer.weights not in ("imagenet", "none"):
+        _check_weights("trainer.weights", trainer.weights, trainer.weights_sha256)
+    if beam.setup_file and beam.runner not in ("direct", "dask") and not Path(beam.setup_file).is_file():
+        raise ConfigError(f"beam.setup_file is {beam.setup_file!r}: no such file on this machine, which starts the job")
+    if not style.enabled:
+        return
+    if style.settings.weights not in ("imagenet", "random"):
+        _check_weights("style.settings.weights", style.settings.weights, style.settings.weights_sha256)
+    check_styles(style.catalog, style.styles)
+    folder = Path(style.contents)
+    if (
+        not builtin_names.resolve(style.contents, (PHOTOS,))
+        and not style.contents.startswith(SPLIT)
+        and "://" not in style.contents
+    ):
+        if not folder.is_dir():
+            raise ConfigError(
+                f"style.contents is {style.contents!r}: no such folder; expected photos, split:train, split:eval, "
+                "split:test, or a folder of images"
+            )
+        if not any(path.is_file() for path in folder.rglob("*")):
+            raise ConfigError(f"style.contents is {style.contents!r}: the folder holds no files")
+
+
+def check_styles(name: str, ids: tuple[str, ...]) -> None:
+    """The catalog `name` must have all styles of `ids`.
+
+    Raises:
+      catalog.CatalogError: it cannot be used, or lacks a style.
+    """
+    if builtin_names.resolve(name, (catalog.BUILTIN,)):
+        catalog.check_ids(name, builtin.ids(), ids)
+    elif "://" not in name:
+        catalog.chosen(name, catalog.open_catalog(name), ids)
+
+
+def _check_weights(key: str, path: str, sha256: str) -> None:
+    if "://" in path:
+        return
+    try:
+        with Path(path).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{key} is {path!r}: the weights file cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise ConfigError(f"{key} is {path!r}: {error}") from None
+    if found != sha256:
+        raise ConfigError(f"{key} is {path!r}: its SHA-256 is {found}, {key}_sha256 says {sha256}")

@@ -1,0 +1,283 @@
+"""What the classes of records are called, and whether their labels can be trained on.
+
+Names come from `labels.txt`, from the records themselves (a name beside each id), from the schema, or are the ids.
+Whatever says something about a class must agree with the rest: an id has one name, and a name has one id.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.records.record_scan import SPLITS, legible
+
+LABELS_FILE = "labels.txt"
+_ID_AND_NAME = re.compile(r"(\d+):(.+)")
+_MOST_NAMED = 5
+
+
+class LabelError(ValueError):
+    """Labels that cannot be used; the message names split, file and record, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A label, and where it is first found."""
+
+    split: str
+    label: int | str
+    name: str
+    count: int
+    place: str
+    """File and record, for a message."""
+
+    def __str__(self) -> str:
+        return f"{self.split}: {self.place}"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What stands beside the records."""
+
+    names: tuple[str, ...] | None
+    """Of `labels.txt`."""
+    schema_names: tuple[str, ...] = ()
+    """In the schema's domain of the name, in its order."""
+    schema_count: int | None = None
+    """By the schema's domain of the id."""
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Names in the order of the ids, and what the user should know."""
+
+    names: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def read_labels(file: Path) -> tuple[str, ...] | None:
+    """The names in `labels.txt`, a line each, or `id:name` a line; None if there is no such file.
+
+    Raises:
+      LabelError: it is not UTF-8, or a line is empty or there twice.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig") if file.is_file() else None
+    except UnicodeDecodeError as error:
+        raise LabelError(f"{file}: not UTF-8: {error}") from None
+    except OSError as error:
+        raise LabelError(f"{file}: cannot be read: {error.strerror}") from None
+    if text is None:
+        return None
+    lines = text.rstrip("\n").split("\n")  # not splitlines: it ends a line at characters that a name may have
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
+    pairs = [_ID_AND_NAME.fullmatch(line) for line in lines]
+    if all(pairs):
+        by_id = {int(pair[1]): pair[2] for pair in pairs if pair}
+        if sorted(by_id) != list(range(len(lines))):
+            raise LabelError(f"{file}: its lines are id:name, but the ids are not 0 to {len(lines) - 1}, each once")
+        lines = [by_id[number] for number in range(len(lines))]
+    for number, line in enumerate(lines):
+        if not line.strip():
+            raise LabelError(f"{file}: line {number + 1} is empty; write a class name a line, line 1 for id 0")
+        if lines.index(line) < number:
+            raise LabelError(f"{file}: {legible(line)} is in lines {lines.index(line) + 1} and {number + 1}")
+    return tuple(lines)
+
+
+def resolve(seen: Iterable[Seen], declared: Declared, folder: Path, label_key: str, text_key: str) -> Classes:
+    """Decides the names of the classes.
+
+    Args:
+      seen: every label of every split, one entry each with its first place.
+      declared: what stands beside the records.
+      folder: of the records, for messages.
+      label_key: name of the label's feature.
+      text_key: name of the feature with the class name beside the id.
+
+    Raises:
+      LabelError: names and ids contradict each other, an id is out of range, or a class cannot be learned.
+    """
+    seen = sorted(seen, key=lambda entry: SPLITS.index(entry.split))
+    texts = [entry for entry in seen if isinstance(entry.label, str)]
+    if texts and len(texts) < len(seen):
+        number = next(entry for entry in seen if not isinstance(entry.label, str))
+        raise LabelError(
+            f"{texts[0]}: {label_key} is the text {legible(texts[0].name or str(texts[0].label))}, but in {number} it "
+            f"is the id {number.label}; write one kind of label"
+        )
+    # In the order of the splits: the first place of a label is in train wherever train has it.
+    first = {entry.label: entry for entry in reversed(seen)}
+    if texts:
+        names = _of_texts(first, declared, folder, label_key)  # type: ignore[arg-type]
+        ids: dict[int | str, int] = {name: number for number, name in enumerate(names)}
+    else:
+        names = _of_ids(first, seen, declared, folder, label_key, text_key)  # type: ignore[arg-type]
+        ids = {label: int(label) for label in first}
+    _check_alike(names, folder)
+    if len(first) < 2:
+        raise LabelError(
+            f"{folder}: only one class in the records ({names[next(iter(ids.values()))]}); a classifier needs two"
+        )
+    by_split = {split: {ids[entry.label] for entry in seen if entry.split == split} for split in SPLITS}
+    for label, entry in first.items():
+        if ids[label] not in by_split["train"]:
+            shown = legible(label) if isinstance(label, str) else label
+            raise LabelError(
+                f"{entry}: {label_key} is {shown}, which no record of train has: "
+                "add examples of the class to train, or leave them out elsewhere"
+            )
+    return Classes(names, (*_case_alone(names), *_warnings(names, by_split)))
+
+
+def _of_texts(first: Mapping[str, Seen], declared: Declared, folder: Path, label_key: str) -> tuple[str, ...]:
+    """Labels are names: their order is that of `labels.txt`, or of the alphabet."""
+    if declared.names is None:
+        return tuple(sorted(first))
+    for label, entry in first.items():
+        if label not in declared.names:
+            raise LabelError(
+                f"{entry}: {label_key} is {legible(label)}, which {folder / LABELS_FILE} does not list: "
+                "add it there, or remove that file"
+            )
+    for name in declared.names:
+        if name not in first:
+            raise LabelError(
+                f"{folder / LABELS_FILE} names {len(declared.names)} classes, the records have {len(first)}: none is "
+                f"labelled {legible(name)}; take it out of that file, or remove the file"
+            )
+    return declared.names
+
+
+def _of_ids(
+    first: Mapping[int, Seen],
+    seen: Sequence[Seen],
+    declared: Declared,
+    folder: Path,
+    label_key: str,
+    text_key: str,
+) -> tuple[str, ...]:
+    """Labels are ids: names are paired with them example by example."""
+    named = _pairs(seen, label_key, text_key)
+    pairs = {number: entry.name for number, entry in named.items()}
+    highest = max(first)
+    if declared.names is not None:
+        _check_declared(declared.names, first, folder, label_key)
+        for number, entry in named.items():
+            if declared.names[number] != entry.name:
+                raise LabelError(
+                    f"{entry}: {label_key} {number} is named {legible(entry.name)}, but line {number + 1} of "
+                    f"{folder / LABELS_FILE} is {legible(declared.names[number])}: mend that file, or remove it"
+                )
+        return declared.names
+    count = declared.schema_count
+    if count is not None and highest >= count:
+        raise LabelError(
+            f"{first[highest]}: {label_key} is {highest}, but schema.pbtxt has ids 0 to {count - 1}: mend one of them"
+        )
+    listed = declared.schema_names
+    if len(listed) > highest and all(listed[number] == name for number, name in pairs.items()):
+        return listed
+    _check_gaps(first, range(count or highest + 1), count is not None, folder, label_key)
+    if not pairs:
+        return tuple(str(number) for number in range(count or highest + 1))
+    for number, entry in first.items():
+        if number not in pairs:
+            other = min(pairs)
+            raise LabelError(
+                f"{entry}: {label_key} {number} has no name in {text_key} anywhere, while {other} is "
+                f"{legible(pairs[other])}: name it there, or list all names in {folder / LABELS_FILE}"
+            )
+    return tuple(pairs.get(number, str(number)) for number in range(count or highest + 1))
+
+
+def _pairs(seen: Sequence[Seen], label_key: str, text_key: str) -> dict[int, Seen]:
+    """By id, the first entry that names it."""
+    by_id: dict[int, Seen] = {}
+    by_name: dict[str, Seen] = {}
+    remedy = f"correct the records, or set data.text_key='' and list the names in {LABELS_FILE}"
+    for entry in seen:
+        if not entry.name:
+            continue
+        one, other = by_id.setdefault(int(entry.label), entry), by_name.setdefault(entry.name, entry)
+        if one.name != entry.name:
+            raise LabelError(
+                f"{entry}: {label_key} {entry.label} is named {legible(entry.name)} in {text_key}, "
+                f"but {legible(one.name)} in {one}: {remedy}"
+            )
+        if other.label != entry.label:
+            raise LabelError(
+                f"{entry}: {legible(entry.name)} in {text_key} has {label_key} {entry.label}, "
+                f"but {other.label} in {other}: {remedy}"
+            )
+    return by_id
+
+
+def _check_declared(names: Sequence[str], first: Mapping[int, Seen], folder: Path, label_key: str) -> None:
+    highest, listed = max(first), f"{folder / LABELS_FILE} names {len(names)} classes"
+    if highest >= len(names):
+        from_one = min(first) == 1 and highest == len(names)
+        remedy = (
+            "ids start from 0: lower them by one, or put a name for id 0 into the first line"
+            if from_one
+            else "add the missing names, or correct the ids"
+        )
+        raise LabelError(
+            f"{first[highest]}: {label_key} is {highest}, but {listed}, ids 0 to {len(names) - 1}; {remedy}"
+        )
+    if highest < len(names) - 1:
+        raise LabelError(
+            f"{listed}, but the highest id in the records is {highest} ({first[highest]}): "
+            "take the names without examples out of that file, or add their examples"
+        )
+
+
+def _check_gaps(first: Mapping[int, Seen], expected: range, is_declared: bool, folder: Path, label_key: str) -> None:
+    """Refuses ids without examples, unless the schema says how many there are."""
+    if is_declared or len(first) == len(expected):
+        return
+    missing = next(number for number in expected if number not in first)
+    after = min(number for number in first if number > missing)
+    what = (
+        f"class ids start from 0, and the lowest {label_key} is {after}"
+        if not missing
+        else f"no record has {label_key} {missing}, but one has {after}"
+    )
+    raise LabelError(
+        f"{first[after]}: {what}: number the {len(first)} classes 0 to {len(first) - 1}, "
+        f"or list the names of all ids, from 0 on, in {folder / LABELS_FILE}"
+    )
+
+
+def _check_alike(names: Sequence[str], folder: Path) -> None:
+    """Refuses two classes whose names look the same."""
+    by_form: dict[str, str] = {}
+    for name in names:
+        form = " ".join(unicodedata.normalize("NFC", name).split())
+        if form in by_form:
+            raise LabelError(
+                f"{folder}: {by_form[form]!a} and {name!a} are two classes whose names look the same: "
+                "give them one name, or different ones"
+            )
+        by_form[form] = name
+
+
+def _case_alone(names: Sequence[str]) -> Iterator[str]:
+    by_form: dict[str, str] = {}
+    for name in names:
+        other = by_form.setdefault(name.casefold(), name)
+        if other != name:
+            yield f"{other} and {name} are two classes whose names differ by case alone"
+
+
+def _warnings(names: Sequence[str], by_split: Mapping[str, set[int]]) -> tuple[str, ...]:
+    found = []
+    for split, meaning in (("train", "the model cannot learn"), ("eval", ""), ("test", "the gates do not measure")):
+        missing = [name for number, name in enumerate(names) if number not in by_split[split]]
+        if missing and (split == "train" or len(missing) < len(names)):
+            more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+            listed = ", ".join(missing[:_MOST_NAMED]) + more
+            found.append(f"{split} has no examples of {listed}" + (f", which {meaning}" if meaning else ""))
+    return tuple(found)

@@ -1,0 +1,343 @@
+"""Checks records that another maker wrote, before anything trains on them.
+
+One pass over all of them finds what the pipeline would fail on later, or get wrong without a word. What it found is
+kept in the output folder, so that a rerun on the same files reads none of them. A record with an image that cannot be
+decoded is set aside: copies of the files concerned, without those records, take the files' place.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import gzip
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import PIL
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from atelier import tfrecord
+from atelier.files.replacing import replace_text
+from pipeline import fingerprint
+from pipeline.beam import worker_pool
+from pipeline.beam.beam_args import of_run, process_count
+from pipeline.config.config import Config, Data
+from pipeline.failures import shorten
+from pipeline.ingest.units import MAX_QUARANTINED_BYTES
+from pipeline.records import class_names, record_scan
+from pipeline.records.class_names import Classes, Declared, LabelError, Seen
+from pipeline.records.dataset import SIDECARS, DataError, Dataset, split_files
+from pipeline.records.record_scan import ANY_SPLIT, Broken, Keys, Scanned
+
+Progress = Callable[[int, int], None]
+
+FOLDER = "filtered_records"
+"""In the output folder: the records without those that were set aside, and their quarantine."""
+QUARANTINE_FILE = f"{FOLDER}/quarantine/quarantine.jsonl"
+FACTS_FILE = "record_check.json"
+"""In the output folder: what the pass over the records found."""
+
+_ONE_PROCESS = 64 * 2**20
+"""Bytes of records that one process reads sooner than others start."""
+_ENTRIES = {"labels": record_scan.Labels, "problems": record_scan.Problem, "broken": record_scan.Broken}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Records that can be trained on."""
+
+    data: Dataset
+    """With the names of the classes, and without the records that were set aside."""
+    quarantine: dict[str, Any]
+    """How many were set aside and why, and the list of them, as `run.json` has it."""
+
+
+def check(
+    data: Dataset,
+    config: Config,
+    output: Path,
+    contents: fingerprint.Contents,
+    progress: Progress | None = None,
+) -> Checked:
+    """Reads all records of all splits.
+
+    Args:
+      data: the records as they were found.
+      config: `data` names the features; `ingest.max_pixels` and `ingest.max_bad_fraction` hold for records, too.
+      output: of the run; what was found, the quarantine and the filtered records are kept there.
+      contents: tells whether the files are those of an earlier pass.
+      progress: called with (files read, files in all).
+
+    Raises:
+      DataError: the records cannot be used; the message names split, file and record, and the remedy.
+    """
+    files = _files(data)
+    identity = fingerprint.of_files({str(file.relative_to(data.folder)): file for file in files}, contents)
+    found = _scan_all(data, config, output, list(files), identity, progress)
+    records = sum(one.records for one in found.values())
+    broken = {file: one.broken for file, one in found.items() if one.broken}
+    _check_problems(files, found)
+    quarantine = _set_aside(data, config, output, files, broken, records, identity)
+    try:
+        classes = _classes(data, config.data, files, found)
+    except LabelError as error:
+        raise DataError(str(error)) from None
+    warnings = [*data.warnings, *classes.warnings]
+    changes: dict[str, Any] = {"class_names": classes.names}
+    if broken:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in quarantine["reasons"].items())
+        warnings.append(
+            f"{quarantine['count']} of {records} records are set aside ({reasons}): {output / QUARANTINE_FILE}"
+        )
+        changes["folder"] = output / FOLDER
+    return Checked(dataclasses.replace(data, warnings=tuple(warnings), **changes), quarantine)
+
+
+def _files(data: Dataset) -> dict[Path, list[str]]:
+    """Every file, and the splits that it belongs to; a single set belongs to whatever the hash says."""
+    files: dict[Path, list[str]] = {}
+    order = sorted(data.splits, key=lambda split: (*record_scan.SPLITS, split).index(split))
+    for split in order:
+        for file in split_files(data.folder, split, data.splits[split]):
+            files.setdefault(file, []).append(split if len(data.splits) > 1 else ANY_SPLIT)
+    return files
+
+
+def _scan_all(
+    data: Dataset, config: Config, output: Path, files: Sequence[Path], identity: str, progress: Progress | None
+) -> dict[Path, Scanned]:
+    """What the files hold: as it was kept, or read now."""
+    keys = Keys(config.data.image_key, config.data.label_key, config.data.text_key)
+    buckets = () if len(data.splits) > 1 else config.data.split_buckets
+    code = fingerprint.of_code("pipeline.records.record_scan")
+    settings = [dataclasses.astuple(keys), config.ingest.max_pixels, buckets, code, PIL.__version__]
+    key = _digest([identity, settings])
+    kept = output / FACTS_FILE
+    if facts := _kept(kept, key):
+        return dict(zip(files, facts, strict=True))
+    scan = functools.partial(record_scan.scan, keys=keys, max_pixels=config.ingest.max_pixels, buckets=tuple(buckets))
+    found = {}
+    size = sum(file.stat().st_size for file in files)
+    processes = min(process_count(of_run(config)) or 1, len(files)) if size > _ONE_PROCESS else 1
+    with contextlib.closing(_each(scan, files, processes)) as each:
+        for number, (file, scanned) in enumerate(zip(files, each, strict=True)):
+            found[file] = scanned
+            if progress:
+                progress(number + 1, len(files))
+    replace_text(kept, json.dumps({"key": key, "files": _as_json(found)}))
+    return found
+
+
+def _each(scan: Callable[[Path], Scanned], files: Sequence[Path], processes: int) -> Generator[Scanned, None, None]:
+    if processes == 1:
+        yield from map(scan, files)
+        return
+    try:
+        with contextlib.closing(worker_pool.map_in_processes(scan, files, processes)) as scanned:
+            yield from scanned
+    except worker_pool.WorkerEndedError as error:
+        raise DataError(str(error)) from None
+
+
+def _kept(file: Path, key: str) -> list[Scanned]:
+    """What an earlier pass over the same files found; empty if there was none."""
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not isinstance(kept, dict) or kept.get("key") != key:
+        return []
+    return [
+        Scanned(
+            records=one["records"],
+            **{name: [entry(**values) for values in one[name]] for name, entry in _ENTRIES.items()},
+        )
+        for one in kept["files"]
+    ]
+
+
+def _as_json(found: Mapping[Path, Scanned]) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(one) for one in found.values()]
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+
+
+def _check_problems(files: Mapping[Path, list[str]], found: Mapping[Path, Scanned]) -> None:
+    """Names the first record that no run can use, and says how many there are."""
+    problems = [(file, problem) for file, scanned in found.items() for problem in scanned.problems]
+    if not problems:
+        return
+    file, first = problems[0]
+    split = f"{files[file][0]}: " if files[file][0] else ""
+    others = sum(problem.count for _, problem in problems) - 1
+    more = f" ({others} more record{'s' if others > 1 else ''} cannot be used either)" if others else ""
+    raise DataError(f"{split}{_place(file, first.record)}: {first.detail}{more}")
+
+
+def _place(file: Path, record: int) -> str:
+    return f"{file}, record {record} (counted from 0)"
+
+
+def _classes(data: Dataset, settings: Data, files: Mapping[Path, list[str]], found: Mapping[Path, Scanned]) -> Classes:
+    """The names of the classes."""
+    seen = [
+        Seen(entry.split or split, entry.label, entry.name, entry.count, _place(file, entry.record))
+        for file, scanned in found.items()
+        for entry in scanned.labels
+        for split in files[file]
+    ]
+    there = {entry.split for entry in seen}
+    for split in record_scan.SPLITS:
+        if split not in there:
+            raise DataError(f"{data.folder}: no usable records in the {split} split: add some")
+    declared = _declared(data, settings)
+    return class_names.resolve(seen, declared, data.folder, settings.label_key, settings.text_key)
+
+
+def _declared(data: Dataset, settings: Data) -> Declared:
+    """What `labels.txt` and the schema say about the classes."""
+    schema = schema_pb2.Schema()
+    if data.schema:
+        try:
+            text_format.Parse(data.schema.read_text(encoding="utf-8"), schema)
+        except (OSError, ValueError, text_format.ParseError) as error:
+            raise DataError(f"{data.schema}: no schema: {shorten(str(error))}") from None
+    features = {feature.name: feature for feature in schema.feature}
+    names: Iterable[str] = ()
+    if settings.text_key in features:
+        feature = features[settings.text_key]
+        shared = {domain.name: domain.value for domain in schema.string_domain}
+        names = shared.get(feature.domain, ()) if feature.HasField("domain") else feature.string_domain.value
+    label = features.get(settings.label_key)
+    highest = label.int_domain.max if label and label.HasField("int_domain") else 0
+    return Declared(data.class_names, tuple(names), highest + 1 if highest > 0 else None)
+
+
+def _set_aside(
+    data: Dataset,
+    config: Config,
+    output: Path,
+    files: Mapping[Path, list[str]],
+    broken: Mapping[Path, list[Broken]],
+    records: int,
+    identity: str,
+) -> dict[str, Any]:
+    """Writes the quarantine and, within the budget, the records without what is in it."""
+    everything = [image for images in broken.values() for image in images]
+    reasons = record_scan.count_reasons(everything)
+    summary: dict[str, Any] = {
+        "count": len(everything),
+        "fraction": len(everything) / max(records, 1),
+        "reasons": reasons,
+    }
+    folder, key_file = output / FOLDER, output / f"{FOLDER}.key"
+    if not everything:
+        if key_file.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            key_file.unlink()
+        return summary
+    summary["records"] = QUARANTINE_FILE
+    within = len(everything) <= config.ingest.max_bad_fraction * records
+    key = _digest([within, identity, str(data.folder.resolve()), [_rows(data, *item) for item in broken.items()]])
+    if not (within and folder.is_dir() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
+        if folder.exists() and not key_file.is_file():
+            raise DataError(
+                f"{folder}: is no folder of an earlier run; move it away: filtered records are written there"
+            )
+        replace_text(key_file, "unfinished")
+        partial = output / f".{FOLDER}.partial"
+        for old in (partial, folder):
+            shutil.rmtree(old, ignore_errors=True)
+        _write_quarantine(data, broken, partial / "quarantine", config.data.image_key, keep_images=within)
+        if within:
+            _write_filtered(data, files, broken, partial)
+        partial.rename(folder)
+        replace_text(key_file, key)
+    if not within:
+        raise DataError(_over_budget(data, broken, summary, records, config.ingest.max_bad_fraction, folder))
+    return summary
+
+
+def _rows(data: Dataset, file: Path, images: list[Broken]) -> list[dict[str, Any]]:
+    """Lines of `quarantine.jsonl`."""
+    name = str(file.relative_to(data.folder))
+    return [
+        {"path": name, "record": image.record, "reason": image.reason, "detail": shorten(image.detail)}
+        for image in images
+    ]
+
+
+def _write_quarantine(
+    data: Dataset, broken: Mapping[Path, list[Broken]], folder: Path, image_key: str, *, keep_images: bool
+) -> None:
+    """Writes `quarantine.jsonl` and, if the images are kept, `quarantine.tfrecord`, as the ingest does."""
+    folder.mkdir(parents=True)
+    with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as lines:
+        for file, images in broken.items():
+            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(data, file, images))
+    if not keep_images:
+        return
+    with (folder / "quarantine.tfrecord").open("wb") as target:
+        for file, images in broken.items():
+            rows = {image.record: row for image, row in zip(images, _rows(data, file, images), strict=True)}
+            for number, record in enumerate(tfrecord.read_file(file)):
+                if number in rows:
+                    encoded = tfrecord.first_bytes(record, image_key) or b""
+                    kept = {"encoded": encoded} if len(encoded) <= MAX_QUARANTINED_BYTES else {}
+                    tfrecord.write(target, tfrecord.example({**rows[number], **kept}))
+
+
+def _write_filtered(
+    data: Dataset, files: Mapping[Path, list[str]], broken: Mapping[Path, list[Broken]], folder: Path
+) -> None:
+    """Copies the files that hold broken images, without them, and links the others, and the files beside them."""
+    for name in SIDECARS:
+        if (data.folder / name).is_file():
+            (folder / name).symlink_to((data.folder / name).resolve())
+    for file in files:
+        target = folder / file.relative_to(data.folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file not in broken:
+            target.symlink_to(file.resolve())
+            continue
+        left_out = {image.record for image in broken[file]}
+        with _opened(target) as stream:
+            for number, record in enumerate(tfrecord.read_file(file)):
+                if number not in left_out:
+                    tfrecord.write(stream, record)
+
+
+def _opened(file: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(file, "wb")) if tfrecord.is_gzip(file) else file.open("wb")
+
+
+def _over_budget(
+    data: Dataset,
+    broken: Mapping[Path, list[Broken]],
+    summary: Mapping[str, Any],
+    records: int,
+    allowed: float,
+    folder: Path,
+) -> str:
+    example: dict[str, str] = {}
+    for file, images in broken.items():
+        for row in _rows(data, file, images):
+            example.setdefault(row["reason"], f"{row['path']}, record {row['record']}")
+    reasons: Counter[str] = Counter(summary["reasons"])
+    width = max(map(len, reasons))
+    table = [f"  {'reason':{width}}  records  for example"]
+    table += [f"  {reason:{width}}  {count:7d}  {example[reason]}" for reason, count in reasons.most_common()]
+    return (
+        f"{data.folder}: {summary['count']} of {records} records ({summary['fraction']:.1%}) hold an image that cannot "
+        f"be decoded, more than ingest.max_bad_fraction ({allowed:.1%}) allows: mend or remove them, or raise it\n"
+        + "\n".join(table)
+        + f"\nThe records, counted from 0, and their reasons: {folder}/quarantine/quarantine.jsonl"
+    )

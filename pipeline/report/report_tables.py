@@ -1,0 +1,176 @@
+"""Rows of the report's tables, from the content of `run.json`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.config.config import TFLite
+from pipeline.ingest.ingest import REMARKS
+from pipeline.report import confusion
+
+_METRICS = {"accuracy": "accuracy", "top_k_accuracy": "top-{k} accuracy", "loss": "cross-entropy"}
+
+
+def gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a gate: what it `guards`, `verdict`, the `reasons` of a refusal, and the configured `rules`."""
+    evaluator, tflite = result["config"]["evaluator"], result["config"]["tflite"]
+    of_saved_model = [
+        f"accuracy at least {evaluator['min_accuracy']:g}",
+        f"at most {evaluator['max_accuracy_drop']:g} below the baseline",
+    ]
+    variants = TFLite(push=tflite["push"]).gates
+    rows = []
+    for name, gate in result["gates"].items():
+        guards, rules = "SavedModel", of_saved_model
+        if name in variants:
+            guards = f"TFLite {variants[name]}" if len(variants) > 1 else "TFLite"
+            rules = [
+                f"{variants[name]} at most {tflite['max_accuracy_drop']:g} below the SavedModel",
+                f"at most {tflite['max_slice_accuracy_drop']:g} below it on any label",
+                f"another top class on at most {tflite['max_disagreement']:g} of the pictures",
+            ]
+        verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "refused"
+        rows.append({"guards": guards, "verdict": verdict, "reasons": gate["reasons"] if gate else [], "rules": rules})
+    return rows
+
+
+def not_preferred(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Variants of `tflite.push` that were not pushed, though another one was, and why."""
+    told = result["tflite_push"]
+    if not any(variant["pushed"] for variant in told.values()):
+        return []  # the gates' own reasons say it
+    preferred = result["config"]["tflite"]["push"]
+    return [(name, told[name]["reason"]) for name in preferred if not told[name]["pushed"]]
+
+
+def metric_names(result: Mapping[str, Any]) -> dict[str, str]:
+    """Metrics that were measured, in order, with their names for people; their number of pictures is none of them."""
+    k = result["config"]["evaluator"]["top_k"]
+    known = {key: name.format(k=k) for key, name in _METRICS.items() if key in result["metrics"]}
+    others = {key: key.replace("_", " ") for key in result["metrics"] if key not in _METRICS and key != "example_count"}
+    return known | others
+
+
+def slices(result: Mapping[str, Any], names: Sequence[str], text_labels: bool) -> dict[str, list[dict[str, Any]]]:
+    """By the features that cut them, lowest accuracy first: `name`, and `metrics`."""
+    label_key = result["config"]["data"]["label_key"]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in result["slices"]:
+        values = [
+            confusion.class_name(int(value), names)
+            if feature == label_key and not text_labels and value.isdecimal()
+            else value
+            for feature, value in entry["slice"].items()
+        ]
+        row = {"name": ", ".join(values), "metrics": entry["metrics"]}
+        groups.setdefault(" and ".join(entry["slice"]), []).append(row)
+    for rows in groups.values():
+        rows.sort(key=lambda row: (row["metrics"].get("accuracy", 2.0), -row["metrics"].get("example_count", 0)))
+    return groups
+
+
+def artefacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[dict[str, Any]]:
+    """A row an artefact; None where something was not measured.
+
+    `meant` tells the variants that are to be pushed from those that are there to be compared.
+    """
+    rows = []
+    if saved_model_bytes is not None:
+        rows.append(
+            {
+                "name": "SavedModel",
+                "bytes": saved_model_bytes,
+                "accuracy": result["metrics"].get("accuracy"),
+                "disagreement": None,
+                "p50": None,
+                "p99": None,
+                "pushed": result["pushed"]["saved_model"],
+                "meant": True,
+            }
+        )
+    for variant, measured in result["tflite"].items():
+        meant = variant in result["config"]["tflite"]["push"]
+        rows.append(
+            {
+                "name": f"TFLite {variant}",
+                "bytes": measured["bytes"],
+                "accuracy": measured["accuracy"],
+                "disagreement": measured["disagreement"],
+                "p50": measured["latency_ms_p50"],
+                "p99": measured["latency_ms_p99"],
+                "pushed": result["pushed"]["tflite"] if result["tflite_push"][variant]["pushed"] else None,
+                "meant": meant,
+            }
+        )
+    return rows
+
+
+def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Facts of the ingest's report; findings only where there are any."""
+    if not ingest:
+        return []
+    facts = [
+        ("Source", str(ingest["source"])),
+        ("Files", f"{ingest['files']:,}"),
+        ("Formats kept", ", ".join(f"{name} {count:,}" for name, count in ingest["formats"].items())),
+        ("Bytes", f"{size(ingest['bytes']['read'])} read, {size(ingest['bytes']['stored'])} stored"),
+        ("Speed", f"{ingest['pictures_per_second']:,} pictures a second"),
+    ]
+    findings = [
+        ("Files passed over", ", ".join(f"{name} {count:,}" for name, count in ingest["ignored"].items())),
+        ("Copies within a split", ingest["duplicates"]["pictures"]),
+        ("Same picture under two labels", ingest["conflicting_labels"]["pictures"]),
+        ("Dropped: also in another split", ingest["leakage"]["dropped"]),
+        ("Near-duplicates in another split", ingest["near_duplicates"]["pictures"]),
+        *(
+            (f"Classes without {split} pictures", ", ".join(missing))
+            for split, missing in ingest["classes_missing"].items()
+        ),
+        *(
+            (f"Images {REMARKS[remark]}", f"{found['images']:,}, for example {', '.join(found['examples'][:3])}")
+            for remark, found in ingest.get("remarks", {}).items()  # a report of an earlier version has none
+        ),
+    ]
+    return facts + [(name, f"{value:,}" if isinstance(value, int) else value) for name, value in findings if value]
+
+
+def class_counts(ingest: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
+    """(class, pictures in train, eval, test), most pictures first."""
+    splits = [records["classes"] for records in ingest.get("records", {}).values()]
+    rows = [(name, [split.get(name, 0) for split in splits]) for name in ingest.get("classes", [])]
+    return sorted(rows, key=lambda row: -sum(row[1]))
+
+
+def unreached(result: Mapping[str, Any], pictures: bool) -> list[str]:
+    """What a run that stopped early has left open."""
+    reached = {
+        "training curves": any(phase.get("curves") for phase in result["training"].get("phases", {}).values()),
+        "metrics": bool(result["metrics"]),
+        "pictures with their predictions": pictures,
+        "TFLite measurements": bool(result["tflite"]),
+    }
+    return [name for name, there in reached.items() if not there]
+
+
+def size(count: float) -> str:
+    """Bytes, for people."""
+    units = iter(("B", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while count >= 999.5 and unit != "TB":
+        count, unit = count / 1000, next(units)
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, for people."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def score(value: float | None) -> str:
+    """A share or a loss with the digits of the gates' reasons; a dash where there is none."""
+    return "–" if value is None else f"{value:.4f}"

@@ -1,0 +1,92 @@
+"""Where and how both clients connect: their defaults, retries, message sizes, TLS."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from serving.client.errors import ServingError
+from serving.client.target import PORT, is_excluded, is_loopback
+
+TARGET = f"localhost:{PORT}"
+"""Where ModelServer listens by default."""
+DEADLINE = 30.0
+"""Seconds. A batch of large pictures on a busy CPU takes a few."""
+BATCH = 32
+"""Pictures a call."""
+MAX_MESSAGE_BYTES = 64 * 2**20
+"""Of a request or an answer. gRPC's own limit for answers is 4 MiB; for requests it has none."""
+ATTEMPTS = 5
+"""The most that gRPC allows. With the pauses between them (0.1, 0.2, 0.4, 0.8 s) a call gives up after about 1.5 s."""
+
+_RETRY = {
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "tensorflow.serving.PredictionService"},
+                {"service": "tensorflow.serving.ModelService"},
+            ],
+            "retryPolicy": {
+                "maxAttempts": ATTEMPTS,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                # Alone: any other status would be the same the next time, or the work may already be done.
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+
+
+def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str | int]]:
+    """Options of a channel to `target` whose messages have at most `max_message_bytes`, either way."""
+    return [
+        ("grpc.enable_http_proxy", int(not is_loopback(target) and not is_excluded(target))),
+        ("grpc.service_config", json.dumps(_RETRY)),
+        ("grpc.max_send_message_length", max_message_bytes),
+        ("grpc.max_receive_message_length", max_message_bytes),
+        # What gRPC keeps for a retry: by default 256 KiB, and a larger request would be tried once only.
+        ("grpc.per_rpc_retry_buffer_size", max_message_bytes),
+    ]
+
+
+@dataclass(frozen=True)
+class Tls:
+    """An encrypted connection; PEM files.
+
+    Attributes:
+      ca: certificates of the authorities that are trusted; None: those that gRPC brings along.
+      cert: the client's own certificate, and those between it and its authority, for servers that ask for one (mTLS).
+      key: its private key.
+    """
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("a client certificate and its private key go together: give both, or neither")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Reads the files.
+
+        Raises:
+          ServingError: one cannot be read, or is not PEM.
+        """
+        return grpc.ssl_channel_credentials(_pem(self.ca), _pem(self.key), _pem(self.cert))
+
+
+def _pem(file: Path | None) -> bytes | None:
+    if file is None:
+        return None
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ServingError(f"{file}: cannot be read: {error.strerror}") from None
+    # gRPC would find out, too, but tell its log only.
+    if b"-----BEGIN " not in content:
+        raise ServingError(f"{file}: holds no certificate or key in PEM form (-----BEGIN ...)")
+    return content

@@ -1,0 +1,58 @@
+"""From a picture as it lies there to the bytes that are sent: checked, and downscaled by ingest's own code."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from atelier import images
+from pipeline.config.config import Ingest
+from pipeline.ingest import sources
+from serving.client.errors import ServingError
+
+LONGER_SIDE = Ingest().store_size
+"""Pixels: what training pictures were scaled down to, the model was made of."""
+_MAX_PIXELS = Ingest().max_pixels
+_MAX_FILE_BYTES = 8 * _MAX_PIXELS + 2**20  # 16-bit RGBA without compression, and its metadata
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked picture.
+
+    Attributes:
+      name: the file's path, or what else a message calls it.
+      encoded: JPEG or PNG.
+    """
+
+    name: str
+    encoded: bytes
+
+
+Picture = bytes | str | os.PathLike[str] | Prepared
+"""The bytes of an encoded picture, the path of its file, or one that `prepare` gave."""
+
+
+def prepare(picture: Picture, longer_side: int | None = LONGER_SIDE, name: str = "the picture") -> Prepared:
+    """Checks a picture and gives it the form in which it is sent.
+
+    Args:
+      picture: JPEG, PNG, BMP, GIF, WebP or TIFF.
+      longer_side: in pixels; larger ones are scaled down to it. None: JPEG and plain 8-bit PNG in sRGB are sent byte
+        for byte, and all else, which TensorFlow would refuse or see differently, in full size as ingest would store it
+        (PNG; WebP becomes JPEG).
+      name: what messages call it, if it is bytes.
+
+    Raises:
+      ServingError: it cannot be read, or is no picture; the message names it.
+    """
+    if isinstance(picture, Prepared):
+        return picture
+    if not isinstance(picture, bytes):
+        name = sources.legible(os.fspath(picture))
+    try:
+        encoded = picture if isinstance(picture, bytes) else sources.read(Path(picture), _MAX_FILE_BYTES)
+        if longer_side is None:
+            return Prepared(name, images.as_tensorflow_reads(encoded, _MAX_PIXELS))
+        return Prepared(name, images.normalize(encoded, longer_side, _MAX_PIXELS).encoded)
+    except images.RefusedError as refusal:
+        raise ServingError(f"{name}: {refusal}") from refusal

@@ -1,0 +1,193 @@
+"""From a request to what the model is called with, and from what it gave to the answer.
+
+Status codes and messages are TensorFlow Serving's where it has such a check too. Two checks are ours, since a small
+request must not take much memory: `max_pixels`, and tensors whose values are repeated to fill a shape.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2
+
+from atelier import images, tfrecord
+from serving.server.status import StatusError, invalid
+
+Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
+
+_CLASSIFY_INPUT, _CLASSES, _SCORES = "inputs", "classes", "scores"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A checked request."""
+
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+    """As the signature wants them, [rows, ...] each."""
+    rows: int
+    outputs: tuple[str, ...]
+    """The names that are asked for."""
+
+
+def predict(signatures: Signatures, request: predict_pb2.PredictRequest, max_pixels: int) -> Call:
+    """Checks a Predict request.
+
+    Args:
+      signatures: of the model.
+      request: with one tensor for each of the signature's inputs.
+      max_pixels: width x height, at most, of any picture in it.
+
+    Raises:
+      StatusError: FAILED_PRECONDITION for an unknown signature, else INVALID_ARGUMENT.
+    """
+    name = _signature_name(request.model_spec)
+    if name not in signatures:
+        raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
+    signature = signatures[name]
+    _check_names(request.inputs, signature.inputs)
+    inputs = {alias: _array(alias, tensor, signature, max_pixels) for alias, tensor in request.inputs.items()}
+    for alias in request.output_filter:
+        if alias not in signature.outputs:
+            raise invalid(
+                f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
+                f"{_set(signature.outputs)}."
+            )
+    if len(set(request.output_filter)) < len(request.output_filter):
+        raise invalid(f"duplicate output tensor alias: {','.join(request.output_filter)}")
+    return Call(name, inputs, _rows(inputs), tuple(request.output_filter) or tuple(sorted(signature.outputs)))
+
+
+def classify(signatures: Signatures, request: classification_pb2.ClassificationRequest, max_pixels: int) -> Call:
+    """Checks a Classify request; see `predict`.
+
+    Raises:
+      StatusError: INVALID_ARGUMENT.
+    """
+    name = _signature_name(request.model_spec)
+    if name not in signatures:
+        raise invalid(f"No signature was found with the name: {name}")
+    signature = signatures[name]
+    if set(signature.inputs) != {_CLASSIFY_INPUT} or not {_CLASSES, _SCORES} & set(signature.outputs):
+        raise invalid(
+            f"Signature {name} is none for Classify: it takes {_set(signature.inputs)} and gives "
+            f"{_set(signature.outputs)}; expected {{{_CLASSIFY_INPUT}}} and {{{_CLASSES},{_SCORES}}}"
+        )
+    kind = request.input.WhichOneof("kind")
+    examples = list(getattr(request.input, kind).examples) if kind else []
+    if kind == "example_list_with_context":
+        context = request.input.example_list_with_context.context
+        for number, own in enumerate(examples):  # an example's own features go before the context's
+            examples[number] = type(own)()
+            examples[number].MergeFrom(context)
+            examples[number].MergeFrom(own)
+    if not examples:
+        raise invalid("Input is empty")
+    serialized = np.array([example.SerializeToString() for example in examples], object)
+    _check_pictures(serialized, max_pixels)
+    outputs = tuple(each for each in (_CLASSES, _SCORES) if each in signature.outputs)
+    return Call(name, {_CLASSIFY_INPUT: serialized}, len(examples), outputs)
+
+
+def predicted(outputs: Mapping[str, np.ndarray], names: Iterable[str]) -> predict_pb2.PredictResponse:
+    """A Predict answer, yet without its model spec."""
+    return predict_pb2.PredictResponse(outputs={name: tf.make_tensor_proto(outputs[name]) for name in names})
+
+
+def classified(outputs: Mapping[str, np.ndarray]) -> classification_pb2.ClassificationResponse:
+    """A Classify answer, yet without its model spec: the classes of each example in the model's order."""
+    classes, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
+    shape = (classes if classes is not None else scores).shape  # type: ignore[union-attr]  # one of them is there
+    response = classification_pb2.ClassificationResponse()
+    for row in range(shape[0]):
+        found = response.result.classifications.add()
+        for column in range(shape[1]):
+            entry = found.classes.add()
+            if classes is not None:
+                entry.label = classes[row, column]
+            if scores is not None:
+                entry.score = scores[row, column]
+    return response
+
+
+def _signature_name(spec: model_pb2.ModelSpec) -> str:
+    return spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+
+
+def _check_names(sent: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    if len(sent) != len(wanted):
+        extra, missing = set(sent) - set(wanted), set(wanted) - set(sent)
+        raise invalid(
+            f"input size does not match signature: {len(sent)}!={len(wanted)} len({_set(sent)}) != "
+            f"len({_set(wanted)}). Sent extra: {_set(extra)}. Missing but required: {_set(missing)}."
+        )
+    for alias in sent:
+        if alias not in wanted:
+            raise invalid(
+                f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {_set(wanted)}."
+            )
+
+
+def _array(
+    alias: str, tensor: tensor_pb2.TensorProto, signature: meta_graph_pb2.SignatureDef, max_pixels: int
+) -> np.ndarray:
+    """One input, checked against the signature."""
+    wanted = signature.inputs[alias]
+    if tensor.dtype != wanted.dtype:
+        sent, needed = (
+            tf.dtypes.as_dtype(number).name if number else "nothing" for number in (tensor.dtype, wanted.dtype)
+        )
+        raise invalid(f"input {alias}: expects it to be {needed} but {sent} is provided")
+    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
+    expected = [dimension.size for dimension in wanted.tensor_shape.dim]
+    fits = len(shape) == len(expected) and all(e in (-1, s) for s, e in zip(shape, expected, strict=True))
+    if not wanted.tensor_shape.unknown_rank and not fits:
+        raise invalid(f"input {alias}: its shape is {shape}; the signature takes {expected}, -1 being any number")
+    if min(shape, default=0) < 0 or math.prod(shape) > 3 * max_pixels:
+        raise invalid(f"input {alias}: its shape {shape} is more than this server takes ({max_pixels} pixels)")
+    if wanted.dtype == tf.string.as_datatype_enum and len(tensor.string_val) != math.prod(shape):
+        raise invalid(f"tensor parsing error: {alias}: {len(tensor.string_val)} strings for the shape {shape}")
+    try:
+        array = tf.make_ndarray(tensor)
+    except (TypeError, ValueError) as error:
+        raise invalid(f"tensor parsing error: {alias}: {error}") from None
+    if array.dtype == object:
+        _check_pictures(array, max_pixels)
+    return array
+
+
+def _rows(inputs: Mapping[str, np.ndarray]) -> int:
+    rows = {array.shape[0] if array.ndim else None for array in inputs.values()}
+    if None in rows:
+        raise invalid("input tensors must have at least one dimension")
+    if len(rows) > 1:
+        raise invalid("input tensors must have equal 0th-dimension size")
+    (count,) = rows or {0}
+    if not count:
+        raise invalid("the batch is empty: send at least one picture")
+    return int(count or 0)
+
+
+def _check_pictures(values: np.ndarray, max_pixels: int) -> None:
+    """Refuses pictures, also those in tf.Examples, whose headers promise too much: nothing is decoded for it."""
+    for number, value in enumerate(values.ravel()):
+        for encoded in _encoded_pictures(value):
+            if images.promised_pixels(encoded) > max_pixels:
+                raise invalid(f"picture {number}: its header promises more than the {max_pixels} pixels that are taken")
+
+
+def _encoded_pictures(value: bytes) -> list[bytes]:
+    try:
+        return tfrecord.bytes_values(value)
+    except DecodeError:
+        return [value]
+
+
+def _set(names: Iterable[str]) -> str:
+    return "{" + ",".join(sorted(names)) + "}"

@@ -1,0 +1,95 @@
+"""One version of a model in memory: the SavedModel's graph in a session, which is how ModelServer runs it too."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from serving.server import status
+
+_INIT = "__saved_model_init_op"
+
+
+class LoadedModel:
+    """A SavedModel that answers; several threads may call `run` at once."""
+
+    def __init__(self, directory: Path) -> None:
+        """Loads the graph tagged `serve` and its variables.
+
+        Raises:
+          StatusError: the folder holds no SavedModel that can be loaded.
+        """
+        self._graph = tf.Graph()
+        self._session = tf.compat.v1.Session(graph=self._graph)
+        try:
+            with _plain(directory) as path, self._graph.as_default():
+                meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], path)
+            self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
+                name: signature for name, signature in meta_graph.signature_def.items() if name != _INIT
+            }
+            self._calls = {name: self._callable(signature) for name, signature in self.signatures.items()}
+        except Exception as error:
+            self.close()
+            if isinstance(error, tf.errors.OpError):
+                raise status.from_number(error.error_code, error.message) from None
+            if isinstance(error, (OSError, RuntimeError, ValueError)):
+                raise status.from_number(tf.errors.NOT_FOUND, str(error)) from None
+            raise
+
+    def run(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Answers one batch.
+
+        Args:
+          signature: one of `signatures`.
+          inputs: by the names of the signature, all of them; types and shapes as it says.
+
+        Returns:
+          Every output of the signature, by name.
+
+        Raises:
+          StatusError: the graph refuses the input, say because a picture cannot be decoded.
+        """
+        call, feeds, fetches = self._calls[signature]
+        try:
+            return dict(zip(fetches, call(*(inputs[name] for name in feeds)), strict=True))
+        except tf.errors.OpError as error:
+            raise status.from_number(error.error_code, _reason(error.message)) from None
+        except UnicodeDecodeError as error:
+            # TensorFlow's message quotes the request's own bytes, of which Python's binding makes this.
+            raise status.invalid(_reason(error.object.decode("utf-8", "backslashreplace"))) from None
+
+    def close(self) -> None:
+        """Gives the memory of the variables and of the graph back; nothing may be running any more."""
+        self._session.close()
+        self._calls = {}
+        self.signatures = {}
+
+    def _callable(self, signature: meta_graph_pb2.SignatureDef) -> tuple:
+        """The compiled call, and the names of its inputs and outputs in their order."""
+        feeds, fetches = sorted(signature.inputs), sorted(signature.outputs)
+        call = self._session.make_callable(
+            [signature.outputs[name].name for name in fetches], [signature.inputs[name].name for name in feeds]
+        )
+        return call, feeds, fetches
+
+
+@contextlib.contextmanager
+def _plain(directory: Path) -> Iterator[str]:
+    """A path to the folder that TensorFlow does not read as a pattern, as it does `[`, `*` and `?`."""
+    if not set("[]*?\\") & set(str(directory)):
+        yield str(directory)
+        return
+    with tempfile.TemporaryDirectory(prefix="atelier-model-") as folder:
+        link = Path(folder, "model")
+        link.symlink_to(directory.absolute())
+        yield str(link)
+
+
+def _reason(message: str) -> str:
+    """The one line of TensorFlow's that says what is wrong; about it stand headings, the op's name and its origin."""
+    lines = [line.strip() for line in message.splitlines()]
+    return next((line for line in lines if line and line != "Graph execution error:"), message)

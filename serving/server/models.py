@@ -1,0 +1,381 @@
+"""Which versions of which models are in memory: base paths are watched, versions come and go as their policy says.
+
+Paths, policies, labels and states are TensorFlow Serving's: `base_path/<number>/`, `model_version_policy`,
+`version_labels`, START to END. A new version is loaded and warmed up before an old one is let go, so that one of them
+always answers.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import grpc
+from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from compat import freed_memory
+from serving.server.load_retries import FailedLoad, RetryPolicy, contents
+from serving.server.status import StatusError, invalid
+from serving.server.wanted_versions import BasePaths, Configs, Folders, are_alike, labels
+
+State = get_model_status_pb2.ModelVersionStatus.State
+
+_UNAVAILABLE = "is not currently available for inference"
+_log = logging.getLogger("atelier.serving")
+
+
+class Model(Protocol):
+    """What is kept in memory for a version."""
+
+    def close(self) -> None:
+        """Gives its memory back."""
+
+
+@dataclass(eq=False)
+class Version:
+    """One version, from its folder's appearance to long after it was unloaded."""
+
+    model_name: str
+    number: int
+    directory: Path
+    state: int = State.START
+    error: StatusError | None = None
+    model: Model | None = None
+    users: int = 0
+
+
+class Models:
+    """The models of a `ModelServerConfig`, kept as it says."""
+
+    def __init__(self, load: Callable[[Path], Model], retries: RetryPolicy | None = None) -> None:
+        """Prepares to keep models.
+
+        Args:
+          load: loads a version's folder and warms it up; a StatusError that it raises is a failed load.
+          retries: of failed loads; None: the policy's defaults.
+        """
+        self._load, self._retries = load, retries or RetryPolicy()
+        self._configs: Configs | None = None
+        self._versions: dict[str, dict[int, Version]] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+        self._changed = threading.Condition()
+        """Guards everything above; notified when a user is done."""
+        self._turn = threading.Lock()
+        """Held while versions are loaded and unloaded: one at a time, so that two never need memory at once."""
+        self._base_paths = BasePaths()
+        self._failures: dict[tuple[str, int], FailedLoad] = {}
+        self._closing = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def configure(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Takes a configuration, and loads and unloads what it asks for.
+
+        The models of the first one may be without versions: these may come. A later one is taken whole or not at all:
+        what is new in it is loaded before anything else changes, and if that fails, everything stays as it was.
+
+        Raises:
+          StatusError: FAILED_PRECONDITION, if a label is for a version that is not available; UNKNOWN, if a later
+            configuration adds or changes a model of which no version can be loaded.
+        """
+        configs = {each.name: each for each in config.model_config_list.config}
+        with self._turn:
+            if self._configs is None:
+                self._start(configs)
+            else:
+                self._reconfigure(self._configs, configs)
+
+    def watch(self, seconds: float, then: Callable[[], None]) -> None:
+        """Looks for new and vanished version folders every `seconds`, on a thread of its own; calls `then` after it."""
+        self._watcher = threading.Thread(target=self._watch, args=(seconds, then), name="watch-models", daemon=True)
+        self._watcher.start()
+
+    def update(self) -> None:
+        """Looks for new and vanished version folders once."""
+        with self._turn:
+            self._update()
+
+    @contextlib.contextmanager
+    def borrow(self, spec: model_pb2.ModelSpec) -> Iterator[Version]:
+        """The version that a request asks for, the newest one by default; it is not unloaded while borrowed.
+
+        Raises:
+          StatusError: NOT_FOUND for a model or version that is not available, INVALID_ARGUMENT for a label that is not
+            known or a spec without a name.
+        """
+        with self._changed:
+            version = self._find(spec)
+            version.users += 1
+        try:
+            yield version
+        finally:
+            with self._changed:
+                version.users -= 1
+                self._changed.notify_all()
+
+    def states(self, spec: model_pb2.ModelSpec) -> list[Version]:
+        """All versions ever seen of a model, newest first, or the one that the spec names.
+
+        Raises:
+          StatusError: NOT_FOUND; INVALID_ARGUMENT for a label that is not known.
+        """
+        with self._changed:
+            known = self._versions.get(spec.name, {})
+            number = self._number(spec, known)
+            if number is None:
+                if not known:
+                    raise _not_found(f"Could not find any versions of model {spec.name}")
+                return sorted(known.values(), key=lambda version: -version.number)
+            if number not in known:
+                raise _not_found(f"Could not find version {number} of model {spec.name}")
+            return [known[number]]
+
+    @property
+    def is_ready(self) -> bool:
+        """Every model of the configuration has a version that answers."""
+        with self._changed:
+            configs = self._configs or {}
+            return bool(configs) and all(self._available(name) for name in configs)
+
+    def close(self) -> None:
+        """Ends the watching and unloads everything, once nothing is borrowed any more."""
+        self._closing.set()
+        if self._watcher:
+            self._watcher.join()
+        with self._turn:
+            self._configs = {}
+            self._unload_all_but({})
+
+    def _watch(self, seconds: float, then: Callable[[], None]) -> None:
+        while not self._closing.wait(seconds):
+            with _logged("looking for new versions"):
+                self.update()
+                then()
+
+    def _start(self, configs: Configs) -> None:
+        self._configs = configs
+        self._update()
+        with self._changed:
+            for name, label, number in labels(configs):
+                if number not in self._available(name):
+                    raise _label_refused(name, number)
+                self._labels.setdefault(name, {})[label] = number
+
+    def _update(self) -> None:
+        """Loads what is wanted and not there, oldest first; then unloads what is not wanted any more."""
+        wanted = self._base_paths.look(self._configs or {})
+        for name, number, folder in self._missing(wanted):
+            if not self._closing.is_set() and self._is_due(name, number, folder):
+                version = self._bring(name, number, folder)
+                with self._changed:
+                    self._publish(version)
+        self._unload_all_but(wanted)
+
+    def _reconfigure(self, old: Configs, new: Configs) -> None:
+        """Goes from one configuration to another, or raises with nothing changed."""
+        changed = {name for name, config in new.items() if name not in old or not are_alike(config, old[name])}
+        wanted = self._base_paths.look(new)
+        if missing := {name: f"no version to load in {new[name].base_path}" for name in changed if not wanted[name]}:
+            raise _not_loaded(missing)
+        # As in ModelServer, before anything is loaded. `fixed` labels are those that are in use and do not change.
+        fixed = {
+            (name, label)
+            for name, label, number in labels(new)
+            if name not in changed and self._labels.get(name, {}).get(label) == number
+        }
+        with self._changed:
+            self._check_labels(new, wanted, fixed)
+        brought = [
+            self._bring(name, number, folder)
+            for name, number, folder in self._missing(wanted)
+            if name in changed or self._is_due(name, number, folder)
+        ]
+        try:
+            with self._changed:
+                self._check_brought(new, changed, fixed, brought)
+                replaced = [self._publish(version) for version in brought]
+                self._configs = new
+                self._labels = {name: dict(config.version_labels) for name, config in new.items()}
+        except StatusError:
+            self._reject(brought)
+            raise
+        for version in replaced:
+            if version:
+                self._unload(version)
+        self._unload_all_but(wanted)
+
+    def _check_labels(self, new: Configs, wanted: Mapping[str, Folders | None], fixed: set[tuple[str, str]]) -> None:
+        """Raises for a label that cannot hold: its version is not wanted, or it moves to one that is not available.
+
+        A new label may be for a version that is still to be loaded, as in ModelServer with
+        `--allow_version_labels_for_unavailable_models`.
+        """
+        for name, label, number in labels(new):
+            folders = wanted[name]
+            is_available = number in self._available(name)
+            if (name, label) in fixed or (folders is None and is_available):
+                continue
+            in_use = self._labels.get(name, {}).get(label, number) != number
+            if not is_available and (in_use or number not in (folders or {})):
+                raise _label_refused(name, number)
+            if number not in (folders or {}):
+                raise _label_refused(name, number, "its configuration does not load")
+
+    def _check_brought(
+        self, new: Configs, changed: set[str], fixed: set[tuple[str, str]], brought: Iterable[Version]
+    ) -> None:
+        """Raises if a changed model would have no version of its base path, or a label none that is available."""
+        there = {name: {*self._available(name, Path(config.base_path))} for name, config in new.items()}
+        failed: dict[str, str] = {}
+        for version in brought:
+            if version.model:
+                there[version.model_name].add(version.number)
+            else:
+                failed[version.model_name] = f"version {version.number}: {version.error}"
+        if without := {name: failed[name] for name in changed if not there[name]}:
+            raise _not_loaded(without)
+        for name, label, number in labels(new):
+            if (name, label) not in fixed and number not in there[name]:
+                raise _label_refused(name, number)
+
+    def _missing(self, wanted: Mapping[str, Folders | None]) -> Iterator[tuple[str, int, Path]]:
+        """What is wanted and not in memory, oldest first; a version of another base path is another one."""
+        for name, folders in wanted.items():
+            for number, folder in (folders or {}).items():
+                if number not in self._available(name, folder.parent):
+                    yield name, number, folder
+
+    def _is_due(self, name: str, number: int, folder: Path) -> bool:
+        failure = self._failures.get((name, number))
+        return failure is None or failure.folder != folder or failure.is_due()
+
+    def _bring(self, name: str, number: int, folder: Path) -> Version:
+        """Loads a version, which does not answer before `_publish`; one that cannot be loaded is without a model."""
+        version = Version(name, number, folder, State.LOADING)
+        with self._changed:
+            known = self._versions.setdefault(name, {})
+            if number not in known or known[number].model is None:
+                known[number] = version
+        _log.info("model %s version %d: loading from %s", name, number, folder)
+        tried, began = contents(folder), time.monotonic()
+        try:
+            model = self._load(folder)
+        except Exception as error:  # noqa: BLE001  # a damaged model raises anything, and other models go on
+            failure = FailedLoad(folder, tried, self._retries, self._failures.get((name, number)))
+            self._failures[name, number] = failure
+            if not isinstance(error, StatusError):
+                _log.exception("model %s version %d: its folder cannot be read as a model", name, number)
+                error = StatusError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+            with self._changed:
+                version.state, version.error = State.END, error
+            again = "when" if failure.is_final else f"in {self._retries.seconds:g} s, or when"
+            _log.error("model %s version %d: not loaded: %s; tried again %s it changes", name, number, error, again)
+            return version
+        self._failures.pop((name, number), None)
+        with self._changed:
+            version.model = model
+        _log.info("model %s version %d: loaded after %.1f s", name, number, time.monotonic() - began)
+        return version
+
+    def _publish(self, version: Version) -> Version | None:
+        """Lets a version answer, if it is loaded; returns the one of another base path that it replaces."""
+        if version.model is None:
+            return None
+        known = self._versions[version.model_name]
+        before, known[version.number] = known[version.number], version
+        version.state = State.AVAILABLE
+        return before if before is not version else None
+
+    def _reject(self, brought: Iterable[Version]) -> None:
+        """Unloads what was loaded for a configuration that is not taken."""
+        for version in brought:
+            if version.model:
+                self._unload(version)
+                version.error = StatusError(grpc.StatusCode.CANCELLED, "its configuration was rejected")
+
+    def _unload_all_but(self, wanted: Mapping[str, Folders | None]) -> None:
+        for name in list(self._versions):
+            folders = wanted.get(name, {})
+            if folders is None:
+                continue  # the base path cannot be listed now
+            for key in [key for key in self._failures if key[0] == name and key[1] not in folders]:
+                del self._failures[key]  # what comes back is tried anew
+            available = sorted(self._available(name).values(), key=lambda version: version.number)
+            unwanted = [each for each in available if folders.get(each.number, Path()).parent != each.directory.parent]
+            if folders and len(unwanted) == len(available):
+                continue  # none of the wanted ones could be loaded: what there is goes on answering
+            for version in unwanted:
+                self._unload(version)
+
+    def _unload(self, version: Version) -> None:
+        with self._changed:
+            version.state = State.UNLOADING
+            model, version.model = version.model, None
+            self._changed.wait_for(lambda: not version.users)
+        assert model is not None
+        model.close()
+        del model
+        freed_memory.give_back()
+        with self._changed:
+            version.state = State.END
+        _log.info("model %s version %d: unloaded", version.model_name, version.number)
+
+    def _find(self, spec: model_pb2.ModelSpec) -> Version:
+        if not spec.name:
+            raise invalid("ModelSpec has no name specified.")
+        available = self._available(spec.name)
+        number = self._number(spec, available)
+        if number is None and not available:
+            raise _not_found(f"Servable not found for request: Latest({spec.name})")
+        if number is None:
+            return available[max(available)]
+        if number not in available:
+            raise _not_found(f"Servable not found for request: Specific({spec.name}, {number})")
+        return available[number]
+
+    def _number(self, spec: model_pb2.ModelSpec, known: Mapping[int, Version]) -> int | None:
+        """The version that the spec names; None: none in particular."""
+        if spec.HasField("version_label"):
+            number = self._labels.get(spec.name, {}).get(spec.version_label)
+            if number is None:
+                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+            return number
+        if not spec.HasField("version") or (spec.version.value == 0 and 0 not in known):
+            return None  # OpenVINO's client sends 0 for the newest
+        return spec.version.value
+
+    def _available(self, name: str, base: Path | None = None) -> dict[int, Version]:
+        """Those that answer, of one base path or of any."""
+        return {
+            number: version
+            for number, version in self._versions.get(name, {}).items()
+            if version.state == State.AVAILABLE and base in (None, version.directory.parent)
+        }
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    """Whatever goes wrong is told in the log alone: the next time may find it mended."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001
+        _log.exception("%s failed", what)
+
+
+def _not_found(message: str) -> StatusError:
+    return StatusError(grpc.StatusCode.NOT_FOUND, message)
+
+
+def _label_refused(name: str, number: int, why: str = _UNAVAILABLE) -> StatusError:
+    message = f"Request to assign label to version {number} of model {name}, which {why}"
+    return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def _not_loaded(reasons: Mapping[str, str]) -> StatusError:
+    """In ModelServer's words, with the code that it has for this."""
+    each = ", ".join(f"{{name: {name}, {reason}}}" for name, reason in sorted(reasons.items()))
+    return StatusError(grpc.StatusCode.UNKNOWN, f"{len(reasons)} model(s) did not become available: {{{each}}}")

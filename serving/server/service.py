@@ -1,0 +1,174 @@
+"""TensorFlow Serving's gRPC services over `Models`: PredictionService and ModelService."""
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from concurrent import futures
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, cast
+
+import grpc
+import numpy as np
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_management_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from serving.server import calls, model_server_config
+from serving.server.batching import BatchScheduler
+from serving.server.loaded_model import LoadedModel
+from serving.server.models import Models, Version
+from serving.server.status import StatusError, invalid
+
+_METADATA_FIELD = "signature_def"
+_log = logging.getLogger("atelier.serving")
+
+
+def _answering(method: Callable[[Any, Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
+    """Makes a StatusError the call's status, and any other error INTERNAL with its trace in the log alone."""
+
+    @functools.wraps(method)
+    def call(self: object, request: object, context: grpc.ServicerContext) -> object:
+        try:
+            return method(self, request, context)
+        except StatusError as error:
+            return context.abort(error.code, str(error))
+        except Exception:  # noqa: BLE001  # the server lives on, whatever it was
+            _log.exception("%s failed", method.__name__)
+            return context.abort(grpc.StatusCode.INTERNAL, f"{method.__name__} failed; the server's log says why")
+
+    return call
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict, Classify and GetModelMetadata; Regress and MultiInference stay UNIMPLEMENTED."""
+
+    def __init__(self, models: Models, batches: BatchScheduler | None, max_pixels: int) -> None:
+        """Answers from `models`, through `batches` if there are any; pictures have at most `max_pixels`."""
+        self._models, self._batches, self._max_pixels = models, batches, max_pixels
+
+    @_answering
+    def Predict(
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        """Runs one signature on tensors."""
+        with self._models.borrow(_spec(request)) as version:
+            call = calls.predict(_model(version).signatures, request, self._max_pixels)
+            response = calls.predicted(self._run(version, call, context), call.outputs)
+            response.model_spec.CopyFrom(_named(version, call.signature))
+            return response
+
+    @_answering
+    def Classify(
+        self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
+    ) -> classification_pb2.ClassificationResponse:
+        """Runs a classification signature on tf.Examples."""
+        with self._models.borrow(_spec(request)) as version:
+            call = calls.classify(_model(version).signatures, request, self._max_pixels)
+            response = calls.classified(self._run(version, call, context))
+            response.model_spec.CopyFrom(_named(version, call.signature))
+            return response
+
+    @_answering
+    def GetModelMetadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """Tells the signatures."""
+        spec = _spec(request)
+        if not request.metadata_field:
+            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+        for field in request.metadata_field:
+            if field != _METADATA_FIELD:
+                raise invalid(f"Metadata field {field} is not supported")
+        with self._models.borrow(spec) as version:
+            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=dict(_model(version).signatures))
+            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=_named(version))
+            response.metadata[_METADATA_FIELD].Pack(signatures)
+            return response
+
+    def _run(self, version: Version, call: calls.Call, context: grpc.ServicerContext) -> Mapping[str, np.ndarray]:
+        # A call without a deadline has one in the year 2262 or so, for which threads cannot wait.
+        seconds = min(context.time_remaining() or 0.0, threading.TIMEOUT_MAX)
+        if seconds <= 0:
+            raise _late()
+        run = functools.partial(_model(version).run, call.signature)
+        if self._batches is None:
+            return run(call.inputs)
+        shapes = tuple((name, array.shape[1:]) for name, array in sorted(call.inputs.items()))
+        # The version itself, not its number: a reload may replace it by one of the same number.
+        key = (version, call.signature, shapes)
+        answer = self._batches.submit(key, run, call.inputs, call.rows)
+        try:
+            return answer.result(seconds)
+        except FutureTimeoutError:
+            if not answer.cancel():
+                futures.wait([answer])  # it runs by now: its version must not be unloaded under it
+            raise _late() from None
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus and HandleReloadConfigRequest."""
+
+    def __init__(self, models: Models, configured: Callable[[], None]) -> None:
+        """Reports and changes `models`; calls `configured` after each change."""
+        self._models, self._configured = models, configured
+
+    @_answering
+    def GetModelStatus(
+        self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """Tells the state of every version, newest first, or of one."""
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version in self._models.states(_spec(request)):
+            found = response.model_version_status.add(version=version.number, state=version.state)
+            if version.error:
+                found.status.error_code = version.error.code.value[0]
+                found.status.error_message = str(version.error)
+        return response
+
+    @_answering
+    def HandleReloadConfigRequest(
+        self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Replaces the model configuration; returns when its versions are loaded."""
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise invalid(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+                "supported"
+            )
+        try:
+            model_server_config.check(request.config)
+        except model_server_config.ModelServerConfigError as error:
+            raise invalid(str(error)) from None
+        try:
+            self._models.configure(request.config)
+        finally:
+            self._configured()
+        return model_management_pb2.ReloadConfigResponse()
+
+
+def _spec(request: Any) -> model_pb2.ModelSpec:
+    if not request.HasField("model_spec"):
+        raise invalid("Missing ModelSpec")
+    return request.model_spec
+
+
+def _named(version: Version, signature: str = "") -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=version.model_name, signature_name=signature)
+    spec.version.value = version.number
+    return spec
+
+
+def _model(version: Version) -> LoadedModel:
+    return cast("LoadedModel", version.model)
+
+
+def _late() -> StatusError:
+    return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the model's turn came")

@@ -1,0 +1,59 @@
+"""A batch over worker processes, and one that was killed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.style_catalog import catalog
+
+ROOT = Path(__file__).resolve().parents[4]
+TWO = ("--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2")
+
+KILLED = """
+import sys
+from tests.components.style_renderer import fake_engine
+from components.style_renderer.batch import batch, contents
+from components.style_catalog import catalog
+folder, styles, out = sys.argv[1:]
+batch.render_batch(
+    contents.from_folder(folder), catalog.of_folder(catalog.Path(styles)), out, batch.Request(),
+    batch.local_pipelines(["--runner=FnApiRunner", "--direct_running_mode=in_memory"]),
+    engine=fake_engine.die_at_fourth,
+)
+"""
+
+
+def pictures(folder):
+    return {path.name: path.read_bytes() for path in (folder / "pictures").glob("*.jpg")}
+
+
+@pytest.mark.slow
+def test_two_worker_processes_make_the_same_pictures(run, rendered, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the workers find the engine
+    run()
+    (tmp_path / "out").rename(tmp_path / "one")
+    rendered()
+    report = run(beam_args=TWO, threads=1)
+    calls = rendered()
+    assert report.rendered == len(calls) == 6
+    assert pictures(tmp_path / "out") == pictures(tmp_path / "one")
+    assert {threads for _, threads, _ in calls} == {"1"}
+    assert len({process for *_, process in calls}) == 2
+
+
+@pytest.mark.slow
+def test_a_killed_batch_loses_the_unit_in_work_and_no_other(run, rendered, folder, styles, tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED, str(folder), str(styles[0].file.parent), str(out)]
+    assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 9
+    before = pictures(out)
+    assert len(rendered()) == len(before) == 3
+    assert len(list((out / "sidecars").glob("*.json"))) == 3
+    assert not (out / "manifest.jsonl").exists()
+
+    report = run(styles=catalog.of_folder(styles[0].file.parent), overrides={})
+    assert report.rendered == len(rendered()) == 3
+    assert before.items() <= pictures(out).items()
+    assert len((out / "manifest.jsonl").read_text().splitlines()) == 6

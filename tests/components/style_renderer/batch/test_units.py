@@ -1,0 +1,113 @@
+"""What a batch consists of, and that a unit's key holds all that its picture depends on."""
+
+import subprocess
+import sys
+
+import pytest
+
+from components.style_renderer.batch import units
+from components.style_renderer.engine.settings import Settings
+from tests.components.style_renderer import fake_engine
+
+A, B = "a" * 64, "b" * 64
+CONTENT = units.Content("sub/My Cat.jpg", A, 20, 32)
+
+
+def key(content=A, style=B, picture_format="jpeg", code="1", **settings):
+    return units.key(content, style, Settings(**settings), picture_format, code)
+
+
+def test_equal_inputs_have_equal_keys():
+    assert key(seed=0) == key()
+    assert len(key()) == 64
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content": B},
+        {"style": A},
+        {"content": B, "style": A},
+        {"picture_format": "png"},
+        {"code": "2"},
+        {"strength": 0.5},
+        {"seed": 1},
+        {"colors": "match"},
+        {"style_scale": 1.5},
+        {"scales": [{"size": 128, "iterations": 150}]},
+        {"tv_weight": 0.0},
+        {"precision": "bfloat16"},
+    ],
+)
+def test_whatever_changes_the_picture_changes_the_key(changed):
+    assert key(**changed) != key()
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+def test_every_setting_is_in_the_key(name):
+    changed = Settings().model_copy(update={name: "another"})
+    assert units.key(A, B, changed, "jpeg", "1") != key()
+
+
+def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
+    red, blue = (fake_engine.style(tmp_path, *pair) for pair in (("red", "#f00"), ("blue", "#00f")))
+    recipes = units.recipes([(red, Settings()), (blue, Settings(seed=4))], (0.25, 1.0))
+    assert [(r.style.id, r.settings.strength, r.settings.seed) for r in recipes] == [
+        ("red", 0.25, 0),
+        ("red", 1.0, 0),
+        ("blue", 0.25, 4),
+        ("blue", 1.0, 4),
+    ]
+    other = units.Content("z.png", B, 20, 32)
+    planned = units.plan([other, CONTENT], recipes, "jpeg", "1")
+    assert [(unit.content, unit.recipe) for unit in planned] == [(c, r) for c in (other, CONTENT) for r in range(4)]
+    assert len({unit.key for unit in planned}) == 8
+    assert planned[4].stem == f"my-cat--red--s0.25--{planned[4].key[:12]}"
+    assert planned[5].stem == f"my-cat--red--s1--{planned[5].key[:12]}"
+
+
+def test_a_style_without_strengths_keeps_its_own_and_names_none(tmp_path):
+    recipes = units.recipes([(fake_engine.style(tmp_path, "red", "#f00"), Settings(strength=0.7))], ())
+    assert recipes[0].settings.strength == 0.7
+    (unit,) = units.plan([CONTENT], recipes, "jpeg", "1")
+    assert unit.stem == f"my-cat--red--{unit.key[:12]}"
+
+
+def test_a_strength_out_of_range_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        units.recipes([(fake_engine.style(tmp_path, "red", "#f00"), Settings())], (2.0,))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Köln/Straße 5.JPEG", "straße-5"),
+        ("Café.png", "cafe"),
+        ("Cafe\u0301.png", "cafe"),
+        ("a--b__c.png", "a-b-c"),
+        ("../../etc/passwd", "passwd"),
+        ("<script>alert(1)</script>", "script"),
+        (".jpg", "jpg"),
+        ("画像.png", "画像"),
+        ("写真 2.png", "写真-2"),
+        ("Кошка/Ёж №5.png", "ёж-no5"),
+        ("हिन्दी.png", "हिन्दी"),
+        ("한글.png", "한글"),
+        ("\udcff.png", "image"),
+        ("猫" * 300 + ".png", "猫" * 40),
+        ("x" * 300 + ".png", "x" * 60),
+        ("", "image"),
+    ],
+)
+def test_names_of_files_are_plain(name, expected):
+    assert units.slug(name) == expected
+
+
+def test_planning_and_the_gallery_do_not_load_tensorflow():
+    modules = "units, store, manifest, contents, rendering, batch"
+    code = (
+        f"import sys; from components.style_renderer.batch import {modules}; "
+        "from components.style_renderer.gallery import gallery; assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

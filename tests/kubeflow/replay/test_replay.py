@@ -1,0 +1,302 @@
+"""Whole replays of pipelines whose containers are short scripts without TFX; what they tell is worked out by hand."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.kubeflow_verbs import KubeflowError
+from tests.deferred import deferred_imports
+from tests.kubeflow.replayable import pipeline, task, write
+
+with deferred_imports():
+    from kubeflow.replay import replay
+
+ROOT = Path(__file__).resolve().parents[3]
+TRAIN = "(uri(outputs, 'model') / 'weights').write_text('7')"
+BLESS = """
+model = inputs["artifacts"]["model"]["artifacts"][0]
+tell(artifacts={"blessing": {"artifacts": [{"metadata": {"blessed": BLESSED, "current_model_id": model["name"]}}]}})
+"""
+LATEST = {
+    "blessing": 'schema_title="tfx.ModelBlessing" AND state=LIVE AND metadata.blessed.number_value=1',
+    "model": 'schema_title="tfx.Model" AND state=LIVE AND name="{{$.inputs.artifacts[\'input\'].metadata'
+    "['current_model_id']}}\"",
+}
+"""Filters as TFX 1.21 writes them for LatestBlessedModelStrategy."""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Replays a pipeline; every call into the same root."""
+
+    def replayed(tasks, parameters=None, *, given=None, **document):
+        file = write(tmp_path, pipeline(tasks, parameters, **document))
+        return replay.replay(file, tmp_path / "root", parameters=given)
+
+    return replayed
+
+
+def states(report):
+    return {name: found.state for name, found in report.tasks.items()}
+
+
+def test_artifacts_metadata_and_parameters_go_from_task_to_task(run, tmp_path):
+    tell = 'tell(artifacts={"model": {"artifacts": [{"metadata": {"accuracy": 0.75, "size": 3}}]}}'
+    train = f'{TRAIN}\n{tell}, parameterValues={{"count": 4}})'
+    judge = """
+    weights = (uri(inputs, "model") / "weights").read_text()
+    metadata = inputs["artifacts"]["model"]["artifacts"][0]["metadata"]
+    uri(outputs, "sum").write_text(str(int(weights) * inputs["parameterValues"]["factor"] + metadata["size"]))
+    pathlib.Path(outputs["parameters"]["sum"]["outputFile"]).write_text(str(inputs["parameterValues"]["count"] + 1))
+    """
+    report = run(
+        {
+            "judge": task(
+                "\n".join(line.strip() for line in judge.splitlines()),
+                inputs={"model": "train.model"},
+                of_run={"factor": "factor"},
+                of_tasks={"count": "train_task.count"},
+                outputs={"sum": "tfx.Integer"},
+                output_parameters={"sum": "NUMBER_INTEGER"},
+            ),
+            "train": task(train, outputs={"model": "tfx.Model"}, output_parameters={"count": "NUMBER_INTEGER"}),
+        },
+        {"factor": {"parameterType": "NUMBER_INTEGER", "defaultValue": 1}},
+        given={"factor": "10"},
+    )
+    assert report.failure == ""
+    assert states(report) == {"train": "succeeded", "judge": "succeeded"}
+    (model,) = report.tasks["train"].outputs["model"]
+    assert (model.type, model.metadata) == ("tfx.Model", {"accuracy": 0.75, "size": 3})
+    assert model.uri == str(report.folder / "train" / "model")
+    (total,) = report.tasks["judge"].outputs["sum"]
+    assert Path(total.uri).read_text() == "73"  # 7 * 10 + 3
+    assert report.tasks["judge"].parameters == {"sum": 5}
+    given = json.loads((report.folder / "judge" / "executor_input.json").read_text())
+    assert given["inputs"]["parameterValues"] == {"factor": 10, "count": 4}
+    assert given["inputs"]["artifacts"]["model"]["artifacts"][0]["metadata"] == {"accuracy": 0.75, "size": 3}
+    written = json.loads((report.folder / "replay.json").read_text())
+    assert written["tasks"]["train"]["outputs"]["model"][0]["uri"] == model.uri
+    assert written["tasks"]["judge"]["state"] == "succeeded"
+    assert report.folder.parent == tmp_path / "root"
+
+
+def test_a_process_sees_no_checkout_and_its_own_environment(run, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(ROOT)
+    look = (
+        "print(json.dumps([os.getcwd(), sys.executable, sys.path, os.environ['COLOUR'], 'PYTHONPATH' in os.environ]))"
+    )
+    report = run({"look": task(look, env={"COLOUR": "blue"})})
+    folder, python, path, colour, has_path = json.loads((report.folder / "look" / "executor.log").read_text())
+    assert (folder, colour, has_path) == (str(report.folder / "look"), "blue", False)
+    assert Path(python).parent == Path(sys.executable).parent
+    assert str(ROOT) not in path
+
+
+def test_a_failure_stops_the_run_and_is_told_in_one_line(run):
+    fail = 'print("reading")\ndef read(): raise ValueError("no such thing:\\nit is gone")\nread()'
+    report = run(
+        {
+            "after": task(after=["broken"]),
+            "apart": task(after=["first", "zz"]),
+            "broken": task(fail, outputs={"model": "tfx.Model"}, after=["first"]),
+            "first": task(),
+            "zz": task(after=["broken"]),
+        }
+    )
+    assert states(report) == {
+        "first": "succeeded",
+        "broken": "failed",
+        "after": "not run",
+        "apart": "not run",
+        "zz": "not run",
+    }
+    log = report.folder / "broken" / "executor.log"
+    assert report.failure == f"broken: ValueError: no such thing: it is gone; log: {log}"
+    assert log.read_text().startswith("reading\nTraceback")
+    assert not (report.folder.parent / replay.STORE_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (task("os.kill(os.getpid(), 9)"), "killed by SIGKILL"),
+        (task("sys.exit('nothing to do')"), "nothing to do"),
+        (task("os._exit(3)"), "exit code 3"),
+        (task(command=["no-such-program"]), "no-such-program cannot be started here: "),
+        (task(command=["python", "-m", "no_such_module"]), "No module named no_such_module"),
+        (task(command=["python", "{{$.inputs.parameters['x']}}"]), "its command asks for"),
+        (task("pathlib.Path(outputs['outputFile']).write_text('{')"), "executor_output.json is no ExecutorOutput"),
+        (task(output_parameters={"n": "STRING"}), "its output parameter n is not there"),
+        (
+            task("tell(parameterValues={'n': 'x'})", output_parameters={"n": "NUMBER_INTEGER"}),
+            "parameter n: 'x' is not an integer",
+        ),
+        (task("import __main__\n__main__.Hello"), r"no attribute 'Hello'.* \(a component of a script"),
+        (task(policy={"condition": "1 +"}), "its condition does not parse"),
+    ],
+)
+def test_every_kind_of_failure_has_its_reason(run, made, why):
+    report = run({"broken": made})
+    assert states(report) == {"broken": "failed"}
+    assert report.failure.startswith("broken: ")
+    assert "\n" not in report.failure
+    assert re.search(why, report.failure)
+
+
+def test_conditions_and_what_hangs_on_them(run):
+    bless = "tell(artifacts={'out': {'artifacts': [{'metadata': {'blessed': 1.0}}]}})"
+    blessed = "(inputs.artifacts['x'].artifacts[0].metadata['blessed'] == %s)"
+
+    def when(value):
+        return task(inputs={"x": "bless.out"}, policy={"condition": blessed % value}, outputs={"y": "tfx.Model"})
+
+    report = run(
+        {
+            "bless": task(bless, outputs={"out": "tfx.ModelBlessing"}),
+            "left": when("0.0"),
+            "left-after": task(inputs={"y": "left.y"}),
+            "left-later": task(after=["left-after"]),
+            "taken": when("1.0"),
+            "taken-after": task(inputs={"y": "taken.y"}),
+        }
+    )
+    skipped = {name for name, state in states(report).items() if state == "skipped"}
+    assert skipped == {"left", "left-after", "left-later"}
+    assert {name for name, state in states(report).items() if state == "succeeded"} == {"bless", "taken", "taken-after"}
+    assert report.failure == ""
+    assert report.tasks["left"].reason == "not (inputs.artifacts['x'].artifacts[0].metadata['blessed'] == 0.0)"
+    assert report.tasks["left-later"].reason == "it depends on left-after"
+
+
+def test_a_task_that_waits_for_all_runs_after_failures_too(run):
+    report = run(
+        {
+            "after": task(after=["broken"]),
+            "broken": task("sys.exit(1)"),
+            "report": task(after=["broken"], policy={"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}),
+        }
+    )
+    assert states(report) == {"broken": "failed", "after": "not run", "report": "succeeded"}
+
+
+def test_a_driver_runs_first_and_its_findings_reach_the_executor(run):
+    driver = """
+metadata = {"span": 2}
+tell(parameterValues={"span": 2, "pattern": "a-2/*"}, artifacts={"examples": {"artifacts": [{"metadata": metadata}]}})
+"""
+    report = run(
+        {
+            "gen": task(
+                "print(json.dumps(given))",
+                driver=driver,
+                constants={"pattern": "a-{SPAN}/*", "format": 6},
+                outputs={"examples": "tfx.Examples"},
+            )
+        }
+    )
+    given = json.loads((report.folder / "gen" / "executor.log").read_text())
+    assert given["inputs"]["parameterValues"] == {"pattern": "a-2/*", "format": 6, "span": 2}
+    assert given["outputs"]["artifacts"]["examples"]["artifacts"][0]["metadata"] == {"span": 2}
+    assert report.tasks["gen"].outputs["examples"][0].metadata == {"span": 2}
+    assert json.loads((report.folder / "gen" / "executor_input.json").read_text()) == given
+
+
+def test_a_failing_driver_is_told_with_its_own_log(run):
+    report = run({"gen": task(driver="raise KeyError('no files')")})
+    assert report.failure == f"gen: KeyError: 'no files'; log: {report.folder / 'gen' / 'driver.log'}"
+
+
+def test_resolvers_see_what_earlier_runs_of_the_pipeline_left(run):
+    def tasks(blessed):
+        return {
+            "latest-blessing": task(executor=resolver("blessing"), outputs={"blessing": "tfx.ModelBlessing"}),
+            "latest-model": task(
+                executor=resolver("model"), inputs={"input": "latest-blessing.blessing"}, outputs={"model": "tfx.Model"}
+            ),
+            "train": task(TRAIN, outputs={"model": "tfx.Model"}, after=["latest-model"]),
+            "bless": task(
+                BLESS.replace("BLESSED", str(blessed)),
+                inputs={"model": "train.model", "baseline": "latest-model.model"},
+                outputs={"blessing": "tfx.ModelBlessing"},
+            ),
+        }
+
+    def resolver(key):
+        return {"resolver": {"outputArtifactQueries": {key: {"filter": LATEST[key]}}}}
+
+    first = run(tasks(1))
+    assert first.failure == ""
+    assert first.tasks["latest-model"].outputs == {"model": []}
+    second = run(tasks(0))
+    (model,) = second.tasks["latest-model"].outputs["model"]
+    assert model == first.tasks["train"].outputs["model"][0]
+    given = json.loads((second.folder / "bless" / "executor_input.json").read_text())
+    assert given["inputs"]["artifacts"]["baseline"]["artifacts"][0]["uri"] == str(first.folder / "train" / "model")
+    # The second model is not blessed: the third run still gets the first one, whose files are where they were.
+    third = run(tasks(1))
+    assert third.tasks["latest-model"].outputs["model"] == [model]
+    assert (Path(model.uri) / "weights").read_text() == "7"
+    assert len({first.folder, second.folder, third.folder}) == 3
+    assert third.tasks["latest-blessing"].outputs["blessing"] == first.tasks["bless"].outputs["blessing"]
+
+
+def test_an_importer_takes_its_place_from_a_parameter_or_a_constant(run):
+    metadata = {"origin": "here", "count": 2}
+    report = run(
+        {
+            "asked": task(
+                executor={"importer": {"artifactUri": {"runtimeParameter": "artifact_uri"}, "metadata": metadata}},
+                of_run={"artifact_uri": "where"},
+                outputs={"result": "tfx.Schema"},
+            ),
+            "fixed": task(
+                executor={"importer": {"artifactUri": {"constant": "gs://bucket/schema"}}},
+                outputs={"result": "tfx.Schema"},
+            ),
+        },
+        {"where": {"parameterType": "STRING"}},
+        given={"where": "/data/schema"},
+    )
+    (asked,), (fixed,) = (report.tasks[name].outputs["result"] for name in ("asked", "fixed"))
+    assert (asked.uri, asked.type, asked.metadata) == ("/data/schema", "tfx.Schema", metadata)
+    assert (fixed.uri, fixed.metadata) == ("gs://bucket/schema", {})
+
+
+def test_parameters_of_schema_2_0_keep_their_types(run):
+    made = task("print(json.dumps(inputs['parameters']))", of_run={"n": "n", "x": "x"})
+    made["task"]["inputs"]["parameters"]["s"] = {"runtimeValue": {"constantValue": {"stringValue": "[1]"}}}
+    report = run({"one": made}, {"n": {"type": "INT"}, "x": {"type": "DOUBLE"}}, schema="2.0.0", given={"n": 3, "x": 2})
+    got = json.loads((report.folder / "one" / "executor.log").read_text())
+    assert got == {"n": {"intValue": "3"}, "x": {"doubleValue": 2}, "s": {"stringValue": "[1]"}}
+
+
+def test_one_line_a_task_as_it_ends_and_a_total(tmp_path):
+    lines: list[str] = []
+    file = write(tmp_path, pipeline({"a": task(), "longer": task(after=["a"])}))
+    report = replay.replay(file, tmp_path / "root", announce=lines.append)
+    assert [line.split()[0::3] for line in lines[:2]] == [["a", "succeeded"], ["longer", "succeeded"]]
+    assert lines[2].startswith("total ")
+    assert lines[2].endswith(f"2 succeeded; {report.folder / 'replay.json'}")
+
+
+def test_a_folder_that_disappears_is_told(run):
+    with pytest.raises(KubeflowError, match="the report cannot be written: No such file or directory"):
+        run({"a": task("import shutil\nshutil.rmtree(pathlib.Path.cwd().parent)"), "b": task(after=["a"])})
+
+
+def test_a_folder_where_nothing_can_be_made_fails_the_task(run):
+    take = "(pathlib.Path.cwd().parent / 'b').write_text('in the way')"
+    report = run({"a": task(take), "b": task(after=["a"])})
+    assert states(report) == {"a": "succeeded", "b": "failed"}
+    assert report.failure == f"b: {report.folder / 'b'}: File exists"
+
+
+def test_a_root_that_is_a_file_is_told(tmp_path):
+    file = write(tmp_path, pipeline({"a": task()}))
+    with pytest.raises(KubeflowError, match="cannot be used as the root"):
+        replay.replay(file, file)

@@ -1,0 +1,16 @@
+"""A container's stand-in: what its log holds, in the order in which it was said."""
+
+import pytest
+
+from kubeflow.replay import replay_process
+
+
+def test_a_traceback_comes_after_what_was_said_before_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    log = tmp_path / "log"
+    command = ["python", "-c", "print('loading', flush=False)\nraise ValueError('too late')"]
+    with pytest.raises(replay_process.ProcessError, match="ValueError: too late"):
+        replay_process.run(command, folder=tmp_path, log=log, variables={})
+    lines = log.read_text().splitlines()
+    assert lines[0] == "loading"
+    assert lines[-1] == "ValueError: too late"

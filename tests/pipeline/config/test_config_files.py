@@ -1,0 +1,92 @@
+"""Files that a configuration names: a missing or another one is known before a run begins."""
+
+import hashlib
+
+import pytest
+import yaml
+from PIL import Image
+
+from components.style_catalog.catalog import CatalogError
+from pipeline import cli
+from pipeline.config import config, config_files
+
+GATES = {"min_accuracy": 0.8, "max_accuracy_drop": 0.01}
+
+
+def settings(**sections):
+    return config.Config.model_validate({"name": "pets", "evaluator": GATES, **sections})
+
+
+def refusal(**sections):
+    with pytest.raises((config.ConfigError, CatalogError)) as caught:
+        config_files.check(settings(**sections))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def weights(path, content=b"weights"):
+    return {"weights": str(path), "weights_sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_a_weights_file_is_there_and_is_the_one_that_was_meant(tmp_path):
+    file = tmp_path / "mine.pth"
+    assert refusal(trainer=weights(file)) == (
+        f"trainer.weights is '{file}': the weights file cannot be read: No such file or directory"
+    )
+    file.write_bytes(b"others")
+    message = refusal(trainer=weights(file))
+    assert hashlib.sha256(b"others").hexdigest() in message
+    assert hashlib.sha256(b"weights").hexdigest() in message
+    file.write_bytes(b"weights")
+    config_files.check(settings(trainer=weights(file)))
+    config_files.check(settings(trainer=weights("gs://bucket/mine.pth")))  # not looked at from here
+
+
+def test_the_renderers_weights_are_looked_at_where_there_is_a_gallery(tmp_path):
+    style = {"settings": weights(tmp_path / "vgg.h5") | {"network": "vgg19"}}
+    assert refusal(style=style | {"enabled": True}).startswith("style.settings.weights is ")
+    config_files.check(settings(style=style))
+
+
+def test_styles_of_the_builtin_catalog():
+    config_files.check(settings(style={"enabled": True, "styles": ["swirls", "gravel"]}))
+    assert refusal(style={"enabled": True, "styles": ["swirl"]}) == (
+        "builtin: there is no style swirl; did you mean swirls?"
+    )
+    config_files.check(settings(style={"enabled": False, "styles": ["swirl"]}))
+
+
+def test_a_catalog_and_its_styles(tmp_path):
+    assert "No such file" in refusal(style={"enabled": True, "catalog": str(tmp_path / "none.yaml")})
+    Image.new("RGB", (64, 64)).save(tmp_path / "night.png")
+    style = {"enabled": True, "catalog": str(tmp_path)}
+    config_files.check(settings(style=style | {"styles": ["night"]}))
+    assert "did you mean night?" in refusal(style=style | {"styles": ["nigth"]})
+
+
+def test_contents(tmp_path):
+    for given in ("photos", "split:test", "gs://bucket/contents"):
+        config_files.check(settings(style={"enabled": True, "contents": given}))
+    assert "no such folder" in refusal(style={"enabled": True, "contents": str(tmp_path / "none")})
+    assert "holds no files" in refusal(style={"enabled": True, "contents": str(tmp_path)})
+    (tmp_path / "a.jpg").touch()
+    config_files.check(settings(style={"enabled": True, "contents": str(tmp_path)}))
+
+
+def test_the_setup_file_of_a_job_that_starts_here(tmp_path):
+    beam = {"runner": "spark", "options": ["--job_endpoint=localhost:8099"], "setup_file": str(tmp_path / "setup.py")}
+    assert refusal(beam=beam).startswith("beam.setup_file is ")
+    (tmp_path / "setup.py").touch()
+    config_files.check(settings(beam=beam))
+
+
+def test_a_run_says_so_before_it_touches_anything(tmp_path, capfd):
+    file = tmp_path / "pets.yaml"
+    file.write_text(yaml.safe_dump({"name": "pets", "evaluator": GATES, "trainer": weights(tmp_path / "a.pth")}))
+    output = tmp_path / "out"
+    assert cli.main(["run", "--config", str(file), "--data", "photos", "--output", str(output)]) == 1
+    said = capfd.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("atelier: trainer.weights is ")
+    assert said.err.count("\n") == 1
+    assert not output.exists()

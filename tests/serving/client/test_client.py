@@ -1,0 +1,627 @@
+"""Both clients against a server in this process that answers as TensorFlow Serving does."""
+
+import asyncio
+import contextlib
+import io
+import socket
+import threading
+from concurrent import futures
+from dataclasses import replace
+from types import SimpleNamespace
+
+import grpc
+import numpy as np
+import pytest
+import trustme
+from PIL import Image
+
+from serving.client import errors
+from serving.client.predictions import NoPredictionError, Prediction
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    from serving.client.client import AsyncClient, Client, ServedModel, ServingError, Tls
+    from serving.client.messages import Metadata, Signature, TensorInfo, VersionStatus
+    from tests.serving.fake_model_server import FakeModelServer, serving
+
+Code = grpc.StatusCode
+BUSY = (Code.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full")
+
+
+def picture(colour="red", size=(8, 8), kind="PNG", **options):
+    stream = io.BytesIO()
+    Image.new("RGB", size, colour).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def noise(height, width, kind):
+    """A picture that does not compress."""
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+RED, GREEN, BLUE = (picture(colour) for colour in ("red", "green", "blue"))
+
+
+@pytest.fixture
+def fake():
+    server = FakeModelServer()
+    server.rows = {RED: (0.5, 0.25, 0.25), GREEN: (0.0, 0.125, 0.875)}
+    return server
+
+
+@pytest.fixture
+def target(fake):
+    with serving(fake) as target:
+        yield target
+
+
+@pytest.fixture
+def client(target):
+    with Client(target) as client:
+        yield client
+
+
+def awaited(target, call, **options):
+    """What `call(client)` gives of an asyncio client."""
+
+    async def run():
+        async with AsyncClient(target, **options) as client:
+            return await call(client)
+
+    return asyncio.run(run())
+
+
+def untimed(predictions):
+    return [replace(each, milliseconds=0) for each in predictions]
+
+
+def refusal(call, *arguments, **options):
+    with pytest.raises(ServingError) as refused:
+        call(*arguments, **options)
+    return refused.value
+
+
+# ---- what is sent, and what comes back
+
+
+def test_pictures_travel_as_they_are_encoded(client, fake):
+    client.predict([RED, GREEN])
+    ((method, request, seconds),) = fake.calls
+    assert method == "Predict"
+    assert request.model_spec.name == "default"
+    assert request.model_spec.signature_name == "serving_bytes"
+    assert not request.model_spec.WhichOneof("version_choice")
+    assert list(request.inputs) == ["image_bytes"]
+    assert list(request.inputs["image_bytes"].string_val) == [RED, GREEN]
+    assert 20 < seconds < 31  # 30, less what has passed; gRPC rounds the timeout that travels up
+
+
+@pytest.mark.parametrize("as_content", [False, True])
+def test_predictions_in_either_encoding(client, fake, as_content):
+    fake.as_content = as_content
+    found = client.predict([RED, GREEN, BLUE])
+    assert untimed(found) == [
+        Prediction("cat", 0.5, (("cat", 0.5),), 2, 0),
+        Prediction("bird", 0.875, (("bird", 0.875),), 2, 0),
+        Prediction("dog", 0.625, (("dog", 0.625),), 2, 0),
+    ]
+    assert len({each.milliseconds for each in found}) == 1
+    assert found[0].milliseconds > 0
+
+
+def test_more_pictures_than_a_batch_come_back_in_their_order(target, fake):
+    with Client(target, batch=2) as client:
+        found = client.predict([RED, GREEN, BLUE, RED, GREEN])
+    assert [each.label for each in found] == ["cat", "bird", "dog", "cat", "bird"]
+    assert [len(request.inputs["image_bytes"].string_val) for request in fake.requests("Predict")] == [2, 2, 1]
+
+
+def test_no_pictures_ask_nothing(client, fake):
+    assert client.predict([]) == []
+    assert fake.calls == []
+
+
+@pytest.mark.parametrize(
+    ("model", "version"),
+    [({}, 2), ({"version": 1}, 1), ({"label": "stable"}, 1)],
+)
+def test_a_version_by_number_or_label(target, fake, model, version):
+    with Client(target, ServedModel("pets", **model)) as client:
+        assert client.predict([RED])[0].version == version
+    spec = fake.calls[0][1].model_spec
+    assert (spec.name, spec.version_label) == ("pets", model.get("label", ""))
+
+
+def test_number_and_label_together_are_refused():
+    with pytest.raises(ValueError, match="version 1 and label 'stable': give one of them"):
+        ServedModel(version=1, label="stable")
+
+
+def test_a_version_beyond_64_bits_is_refused():
+    with pytest.raises(ValueError, match="version 20261126171900123456: expected an integer of at most 64 bits"):
+        ServedModel(version=20261126171900123456)
+
+
+def test_classify_sends_examples(client, fake):
+    assert untimed(client.classify([RED, GREEN], top=2)) == [
+        Prediction("cat", 0.5, (("cat", 0.5), ("dog", 0.25)), 2, 0),
+        Prediction("bird", 0.875, (("bird", 0.875), ("dog", 0.125)), 2, 0),
+    ]
+    ((method, request, _),) = fake.calls
+    assert (method, request.model_spec.signature_name) == ("Classify", "classify")
+    features = [example.features.feature for example in request.input.example_list.examples]
+    assert [dict(each)["image/encoded"].bytes_list.value[0] for each in features] == [RED, GREEN]
+
+
+def test_metadata(client):
+    inputs = {"image_bytes": TensorInfo("string", (-1,))}
+    signature = Signature("tensorflow/serving/predict", inputs, {"probabilities": TensorInfo("float", None)})
+    assert client.metadata() == Metadata("default", 2, {"serving_bytes": signature})
+
+
+def test_status(target):
+    with Client(target) as client:
+        assert client.status() == [VersionStatus(2, "AVAILABLE", ""), VersionStatus(1, "AVAILABLE", "")]
+    with Client(target, ServedModel(version=1)) as client:
+        assert client.status() == [VersionStatus(1, "AVAILABLE", "")]
+
+
+def test_asyncio_gives_the_same(client, target):
+    async def everything(client):
+        predictions = await client.predict([RED, GREEN, BLUE], top=3)
+        return predictions, await client.classify([RED], top=2), await client.metadata(), await client.status()
+
+    predictions, classes, metadata, status = awaited(target, everything)
+    assert untimed(predictions) == untimed(client.predict([RED, GREEN, BLUE], top=3))
+    assert untimed(classes) == untimed(client.classify([RED], top=2))
+    assert (metadata, status) == (client.metadata(), client.status())
+
+
+# ---- names of the best classes
+
+
+def test_classify_is_asked_once_a_version_for_the_names(target, fake):
+    with Client(target, ServedModel(label="stable")) as client:
+        for _ in range(2):
+            (found,) = client.predict([RED], top=2)
+    assert found.top == (("cat", 0.5), ("dog", 0.25))
+    (request,) = fake.requests("Classify")
+    assert request.model_spec.version.value == 1
+    assert request.model_spec.WhichOneof("version_choice") == "version"
+
+
+def test_a_new_version_is_asked_anew(client, fake):
+    client.predict([RED], top=2)
+    fake.names = ("lynx", "wolf", "crow")
+    fake.versions = [1, 2, 7]
+    (found,) = client.predict([RED], top=3)
+    assert (found.version, found.top) == (7, (("lynx", 0.5), ("wolf", 0.25), ("crow", 0.25)))
+    assert [request.model_spec.version.value for request in fake.requests("Classify")] == [2, 7]
+
+
+def test_a_model_without_classify_gives_ids(client, fake):
+    fake.signatures = {"serving_bytes"}
+    for _ in range(2):
+        (found,) = client.predict([GREEN], top=9)
+    assert found.top == (("bird", 0.875), ("1", 0.125), ("0", 0.0))
+    assert fake.methods() == ["Predict", "Classify", "Predict"]
+
+
+def test_other_failures_of_classify_are_told(client, fake):
+    fake.failures = [None, (Code.INTERNAL, "out of order")]
+    assert "answers INTERNAL: out of order" in str(refusal(client.predict, [RED], top=2))
+    assert client.predict([RED], top=2)[0].top[1] == ("dog", 0.25)
+
+
+def test_many_tasks_or_threads_ask_once(client, target, fake):
+    async def at_once(client):
+        return await asyncio.gather(*(client.predict([RED], top=2) for _ in range(8)))
+
+    awaited(target, at_once)
+    assert fake.methods().count("Classify") == 1
+    with futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: client.predict([RED], top=2), range(8)))
+    assert fake.methods().count("Classify") == 2
+
+
+# ---- retries and deadlines
+
+
+def test_unavailable_is_tried_again(client, target, fake):
+    fake.failures = [BUSY, BUSY]
+    assert client.predict([RED])[0].label == "cat"
+    assert len(fake.calls) == 3
+    fake.failures = [BUSY, BUSY]
+    assert awaited(target, lambda client: client.status())[0].version == 2
+    assert fake.methods() == ["Predict"] * 3 + ["GetModelStatus"] * 3
+
+
+def test_a_large_request_is_tried_again_too(target, fake):
+    # Without a setting of its own, gRPC tries requests of more than 256 KiB once only.
+    large = noise(512, 512, "PNG")
+    assert len(large) > 500_000
+    fake.failures = [BUSY]
+    with Client(target) as client:
+        client.predict([large])
+    fake.failures = [BUSY]
+    awaited(target, lambda client: client.predict([large]))
+    assert len(fake.calls) == 4
+
+
+def test_in_the_end_unavailable_is_told(client, target, fake):
+    fake.failures = [BUSY] * 5
+    error = refusal(client.predict, [RED])
+    assert error.code is Code.UNAVAILABLE
+    assert str(error) == f"{target} is not available, after several tries: {BUSY[1]}"
+    assert (len(fake.calls), fake.failures) == (5, [])
+
+
+def test_nothing_else_is_tried_again(client, target, fake):
+    fake.failures = [(Code.INVALID_ARGUMENT, "expected a picture")] * 2
+    assert str(refusal(client.predict, [RED])) == f"{target} answers INVALID_ARGUMENT: expected a picture"
+    assert refusal(awaited, target, lambda client: client.predict([RED])).code is Code.INVALID_ARGUMENT
+    assert len(fake.calls) == 2
+
+
+def test_a_deadline_ends_a_call(client, target, fake):
+    fake.held.clear()
+    error = refusal(client.predict, [RED], deadline=0.2)
+    assert error.code is Code.DEADLINE_EXCEEDED
+    assert str(error).startswith(f"no answer from {target} within 0.2 s: allow more (--deadline)")
+    error = refusal(awaited, target, lambda client: client.status(), deadline=0.2)
+    assert error.code is Code.DEADLINE_EXCEEDED
+
+
+# ---- what the server refuses
+
+
+@pytest.mark.parametrize(
+    ("model", "call", "code", "words"),
+    [
+        ({"name": "cars"}, "predict", Code.NOT_FOUND, "has no model 'cars', or no version of it is loaded"),
+        ({"name": "cars"}, "status", Code.NOT_FOUND, "has no model 'cars': choose another with --model"),
+        ({"version": 9}, "predict", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
+        ({"version": 9}, "status", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
+        ({"label": "new"}, "predict", Code.INVALID_ARGUMENT, "has no version labelled 'new'"),
+        ({"signature": "x"}, "predict", Code.FAILED_PRECONDITION, "has no signature 'x'"),
+        ({"classify_signature": "x"}, "classify", Code.INVALID_ARGUMENT, "has no signature 'x'"),
+    ],
+)
+def test_what_the_server_does_not_have(target, model, call, code, words):
+    with Client(target, ServedModel(**model)) as client:
+        error = refusal(getattr(client, call), *([[RED]] if call != "status" else []))
+    assert error.code is code
+    assert words in str(error)
+    assert target in str(error)
+
+
+# ---- sizes and compression
+
+
+def test_a_picture_larger_than_a_message_is_not_sent(target, fake, tmp_path):
+    (tmp_path / "large.png").write_bytes(noise(64, 64, "PNG"))
+    with Client(target, max_message_bytes=10_000) as client:
+        error = refusal(client.predict, [tmp_path / "large.png"])
+    assert error.code is Code.RESOURCE_EXHAUSTED
+    assert "large.png: " in str(error)
+    assert "bytes are more than a message holds (10000)" in str(error)
+    assert fake.calls == []
+
+
+def test_a_batch_is_no_larger_than_a_message(target, fake):
+    large = noise(64, 64, "PNG")  # 12 kB
+    with Client(target, max_message_bytes=30_000) as client:
+        assert len(client.predict([large] * 5)) == 5
+    assert [len(request.inputs["image_bytes"].string_val) for request in fake.requests("Predict")] == [2, 2, 1]
+    assert all(request.ByteSize() <= 30_000 for request in fake.requests("Predict"))
+
+
+def test_the_servers_limit(fake):
+    with serving(fake, max_receive_message_length=5_000) as target, Client(target) as client:
+        error = refusal(client.predict, [noise(64, 64, "PNG")])
+    assert error.code is Code.RESOURCE_EXHAUSTED
+    assert f"bytes are more than the 5000 of a message to or from {target}" in str(error)
+
+
+def test_answers_may_have_more_than_grpcs_4_mib(target, fake):
+    fake.as_content = True
+    fake.names = ["x"] * 1_100_000
+    fake.rows = {RED: np.linspace(1, 0, 1_100_000, dtype=np.float32)}
+    with Client(target) as client:
+        assert client.predict([RED])[0].probability == 1
+    with Client(target, max_message_bytes=2**20) as client:
+        error = refusal(client.predict, [RED])
+    assert error.code is Code.RESOURCE_EXHAUSTED
+    assert "of a message to or from" in str(error)
+
+
+def test_gzip_by_choice(fake):
+    identity_only = 1
+    with serving(fake, compression_enabled_algorithms_bitset=identity_only) as target:
+        with Client(target) as client:
+            client.predict([RED])
+        with Client(target, gzip=True) as client:
+            assert "Compression algorithm 'gzip' is disabled" in str(refusal(client.predict, [RED]))
+        error = refusal(awaited, target, lambda client: client.predict([RED]), gzip=True)
+        assert "Compression algorithm 'gzip' is disabled" in str(error)
+    with serving(fake) as target, Client(target, gzip=True) as client:
+        assert client.predict([RED])[0].label == "cat"
+    assert list(fake.calls[-1][1].inputs["image_bytes"].string_val) == [RED]
+
+
+# ---- pictures
+
+
+def test_a_large_picture_is_scaled_down(target, fake, tmp_path):
+    photo = picture("navy", (3000, 2000), "JPEG")
+    (tmp_path / "photo.jpg").write_bytes(photo)
+    with Client(target) as client:
+        client.predict([photo, tmp_path / "photo.jpg"])
+    sent = fake.calls[0][1].inputs["image_bytes"].string_val
+    assert [Image.open(io.BytesIO(each)).size for each in sent] == [(512, 341)] * 2
+
+
+def test_originals_are_sent_byte_for_byte(target, fake):
+    photo = picture("navy", (3000, 2000), "JPEG")
+    with Client(target, longer_side=None) as client:
+        client.predict([photo, RED])
+    assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [photo, RED]
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "BMP", "GIF"])
+def test_what_tensorflow_may_not_read_alike_is_sent_as_png_of_full_size(target, fake, kind):
+    with Client(target, longer_side=None) as client:
+        client.predict([picture("navy", (900, 30), kind)])
+    (sent,) = fake.calls[0][1].inputs["image_bytes"].string_val
+    image = Image.open(io.BytesIO(sent))
+    assert (image.format, image.size, image.getpixel((0, 0))) == ("PNG", (900, 30), (0, 0, 128))
+
+
+@pytest.mark.parametrize("longer_side", [512, None])
+def test_what_is_no_picture_is_named_before_anything_is_sent(target, fake, tmp_path, longer_side):
+    (tmp_path / "notes.jpg").write_text("remember the milk")
+    with Client(target, longer_side=longer_side) as client:
+        error = refusal(client.predict, [RED, tmp_path / "notes.jpg"])
+        assert str(error) == f"{tmp_path}/notes.jpg: not_an_image: it begins with b'remember'"
+        assert error.code is None
+        assert str(refusal(client.predict, [RED, RED[:50]])).startswith("picture 2 of 2: truncated: ")
+        assert str(refusal(client.predict, [str(tmp_path / "no.jpg")])).startswith(f"{tmp_path}/no.jpg: unreadable: ")
+    assert fake.calls == []
+
+
+def test_a_prepared_picture_is_sent_as_it_is(client, fake):
+    prepared = client.prepare(picture("navy", (600, 600), "JPEG"))
+    client.predict([prepared])
+    assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [prepared.encoded]
+
+
+# ---- connections
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory):
+    """Files: an authority, the client's certificate and key, another authority, something that is no PEM."""
+    folder = tmp_path_factory.mktemp("pem")
+    authority = trustme.CA()
+    client = authority.issue_cert("client.example")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    client.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    client.private_key_pem.write_to_path(folder / "key.pem")
+    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
+    (folder / "junk.pem").write_text("junk")
+    (folder / "hollow.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    return SimpleNamespace(authority=authority, **{file.stem: file for file in folder.iterdir()})
+
+
+def secured(fake, pem, mutual=False, name="127.0.0.1"):
+    certificate = pem.authority.issue_cert(name)
+    pair = (certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes())
+    return serving(fake, grpc.ssl_server_credentials([pair], pem.ca.read_bytes(), mutual))
+
+
+def test_tls(fake, pem):
+    with secured(fake, pem) as target:
+        with Client(target, tls=Tls(pem.ca)) as client:
+            assert client.predict([RED])[0].label == "cat"
+        assert awaited(target, lambda client: client.status(), tls=Tls(pem.ca))[0].version == 2
+
+
+def test_mutual_tls(fake, pem):
+    with secured(fake, pem, mutual=True) as target:
+        with Client(target, tls=Tls(pem.ca, pem.cert, pem.key)) as client:
+            assert client.predict([RED])[0].label == "cat"
+        tls = Tls(pem.ca, pem.cert, pem.key)
+        assert awaited(target, lambda client: client.status(), tls=tls)[0].version == 2
+
+
+def test_connections_that_do_not_come_about(fake, pem):
+    async def words(target, tls=None):
+        async with AsyncClient(target, tls=tls) as client:
+            with pytest.raises(ServingError) as refused:
+                await client.status()
+        assert refused.value.code is Code.UNAVAILABLE
+        return str(refused.value).replace(target, "TARGET")
+
+    async def all_at_once():
+        return await asyncio.gather(
+            words(nobody),
+            words("no-such-host.invalid:8500"),
+            words(encrypted),
+            words(plain, Tls(pem.ca)),
+            words(encrypted, Tls(pem.other)),
+            words(encrypted, Tls()),
+            words(misnamed, Tls(pem.ca)),
+            words(mutual, Tls(pem.ca)),
+            words(encrypted, Tls(pem.hollow)),
+        )
+
+    with (
+        serving(fake) as plain,
+        secured(fake, pem) as encrypted,
+        secured(fake, pem, mutual=True) as mutual,
+        secured(fake, pem, name="elsewhere.example") as misnamed,
+        socket.socket() as unused,
+    ):
+        unused.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{unused.getsockname()[1]}"
+        found = asyncio.run(all_at_once())
+    assert fake.calls == []
+    not_trusted = "the certificate of TARGET is not trusted (unable to get local issuer certificate)"
+    for line, start in zip(
+        found,
+        [
+            "no server at TARGET (Connection refused): start one with `atelier serve`",
+            "no server at TARGET (Domain name not found)",
+            "TARGET drops the connection: it probably speaks TLS, which --tls or --ca FILE asks for",
+            "TARGET does not speak TLS: connect in plain text, without --tls",
+            not_trusted,
+            not_trusted,
+            "the certificate of TARGET is for another host",
+            "TARGET drops the connection: it asks for a client certificate",
+            "TLS with TARGET: the files of --ca, --cert or --key cannot be used",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(start)
+
+
+def test_the_blocking_client_tells_the_same(fake, pem):
+    with secured(fake, pem) as target, Client(target) as client:
+        assert "drops the connection: it probably speaks TLS" in str(refusal(client.status))
+
+
+@pytest.mark.parametrize(("encrypted", "words"), [(False, "it probably speaks TLS"), (True, "no TLS connection with")])
+def test_a_refused_second_address_does_not_hide_the_server(encrypted, words):
+    # gRPC tells of the address that it tried last: a server on 127.0.0.1 alone is refused as `localhost` on ::1.
+    details = "failed to connect to all addresses; last error: UNKNOWN: ipv6:%5B::1%5D:1: Connection refused"
+    error = SimpleNamespace(code=lambda: Code.UNAVAILABLE, details=lambda: details)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        target = f"localhost:{server.getsockname()[1]}"
+        assert words in str(errors.explained(error, target, 1, encrypted))
+
+
+def test_files_of_tls_are_named(pem, tmp_path):
+    with pytest.raises(ValueError, match="go together"):
+        Tls(pem.ca, cert=pem.cert)
+    error = refusal(Client, "localhost:1", tls=Tls(pem.junk))
+    assert str(error) == f"{pem.junk}: holds no certificate or key in PEM form (-----BEGIN ...)"
+    error = refusal(Client, "localhost:1", tls=Tls(tmp_path / "none.pem"))
+    assert str(error) == f"{tmp_path}/none.pem: cannot be read: No such file or directory"
+
+
+def test_another_service_is_told():
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+    port = server.add_insecure_port("localhost:0")
+    server.start()
+    with Client(f"localhost:{port}") as client:
+        error = refusal(client.status)
+    server.stop(None).wait()
+    assert error.code is Code.UNIMPLEMENTED
+    assert "is no TensorFlow Serving, or lacks this call" in str(error)
+
+
+# ---- answers that are none
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_no_answer(target, fake, number):
+    fake.rows[GREEN] = (number, 0.25, 0.25)
+    sync = Client(target, batch=2)
+    for call in ("predict", "classify"):
+
+        def ask(client, call=call):
+            return getattr(client, call)([RED, GREEN, BLUE], top=2)
+
+        for error in (refusal(ask, sync), refusal(awaited, target, ask)):
+            assert isinstance(error, NoPredictionError)
+            assert str(error) == (
+                "picture 2 of 3: version 2 of the model gives NaN or infinity for 1 of 3 probabilities"
+            )
+            assert [getattr(each, "label", str(each)) for each in error.answers] == ["cat", str(error), "dog"]
+    sync.close()
+
+
+def test_several_answers_that_are_none_are_counted(client, fake):
+    fake.rows = dict.fromkeys((RED, GREEN, BLUE), (np.nan,) * 3)
+    assert str(refusal(client.predict, [RED, GREEN, BLUE])) == (
+        "picture 1 of 3: version 2 of the model gives NaN or infinity for 3 of 3 probabilities; 2 more images alike"
+    )
+
+
+# ---- servers that take small batches
+
+
+@pytest.mark.parametrize("call", ["predict", "classify"])
+def test_batches_become_as_small_as_the_server_says(client, fake, call):
+    fake.failures = [None, (Code.INVALID_ARGUMENT, "Task size 3 is larger than maximum input batch size 2")]
+    ask = getattr(client, call)
+    ask([RED])
+    assert [each.label for each in ask([RED, GREEN, BLUE])] == ["cat", "bird", "dog"]
+    assert len(fake.calls) == 4  # one, three that are too many, two, one
+    ask([RED, GREEN, BLUE])
+    assert len(fake.calls) == 6  # the client remembers
+
+
+def test_a_batch_that_cannot_be_made_smaller_is_an_error(client, fake):
+    for said in ("Task size 1 is larger than maximum input batch size 0", "Task size 1 is larger"):
+        fake.failures = [(Code.INVALID_ARGUMENT, said)]
+        assert said in str(refusal(client.predict, [RED]))
+
+
+# ---- proxies
+
+
+DEAD_PROXY = "http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "https_proxy", "grpc_proxy", "all_proxy"])
+def test_this_machine_is_reached_past_every_proxy(target, monkeypatch, variable):
+    monkeypatch.setenv(variable, DEAD_PROXY)
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.setenv(name, "elsewhere.example")
+    port = target.rpartition(":")[2]
+    for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
+        with Client(f"{host}:{port}") as client:
+            assert client.predict([RED])[0].label == "cat"
+    assert awaited(target, lambda client: client.predict([RED]))[0].label == "cat"
+
+
+@pytest.fixture
+def dropping():
+    """A port at which every connection is closed at once, as some proxies do with gRPC."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drop():
+            with contextlib.suppress(OSError):
+                while True:
+                    listening.accept()[0].close()
+
+        threading.Thread(target=drop, daemon=True).start()
+        yield listening.getsockname()[1]
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_proxy_in_the_way_is_named(monkeypatch, dropping):
+    for variable, port in (("http_proxy", 9), ("https_proxy", dropping)):
+        monkeypatch.setenv(variable, f"http://user:secret@127.0.0.1:{port}")
+        with Client("models.example:8500", deadline=10) as client:
+            said = str(refusal(client.predict, [RED]))
+        assert f"no way to models.example:8500 through the proxy 127.0.0.1:{port}, which {variable} names" in said
+        assert f"add the target's host to no_proxy, or unset {variable}" in said
+        assert "secret" not in said
+
+
+def test_a_proxy_that_does_not_answer_is_named(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with Client("models.example:8500", deadline=0.3) as client:
+            said = str(refusal(client.predict, [RED]))
+    assert "which http_proxy names, within 0.3 s" in said
+    assert "no_proxy" in said
+
+
+def test_a_target_is_checked_before_anything_is_sent():
+    assert "write localhost:8500" in str(refusal(Client, "http://localhost:8500"))
