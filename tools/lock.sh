@@ -10,7 +10,7 @@ compile() {
         --custom-compile-command "make lock" "$@"
 }
 
-compile setup.py --extra kfp --extra dev --extra compat --override requirements/overrides.txt \
+compile setup.py --extra kfp --extra dev --extra docs --extra compat --override requirements/overrides.txt \
     --no-emit-package ml-metadata --no-emit-package tensorflow-data-validation \
     --output-file requirements/lock.txt "$@"
 compile requirements/bootstrap.in --constraint requirements/lock.txt --output-file requirements/bootstrap.txt

@@ -61,7 +61,7 @@ def test_lock_has_what_setup_py_demands(python: str) -> None:
     direct = [
         requirement
         for requirement in demanded
-        for extra in ("", "kfp", "dev", "compat")
+        for extra in ("", "kfp", "dev", "docs", "compat")
         if requirement.marker is None or requirement.marker.evaluate({"python_version": python, "extra": extra})
     ]
     assert len(direct) > 30
