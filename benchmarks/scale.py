@@ -1,4 +1,4 @@
-"""Seconds and bytes that one more picture costs, node by node, on this machine: what docs/scale.md reckons with.
+"""Seconds and bytes that one more image costs, node by node, on this machine: the basis of docs/explanation/scale.md.
 
     .venv/bin/python -m benchmarks.scale
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes .venv with everything that the lock files name, and the project itself (docs/install.md tells more).
+# Makes .venv with everything that the lock files name, and the project itself (docs/how-to/install.md tells more).
 # PYTHON=/path/to/python chooses the interpreter; without it the newest one on the PATH that has all it needs is taken.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -116,7 +116,7 @@ def test_what_is_copied_is_sent_to_the_engine():
         ".venv/bin/python",
         "output/demo/run.json",
         "tests/conftest.py",
-        "docs/kubeflow.md",
+        "docs/how-to/kubeflow.md",
         "key.json",
         ".env",
         "kubeflow/submit/submit.py",
