@@ -7,10 +7,12 @@ or folder has its name: it would have two meanings.
 from collections.abc import Collection
 from pathlib import Path
 
+from atelier.errors import AtelierError
+
 _PREFIX = "builtin:"
 
 
-class AmbiguousError(ValueError):
+class AmbiguousError(AtelierError):
     """A word that is the name of something built in and of a file or folder; the message says how to name either."""
 
 

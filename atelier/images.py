@@ -30,6 +30,7 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageErr
 
 from atelier.decoding import color_profiles, sample_depth
 from atelier.decoding.color_profiles import Effect
+from atelier.errors import AtelierError
 
 # The caller's own limit is checked against the header before anything is decoded. Pillow's fixed limits would warn
 # below a larger one, and raise where ours allows the picture.
@@ -91,7 +92,7 @@ class Reason(enum.StrEnum):
     """Not a regular file, a link to nothing, or an I/O error."""
 
 
-class RefusedError(Exception):
+class RefusedError(AtelierError):
     """A file that cannot be used: `reason` for counting, `detail` for a person."""
 
     def __init__(self, reason: Reason, detail: str):

@@ -14,6 +14,8 @@ import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from atelier.errors import AtelierError
+
 Value = bytes | str | int | float
 
 _FEATURE_LISTS = 2
@@ -30,7 +32,7 @@ _COMPRESSED_OTHERWISE = {
 }
 
 
-class DamagedError(ValueError):
+class DamagedError(AtelierError):
     """A TFRecord file that is cut short or changed."""
 
 

@@ -10,10 +10,10 @@ import pydantic
 from google.protobuf import json_format
 
 from atelier import builtin_names
+from atelier.errors import KubeflowError
 from components.style_catalog import builtin, catalog
 from components.style_renderer.engine.settings import PHOTOS, SPLIT
 from kubeflow.submit import cron, labels
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from pipeline.config.config import Config, Evaluator
 from pipeline.config.orchestration import Kubeflow, is_bucket_folder
 from pipeline.ingest.builtin_sources import BUILTIN

@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 
 from atelier import builtin_names
+from atelier.errors import KubeflowError
 from atelier.files.replacing import replace_text
 from kubeflow import checks
 from pipeline.commands import kubeflow_verbs
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from pipeline.config.config import Config
 from pipeline.config.orchestration import Kubeflow, Resources
 from pipeline.ingest.builtin_sources import BUILTIN

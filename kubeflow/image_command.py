@@ -5,8 +5,9 @@ import shlex
 import shutil
 import subprocess
 
+from atelier.errors import KubeflowError
 from kubeflow import checks
-from pipeline.commands.kubeflow_verbs import FOLDER, KubeflowError
+from pipeline.commands.kubeflow_verbs import FOLDER
 from pipeline.config import config
 
 ENGINES = ("docker", "podman", "buildah")

@@ -4,9 +4,9 @@ import argparse
 import signal
 import sys
 
+from atelier.errors import KubeflowError
 from kubeflow.replay import replay
 from pipeline.commands import kubeflow_verbs
-from pipeline.commands.kubeflow_verbs import KubeflowError
 
 
 def run(options: argparse.Namespace) -> int:

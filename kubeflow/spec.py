@@ -12,7 +12,7 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-from pipeline.commands.kubeflow_verbs import KubeflowError
+from atelier.errors import AtelierError, KubeflowError
 
 LEGACY, CURRENT = "2.0.0", "2.1.0"
 """Schema versions. The older has parameters of its own types, the newer ones of protobuf's `Value`."""
@@ -58,7 +58,7 @@ def load(path: Path) -> Spec:
         raise KubeflowError(f"{path}: {error}") from None
 
 
-class _FaultError(ValueError):
+class _FaultError(AtelierError):
     """What is wrong with the pipeline."""
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from atelier import loopback
+from atelier.errors import AtelierError
 from atelier.versions import parse_argument
 from pipeline import source_tree, stopping
 from pipeline.commands import kubeflow_verbs
@@ -38,15 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"atelier: stopped{_after_a_stop(options)}", file=sys.stderr)
         return stopping.exit_code(stop)
-    except Exception as error:  # noqa: BLE001  # what is nobody's to mend is raised again
+    except AtelierError as error:
+        text = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        print(f"atelier: {text}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001  # a bug is raised again
         if isinstance(error, BrokenPipeError) and _output_is_closed():
             _drop_output()
             return 128 + signal.SIGPIPE
-        if not _is_users_to_mend(error):
-            return _tell_disk_error(error, _output(options))
-        text = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        print(f"atelier: {text}", file=sys.stderr)
-        return 1
+        return _tell_disk_error(error, _output(options))
 
 
 def _tell_disk_error(error: Exception, place: Path) -> int:
@@ -105,28 +106,6 @@ def _after_a_stop(options: argparse.Namespace) -> str:
         _ingest: "; no data set was written, and the next run starts from the beginning",
         _render: "; finished images stay, and the next run renders the others",
     }.get(options.verb, "")
-
-
-def _is_users_to_mend(error: Exception) -> bool:
-    """Errors whose message is written for the user; their classes lie in modules that may not be loaded."""
-    names = {
-        "AmbiguousError",
-        "BeamError",
-        "BuiltinError",
-        "CatalogError",
-        "ConfigError",
-        "ContentError",
-        "DataError",
-        "IngestError",
-        "KubeflowError",
-        "ModelServerConfigError",
-        "RenderError",
-        "ServerError",
-        "ServingError",
-        "SourceTreeError",
-        "WeightsError",
-    }
-    return any(base.__name__ in names for base in type(error).__mro__)
 
 
 def _parser() -> argparse.ArgumentParser:

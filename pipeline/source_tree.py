@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from atelier.errors import AtelierError
 
-class SourceTreeError(RuntimeError):
+
+class SourceTreeError(AtelierError):
     """The command needs the project's source, and was not given in its root."""
 
 

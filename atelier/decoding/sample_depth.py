@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile
 
+from atelier.errors import AtelierError
+
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits a sample that devices write."""
 
@@ -18,7 +20,7 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR, _MAX_SAMPLE_VALUE = 258, 262, 284, 281
 _WHITE_IS_ZERO, _SEPARATE_PLANES = 0, 2
 
 
-class DepthError(ValueError):
+class DepthError(AtelierError):
     """An image of 16 bits a sample whose low bits Pillow cannot read."""
 
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from atelier.errors import AtelierError
 from compat.glibc import elf
 
 SHIM_SOURCE = Path(__file__).with_name("shim.c")
@@ -26,7 +27,7 @@ RELAXED_REQUIREMENTS = {
 }
 
 
-class RepairError(Exception):
+class RepairError(AtelierError):
     """A wheel that cannot be made to work here; the message says what is wrong and what to do."""
 
 

@@ -6,8 +6,10 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
+from atelier.errors import AtelierError
 
-class AnomaliesFoundError(RuntimeError):
+
+class AnomaliesFoundError(AtelierError):
     """The data is not what the schema says; the message lists every anomaly."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from PIL import Image
 
+from atelier.errors import AtelierError
 from atelier.files import packaged
 from components.style_catalog import drawn, entry, paintings
 
@@ -34,7 +35,7 @@ _DRAWN = {
 }
 
 
-class BuiltinError(ValueError):
+class BuiltinError(AtelierError):
     """A package does not hold the picture that the built-in catalogue takes from it."""
 
 

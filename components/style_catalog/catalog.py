@@ -27,6 +27,7 @@ import numpy as np
 import yaml
 
 from atelier import builtin_names, images
+from atelier.errors import AtelierError
 from atelier.files import leftovers, tree
 from components.style_catalog import builtin, entry
 from components.style_renderer.engine.settings import Settings
@@ -42,7 +43,7 @@ UNKNOWN_LICENCE = "unknown"
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
-class CatalogError(ValueError):
+class CatalogError(AtelierError):
     """A catalogue that cannot be used; one line a fault, naming file and entry."""
 
 

@@ -15,6 +15,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from atelier import strict_json
+from atelier.errors import AtelierError
 from components.tflite_exporter import convert, materialised, measure, proof
 from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
@@ -27,7 +28,7 @@ MEASUREMENTS_FILE = "measurements.json"
 SPLIT = "test"
 
 
-class NotBlessedError(RuntimeError):
+class NotBlessedError(AtelierError):
     """The SavedModel's gate refused the model, so nothing is exported from it."""
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tensorflow.lite.python import schema_py_generated as schema
 
+from atelier.errors import AtelierError
+
 _FLOAT_TYPES = {
     getattr(schema.TensorType, name): name
     for name in ("FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16", "COMPLEX64", "COMPLEX128")
@@ -17,7 +19,7 @@ _FLOAT_TYPES = {
 _OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 
 
-class NotFullyQuantisedError(RuntimeError):
+class NotFullyQuantisedError(AtelierError):
     """A file that should compute in integers only does not; the message names the ops."""
 
 

@@ -9,8 +9,10 @@ from celpy.evaluation import CELEvalError
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from atelier.errors import AtelierError
 
-class ConditionError(ValueError):
+
+class ConditionError(AtelierError):
     """The condition cannot be evaluated: the node would fail on the cluster."""
 
 

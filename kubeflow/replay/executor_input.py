@@ -10,14 +10,14 @@ import yaml
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from atelier.errors import AtelierError, KubeflowError
 from kubeflow.replay import replay_parameters
-from pipeline.commands.kubeflow_verbs import KubeflowError
 
 VALUE_TYPES = frozenset(f"tfx.{name}" for name in ("Integer", "Float", "String", "Boolean", "JsonValue"))
 """Artifacts that are one file."""
 
 
-class ExchangeError(ValueError):
+class ExchangeError(AtelierError):
     """A task's input cannot be made, or its output cannot be read."""
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from atelier.errors import KubeflowError
 from kubeflow import checks, spec
 from kubeflow.replay import conditions, replay_parameters, replay_placeholders, replay_process, replay_store
 from kubeflow.replay import executor_input as exchange
 from kubeflow.replay.replay_report import REPORT_FILE, Artifact, Report, Task
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from pipeline.config.orchestration import Kubeflow
 
 LIMITS = (

@@ -9,8 +9,8 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from atelier.errors import KubeflowError
 from kubeflow.spec import Spec
-from pipeline.commands.kubeflow_verbs import KubeflowError
 
 MAX_INTEGER = 2**53
 """Parameters travel as doubles: from here on not every integer is one."""

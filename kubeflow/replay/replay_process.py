@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from atelier.errors import AtelierError
 from pipeline.beam import child_processes
 
 GRACE_SECONDS = 5.0
@@ -18,7 +19,7 @@ _MAX_CHARACTERS = 400
 _ERROR = re.compile(r"[\w.]*(Error|Exception|Exit)\b.*:", re.ASCII)
 
 
-class ProcessError(RuntimeError):
+class ProcessError(AtelierError):
     """The process has failed; the message is the last that its log says of it."""
 
 

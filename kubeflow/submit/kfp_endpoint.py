@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.kubeflow_verbs import KubeflowError
+from atelier.errors import KubeflowError
 from pipeline.config.orchestration import Kubeflow
 
 TOKEN = "ATELIER_KFP_TOKEN"  # noqa: S105 - the variable's name

@@ -2,7 +2,7 @@
 
 import re
 
-from pipeline.commands.kubeflow_verbs import KubeflowError
+from atelier.errors import KubeflowError
 from pipeline.config.orchestration import Kubeflow
 
 MAX_LABELS = 64

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.commands.kubeflow_verbs import KubeflowError
+from atelier.errors import KubeflowError
 from pipeline.config.orchestration import Kubeflow
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -8,6 +8,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from atelier.errors import BeamError
 from pipeline.config.config import Config
 from pipeline.config.orchestration import Beam
 
@@ -15,10 +16,6 @@ from pipeline.config.orchestration import Beam
 IN_MEMORY = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 _DASK = "dask[distributed]==2026.8.0"
-
-
-class BeamError(ValueError):
-    """A runner that cannot be used as it is asked for; the message says what is missing and what to do."""
 
 
 def of(settings: Beam, *, project: str = "", region: str = "", service_account: str = "") -> tuple[str, ...]:

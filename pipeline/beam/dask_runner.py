@@ -20,7 +20,7 @@ from apache_beam.runners.runner import PipelineResult, PipelineState
 from dask import bag, distributed
 from dask.base import optimize
 
-from pipeline.beam.beam_args import BeamError
+from atelier.errors import BeamError
 
 # The last two have nothing left to do: Dask's grouping has done it, in the one window that there is.
 _RUNNABLE = {*transform_evaluator.TRANSLATIONS, overrides._Reshuffle, overrides._GroupAlsoByWindow}

@@ -7,13 +7,14 @@ from concurrent import futures
 from concurrent.futures import process
 from typing import TypeVar
 
+from atelier.errors import AtelierError
 from pipeline.beam import child_processes
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-class WorkerEndedError(RuntimeError):
+class WorkerEndedError(AtelierError):
     """A worker process was ended by somebody else; the message says why that happens and what to do."""
 
 

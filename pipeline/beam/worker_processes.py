@@ -23,8 +23,8 @@ from apache_beam.runners.runner import PipelineResult
 from google.protobuf import json_format, text_format
 
 from atelier import loopback
+from atelier.errors import BeamError
 from pipeline.beam import child_processes
-from pipeline.beam.beam_args import BeamError
 
 _DIED = "a Beam worker process ended early"
 _GRACE_S = 5.0

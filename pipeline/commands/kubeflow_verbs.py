@@ -4,15 +4,12 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from atelier.errors import KubeflowError
 from pipeline import source_tree
 
 FOLDER = "kubeflow"
 """Its name belongs to another distribution on PyPI, so it is not installed."""
 _OF_THE_EXTRA = ("kfp", "celpy")
-
-
-class KubeflowError(RuntimeError):
-    """What was asked of Kubeflow cannot be done; the message says why, and what to do."""
 
 
 def add(

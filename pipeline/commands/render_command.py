@@ -51,7 +51,7 @@ def run(
     Raises:
       AmbiguousError: `content` or `styles` names something built in and a folder.
       ConfigError: the output folder cannot be used.
-      beam_args.BeamError: the Beam runner is not installed, or its job service does not answer.
+      BeamError: the Beam runner is not installed, or its job service does not answer.
       catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
       batch.RenderError: too many pictures could not be rendered; the others are written.
     """

@@ -18,6 +18,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from atelier.errors import AtelierError
 from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number
 from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, SPLIT, Settings
 from pipeline.config.orchestration import Beam, Kubeflow, Metadata, Section
@@ -34,7 +35,7 @@ MAX_JPEG_SIDE = 65_500
 """Pixels: libjpeg writes no longer side."""
 
 
-class ConfigError(ValueError):
+class ConfigError(AtelierError):
     """A configuration that cannot be used; the message names the file, the key and the remedy."""
 
 

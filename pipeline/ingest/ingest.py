@@ -21,6 +21,7 @@ from typing import Any
 import PIL
 
 from atelier import builtin_names
+from atelier.errors import AtelierError
 from atelier.files import leftovers
 from atelier.images import Remark
 from atelier.watching import watching
@@ -47,7 +48,7 @@ REMARKS = {
 _OUTPUTS = frozenset({*sources.SPLITS, "labels.txt", "schema.pbtxt", "quarantine", "ingest_report.json"})
 
 
-class IngestError(ValueError):
+class IngestError(AtelierError):
     """Pictures that cannot be made into a data set; the message says why and what to do."""
 
 

@@ -16,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier.errors import AtelierError
 from atelier.files import tree
 from atelier.images import Reason, RefusedError
 
@@ -32,7 +33,7 @@ _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 """How files of the formats that are ingested begin, beside WebP."""
 
 
-class SourceError(ValueError):
+class SourceError(AtelierError):
     """A source that cannot be ingested; the message names it and the remedy."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier.errors import AtelierError
 from pipeline.records.record_scan import SPLITS, legible
 
 LABELS_FILE = "labels.txt"
@@ -17,7 +18,7 @@ _ID_AND_NAME = re.compile(r"(\d+):(.+)")
 _MOST_NAMED = 5
 
 
-class LabelError(ValueError):
+class LabelError(AtelierError):
     """Labels that cannot be used; the message names split, file and record, and the remedy."""
 
 

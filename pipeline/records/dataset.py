@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from atelier import tfrecord
+from atelier.errors import AtelierError
 from atelier.files import tree
 from pipeline.config import config
 from pipeline.records import class_names
@@ -30,7 +31,7 @@ _ENDINGS = (
 )
 
 
-class DataError(ValueError):
+class DataError(AtelierError):
     """Data that cannot be used; the message names the folder, the file or the key, and the remedy."""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from atelier import images, tfrecord
+from atelier.errors import AtelierError
 from pipeline.records import graph_decoding
 
 SPLITS = ("train", "eval", "test")
@@ -132,7 +133,7 @@ def legible(value: str | bytes) -> str:
     return f'"{text[:_MOST_OF_A_VALUE]}{"..." if len(text) > _MOST_OF_A_VALUE else ""}"'
 
 
-class _UnusableError(ValueError):
+class _UnusableError(AtelierError):
     """An example that no run can use; examples of one `kind` are counted together."""
 
     def __init__(self, kind: str, detail: str):

@@ -5,6 +5,7 @@ import socket
 
 import grpc
 
+from atelier.errors import AtelierError
 from serving.client.target import proxy
 
 Code = grpc.StatusCode
@@ -67,7 +68,7 @@ _UNCONNECTED = ("failed to connect", "errors resolving", "DNS resolution failed"
 _TLS_FAULT = r"WRONG_VERSION_NUMBER|CERTIFICATE_VERIFY_FAILED|Hostname Verification Check failed|security handshaker"
 
 
-class ServingError(Exception):
+class ServingError(AtelierError):
     """A prediction that cannot be had; the message is written for a person.
 
     Attributes:

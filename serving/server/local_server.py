@@ -19,6 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 from tensorflow_serving.config import model_server_config_pb2
 
+from atelier.errors import AtelierError
 from serving.server import warmup
 from serving.server.batching import BatchScheduler
 from serving.server.load_retries import RetryPolicy
@@ -40,7 +41,7 @@ _THREADS = 32
 _log = logging.getLogger("atelier.serving")
 
 
-class ServerError(Exception):
+class ServerError(AtelierError):
     """The server cannot start; the message says what to do."""
 
 

@@ -17,8 +17,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
+from atelier.errors import AtelierError
 
-class ModelServerConfigError(Exception):
+
+class ModelServerConfigError(AtelierError):
     """A configuration that ModelServer would not start with; the message says where and what to do."""
 
 

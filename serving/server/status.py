@@ -2,8 +2,10 @@
 
 import grpc
 
+from atelier.errors import AtelierError
 
-class StatusError(Exception):
+
+class StatusError(AtelierError):
     """Ends a call with `code`; the message goes to the client as it is."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
+from atelier.errors import KubeflowError
 from components.style_catalog.catalog import CatalogError
 from kubeflow import checks
 from kubeflow import compile as compiler
 from kubeflow.replay import replay
 from kubeflow.submit import submit
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from tests.kubeflow import readable, replayable, submissions
 
 KFP = {"target": "kfp", "endpoint": "https://host/pipeline", "service_account": "runner"}

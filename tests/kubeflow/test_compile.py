@@ -9,8 +9,8 @@ import pytest
 import yaml
 from google.protobuf import json_format
 
+from atelier.errors import KubeflowError
 from kubeflow import compile as compiler
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from tests.deferred import deferred_imports
 from tests.kubeflow import readable
 

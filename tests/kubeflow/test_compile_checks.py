@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
+from atelier.errors import KubeflowError
 from kubeflow import compile as compiler
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from pipeline.config import config
 from pipeline.config.orchestration import Kubeflow, Resources
 from tests.kubeflow.readable import settings

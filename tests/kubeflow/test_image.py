@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from atelier.errors import KubeflowError
 from kubeflow import checks, image_command
-from pipeline.commands.kubeflow_verbs import KubeflowError
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "europe-docker.pkg.dev/project/atelier/atelier:0.1.0"

@@ -3,7 +3,7 @@ import copy
 import pytest
 import yaml
 
-from pipeline.commands.kubeflow_verbs import KubeflowError
+from atelier.errors import KubeflowError
 from tests.deferred import deferred_imports
 from tests.kubeflow.replayable import pipeline, task, write
 

@@ -2,8 +2,10 @@
 
 import hashlib
 
+from atelier.errors import AtelierError
 
-class WeightsError(ValueError):
+
+class WeightsError(AtelierError):
     """Weights that cannot be had or do not fit; the message names the file and the remedy."""
 
 

@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from PIL import Image
 
+from atelier.errors import AtelierError
 from atelier.files import leftovers
 from components.style_catalog import catalog
 from components.style_renderer.batch import (
@@ -33,7 +34,6 @@ from components.style_renderer.batch import (
 from components.style_renderer.batch.dead_letters import DeadLetter
 from components.style_renderer.engine.settings import Settings
 from components.style_renderer.gallery import gallery, previews
-from trainer.backbones import WeightsError
 
 MAX_PIXELS = 100_000_000
 """A content whose header promises more is refused before it is decoded."""
@@ -44,7 +44,7 @@ FOLDERS = frozenset({rendering.PICTURES, manifest.SIDECARS, "originals", "styles
 _WORK = ".work"
 
 
-class RenderError(ValueError):
+class RenderError(AtelierError):
     """A batch that lost more units than it may; the message has the reasons. What could be rendered is written."""
 
 
@@ -224,8 +224,6 @@ def _check_networks(recipes: Sequence[units.Recipe]) -> None:
     try:
         for recipe in recipes:
             networks.build(recipe.settings)
-    except WeightsError:
-        raise
     except ValueError as error:  # an unknown layer
         raise RenderError(f"style settings: {error}") from None
 

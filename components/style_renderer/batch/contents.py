@@ -18,6 +18,7 @@ import apache_beam as beam
 from PIL import Image
 
 from atelier import images, tfrecord
+from atelier.errors import AtelierError
 from components.style_renderer.batch import store
 from components.style_renderer.batch.dead_letters import DeadLetter
 from components.style_renderer.batch.units import Content
@@ -27,7 +28,7 @@ FOLDER = ".contents"
 """Encoded bytes of the contents by their SHA-256."""
 
 
-class ContentError(ValueError):
+class ContentError(AtelierError):
     """There are no contents where they should be; the message says where, and what to give."""
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.commands.kubeflow_verbs import KubeflowError
+from atelier.errors import KubeflowError
 from tests.deferred import deferred_imports
 from tests.kubeflow.replayable import pipeline, task, write
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from atelier.errors import KubeflowError
 from kubeflow.submit import submit
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from tests.kubeflow import submissions
 from tests.kubeflow.submissions import JOB, SPEC, settings
 

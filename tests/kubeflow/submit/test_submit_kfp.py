@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from atelier.errors import KubeflowError
 from kubeflow.submit import submit
 from pipeline import cli
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from tests.kubeflow import loopback, submissions
 from tests.kubeflow.submissions import SPEC, settings
 

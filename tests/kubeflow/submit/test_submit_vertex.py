@@ -13,9 +13,9 @@ from google.auth import jwt
 from google.oauth2.service_account import Credentials
 from google.protobuf import json_format
 
+from atelier.errors import KubeflowError
 from kubeflow.submit import submit
 from pipeline import cli
-from pipeline.commands.kubeflow_verbs import KubeflowError
 from tests.deferred import deferred_imports
 from tests.kubeflow import loopback, submissions
 from tests.kubeflow.submissions import SPEC, settings

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from atelier.errors import BeamError
 from pipeline.beam import beam_args
 from pipeline.config import config
 from pipeline.config.orchestration import Beam
@@ -210,7 +211,7 @@ def test_a_run_refuses_it_too(tmp_path):
 def test_dask_that_is_missing_is_named(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
-    with pytest.raises(beam_args.BeamError, match=r"beam\.runner=dask.*pip install 'dask\[distributed\]==2026"):
+    with pytest.raises(BeamError, match=r"beam\.runner=dask.*pip install 'dask\[distributed\]==2026"):
         beam_args.of(Beam(runner="dask"))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from atelier.errors import BeamError
 from pipeline.beam import beam_args
 from pipeline.config import config
 from pipeline.config.orchestration import Beam
@@ -191,5 +192,5 @@ def puts_out_at_the_end():
 def test_dask_refuses_what_beams_translation_loses(build, words):
     pipeline = dask_pipeline()
     build(pipeline)
-    with pytest.raises(beam_args.BeamError, match=rf"beam\.runner=dask: Beam's DaskRunner {words}, as .*docs/beam\.md"):
+    with pytest.raises(BeamError, match=rf"beam\.runner=dask: Beam's DaskRunner {words}, as .*docs/beam\.md"):
         pipeline.run()

@@ -15,6 +15,7 @@ MAP = """
 import os, signal, sys, time
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
+from atelier.errors import BeamError
 from pipeline.beam import beam_args, worker_processes
 from pipeline.config.orchestration import Beam
 
@@ -32,7 +33,7 @@ def main(what, folder):
     try:
         with beam.Pipeline(options=PipelineOptions(list(beam_args.of(Beam(workers=2))))) as pipeline:
             pipeline | beam.Create([1, 2]) | beam.Reshuffle() | beam.Map(work, what, folder)
-    except beam_args.BeamError as error:
+    except BeamError as error:
         print(error)
 
 main(*sys.argv[1:])
