@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Two processes, a file at a time (tests/conftest.py says which files stay together).
 PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-.PHONY: help setup demo test test-fast lint lock clean
+.PHONY: help setup demo test test-fast lint docs docs-serve lock clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,15 @@ lint: setup ## style, format and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# Material prints an advertisement for its successor otherwise.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+docs: setup ## the documentation's site, into output/site; a warning is an error
+	@$(BIN)/python -m mkdocs build --strict --quiet
+
+docs-serve: setup ## the site at http://localhost:8000, built anew after each change
+	@$(BIN)/python -m mkdocs serve --strict
 
 # No setup first: it would check the old lock files against the new setup.py.
 lock: ## requirements/*.txt anew from setup.py, with an earlier .venv (UPGRADE=--upgrade takes newer versions)

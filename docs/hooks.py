@@ -1,0 +1,207 @@
+"""What the site's build adds: pages for files that lie elsewhere in the tree, and tables from the code.
+
+A page asks for a table with a line of its own, such as `<!-- generated: configuration -->`.
+"""
+
+import ast
+import functools
+import inspect
+import os
+import re
+import tempfile
+import textwrap
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+from pydantic.fields import FieldInfo
+
+ROOT = Path(__file__).parents[1]
+
+PAGES_FROM_THE_TREE = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
+    "compat/glibc/README.md": "explanation/glibc.md",
+    "serving/deploy/README.md": "how-to/tensorflow-serving.md",
+}
+"""Files that GitHub shows where they lie, and the site as these pages."""
+
+_LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_MARKER = re.compile(r"^<!-- generated: (?P<name>[^ ]+) -->$", re.MULTILINE)
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the pages of files outside `docs/`."""
+    for source, page in PAGES_FROM_THE_TREE.items():
+        files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Replaces markers by tables, and makes links of the source tree links of the site.
+
+    Raises:
+      PluginError: a marker names a table that does not exist.
+    """
+    sources = {page: source for source, page in PAGES_FROM_THE_TREE.items()}
+    source = ROOT / sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    linked = _LINK.sub(lambda link: _link_in_the_site(link, source, page.file.src_uri), markdown)
+    return _MARKER.sub(_table, linked)
+
+
+def _link_in_the_site(link: re.Match[str], source: Path, page: str) -> str:
+    """A link to a page is relative to this page; the name of another file of the tree becomes plain text."""
+    if re.match("[a-z]+:", link["target"]):
+        return link[0]
+    target = Path(os.path.normpath(source.parent / link["target"]))
+    if not target.is_relative_to(ROOT) or not target.exists():
+        return link[0]  # MkDocs reports it
+    name = target.relative_to(ROOT).as_posix()
+    if name in PAGES_FROM_THE_TREE:
+        name = PAGES_FROM_THE_TREE[name]
+    elif name.startswith("docs/"):
+        name = name.removeprefix("docs/")
+    else:
+        return link["text"] if "`" in link["text"] or "/" not in link["text"] else f"`{link['text']}`"
+    return f"[{link['text']}]({os.path.relpath(name, Path(page).parent)}{link['anchor'] or ''})"
+
+
+def _table(marker: re.Match[str]) -> str:
+    if marker["name"] not in _TABLES:
+        raise PluginError(f"no generated table is called {marker['name']}; known: {', '.join(_TABLES)}")
+    return _TABLES[marker["name"]]()
+
+
+def configuration() -> str:
+    """Every key of the configuration: a heading for each section, a row for each key."""
+    from pipeline.config.config import Config
+
+    return "\n\n".join(_sections({Config: ""}))
+
+
+@functools.cache
+def styles() -> str:
+    """The built-in catalog, a row for each style."""
+    from components.style_catalog import builtin, catalog
+
+    with tempfile.TemporaryDirectory() as folder:
+        entries = catalog.read(builtin.write(Path(folder)))
+    head = "| id | title | artist | license | source |\n|---|---|---|---|---|"
+    keys = ("title", "artist", "licence", "source")
+    return "\n".join(
+        [head, *(f"| `{each['id']}` | {' | '.join(_cell(each[key]) for key in keys)} |" for each in entries)]
+    )
+
+
+def _sections(prefixes: dict[type[pydantic.BaseModel], str]) -> Iterator[str]:
+    """A table for each section, and one for each kind of value that has keys of its own, such as an interval."""
+    values: list[type[pydantic.BaseModel]] = []
+    sections = list(prefixes)
+    while sections or values:
+        section = sections.pop(0) if sections else values.pop(0)
+        prefix = prefixes[section]
+        reasons = attribute_docstrings(section)
+        rows, below = [], []
+        for name, field in section.model_fields.items():
+            inner = _models(field.annotation)
+            if inner == [field.annotation]:  # a section: its keys have a table of their own
+                prefixes[inner[0]] = f"{prefix}{name}."
+                below.append(inner[0])
+                continue
+            values += [model for model in inner if model not in prefixes]
+            prefixes |= dict.fromkeys(inner, "")
+            kind = describe_type(field.annotation, field.metadata)
+            rows.append(f"| `{prefix}{name}` | {kind} | {_default(field)} | {_cell(reasons.get(name, ''))} |")
+        sections = [*below, *sections]
+        if rows:
+            heading = prefix.rstrip(".") or ("Top level" if section.__name__ == "Config" else section.__name__)
+            head = "| key | type | default | meaning and reason |\n|---|---|---|---|"
+            yield "\n\n".join([f"## {heading}", inspect.cleandoc(section.__doc__ or ""), "\n".join([head, *rows])])
+
+
+def attribute_docstrings(section: type) -> dict[str, str]:
+    """The text below each attribute of a class and its bases, by the attribute's name."""
+    found: dict[str, str] = {}
+    for base in reversed(section.__mro__):
+        if base is object or base.__module__.startswith("pydantic"):
+            continue
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(body, ast.ClassDef)
+        for line, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(text, ast.Expr):
+                found[line.target.id] = inspect.cleandoc(str(ast.literal_eval(text.value)))
+    return found
+
+
+def describe_type(annotation: Any, constraints: typing.Sequence[Any] = ()) -> str:
+    """A type in words, with the range of numbers: `whole number from 16 to 65,500`."""
+    bounds = list(constraints)
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation, *more = typing.get_args(annotation)
+        bounds += [one for each in more for one in (each.metadata if hasattr(each, "metadata") else [each])]
+    items = typing.get_args(annotation)
+    origin = typing.get_origin(annotation)
+    if origin is Literal:
+        return _or([f"`{item}`" for item in items])
+    if origin is tuple:
+        one = describe_type(items[0])
+        return f"list of {one}" if ... in items else f"list of {len(items)}: {one} each"
+    if origin is dict:
+        return f"map from {describe_type(items[0])} to {describe_type(items[1])}"
+    if type(None) in items:
+        return " or ".join([*(describe_type(item, bounds) for item in items if item is not type(None)), "`null`"])
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    names = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
+    return names.get(annotation, str(annotation)) + (_range(bounds) if annotation in (int, float) else "")
+
+
+def _range(bounds: list[Any]) -> str:
+    words = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
+    found = {name: getattr(each, name) for each in bounds for name in words if getattr(each, name, None) is not None}
+    return "".join(f" {words[name]} {found[name]:,}" for name in words if name in found)
+
+
+def _models(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    """The pydantic models that a type consists of, in the order in which they stand there."""
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return [annotation]
+    return [model for item in typing.get_args(annotation) for model in _models(item)]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    return f"`{_as_yaml(field.get_default(call_default_factory=True))}`"
+
+
+def _as_yaml(value: Any) -> str:
+    """A default as one would write it in a configuration."""
+    if isinstance(value, pydantic.BaseModel):
+        return _as_yaml(value.model_dump(exclude_none=True))
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(map(_as_yaml, value)) + "]"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return str(value) if value != "" else '""'
+
+
+def _cell(text: str) -> str:
+    """A text for one cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _or(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+_TABLES: dict[str, Callable[[], str]] = {"configuration": configuration, "styles": styles}
