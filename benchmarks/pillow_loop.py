@@ -17,6 +17,8 @@ from pathlib import Path
 from PIL import ExifTags, Image, ImageOps
 
 from atelier import tfrecord
+from atelier.labels import write_labels
+from atelier.layout import SPLITS
 from pipeline.config import config
 
 _LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
@@ -30,7 +32,7 @@ def write(pictures: Path, output: Path) -> None:
     random.Random(0).shuffle(files)  # records of one class after another train badly
     with ExitStack() as stack:
         writers = {}
-        for split in ("train", "eval", "test"):
+        for split in SPLITS:
             (output / split).mkdir(parents=True)
             for shard in range(settings.shards):
                 name = f"images-{shard:05d}-of-{settings.shards:05d}.tfrecord"
@@ -43,7 +45,7 @@ def write(pictures: Path, output: Path) -> None:
                 split = "eval"
             record = _record(path, file.read_bytes(), labels, settings.store_size)
             tfrecord.write(writers[split, number % settings.shards], record)
-    (output / "labels.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    write_labels(output, labels)
 
 
 def _record(path: str, encoded: bytes, labels: list[str], store_size: int) -> bytes:

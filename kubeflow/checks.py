@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from atelier import builtin_names
 from atelier.errors import KubeflowError
+from atelier.layout import SPLITS
 from components.style_catalog import builtin, catalog
 from components.style_renderer.engine.settings import PHOTOS, SPLIT
 from kubeflow.submit import cron, labels
@@ -110,7 +111,7 @@ def _check_train_args(text: str) -> None:
         raise KubeflowError(f"parameter train_args is {text!r}: {expected}: {' '.join(str(error).split())}") from None
     if arguments.num_steps < 0:
         raise KubeflowError(f"parameter train_args: num_steps is {arguments.num_steps}: expected at least 0")
-    if strange := sorted(set(arguments.splits) - {"train", "eval", "test"}):
+    if strange := sorted(set(arguments.splits) - set(SPLITS)):
         raise KubeflowError(f"parameter train_args: splits has {strange[0]!r}: expected train, eval or test")
 
 
@@ -167,7 +168,7 @@ def _check_files_of_nodes(config: Config) -> None:
 def _check_splits(config: Config) -> None:
     patterns = {str(name): pattern for name, pattern in config.data.splits.items()}
     if len(patterns) == 2:
-        missing = next(name for name in ("train", "eval", "test") if name not in patterns)
+        missing = next(name for name in SPLITS if name not in patterns)
         raise KubeflowError(f"data.splits names {' and '.join(patterns)}: name {missing}, too, or one pattern for all")
     for name, pattern in patterns.items():
         if config.kubeflow.target == "kfp" and re.search(r"\{(SPAN|VERSION|YYYY|MM|DD)\b", pattern):

@@ -18,6 +18,7 @@ import yaml
 from atelier import builtin_names
 from atelier.errors import KubeflowError
 from atelier.files.replacing import replace_text
+from atelier.layout import SCHEMA_FILE, SPLITS, TRAIN
 from kubeflow import checks
 from pipeline.commands import kubeflow_verbs
 from pipeline.config.config import Config
@@ -27,9 +28,8 @@ from pipeline.ingest.builtin_sources import BUILTIN
 JOBS = ("Trainer", "Tuner")
 """The nodes that become jobs of Vertex AI where their machine types are given."""
 
-_INGESTED = {"train": "train/*", "eval": "eval/*", "test": "test/*"}
+_INGESTED = {split: f"{split}/*" for split in SPLITS}
 """As `atelier ingest` writes them."""
-_SCHEMA_FILE = "schema.pbtxt"
 _ENDINGS = (".json", ".yaml", ".yml")
 
 
@@ -126,8 +126,8 @@ def parameters(config: Config) -> dict[str, str | float]:
     data = config.data.source.rstrip("/")
     return {
         "data_root": data,
-        "schema_file": config.kubeflow.schema_file or f"{data}/{_SCHEMA_FILE}",
-        "train_args": json.dumps({"splits": ["train"], "num_steps": 0}),
+        "schema_file": config.kubeflow.schema_file or f"{data}/{SCHEMA_FILE}",
+        "train_args": json.dumps({"splits": [TRAIN], "num_steps": 0}),
         "min_accuracy": config.evaluator.min_accuracy,
         "max_accuracy_drop": config.evaluator.max_accuracy_drop,
     }

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atelier import builtin_names, strict_json
-from atelier.files import tree
+from atelier.files import image_files, tree
 from atelier.files.replacing import replace_text
+from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
 from components.style_catalog import catalog
 from pipeline import disk_errors, failures, fingerprint
 from pipeline.beam import beam_args
@@ -88,7 +89,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         result = results.collect(config, output, nodes, ingest_report, failure or unread, warnings, quarantine)
         if result["gallery"]:
             _link_gallery(nodes["StyleRenderer"].outputs["gallery"].uri, output)
-        replace_text(output / "run.json", strict_json.dumps(result, indent=1))
+        replace_text(output / RUN_FILE, strict_json.dumps(result, indent=1))
         page = report.write(result, nodes, output, text_labels=data.text_labels)
     return Outcome(result, page)
 
@@ -98,11 +99,11 @@ def _check_path(output: Path) -> None:
     path = str(output)
     if patterns := sorted(set(path) & set("[]*?\\")):
         raise dataset.DataError(
-            f"{sources.legible(path)}: the output's path holds {' '.join(patterns)}, which TensorFlow and Beam read "
-            "as a pattern: give an output whose path has none of [ ] * ? \\"
+            f"{image_files.format_path(path)}: the output's path holds {' '.join(patterns)}, which TensorFlow and "
+            "Beam read as a pattern: give an output whose path has none of [ ] * ? \\"
         )
-    if path != sources.legible(path):
-        raise dataset.DataError(f"{sources.legible(path)}: the output's path is not UTF-8: give another one")
+    if path != image_files.format_path(path):
+        raise dataset.DataError(f"{image_files.format_path(path)}: the output's path is not UTF-8: give another one")
 
 
 def _prepare(
@@ -125,7 +126,7 @@ def _prepare(
         config.ingest.model_dump(),
         fingerprint.of_code("pipeline.ingest.ingest"),
     ]
-    report_file = folder / "ingest_report.json"
+    report_file = folder / INGEST_REPORT_FILE
     if not (report_file.is_file() and key_file.is_file() and key_file.read_text() == _key(made_from, folder, contents)):
         key_file.unlink(missing_ok=True)
         with console.bar(f"ingesting {config.data.source}") as progress, beam_args.reaching(config.beam):
@@ -148,8 +149,8 @@ def _holds_records(source: Path) -> bool:
     if image:
         record = records[0].relative_to(source)
         raise dataset.DataError(
-            f"{source}: holds TFRecords ({sources.legible(str(record))}) and class folders of images "
-            f"({sources.legible(image)}): move away what is not meant, or name the records, as in "
+            f"{source}: holds TFRecords ({image_files.format_path(str(record))}) and class folders of images "
+            f"({image_files.format_path(image)}): move away what is not meant, or name the records, as in "
             "--set 'data.splits={train: \"*.tfrecord\"}'; `atelier ingest` reads the class folders alone"
         )
     return bool(records)
@@ -272,7 +273,7 @@ def _baseline(serving: Path, versions: list[str], ours: dict[str, str]) -> str:
     be measured against itself and never come from the cache.
     """
     for version in reversed(versions):
-        file = serving / version / "assets.extra" / "provenance.json"
+        file = serving / version / ASSETS_EXTRA / "provenance.json"
         theirs = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         if {key: theirs.get(key) for key in ours} != ours:  # what a Tuner chose is there, too: it follows from ours
             return version

@@ -10,6 +10,7 @@ from tfx.extensions.google_cloud_ai_platform.tuner.component import Tuner as Ver
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
 
+from atelier.layout import EVAL, SPLITS, TEST, TRAIN
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
 from components.evaluator.component import Evaluator
@@ -114,8 +115,8 @@ def create_pipeline(
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
         "schema": schema,
-        "train_args": train_args or tfx.proto.TrainArgs(splits=["train"]),
-        "eval_args": tfx.proto.EvalArgs(splits=["eval"]),
+        "train_args": train_args or tfx.proto.TrainArgs(splits=[TRAIN]),
+        "eval_args": tfx.proto.EvalArgs(splits=[EVAL]),
     }
     custom_config = {key: settings[key] for key in ("data", "image", "augmentation", "trainer")}
     custom_config["state_dir"] = state_directory
@@ -161,7 +162,7 @@ def create_pipeline(
         examples=example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=baseline.outputs["baseline"],
-        example_splits=["test"],
+        example_splits=[TEST],
         eval_config=gates.saved_model(
             config.evaluator, label_key=config.data.label_key, text_labels=text_labels, class_count=class_count
         ),
@@ -189,7 +190,7 @@ def create_pipeline(
             # Neither is run, their predictions are in the examples; the blessing and its lineage name them.
             model=tflite_exporter.outputs["tflite"],
             baseline_model=trainer.outputs["model"],
-            example_splits=["test"],
+            example_splits=[TEST],
             eval_config=gates.tflite(config.tflite, variant),
         ).with_id(name)
         for name, variant in config.tflite.gates.items()
@@ -270,7 +271,7 @@ def _split_configs(splits: Mapping[str, str], config: Config) -> dict[str, objec
     )
     if len(splits) > 1:
         return {"input_config": input_config}
-    buckets = zip(("train", "eval", "test"), config.data.split_buckets, strict=True)
+    buckets = zip(SPLITS, config.data.split_buckets, strict=True)
     output = example_gen_pb2.SplitConfig(
         splits=[example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=count) for name, count in buckets]
     )

@@ -16,12 +16,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2, prediction_log_pb2
 
+from atelier import labels
+from atelier.layout import ASSETS_EXTRA
 from trainer import image_ops
 
 KERAS_FILE = "model.keras"
 """Beside the SavedModel's folder: the same weights for Keras, with stock layers only."""
-LABELS_FILE = "labels.txt"
-"""In the SavedModel's `assets.extra/`: a class name a line, line number = id."""
 PROVENANCE_FILE = "provenance.json"
 """In the SavedModel's `assets.extra/`: what the model was made from."""
 WARMUP_FILE = "tf_serving_warmup_requests"
@@ -57,9 +57,9 @@ def export(
     signatures = {name: getattr(served, name) for name in SIGNATURES}
     tf.saved_model.save(served, str(directory), signatures=signatures)
     _mark_as_classification(directory)
-    extra = directory / "assets.extra"
+    extra = directory / ASSETS_EXTRA
     extra.mkdir()
-    (extra / LABELS_FILE).write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
+    labels.write_labels(extra, class_names)
     (extra / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=1, sort_keys=True), encoding="utf-8")
     _write_warmup(extra / WARMUP_FILE, tf.cast(sample[0], tf.uint8), image_key)
     model.save(directory.parent / KERAS_FILE)
@@ -88,7 +88,7 @@ class ServedClassifier(tf.Module):
         self.model_variables = [weight.value for weight in model.weights]
         # Tracked, so that Transform's tables and assets become part of the SavedModel.
         self.transform_layer = transform_output.transform_features_layer()
-        labels = tf.constant(class_names, tf.string)
+        names = tf.constant(class_names, tf.string)
         transform_spec = _with_defaults(transform_output.raw_feature_spec(), image_key)
 
         # Each calls the one before it, so that the model is traced and stored once.
@@ -99,7 +99,7 @@ class ServedClassifier(tf.Module):
             filled = tf.pad(pixels, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
             probabilities = model(tf.cast(filled, tf.float32), training=False)[:count]
             class_id = tf.argmax(probabilities, axis=-1, output_type=tf.int64)
-            return {"probabilities": probabilities, "class_id": class_id, "label": tf.gather(labels, class_id)}
+            return {"probabilities": probabilities, "class_id": class_id, "label": tf.gather(names, class_id)}
 
         @_signature("image_bytes", tf.string, [None])
         def serving_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -117,7 +117,7 @@ class ServedClassifier(tf.Module):
         @_signature("inputs", tf.string, [None])
         def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             scores = serving_default(inputs)["probabilities"]
-            return {"scores": scores, "classes": tf.tile(labels[tf.newaxis], [tf.shape(scores)[0], 1])}
+            return {"scores": scores, "classes": tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1])}
 
         self.classify = classify
         self.serving_default, self.serving_bytes = serving_default, serving_bytes

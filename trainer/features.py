@@ -10,6 +10,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from atelier import layout
+from trainer import image_ops
+
 IMAGE = "image_xf"
 """[N] string: the preprocessed picture, losslessly encoded (`image_ops.encode_lossless`)."""
 LABEL = "label_xf"
@@ -23,8 +26,23 @@ LABEL_COUNTS = "label_counts"
 """Transform's asset: a line `count label` for each label of the training split."""
 LABEL_VOCABULARY = "label_vocabulary"
 """Transform's asset where labels are strings: a label a line, line number = id."""
-LABEL_TEXT = "image/class/text"
+LABEL_TEXT = layout.CLASS_NAME
 """Raw feature whose string domain, in the schema that ingest writes, lists the class names in the order of ids."""
+
+
+def parse_transformed(record: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Parses a serialized record that Transform wrote.
+
+    Args:
+      record: [] string.
+      size: side of the stored images in pixels.
+
+    Returns:
+      Pixels [size, size, 3] uint8 RGB, and the label [] int64.
+    """
+    spec = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.int64)}
+    row = tf.io.parse_single_example(record, spec)
+    return image_ops.decode_lossless(row[IMAGE], size), row[LABEL]
 
 
 class Classes(NamedTuple):

@@ -23,6 +23,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
+from atelier.layout import EVAL, TRAIN
 from trainer import augmentation, backbones, feature_cache, features, phase, precision
 from trainer import input as inputs
 from trainer.model import Classifier, build_classifier
@@ -66,14 +67,12 @@ class Task:
             names=config.get("class_names", ()),
             text_key=config["data"].get("text_key", features.LABEL_TEXT),
         )
-        self.files = {"train": fn_args.train_files, "eval": fn_args.eval_files}
+        self.files = {TRAIN: fn_args.train_files, EVAL: fn_args.eval_files}
         self.steps: int | None = fn_args.train_steps
         self.class_weight = _balanced(self.classes.counts) if settings["class_weights"] else None
         self._augmentation = config["augmentation"]
         self._accessor = fn_args.data_accessor
-        self._mean, self._variance = inputs.channel_statistics(
-            self.files["train"], self._accessor, self.transform_output
-        )
+        self._mean, self._variance = inputs.channel_statistics(self.files[TRAIN], self._accessor, self.transform_output)
         self.precision = precision.choose(
             settings["mixed_precision"], self._step_count(), self._steps_to_measure, state / PRECISION_FILE
         )
@@ -142,7 +141,7 @@ class Task:
         class_count, batch_size = len(self.classes.names), settings["batch_size"]
         caches = {
             split: feature_cache.FeatureCache(
-                *kept[split], class_count, batch_size, settings["seed"] if split == "train" else None
+                *kept[split], class_count, batch_size, settings["seed"] if split == TRAIN else None
             )
             for split in kept
         }
@@ -174,18 +173,18 @@ class Task:
             )
             return labelled.apply(tf.data.experimental.assert_cardinality(counts[split]))
 
-        epochs, steps_an_epoch = phase.within(self.steps, counts["train"], settings["fine_tune_epochs"])
-        steps = epochs * (steps_an_epoch or counts["train"])
+        epochs, steps_an_epoch = phase.within(self.steps, counts[TRAIN], settings["fine_tune_epochs"])
+        steps = epochs * (steps_an_epoch or counts[TRAIN])
         rate = _warmup_and_cosine(settings["fine_tune_learning_rate"], steps, settings["warmup_fraction"])
         _compile(classifier.model, rate, settings)
         strength = settings["augmentation_strength"]
         train = one_hot(
-            "train",
+            TRAIN,
             seed=settings["seed"],
             flip=settings["flip_on_the_fly"],
             augment=augmentation.scaled(self._augmentation, strength) if strength else None,
         )
-        splits = {"train": train, "eval": one_hot("eval")}
+        splits = {TRAIN: train, EVAL: one_hot(EVAL)}
         return self._fit("fine_tune", classifier.model, splits, settings, state, log_dir, callbacks)
 
     def _step_count(self) -> int:
@@ -199,7 +198,7 @@ class Task:
 
     def _steps_to_measure(self, policies: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
         """By policy: runs one step of the phase that takes longest on a batch of the training data."""
-        (batch,) = self.batches("train", self.settings["batch_size"]).take(1)
+        (batch,) = self.batches(TRAIN, self.settings["batch_size"]).take(1)
         return {policy: self._step_to_measure(policy, *batch) for policy in policies}
 
     def _step_to_measure(self, policy: str, pixels: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
@@ -229,8 +228,8 @@ class Task:
     ) -> list[dict[str, float]]:
         return phase.fit(
             model,
-            splits["train"],
-            splits["eval"],
+            splits[TRAIN],
+            splits[EVAL],
             name=name,
             epochs=settings[f"{name}_epochs"],
             steps=self.steps,

@@ -16,6 +16,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
 from atelier import strict_json
+from atelier.layout import TRAIN
 from trainer import backbones, export, folders, task, tuned
 from trainer.task import Task
 
@@ -76,7 +77,7 @@ def _train_and_export(fn_args: FnArgs, settings: task.Settings, chosen: Mapping[
             image_key=config["data"]["image_key"],
             size=job.size,
             resize=config["image"]["resize"],
-            sample=next(iter(job.batches("train", 1)))[0],
+            sample=next(iter(job.batches(TRAIN, 1)))[0],
             provenance=config["provenance"] | ({"hyperparameters": json.dumps(chosen)} if chosen else {}),
         )
     training = {

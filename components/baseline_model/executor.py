@@ -8,6 +8,7 @@ from tfx.dsl.io import fileio
 from tfx.utils import io_utils, path_utils
 
 from atelier import versions
+from atelier.layout import ASSETS_EXTRA, LABELS_FILE
 
 LATEST = "latest"
 _LOGGER = logging.getLogger("atelier.baseline_model")
@@ -49,5 +50,5 @@ def pushed_versions(serving_directory: str) -> list[str]:
 
 def _labels(model: str) -> bytes:
     """The names of a model's classes as they are pushed with it; b"" where none were, which others may do."""
-    file = os.path.join(model, "assets.extra", "labels.txt")  # noqa: PTH118  # may be a gs:// path
+    file = os.path.join(model, ASSETS_EXTRA, LABELS_FILE)  # noqa: PTH118  # may be a gs:// path
     return io_utils.read_bytes_file(file) if fileio.exists(file) else b""

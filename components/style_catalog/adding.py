@@ -13,6 +13,7 @@ import yaml
 
 from atelier import images
 from atelier.files.replacing import replace_text
+from atelier.layout import MAX_PIXELS
 from components.style_catalog import catalog, entry
 from components.style_catalog.catalog import CatalogError, Style
 from components.style_renderer.engine.settings import Settings
@@ -97,7 +98,7 @@ def _existing(catalog_file: Path) -> tuple[Style, ...]:
 
 def _copied(picture: Path, encoded: bytes, folder: Path, style_id: str) -> Path:
     """Copies a picture under the style's name; a file of that name that no entry knows is never overwritten."""
-    pillow_format = images.decode(encoded, catalog.MAX_PIXELS).format
+    pillow_format = images.decode(encoded, MAX_PIXELS).format
     suffix = _SUFFIXES.get(pillow_format, f".{pillow_format.lower()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)

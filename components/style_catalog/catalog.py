@@ -29,6 +29,7 @@ import yaml
 from atelier import builtin_names, images
 from atelier.errors import AtelierError
 from atelier.files import leftovers, tree
+from atelier.layout import MAX_PIXELS
 from components.style_catalog import builtin, entry
 from components.style_renderer.engine.settings import Settings
 
@@ -36,7 +37,6 @@ FILE = "catalog.yaml"
 BUILTIN = "builtin"
 MIN_SIDE = 64
 """Pixels of the shorter side: below, there is no stroke to learn from."""
-MAX_PIXELS = 100_000_000
 UNKNOWN_LICENCE = "unknown"
 """Of pictures in a plain folder."""
 

@@ -10,6 +10,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.experimental import simple_artifacts
 
+from atelier import layout
 from components.style_renderer import executor
 from components.style_renderer.batch.units import Format
 
@@ -56,7 +57,7 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
         engine_code: str,
         code: str,
         examples: types.BaseChannel | None = None,
-        image_key: str = "image/encoded",
+        image_key: str = layout.ENCODED_IMAGE,
         max_contents: int = 0,
         overrides: Mapping[str, Any] | None = None,
         size: int = 0,

@@ -16,16 +16,14 @@ from tfx.utils import path_utils
 
 from atelier import strict_json
 from atelier.errors import AtelierError
+from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, TEST, TFLITE_FILE, TRAIN
 from components.tflite_exporter import convert, materialised, measure, proof
 from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
-from trainer import features, folders, image_ops
+from trainer import features, folders
 
-CARD_FILE = "card.json"
-"""Beside the pushed file: what goes in, how a picture becomes that, what comes out, and how well it did."""
 MEASUREMENTS_FILE = "measurements.json"
-SPLIT = "test"
 
 
 class NotBlessedError(AtelierError):
@@ -47,10 +45,10 @@ def export(
     """Writes the artifacts that `TFLiteExporter` documents."""
     if not model_utils.is_model_blessed(blessing):
         raise NotBlessedError(f"the model in {model.uri} was refused by its gate: no TFLite file is made from it")
-    train = _pictures(artifact_utils.get_split_uri([transformed_examples], "train"), size)
+    train = _pictures(artifact_utils.get_split_uri([transformed_examples], TRAIN), size)
     calibration = [pixels.numpy() for pixels, _ in train.shuffle(2048, seed=0).take(calibration_images)]
-    test = _pictures(artifact_utils.get_split_uri([transformed_examples], SPLIT), size)
-    predictions.split_names = artifact_utils.encode_split_names([SPLIT])
+    test = _pictures(artifact_utils.get_split_uri([transformed_examples], TEST), size)
+    predictions.split_names = artifact_utils.encode_split_names([TEST])
     with (
         folders.read(model.uri) as trained,
         folders.written(tflite.uri) as exported,
@@ -70,15 +68,15 @@ def export(
             probabilities, measurements[variant] = measure.measure(file, test, labels, reference)
             if variant in push:
                 preferred[variant] = probabilities
-        materialised.write(predicted / f"Split-{SPLIT}", labels, preferred, reference)
+        materialised.write(predicted / f"Split-{TEST}", labels, preferred, reference)
         (exported / MEASUREMENTS_FILE).write_text(strict_json.dumps(measurements, indent=1), encoding="utf-8")
 
         for variant in push:
             shipped = Path(path_utils.serving_model_dir(preferred_model(str(exported), variant)))
             shipped.mkdir(parents=True)
-            shutil.copy(variants / f"{variant}.tflite", shipped / "model.tflite")
-            shutil.copy(served / "assets.extra" / trainer_export.LABELS_FILE, shipped / trainer_export.LABELS_FILE)
-            card = measure.describe(shipped / "model.tflite")
+            shutil.copy(variants / f"{variant}.tflite", shipped / TFLITE_FILE)
+            shutil.copy(served / ASSETS_EXTRA / LABELS_FILE, shipped / LABELS_FILE)
+            card = measure.describe(shipped / TFLITE_FILE)
             card |= {"resize": resize, "quantisation": variant, "test": measurements[variant]}
             (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
 
@@ -87,16 +85,8 @@ def _pictures(split: str, size: int) -> tf.data.Dataset:
     """(pixels [size, size, 3] uint8, label int64) of one split, without augmented variants, in the files' order."""
     names = sorted(name for name in fileio.listdir(split) if not name.startswith(AUGMENTED_PREFIX))
     files = [f"{split}/{name}" for name in names]
-    spec = {
-        features.IMAGE: tf.io.FixedLenFeature([], tf.string),
-        features.LABEL: tf.io.FixedLenFeature([], tf.int64),
-    }
-
-    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        row = tf.io.parse_single_example(record, spec)
-        return image_ops.decode_lossless(row[features.IMAGE], size), row[features.LABEL]
-
-    return tf.data.TFRecordDataset(files, compression_type="GZIP").map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP")
+    return records.map(lambda record: features.parse_transformed(record, size), num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _reference(

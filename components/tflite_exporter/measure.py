@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
+from atelier.quantization import dequantize
+
 WARM_UP_RUNS = 5
 """The first runs allocate and fill caches; a phone pays them once, so they are not part of the latency."""
 
@@ -30,7 +32,6 @@ def measure(
     interpreter = Interpreter(model_path=str(file), num_threads=1)
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    scale, zero_point = target["quantization"]
     for _ in range(WARM_UP_RUNS):
         interpreter.invoke()
     outputs, seconds = [], []
@@ -40,7 +41,7 @@ def measure(
         interpreter.invoke()
         seconds.append(time.perf_counter() - start)
         output = interpreter.get_tensor(target["index"])[0]
-        outputs.append((output.astype(np.float32) - zero_point) * scale if scale else output)
+        outputs.append(dequantize(output, *target["quantization"]))
     probabilities = np.stack(outputs)
     predicted = probabilities.argmax(axis=1)
     p50, p99 = np.percentile(np.array(seconds) * 1e3, [50, 99])

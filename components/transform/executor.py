@@ -10,6 +10,7 @@ from tfx import types
 from tfx.components.transform import executor as tfx_transform
 from tfx.types import artifact_utils
 
+from atelier.layout import TRAIN
 from trainer import augmentation, features, image_ops
 
 AUGMENTED_PREFIX = "augmented"
@@ -36,7 +37,7 @@ class Executor(tfx_transform.Executor):
         copies = settings["copies"]
         if not copies:
             return
-        train = artifact_utils.get_split_uri(output_dict["transformed_examples"], "train")
+        train = artifact_utils.get_split_uri(output_dict["transformed_examples"], TRAIN)
         with self._make_beam_pipeline() as pipeline:
             (
                 pipeline

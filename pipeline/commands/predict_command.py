@@ -14,9 +14,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connec
 from rich.console import Console as Terminal
 from rich.table import Table
 
-from atelier.files import tree
+from atelier.files import image_files, tree
 from pipeline.console import Console, quiet
-from pipeline.ingest import sources
 from serving.client.connection import BATCH, Tls
 from serving.client.errors import ServingError
 from serving.client.predictions import Answer, NoPredictionError, Prediction
@@ -91,10 +90,10 @@ def _files(path: Path) -> Iterator[Path]:
     try:
         found = tree.walk(path).paths
     except OSError as error:
-        where = sources.legible(str(error.filename))
+        where = image_files.format_path(str(error.filename))
         raise ServingError(f"{where}: the folder cannot be listed: {error.strerror}") from None
     if not found:
-        raise ServingError(f"{sources.legible(str(path))}: no files in this folder")
+        raise ServingError(f"{image_files.format_path(str(path))}: no files in this folder")
     yield from (path / name for name in found)
 
 

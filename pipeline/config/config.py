@@ -18,6 +18,7 @@ import pydantic
 import yaml
 from pydantic import Field
 
+from atelier import layout
 from atelier.errors import AtelierError
 from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number
 from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, SPLIT, Settings
@@ -25,7 +26,7 @@ from pipeline.config.orchestration import Beam, Kubeflow, Metadata, Section
 from pipeline.config.training import Augmentation, Trainer, Tuner
 from trainer.backbones import MIN_SIZE
 
-Split = Literal["train", "eval", "test"]
+Split = Literal[layout.SPLITS]  # type: ignore[valid-type]
 StyleId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
 OpenFraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
 Name = Annotated[str, Field(min_length=1)]
@@ -50,10 +51,10 @@ class Data(Section):
 
     source: str = ""
     """`mnist`, `photos`, a folder of labelled pictures, or a folder of TFRecords."""
-    image_key: Name = "image/encoded"
-    label_key: Name = "image/class/label"
+    image_key: Name = layout.ENCODED_IMAGE
+    label_key: Name = layout.CLASS_ID
     """An int64 class id from 0, or a string: then ids follow `labels.txt`, or the alphabet."""
-    text_key: str = "image/class/text"
+    text_key: str = layout.CLASS_NAME
     """Name of the class, in records whose label is an id; "": names come from `labels.txt` alone."""
     splits: dict[Split, str] = Field(default={})
     """File pattern by split, relative to `source`; empty: found by the names of folders or files."""
@@ -72,7 +73,7 @@ class Ingest(Section):
 
     store_size: Annotated[Integer, Field(ge=16, le=MAX_JPEG_SIDE)] = 512
     """Longer side in pixels of what is stored: twice the usual input size leaves room for crops."""
-    max_pixels: Annotated[Integer, Field(ge=1)] = 100_000_000
+    max_pixels: Annotated[Integer, Field(ge=1)] = layout.MAX_PIXELS
     """A header that promises more than this is refused before anything is decoded."""
     max_bad_fraction: Fraction = 0.01
     """Share of the files that may end in quarantine before the run stops."""
@@ -97,7 +98,7 @@ class Evaluator(Section):
     max_accuracy_drop: Fraction
     """Against the baseline, in accuracy (0.01 is one point)."""
     top_k: Count = 3
-    slices: tuple[Name, ...] = ("image/class/label", "image/format")
+    slices: tuple[Name, ...] = (layout.CLASS_ID, layout.IMAGE_FORMAT)
     """Features whose values are reported one by one; those that the records lack are left out."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from atelier.files import packaged
+from atelier.layout import EVAL, TEST, TRAIN
 from pipeline.ingest.sources import SourceError
 
 BUILTIN = ("mnist", "photos")
@@ -31,7 +32,7 @@ _PHOTOS = {
 # Larger photos are scaled down, so that a patch shows an object and not a grain of it.
 _MAX_HEIGHT = 512
 # Columns of each photo, as shares of its width, and the patches cut from them. The gaps keep patches apart.
-_REGIONS = {"train": (0.0, 0.5, 48), "eval": (0.51, 0.735, 12), "test": (0.745, 1.0, 24)}
+_REGIONS = {TRAIN: (0.0, 0.5, 48), EVAL: (0.51, 0.735, 12), TEST: (0.745, 1.0, 24)}
 
 
 def write(name: str, folder: Path) -> None:

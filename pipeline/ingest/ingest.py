@@ -20,10 +20,19 @@ from typing import Any
 
 import PIL
 
-from atelier import builtin_names
+from atelier import builtin_names, labels
 from atelier.errors import AtelierError
-from atelier.files import leftovers
+from atelier.files import image_files, leftovers
 from atelier.images import Remark
+from atelier.layout import (
+    INGEST_REPORT_FILE,
+    LABELS_FILE,
+    QUARANTINE_FILE,
+    QUARANTINE_FOLDER,
+    SCHEMA_FILE,
+    SPLITS,
+    TRAIN,
+)
 from atelier.watching import watching
 from pipeline.beam import worker_pool
 from pipeline.beam.beam_args import process_count
@@ -45,7 +54,7 @@ REMARKS = {
 }
 """What the summary says of images, by what `ingest_report.json` calls it."""
 
-_OUTPUTS = frozenset({*sources.SPLITS, "labels.txt", "schema.pbtxt", "quarantine", "ingest_report.json"})
+_OUTPUTS = frozenset({*SPLITS, LABELS_FILE, SCHEMA_FILE, QUARANTINE_FOLDER, INGEST_REPORT_FILE})
 
 
 class IngestError(AtelierError):
@@ -90,14 +99,14 @@ def ingest(
         with _staging(output) as staging:
             report, problem = _build(source, staging, settings, beam_args, progress)
             report_text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-            (staging / "ingest_report.json").write_text(report_text, encoding="utf-8")
+            (staging / INGEST_REPORT_FILE).write_text(report_text, encoding="utf-8")
             failed = _failed(output)
             shutil.rmtree(failed, ignore_errors=True)
             if problem:
                 staging.rename(failed)
-                more = f"The files and their reasons: {failed}/quarantine/quarantine.jsonl"
+                more = f"The files and their reasons: {failed}/{QUARANTINE_FOLDER}/{QUARANTINE_FILE}"
                 raise IngestError(
-                    f"{problem}\n{more if report['quarantine']['count'] else f'More: {failed}/ingest_report.json'}"
+                    f"{problem}\n{more if report['quarantine']['count'] else f'More: {failed}/{INGEST_REPORT_FILE}'}"
                 )
             _publish(staging, output)
     except sources.SourceError as error:
@@ -122,7 +131,7 @@ def summary(report: dict[str, Any], output: Path) -> str:
     lines += [
         f"  {split} has no {', '.join(missing)}" for split, missing in report["classes_missing"].items() if missing
     ]
-    return "\n".join([*lines, f"  more: {output / 'ingest_report.json'}"])
+    return "\n".join([*lines, f"  more: {output / INGEST_REPORT_FILE}"])
 
 
 def _named(remark: str, found: dict[str, Any]) -> str:
@@ -136,7 +145,7 @@ def _remarks(rows: Sequence[splits.Row]) -> dict[str, dict[str, Any]]:
     paths: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         for remark in row.remarks:
-            paths[remark].append(sources.legible(row.path))
+            paths[remark].append(image_files.format_path(row.path))
     return {
         remark: {"images": len(paths[remark]), "examples": sorted(paths[remark])[: splits.EXAMPLES]}
         for remark in REMARKS
@@ -178,7 +187,7 @@ def _build(
     prepared = time.monotonic() - preparing
 
     rows, bad, bytes_read = units.results(plans)
-    units.write_quarantine(plans, bad, staging / "quarantine")
+    units.write_quarantine(plans, bad, staging / QUARANTINE_FOLDER)
     by_split, twice = splits.assign(rows, listing.given, settings.eval_fraction, settings.test_fraction)
     kept = [row for members in by_split.values() for row in members]
     problem = (
@@ -193,11 +202,11 @@ def _build(
                 units.write_shard(shard)
         else:
             _run(units.write_shard, shards, beam_args)
-        (staging / "labels.txt").write_text("".join(f"{label}\n" for label in listing.labels), encoding="utf-8")
-        (staging / "schema.pbtxt").write_text(records.schema(listing.labels), encoding="utf-8")
+        labels.write_labels(staging, listing.labels)
+        (staging / SCHEMA_FILE).write_text(records.schema(listing.labels), encoding="utf-8")
     shutil.rmtree(work)
     return {
-        "source": sources.legible(source),
+        "source": image_files.format_path(source),
         "settings": settings.model_dump(),
         "problem": problem,
         "classes": listing.labels,
@@ -231,7 +240,7 @@ def _over_budget(bad: list[units.Bad], files: int, max_bad_fraction: float) -> s
     if len(bad) <= max_bad_fraction * files:
         return ""
     counts = Counter(b.reason for b in bad)
-    example = {b.reason: sources.legible(b.path) for b in reversed(bad)}
+    example = {b.reason: image_files.format_path(b.path) for b in reversed(bad)}
     width = max(len(reason) for reason in counts)
     table = [f"  {'reason':{width}}  files  for example"]
     table += [f"  {reason:{width}}  {count:5d}  {example[reason]}" for reason, count in counts.most_common()]
@@ -249,7 +258,7 @@ def _doubled_class(source: str, rows: list[splits.Row]) -> str:
         classes[row.digest].add(row.label)
         images[row.label].add(row.digest)
     for label, digests in sorted(images.items()):
-        if len(digests) >= len(sources.SPLITS) and all(len(classes[digest]) > 1 for digest in digests):
+        if len(digests) >= len(SPLITS) and all(len(classes[digest]) > 1 for digest in digests):
             shared = Counter(other for digest in digests for other in classes[digest] - {label})
             others = ", ".join(f"{other} ({count})" for other, count in sorted(shared.items()))
             return (
@@ -259,15 +268,15 @@ def _doubled_class(source: str, rows: list[splits.Row]) -> str:
     return ""
 
 
-def _thin_classes(source: str, by_split: dict[str, list[splits.Row]], labels: list[str]) -> str:
+def _thin_classes(source: str, by_split: dict[str, list[splits.Row]], classes: list[str]) -> str:
     different = {(row.digest, row.label) for members in by_split.values() for row in members}
-    counts = Counter(dict.fromkeys(labels, 0))
+    counts = Counter(dict.fromkeys(classes, 0))
     counts.update(label for _, label in different)
     try:
         sources.check_counts(Path(source), counts)
     except sources.SourceError as error:
         return str(error)
-    untrained = [label for label, count in _by_class(by_split["train"], labels).items() if not count]
+    untrained = [label for label, count in _by_class(by_split[TRAIN], classes).items() if not count]
     if untrained:
         return (
             f"{source}: no picture of {', '.join(untrained)} is in the train split, which content decides: add pictures"
@@ -281,9 +290,9 @@ def _thin_classes(source: str, by_split: dict[str, list[splits.Row]], labels: li
     return ""
 
 
-def _by_class(rows: list[splits.Row], labels: list[str]) -> dict[str, int]:
+def _by_class(rows: list[splits.Row], classes: list[str]) -> dict[str, int]:
     counts = Counter(row.label for row in rows)
-    return {label: counts[label] for label in labels}
+    return {label: counts[label] for label in classes}
 
 
 def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]) -> None:
@@ -332,7 +341,7 @@ def _check_replaceable(folder: Path) -> None:
         return
     except OSError as error:
         raise IngestError(f"{folder}: cannot be used as the output folder: {error.strerror}") from None
-    if names and not ("ingest_report.json" in names and names <= _OUTPUTS):
+    if names and not (INGEST_REPORT_FILE in names and names <= _OUTPUTS):
         stranger = min(names - _OUTPUTS or names)
         raise IngestError(f"{folder}: holds {stranger}, which is no earlier ingest; give a new or an empty folder")
 

@@ -1,4 +1,4 @@
-"""What a source yields: the labelled files of a folder, and the bytes of each.
+"""What a source yields: the labelled files of a folder.
 
 A folder is read as one of two layouts::
 
@@ -10,7 +10,6 @@ Every file below a class folder that `atelier.files.tree` lists counts, at any d
 """
 
 import os
-import stat
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -18,16 +17,8 @@ from pathlib import Path
 
 from atelier.errors import AtelierError
 from atelier.files import tree
-from atelier.images import Reason, RefusedError
-
-SPLITS = ("train", "eval", "test")
-
-_SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "eval", "dev"), "eval"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-
+from atelier.files.image_files import format_path, is_utf8
+from atelier.layout import SPLIT_BY_ALIAS, SPLITS, TRAIN
 
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 """How files of the formats that are ingested begin, beside WebP."""
@@ -93,31 +84,6 @@ def scan(root: Path) -> Listing:
     return Listing(files, sorted({file.label for file in files}), tuple(s for s in SPLITS if s in given), dict(ignored))
 
 
-def read(path: Path, limit: int) -> bytes:
-    """Reads a file.
-
-    Args:
-      path: the file; links are followed.
-      limit: bytes that it may have, at most.
-
-    Raises:
-      RefusedError: it cannot be read, is not a regular file (a pipe would block for ever), or is too large.
-    """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise RefusedError(Reason.UNREADABLE, "not a regular file")
-        if status.st_size > limit:
-            raise RefusedError(
-                Reason.TOO_LARGE, f"{status.st_size} bytes are more than any picture of ingest.max_pixels has"
-            )
-        return path.read_bytes()
-    except PermissionError as error:
-        raise RefusedError(Reason.NO_PERMISSION, str(error.strerror)) from None
-    except OSError as error:
-        raise RefusedError(Reason.UNREADABLE, str(error.strerror)) from None
-
-
 def labelled_image(root: Path) -> str:
     """The first file in a class folder below `root` that begins like an image; "" if there is none.
 
@@ -126,7 +92,7 @@ def labelled_image(root: Path) -> str:
     """
     for path in _walk(root, "").paths:
         first, *below = path.split("/")
-        if len(below) > (first.lower() in _SPLIT_NAMES) and _begins_like_an_image(root / path):
+        if len(below) > (first.lower() in SPLIT_BY_ALIAS) and _begins_like_an_image(root / path):
             return path
     return ""
 
@@ -142,44 +108,33 @@ def _begins_like_an_image(file: Path) -> bool:
     return start.startswith(_IMAGES) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
-def check_name(path: str) -> None:
-    """Raises RefusedError unless the name is UTF-8, which records and reports need."""
-    if not _is_utf8(path):
-        raise RefusedError(Reason.UNREADABLE_NAME, f"the name is not UTF-8: {legible(path)}; rename the file")
-
-
-def legible(path: str) -> str:
-    r"""The path with every byte that is not UTF-8 written as \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _given_splits(root: Path, folders: list[str]) -> dict[str, Path]:
     """Maps each split that the folder has to its subfolder; empty if the subfolders are classes."""
-    named = [name for name in folders if name.lower() in _SPLIT_NAMES]
+    named = [name for name in folders if name.lower() in SPLIT_BY_ALIAS]
     # A class may be called "train", too: folders of splits hold folders of classes.
     holding = [name for name in named if _folders(root / name, Counter())]
     if not holding:
         return {}
     if others := [name for name in folders if name not in holding]:
         raise SourceError(
-            f"{root}: {legible(others[0])}/ is no split with class folders, as {', '.join(f'{n}/' for n in holding)} "
-            "is: either every folder is one, or every folder is a class"
+            f"{root}: {format_path(others[0])}/ is no split with class folders, "
+            f"as {', '.join(f'{n}/' for n in holding)} is: either every folder is one, or every folder is a class"
         )
     given: dict[str, Path] = {}
     for name in named:
-        split = _SPLIT_NAMES[name.lower()]
+        split = SPLIT_BY_ALIAS[name.lower()]
         if split in given:
             raise SourceError(f"{root}: {given[split].name}/ and {name}/ are both the {split} split: merge them")
         given[split] = root / name
-    if "train" not in given:
+    if TRAIN not in given:
         raise SourceError(f"{root}: {', '.join(f'{n}/' for n in named)} but no train/")
     return given
 
 
 def _check_label(folder: Path, name: str) -> None:
-    if not _is_utf8(name) or not name.isprintable():
+    if not is_utf8(name) or not name.isprintable():
         raise SourceError(
-            f"{folder}: the folder {legible(name)!r} names a class and must be printable UTF-8: rename it"
+            f"{folder}: the folder {format_path(name)!r} names a class and must be printable UTF-8: rename it"
         )
 
 
@@ -191,7 +146,7 @@ def _check_classes(root: Path, files: list[File]) -> None:
     if len(counts) == 1:
         raise SourceError(f"{root}: only one class with files ({next(iter(counts))}); a classifier needs two")
     check_counts(root, counts)
-    unseen = sorted(counts.keys() - {file.label for file in files if file.split in ("", "train")})
+    unseen = sorted(counts.keys() - {file.label for file in files if file.split in ("", TRAIN)})
     if unseen:
         raise SourceError(
             f"{root}: not in train/: {', '.join(unseen)}; add pictures there, or remove the folder elsewhere"
@@ -251,12 +206,4 @@ def _walk(root: Path, start: str) -> tree.Files:
 
 def _unlistable(error: OSError) -> SourceError:
     # One unreadable folder may hide any number of images: never counted as a single bad file.
-    return SourceError(f"{legible(str(error.filename))}: the folder cannot be listed: {error.strerror}")
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return SourceError(f"{format_path(str(error.filename))}: the folder cannot be listed: {error.strerror}")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from atelier.images import THUMBNAIL
-from pipeline.ingest.sources import SPLITS
+from atelier.layout import EVAL, SPLITS, TEST, TRAIN
 
 EXAMPLES = 20
 """How many cases of each kind the report names."""
@@ -62,8 +62,8 @@ def by_content(digest: str, eval_fraction: float, test_fraction: float) -> str:
     """The split of a picture, by the first 64 bits of its digest as a fraction of 2**64."""
     position = int(digest[:16], 16) / 2**64
     if position < test_fraction:
-        return "test"
-    return "eval" if position < test_fraction + eval_fraction else "train"
+        return TEST
+    return EVAL if position < test_fraction + eval_fraction else TRAIN
 
 
 def assign(
@@ -77,18 +77,18 @@ def assign(
       The rows of each split in the order of their digests (which mixes the classes) and then of their paths; and the
       findings for the report: `duplicates`, `conflicting_labels`, `leakage`, `near_duplicates`.
     """
-    eval_fraction = 0.0 if "eval" in given else eval_fraction
-    test_fraction = 0.0 if "test" in given else test_fraction
+    eval_fraction = 0.0 if EVAL in given else eval_fraction
+    test_fraction = 0.0 if TEST in given else test_fraction
     same: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.digest, row.path)):
-        if row.split in ("", "train"):
+        if row.split in ("", TRAIN):
             row.split = by_content(row.digest, eval_fraction, test_fraction)
         same[row.digest].append(row)
 
     splits: dict[str, list[Row]] = {split: [] for split in SPLITS}
     copies, conflicts, leaks = [], [], []
     for group in same.values():
-        winner = max((row.split for row in group), key=("train", "eval", "test").index)
+        winner = max((row.split for row in group), key=SPLITS.index)
         kept = [row for row in group if row.split == winner]
         lost = [row for row in group if row.split != winner]
         splits[winner] += kept

@@ -18,7 +18,8 @@ from concurrent import futures
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from atelier import images, tfrecord
+from atelier import images, layout, tfrecord
+from atelier.files.image_files import check_name, format_path, read_image_file
 from pipeline.ingest import sources
 from pipeline.ingest.splits import Row
 
@@ -65,7 +66,7 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
     `.done.json`, which says where each record lies.
     """
     unit = json.loads(Path(plan_path).read_text())
-    limit = 8 * max_pixels + 2**20  # 16-bit RGBA without compression, and its metadata
+    limit = layout.max_file_bytes(max_pixels)
     rows: list[tuple[Any, ...]] = []
     bad: list[tuple[str, str, str]] = []
     bytes_read = offset = 0
@@ -106,8 +107,8 @@ def _normalized(
     """Bytes read, and what came of them."""
     encoded = None
     try:
-        encoded = sources.read(file, limit)
-        sources.check_name(name)
+        encoded = read_image_file(file, limit)
+        check_name(name)
         return len(encoded), images.normalize(encoded, store_size, max_pixels)
     except images.RefusedError as refusal:
         # Not the error itself: its trace holds the whole file, and waits for its turn.
@@ -147,15 +148,15 @@ def results(plan_paths: list[str]) -> tuple[list[Row], list[Bad], int]:
 def write_quarantine(plan_paths: list[str], bad: list[Bad], folder: Path) -> None:
     """Writes `quarantine.tfrecord` and, for people, `quarantine.jsonl`, one file a line."""
     folder.mkdir()
-    with (folder / "quarantine.tfrecord").open("wb") as target:
+    with (folder / layout.QUARANTINE_RECORDS_FILE).open("wb") as target:
         for path in plan_paths:
             with _beside(path, "bad.tfrecord").open("rb") as source:
                 shutil.copyfileobj(source, target)
     lines = [
-        json.dumps({"path": sources.legible(b.path), "reason": b.reason, "detail": b.detail}, ensure_ascii=False)
+        json.dumps({"path": format_path(b.path), "reason": b.reason, "detail": b.detail}, ensure_ascii=False)
         for b in bad
     ]
-    (folder / "quarantine.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    (folder / layout.QUARANTINE_FILE).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def plan_shards(splits: Mapping[str, list[Row]], shards: int, plan_paths: list[str], target: Path) -> list[str]:
@@ -188,13 +189,13 @@ def write_shard(plan_path: str) -> None:
 def _record(path: str, label: str, label_id: int, picture: images.Picture) -> bytes:
     return tfrecord.example(
         {
-            "image/encoded": picture.encoded,
-            "image/class/label": label_id,
-            "image/class/text": label,
-            "image/format": picture.format,
-            "image/filename": path,
-            "image/height": picture.height,
-            "image/width": picture.width,
+            layout.ENCODED_IMAGE: picture.encoded,
+            layout.CLASS_ID: label_id,
+            layout.CLASS_NAME: label,
+            layout.IMAGE_FORMAT: picture.format,
+            layout.IMAGE_FILE: path,
+            layout.IMAGE_HEIGHT: picture.height,
+            layout.IMAGE_WIDTH: picture.width,
         }
     )
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from atelier import labels
 from atelier.errors import AtelierError
-from pipeline.records.record_scan import SPLITS, legible
+from atelier.layout import EVAL, LABELS_FILE, SPLITS, TEST, TRAIN
+from pipeline.records.record_scan import legible
 
-LABELS_FILE = "labels.txt"
 _ID_AND_NAME = re.compile(r"(\d+):(.+)")
 _MOST_NAMED = 5
 
@@ -64,16 +65,13 @@ def read_labels(file: Path) -> tuple[str, ...] | None:
       LabelError: it is not UTF-8, or a line is empty or there twice.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig") if file.is_file() else None
+        lines = labels.read_labels(file.parent) if file.is_file() else None
     except UnicodeDecodeError as error:
         raise LabelError(f"{file}: not UTF-8: {error}") from None
     except OSError as error:
         raise LabelError(f"{file}: cannot be read: {error.strerror}") from None
-    if text is None:
+    if lines is None:
         return None
-    lines = text.rstrip("\n").split("\n")  # not splitlines: it ends a line at characters that a name may have
-    while len(lines) > 1 and not lines[-1].strip():
-        lines.pop()
     pairs = [_ID_AND_NAME.fullmatch(line) for line in lines]
     if all(pairs):
         by_id = {int(pair[1]): pair[2] for pair in pairs if pair}
@@ -124,7 +122,7 @@ def resolve(seen: Iterable[Seen], declared: Declared, folder: Path, label_key: s
         )
     by_split = {split: {ids[entry.label] for entry in seen if entry.split == split} for split in SPLITS}
     for label, entry in first.items():
-        if ids[label] not in by_split["train"]:
+        if ids[label] not in by_split[TRAIN]:
             shown = legible(label) if isinstance(label, str) else label
             raise LabelError(
                 f"{entry}: {label_key} is {shown}, which no record of train has: "
@@ -275,9 +273,9 @@ def _case_alone(names: Sequence[str]) -> Iterator[str]:
 
 def _warnings(names: Sequence[str], by_split: Mapping[str, set[int]]) -> tuple[str, ...]:
     found = []
-    for split, meaning in (("train", "the model cannot learn"), ("eval", ""), ("test", "the gates do not measure")):
+    for split, meaning in ((TRAIN, "the model cannot learn"), (EVAL, ""), (TEST, "the gates do not measure")):
         missing = [name for number, name in enumerate(names) if number not in by_split[split]]
-        if missing and (split == "train" or len(missing) < len(names)):
+        if missing and (split == TRAIN or len(missing) < len(names)):
             more = f" and {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
             listed = ", ".join(missing[:_MOST_NAMED]) + more
             found.append(f"{split} has no examples of {listed}" + (f", which {meaning}" if meaning else ""))

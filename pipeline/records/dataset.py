@@ -11,17 +11,12 @@ from google.protobuf.message import DecodeError
 from atelier import tfrecord
 from atelier.errors import AtelierError
 from atelier.files import tree
+from atelier.layout import EVAL, LABELS_FILE, SCHEMA_FILE, SPLIT_ALIASES, SPLIT_BY_ALIAS, SPLITS, TEST
 from pipeline.config import config
 from pipeline.records import class_names
 
-SCHEMA_FILE = "schema.pbtxt"
-SIDECARS = (SCHEMA_FILE, class_names.LABELS_FILE)
+SIDECARS = (SCHEMA_FILE, LABELS_FILE)
 """Files beside the records that a run depends on."""
-_SPLIT_NAMES = {
-    "train": ("train", "training"),
-    "eval": ("eval", "validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
 _COMPRESSED = (".gz", ".zz", ".z", ".zlib", ".bz2", ".zst", ".xz")
 """All but the first are found only to be rejected: the pipeline does not read them."""
 _ENDINGS = (
@@ -58,7 +53,7 @@ def find(folder: Path, settings: config.Data) -> Dataset:
     named = {str(name): pattern for name, pattern in settings.splits.items()}
     splits, warnings = (named, ()) if named else _guess_splits(folder)
     if len(splits) > 1:
-        for name in _SPLIT_NAMES:
+        for name in SPLITS:
             if name not in splits:
                 raise DataError(f"{folder}: no {name} split; name its files, as in data.splits.{name}: '{name}*'")
     files = [file for name, pattern in splits.items() for file in split_files(folder, name, pattern)]
@@ -66,7 +61,7 @@ def find(folder: Path, settings: config.Data) -> Dataset:
         folder=folder,
         splits=splits,
         schema=folder / SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else None,
-        class_names=_class_names(folder / class_names.LABELS_FILE),
+        class_names=_class_names(folder / LABELS_FILE),
         text_labels=_has_text_labels(files, settings),
         warnings=warnings,
     )
@@ -74,8 +69,8 @@ def find(folder: Path, settings: config.Data) -> Dataset:
 
 def record_files(folder: Path) -> list[Path]:
     """TFRecord files in `folder` and in its split folders, sorted; none if it is no folder."""
-    names = {name for group in _SPLIT_NAMES.values() for name in group}
-    folders = [folder, *(child for child in sorted(folder.glob("*")) if child.is_dir() and child.name in names)]
+    children = sorted(folder.glob("*"))
+    folders = [folder, *(child for child in children if child.is_dir() and child.name in SPLIT_BY_ALIAS)]
     return [path for parent in folders for path in sorted(parent.glob("*")) if _is_visible(path) and _is_record(path)]
 
 
@@ -99,7 +94,7 @@ def _guess_splits(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     # The last form is that of TensorFlow Datasets: mnist-train.tfrecord-00000-of-00001.
     forms = ("{}/*",) if in_folders else ("{}*", "*-{}.*")
     splits = {}
-    for split, names in _SPLIT_NAMES.items():
+    for split, names in SPLIT_ALIASES.items():
         patterns = (form.format(name) for name in names for form in forms)
         found = next((pattern for pattern in patterns if _matching(folder, records, pattern)), None)
         if found:
@@ -109,11 +104,11 @@ def _guess_splits(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     used = {path for pattern in splits.values() for path in _matching(folder, records, pattern)}
     warnings = [f"{path}: in no split, so not used; name it in data.splits" for path in records if path not in used]
     splits = {split: _records_only(folder, records, pattern) for split, pattern in splits.items()}
-    if "test" not in splits and "eval" in splits:
-        splits["test"] = splits["eval"]
+    if TEST not in splits and EVAL in splits:
+        splits[TEST] = splits[EVAL]
         warnings.append(f"{folder} has no test split: the gates measure on the split that early stopping looks at")
-    elif "eval" not in splits and "test" in splits:
-        splits["eval"] = splits["test"]
+    elif EVAL not in splits and TEST in splits:
+        splits[EVAL] = splits[TEST]
         warnings.append(f"{folder} has no eval split: early stopping looks at the split that the gates measure on")
     return splits, tuple(warnings)
 

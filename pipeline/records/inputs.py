@@ -12,8 +12,9 @@ from pathlib import Path
 
 from atelier import tfrecord
 from atelier.files import tree
+from atelier.files.image_files import format_path
+from atelier.layout import SCHEMA_FILE
 from pipeline import fingerprint
-from pipeline.ingest import sources
 from pipeline.records import dataset
 
 FOLDER = "inputs"
@@ -47,11 +48,11 @@ def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Cont
     found = fingerprint.of_files(links | beside, contents)
     folder = _link(links, output / FOLDER / "records", found)
     if data.schema:
-        shutil.copyfile(data.schema, folder / dataset.SCHEMA_FILE)
+        shutil.copyfile(data.schema, folder / SCHEMA_FILE)
     return Records(
         folder=str(folder),
         splits={split: f"{split}/*" for split in data.splits},
-        schema_file=str(folder / dataset.SCHEMA_FILE) if data.schema else "",
+        schema_file=str(folder / SCHEMA_FILE) if data.schema else "",
         fingerprint=found,
     )
 
@@ -65,10 +66,10 @@ def link_contents(source: Path, output: Path, contents: fingerprint.Contents) ->
     try:
         found = tree.walk(source, leave_out=output).paths
     except OSError as error:
-        where = sources.legible(str(error.filename))
+        where = format_path(str(error.filename))
         raise dataset.DataError(f"{where}: the folder cannot be listed: {error.strerror}") from None
     if not found:
-        raise dataset.DataError(f"{sources.legible(str(source))}: no content images found; give a folder of images")
+        raise dataset.DataError(f"{format_path(str(source))}: no content images found; give a folder of images")
     files = {name: source / name for name in found}
     return _link(files, output / FOLDER / "contents", fingerprint.of_files(files, contents))
 

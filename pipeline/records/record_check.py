@@ -24,6 +24,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from atelier import tfrecord
 from atelier.files.replacing import replace_text
+from atelier.layout import QUARANTINE_FILE, QUARANTINE_FOLDER, QUARANTINE_RECORDS_FILE, SPLITS
 from pipeline import fingerprint
 from pipeline.beam import worker_pool
 from pipeline.beam.beam_args import of_run, process_count
@@ -39,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 FOLDER = "filtered_records"
 """In the output folder: the records without those that were set aside, and their quarantine."""
-QUARANTINE_FILE = f"{FOLDER}/quarantine/quarantine.jsonl"
+QUARANTINE = f"{FOLDER}/{QUARANTINE_FOLDER}/{QUARANTINE_FILE}"
 FACTS_FILE = "record_check.json"
 """In the output folder: what the pass over the records found."""
 
@@ -92,9 +93,7 @@ def check(
     changes: dict[str, Any] = {"class_names": classes.names}
     if broken:
         reasons = ", ".join(f"{reason} {count}" for reason, count in quarantine["reasons"].items())
-        warnings.append(
-            f"{quarantine['count']} of {records} records are set aside ({reasons}): {output / QUARANTINE_FILE}"
-        )
+        warnings.append(f"{quarantine['count']} of {records} records are set aside ({reasons}): {output / QUARANTINE}")
         changes["folder"] = output / FOLDER
     return Checked(dataclasses.replace(data, warnings=tuple(warnings), **changes), quarantine)
 
@@ -102,7 +101,7 @@ def check(
 def _files(data: Dataset) -> dict[Path, list[str]]:
     """Every file, and the splits that it belongs to; a single set belongs to whatever the hash says."""
     files: dict[Path, list[str]] = {}
-    order = sorted(data.splits, key=lambda split: (*record_scan.SPLITS, split).index(split))
+    order = sorted(data.splits, key=lambda split: (*SPLITS, split).index(split))
     for split in order:
         for file in split_files(data.folder, split, data.splits[split]):
             files.setdefault(file, []).append(split if len(data.splits) > 1 else ANY_SPLIT)
@@ -195,7 +194,7 @@ def _classes(data: Dataset, settings: Data, files: Mapping[Path, list[str]], fou
         for split in files[file]
     ]
     there = {entry.split for entry in seen}
-    for split in record_scan.SPLITS:
+    for split in SPLITS:
         if split not in there:
             raise DataError(f"{data.folder}: no usable records in the {split} split: add some")
     declared = _declared(data, settings)
@@ -244,7 +243,7 @@ def _set_aside(
             shutil.rmtree(folder, ignore_errors=True)
             key_file.unlink()
         return summary
-    summary["records"] = QUARANTINE_FILE
+    summary["records"] = QUARANTINE
     within = len(everything) <= config.ingest.max_bad_fraction * records
     key = _digest([within, identity, str(data.folder.resolve()), [_rows(data, *item) for item in broken.items()]])
     if not (within and folder.is_dir() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
@@ -256,7 +255,7 @@ def _set_aside(
         partial = output / f".{FOLDER}.partial"
         for old in (partial, folder):
             shutil.rmtree(old, ignore_errors=True)
-        _write_quarantine(data, broken, partial / "quarantine", config.data.image_key, keep_images=within)
+        _write_quarantine(data, broken, partial / QUARANTINE_FOLDER, config.data.image_key, keep_images=within)
         if within:
             _write_filtered(data, files, broken, partial)
         partial.rename(folder)
@@ -280,12 +279,12 @@ def _write_quarantine(
 ) -> None:
     """Writes `quarantine.jsonl` and, if the images are kept, `quarantine.tfrecord`, as the ingest does."""
     folder.mkdir(parents=True)
-    with (folder / "quarantine.jsonl").open("w", encoding="utf-8") as lines:
+    with (folder / QUARANTINE_FILE).open("w", encoding="utf-8") as lines:
         for file, images in broken.items():
             lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(data, file, images))
     if not keep_images:
         return
-    with (folder / "quarantine.tfrecord").open("wb") as target:
+    with (folder / QUARANTINE_RECORDS_FILE).open("wb") as target:
         for file, images in broken.items():
             rows = {image.record: row for image, row in zip(images, _rows(data, file, images), strict=True)}
             for number, record in enumerate(tfrecord.read_file(file)):
@@ -339,5 +338,5 @@ def _over_budget(
         f"{data.folder}: {summary['count']} of {records} records ({summary['fraction']:.1%}) hold an image that cannot "
         f"be decoded, more than ingest.max_bad_fraction ({allowed:.1%}) allows: mend or remove them, or raise it\n"
         + "\n".join(table)
-        + f"\nThe records, counted from 0, and their reasons: {folder}/quarantine/quarantine.jsonl"
+        + f"\nThe records, counted from 0, and their reasons: {folder}/{QUARANTINE_FOLDER}/{QUARANTINE_FILE}"
     )

@@ -16,9 +16,9 @@ from google.protobuf.message import DecodeError
 
 from atelier import images, tfrecord
 from atelier.errors import AtelierError
+from atelier.layout import SPLITS
 from pipeline.records import graph_decoding
 
-SPLITS = ("train", "eval", "test")
 ANY_SPLIT = ""
 """The split of a record whose file decides it."""
 

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
+from atelier import layout
+
 FEATURES = {
-    "image/encoded": schema_pb2.BYTES,
-    "image/class/label": schema_pb2.INT,
-    "image/class/text": schema_pb2.BYTES,
-    "image/format": schema_pb2.BYTES,
-    "image/filename": schema_pb2.BYTES,
-    "image/height": schema_pb2.INT,
-    "image/width": schema_pb2.INT,
+    layout.ENCODED_IMAGE: schema_pb2.BYTES,
+    layout.CLASS_ID: schema_pb2.INT,
+    layout.CLASS_NAME: schema_pb2.BYTES,
+    layout.IMAGE_FORMAT: schema_pb2.BYTES,
+    layout.IMAGE_FILE: schema_pb2.BYTES,
+    layout.IMAGE_HEIGHT: schema_pb2.INT,
+    layout.IMAGE_WIDTH: schema_pb2.INT,
 }
 """Every record has exactly these features, each with one value."""
 
@@ -29,12 +31,12 @@ def schema(labels: Sequence[str]) -> str:
         feature.presence.min_fraction = 1.0
         feature.presence.min_count = 1
         feature.shape.SetInParent()  # no dimensions: exactly one value
-        if name == "image/class/label":
+        if name == layout.CLASS_ID:
             feature.int_domain.CopyFrom(
                 schema_pb2.IntDomain(name=name, min=0, max=len(labels) - 1, is_categorical=True)
             )
-        elif name == "image/class/text":
+        elif name == layout.CLASS_NAME:
             feature.string_domain.CopyFrom(schema_pb2.StringDomain(name=name, value=labels))
-        elif name == "image/format":
+        elif name == layout.IMAGE_FORMAT:
             feature.string_domain.CopyFrom(schema_pb2.StringDomain(name=name, value=["jpeg", "png"]))
     return text_format.MessageToString(message)

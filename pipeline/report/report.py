@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from atelier import templates
+from atelier import labels, templates
 from atelier.files.replacing import replace_text
+from atelier.layout import ASSETS_EXTRA, SERVING_FOLDER, TEST
 from pipeline.report import confusion, plots, report_tables, showcase, trials
 
 if TYPE_CHECKING:
@@ -112,15 +113,11 @@ def _gather(
 ) -> Evidence:
     file = output / result["quarantine"].get("records", _QUARANTINE)
     quarantine = _quarantined(file) if result["quarantine"]["count"] else {}
-    model = _artifact(nodes, "Trainer", "model", "Format-Serving")
+    model = _artifact(nodes, "Trainer", "model", SERVING_FOLDER)
     if model is None:
         return Evidence(quarantine=quarantine)
-    # Here, since it takes seconds and only a trained model needs it.
-    from trainer import export
-
-    # Not splitlines: that would also split at characters which a name may hold.
-    names = (model / "assets.extra" / export.LABELS_FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
-    test = _artifact(nodes, "Transform", "transformed_examples", "Split-test")
+    names = labels.read_labels(model / ASSETS_EXTRA)
+    test = _artifact(nodes, "Transform", "transformed_examples", f"Split-{TEST}")
     predictions = showcase.predict(model, test) if test else None
     return Evidence(
         class_names=names,

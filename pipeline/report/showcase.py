@@ -83,21 +83,13 @@ def predict(model: Path, split: Path) -> Predictions | None:
     # Here, since it takes seconds and not every run gets this far.
     import tensorflow as tf
 
-    from trainer import features, image_ops
+    from trainer import features
 
     signature = tf.saved_model.load(str(model)).signatures["serving_pixels"]
     size = signature.structured_input_signature[1]["pixels"].shape[1]
-    spec = {
-        features.IMAGE: tf.io.FixedLenFeature([], tf.string),
-        features.LABEL: tf.io.FixedLenFeature([], tf.int64),
-    }
     files = sorted(str(file) for file in split.glob("*.gz"))
-
-    def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        row = tf.io.parse_single_example(record, spec)
-        return image_ops.decode_lossless(row[features.IMAGE], size), row[features.LABEL]
-
-    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(MOST_RECORDS).map(parse)
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").take(MOST_RECORDS)
+    records = records.map(lambda record: features.parse_transformed(record, size))
     pixels, labels, probabilities = [], [], []
     for batch, ids in records.batch(_BATCH):
         pixels.append(batch.numpy())

@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
     predict_pb2,
 )
 
-from atelier import versions
+from atelier import layout, versions
 from serving.client.errors import ServingError
 
 PROBABILITIES, LABEL = "probabilities", "label"
@@ -49,7 +49,7 @@ class ServedModel:
     signature: str = "serving_bytes"
     image_input: str = "image_bytes"
     classify_signature: str = "classify"
-    image_key: str = "image/encoded"
+    image_key: str = layout.ENCODED_IMAGE
 
     def __post_init__(self) -> None:
         if self.version is not None and self.label is not None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier import images
+from atelier.files import image_files
+from atelier.layout import MAX_PIXELS, max_file_bytes
 from pipeline.config.config import Ingest
-from pipeline.ingest import sources
 from serving.client.errors import ServingError
 
 LONGER_SIDE = Ingest().store_size
 """Pixels: what training pictures were scaled down to, the model was made of."""
-_MAX_PIXELS = Ingest().max_pixels
-_MAX_FILE_BYTES = 8 * _MAX_PIXELS + 2**20  # 16-bit RGBA without compression, and its metadata
+_MAX_FILE_BYTES = max_file_bytes(MAX_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ def prepare(picture: Picture, longer_side: int | None = LONGER_SIDE, name: str =
     if isinstance(picture, Prepared):
         return picture
     if not isinstance(picture, bytes):
-        name = sources.legible(os.fspath(picture))
+        name = image_files.format_path(os.fspath(picture))
     try:
-        encoded = picture if isinstance(picture, bytes) else sources.read(Path(picture), _MAX_FILE_BYTES)
+        encoded = picture if isinstance(picture, bytes) else image_files.read_image_file(Path(picture), _MAX_FILE_BYTES)
         if longer_side is None:
-            return Prepared(name, images.as_tensorflow_reads(encoded, _MAX_PIXELS))
-        return Prepared(name, images.normalize(encoded, longer_side, _MAX_PIXELS).encoded)
+            return Prepared(name, images.as_tensorflow_reads(encoded, MAX_PIXELS))
+        return Prepared(name, images.normalize(encoded, longer_side, MAX_PIXELS).encoded)
     except images.RefusedError as refusal:
         raise ServingError(f"{name}: {refusal}") from refusal

@@ -6,21 +6,22 @@ model.predict(["cat.jpg"])[0].label
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from atelier import versions
+from atelier import labels, versions
+from atelier.layout import CARD_FILE, LABELS_FILE, TFLITE_FILE
+from atelier.quantization import dequantize
 from serving.client import preparation
 from serving.client.errors import ServingError
 from serving.client.predictions import Answer, Prediction, all_predictions, prediction
 from serving.client.preparation import LONGER_SIDE, Picture, Prepared
 from trainer import image_ops
-
-MODEL_FILE, LABELS_FILE, CARD_FILE = "model.tflite", "labels.txt", "card.json"
 
 
 class TFLiteModel:
@@ -39,7 +40,7 @@ class TFLiteModel:
         Raises:
           ServingError: a file is missing, or is not what the pipeline pushes.
         """
-        file = path / MODEL_FILE if path.is_dir() else path
+        file = path / TFLITE_FILE if path.is_dir() else path
         if path.is_dir() and not file.is_file() and (pushed := versions.folders(path)):
             raise ServingError(f"{path}: it holds versions; give one of them, such as {pushed[max(pushed)]}")
         folder = file.parent.resolve()
@@ -47,8 +48,7 @@ class TFLiteModel:
         self._version = versions.parse(folder.name) or 0
         self._interpreter = _interpreter(file)
         self._source, self._target = _borders(self._interpreter, file)
-        # Not splitlines: that would also split at characters which a name may hold.
-        self._labels = _read(file.parent / LABELS_FILE).rstrip("\n").split("\n")
+        self._labels = _read(file.parent / LABELS_FILE, labels.parse_labels)
         self._resize = _resize_mode(file.parent / CARD_FILE)
         classes = self._target["shape"][1]
         if len(self._labels) != classes:
@@ -83,8 +83,7 @@ class TFLiteModel:
         self._interpreter.set_tensor(self._source["index"], pixels)
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._target["index"])[0]
-        scale, zero_point = self._target["quantization"]
-        probabilities = (output.astype(np.float32) - zero_point) * scale if scale else output
+        probabilities = dequantize(output, *self._target["quantization"])
         milliseconds = 1e3 * (time.perf_counter() - start)
         return prediction(
             probabilities,
@@ -122,7 +121,7 @@ def _borders(interpreter: Interpreter, file: Path) -> tuple[dict, dict]:
 
 def _resize_mode(file: Path) -> str:
     try:
-        mode = json.loads(_read(file)).get("resize")
+        mode = _read(file, json.loads).get("resize")
     except (ValueError, AttributeError) as error:
         raise ServingError(f"{file}: no JSON object: {error}") from None
     if mode not in image_ops.MODES:
@@ -130,10 +129,10 @@ def _resize_mode(file: Path) -> str:
     return mode
 
 
-def _read(file: Path) -> str:
+def _read(file: Path, parse: Callable[[bytes], Any]) -> Any:
     try:
-        return file.read_text(encoding="utf-8")
+        return parse(file.read_bytes())
     except OSError as error:
-        raise ServingError(f"{file}: cannot be read: {error.strerror}; it is pushed beside {MODEL_FILE}") from None
+        raise ServingError(f"{file}: cannot be read: {error.strerror}; it is pushed beside {TFLITE_FILE}") from None
     except UnicodeDecodeError:
         raise ServingError(f"{file}: not UTF-8 text") from None

@@ -20,6 +20,7 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier.errors import AtelierError
+from atelier.layout import MAX_PIXELS
 from serving.server import warmup
 from serving.server.batching import BatchScheduler
 from serving.server.load_retries import RetryPolicy
@@ -58,7 +59,7 @@ class Options:
     ssl: SSLConfig | None = None
     max_message_mb: int = 64
     """Of a request; larger ones are refused before they are read to the end."""
-    max_pixels: int = 100_000_000
+    max_pixels: int = MAX_PIXELS
     """Of a picture; what a header promises counts, before anything is decoded."""
     poll_seconds: float = 1.0
     """Between two looks for new versions."""

@@ -20,6 +20,7 @@ from PIL import Image
 
 from atelier.errors import AtelierError
 from atelier.files import leftovers
+from atelier.layout import MAX_PIXELS
 from components.style_catalog import catalog
 from components.style_renderer.batch import (
     contents,
@@ -34,9 +35,6 @@ from components.style_renderer.batch import (
 from components.style_renderer.batch.dead_letters import DeadLetter
 from components.style_renderer.engine.settings import Settings
 from components.style_renderer.gallery import gallery, previews
-
-MAX_PIXELS = 100_000_000
-"""A content whose header promises more is refused before it is decoded."""
 
 FOLDERS = frozenset({rendering.PICTURES, manifest.SIDECARS, "originals", "styles", previews.THUMBNAILS})
 """What a batch makes in its folder, beside hidden folders."""

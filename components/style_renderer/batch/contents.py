@@ -17,7 +17,7 @@ from typing import Literal
 import apache_beam as beam
 from PIL import Image
 
-from atelier import images, tfrecord
+from atelier import images, layout, tfrecord
 from atelier.errors import AtelierError
 from components.style_renderer.batch import store
 from components.style_renderer.batch.dead_letters import DeadLetter
@@ -119,7 +119,7 @@ class Prepare(beam.DoFn):
         """
         self._directory, self._lists = directory, lists
         self._preview, self._max_pixels, self._most = preview, max_pixels, most
-        self._limit = 8 * max_pixels + 2**20  # 16-bit RGBA without compression, and its metadata
+        self._limit = layout.max_file_bytes(max_pixels)
 
     def process(self, element: tuple[int, Source]) -> None:
         """Looks through one source."""
@@ -186,7 +186,7 @@ def _pictures(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
     with store.stream(source.path) as stream:
         for record in tfrecord.read(stream):
             encoded = tfrecord.first_bytes(record, source.name)
-            named = tfrecord.first_bytes(record, "image/filename") or b""
+            named = tfrecord.first_bytes(record, layout.IMAGE_FILE) or b""
             name = named.decode("utf-8", "surrogateescape")
             yield name or hashlib.sha256(encoded or b"").hexdigest()[:12], encoded or b""
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import apache_beam as beam
 
-from atelier import tfrecord
+from atelier import layout, tfrecord
 from components.style_renderer.batch import dead_letters, manifest, store
 from components.style_renderer.gallery import contact_sheet, gallery, previews
 
@@ -88,11 +88,11 @@ def _record(line: dict[str, Any], encoded: bytes) -> bytes:
     content, style = line["content"], line["style"]
     return tfrecord.example(
         {
-            "image/encoded": encoded,
-            "image/format": line["format"],
-            "image/filename": line["file"],
-            "image/height": line["height"],
-            "image/width": line["width"],
+            layout.ENCODED_IMAGE: encoded,
+            layout.IMAGE_FORMAT: line["format"],
+            layout.IMAGE_FILE: line["file"],
+            layout.IMAGE_HEIGHT: line["height"],
+            layout.IMAGE_WIDTH: line["width"],
             "content/id": content["id"],
             "content/sha256": content["sha256"],
             **{f"style/{name}": style[name] for name in ("id", "sha256", "title", "artist", "licence")},

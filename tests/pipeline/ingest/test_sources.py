@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from atelier.files import image_files
 from atelier.images import Reason, RefusedError
 from pipeline.ingest import sources
 from pipeline.ingest.sources import File, SourceError
@@ -126,12 +127,12 @@ def test_names_that_are_not_utf8(tmp_path):
     make(tmp_path, *three_each("a", "b"))
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/caf\xe9.jpg")).write_bytes(b"x")
     path = next(f.path for f in sources.scan(tmp_path).files if "caf" in f.path)
-    assert sources.legible(path) == r"a/caf\xe9.jpg"
+    assert image_files.format_path(path) == r"a/caf\xe9.jpg"
     with pytest.raises(RefusedError) as refused:
-        sources.check_name(path)
+        image_files.check_name(path)
     assert refused.value.reason == Reason.UNREADABLE_NAME
     assert r"caf\xe9" in refused.value.detail
-    sources.check_name("a/café.jpg")
+    image_files.check_name("a/café.jpg")
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff")).mkdir()
     with pytest.raises(SourceError, match=r"\\xff.*must be printable UTF-8"):
         sources.scan(tmp_path)
@@ -139,7 +140,7 @@ def test_names_that_are_not_utf8(tmp_path):
 
 def refusal(path, limit=100):
     with pytest.raises(RefusedError) as refused:
-        sources.read(path, limit)
+        image_files.read_image_file(path, limit)
     return refused.value.reason
 
 
@@ -150,8 +151,8 @@ def test_reading(tmp_path):
     (tmp_path / "self").symlink_to("self")
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "large").write_bytes(b"x" * 101)
-    assert sources.read(tmp_path / "file", 100) == b"x"
-    assert sources.read(tmp_path / "link", 100) == b"x"
+    assert image_files.read_image_file(tmp_path / "file", 100) == b"x"
+    assert image_files.read_image_file(tmp_path / "link", 100) == b"x"
     assert refusal(tmp_path / "nothing") == Reason.UNREADABLE
     assert refusal(tmp_path / "dangling") == Reason.UNREADABLE
     assert refusal(tmp_path / "self") == Reason.UNREADABLE

@@ -15,6 +15,7 @@ with deferred_imports():
     import keras
     import tensorflow as tf
 
+    from atelier import labels
     from components.tflite_exporter import convert, measure
     from serving.client.tflite import TFLiteModel
 
@@ -141,3 +142,12 @@ def test_a_model_of_something_else(pushed):
     converted = keras.Model(vector, keras.layers.Dense(3)(vector))
     (pushed / "model.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(converted).convert())
     assert refusal(pushed).startswith(f"{pushed}/model.tflite: takes and gives tensors of shape [[1, 4], [1, 3]]")
+
+
+def test_names_may_hold_what_ends_a_line_elsewhere(pushed):
+    labels.write_labels(pushed, ["re\u2028d", "gre\u0085en", "blue"])
+    assert [name for name, _ in TFLiteModel(pushed).predict([picture(REDDISH)], top=3)[0].top] == [
+        "re\u2028d",
+        "gre\u0085en",
+        "blue",
+    ]

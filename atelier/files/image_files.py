@@ -1,0 +1,52 @@
+"""Files of images as a user keeps them: their bytes, and their names, which may be of any bytes."""
+
+import os
+import stat
+from pathlib import Path
+
+from atelier.images import Reason, RefusedError
+
+
+def read_image_file(path: Path, limit: int) -> bytes:
+    """Reads a file.
+
+    Args:
+      path: the file; links are followed.
+      limit: bytes that it may have, at most.
+
+    Raises:
+      RefusedError: it cannot be read, is not a regular file (a pipe would block for ever), or is too large.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RefusedError(Reason.UNREADABLE, "not a regular file")
+        if status.st_size > limit:
+            raise RefusedError(
+                Reason.TOO_LARGE, f"{status.st_size} bytes are more than any picture of ingest.max_pixels has"
+            )
+        return path.read_bytes()
+    except PermissionError as error:
+        raise RefusedError(Reason.NO_PERMISSION, str(error.strerror)) from None
+    except OSError as error:
+        raise RefusedError(Reason.UNREADABLE, str(error.strerror)) from None
+
+
+def check_name(path: str) -> None:
+    """Raises RefusedError unless the name is UTF-8, which records and reports need."""
+    if not is_utf8(path):
+        raise RefusedError(Reason.UNREADABLE_NAME, f"the name is not UTF-8: {format_path(path)}; rename the file")
+
+
+def format_path(path: str) -> str:
+    r"""Returns the path for a message: every byte that is not UTF-8 is written as \xNN."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def is_utf8(path: str) -> bool:
+    """Returns whether the path is UTF-8: other bytes are surrogate escapes in it."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

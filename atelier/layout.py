@@ -1,0 +1,54 @@
+"""Names that several packages share: of splits, of the features of a record, of files, and the limits of an image."""
+
+from collections.abc import Mapping
+
+TRAIN, EVAL, TEST = "train", "eval", "test"
+SPLITS = (TRAIN, EVAL, TEST)
+
+SPLIT_ALIASES: Mapping[str, tuple[str, ...]] = {
+    TRAIN: ("train", "training"),
+    EVAL: ("eval", "validation", "valid", "val", "dev"),
+    TEST: ("test", "testing"),
+}
+"""Names of folders and files that mean a split, the most usual one first."""
+SPLIT_BY_ALIAS = {alias: split for split, aliases in SPLIT_ALIASES.items() for alias in aliases}
+
+# Features of the records that `atelier ingest` writes, which are the defaults for records of other origin.
+ENCODED_IMAGE = "image/encoded"
+CLASS_ID = "image/class/label"
+CLASS_NAME = "image/class/text"
+IMAGE_FORMAT = "image/format"
+IMAGE_FILE = "image/filename"
+IMAGE_HEIGHT = "image/height"
+IMAGE_WIDTH = "image/width"
+
+# Files of a data set.
+LABELS_FILE = "labels.txt"
+"""The names of the classes in the order of their ids; see `atelier.labels`. It lies beside every model, too."""
+SCHEMA_FILE = "schema.pbtxt"
+INGEST_REPORT_FILE = "ingest_report.json"
+QUARANTINE_FOLDER = "quarantine"
+QUARANTINE_FILE = "quarantine.jsonl"
+"""For people: a rejected file a line."""
+QUARANTINE_RECORDS_FILE = "quarantine.tfrecord"
+"""What was rejected, with its bytes where they are few."""
+
+# Files of a run.
+RUN_FILE = "run.json"
+
+# Files of a model.
+SERVING_FOLDER = "Format-Serving"
+"""TFX's name for the folder of a model artifact that holds what is served."""
+ASSETS_EXTRA = "assets.extra"
+"""TensorFlow Serving's name for the folder of a SavedModel that holds files which are no part of its graph."""
+TFLITE_FILE = "model.tflite"
+CARD_FILE = "card.json"
+"""Beside a TFLite file: what goes in, what comes out, and how well the model did."""
+
+MAX_PIXELS = 100_000_000
+"""Width x height that the header of an image may promise where no other limit is given."""
+
+
+def max_file_bytes(max_pixels: int) -> int:
+    """Returns the largest size of a file whose image has `max_pixels`: 16-bit RGBA, uncompressed, and 1 MiB beside."""
+    return 8 * max_pixels + 2**20
