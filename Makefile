@@ -17,7 +17,7 @@ demo: setup ## the whole pipeline on the built-in digits, into output/demo
 test: setup ## all tests, the whole pipeline runs among them
 	@$(PYTEST)
 
-test-fast: setup ## the tests that take seconds
+test-fast: setup ## the quick tests, for the inner loop
 	@$(PYTEST) -m "not slow"
 
 lint: setup ## style, format and types

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
+from xdist.workermanage import WorkerController
 
 from tests import deferred, hanging
 
@@ -13,6 +14,19 @@ SLOW_TO_IMPORT = {"tensorflow", "keras", "tfx", "apache_beam", "sklearn"}
 
 SHARE_THE_FIRST_RUN = {f"tests/e2e/test_{name}.py" for name in ("kubeflow_replay", "run", "serving")}
 """They take the fixture `first_run`, which costs each process a minute."""
+
+LONGEST = (
+    "first_run",
+    "tests/e2e/test_photos.py",
+    "tests/e2e/test_resume.py",
+    "tests/e2e/test_render.py",
+    "tests/e2e/test_data.py",
+    "tests/components/style_renderer/batch/test_runners.py",
+    "tests/kubeflow/replay/test_replay_tfx.py",
+    "tests/trainer/test_backbones.py",
+    "tests/trainer/test_tuner.py",
+)
+"""The files that take a minute or more, and `SHARE_THE_FIRST_RUN` as one: they begin first, in this order."""
 
 deferred.begin_collecting()
 hanging.show_stacks_of_children()
@@ -34,12 +48,19 @@ class Scheduler(LoadFileScheduling):
         file = super()._split_scope(nodeid)
         return "first_run" if file in SHARE_THE_FIRST_RUN else file
 
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Gives away the longest that is left; the others wait in the order of their numbers of tests."""
+        longest = min(self.workqueue, key=lambda scope: LONGEST.index(scope) if scope in LONGEST else len(LONGEST))
+        self.workqueue.move_to_end(longest, last=False)
+        super()._assign_work_unit(node)
+
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Refuses to begin where tests would cost more than they should.
 
     Raises:
-      pytest.UsageError: a test file imports TensorFlow or the like at once, or takes `first_run` and is not listed.
+      pytest.UsageError: a test file imports TensorFlow or the like at once, or takes `first_run` and is not listed,
+        or is listed and not there.
     """
     deferred.end_collecting()
     if loaded := SLOW_TO_IMPORT & sys.modules.keys():
@@ -49,6 +70,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     takers = {item.nodeid.split("::")[0] for item in session.items if "first_run" in getattr(item, "fixturenames", ())}
     if not takers <= SHARE_THE_FIRST_RUN:
         raise pytest.UsageError(f"add to SHARE_THE_FIRST_RUN in tests/conftest.py: {takers - SHARE_THE_FIRST_RUN}")
+    listed = {*SHARE_THE_FIRST_RUN, *LONGEST} - {"first_run"}
+    if gone := [file for file in listed if not Path(session.config.rootpath, file).exists()]:
+        raise pytest.UsageError(f"tests/conftest.py names files that are not there: {', '.join(gone)}")
 
 
 @pytest.hookimpl(tryfirst=True)

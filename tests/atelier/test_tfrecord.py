@@ -69,6 +69,7 @@ def test_tensorflow_reads_what_is_written_and_writes_what_is_read(tmp_path):
     assert list(tfrecord.read(io.BytesIO((tmp_path / "a.tfrecord").read_bytes()))) == [record, b""]
 
 
+@pytest.mark.slow
 def test_the_classes_of_an_examples_parts_outlive_their_messages():
     """Else one thread's garbage collection takes the class away that another thread's parsing has just asked for."""
     message = tfrecord._Example()

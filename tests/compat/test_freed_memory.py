@@ -2,6 +2,7 @@ import gc
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from compat import freed_memory
 
@@ -27,6 +28,7 @@ def test_arrays_in_memory_are_left_alone():
     assert array.tolist() == [1] * 8
 
 
+@pytest.mark.slow
 def test_free_memory_goes_back_to_the_system():
     gc.collect()
     kept = [bytes(60_000) for _ in range(3000)]  # too small for pages of their own

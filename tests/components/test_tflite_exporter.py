@@ -69,10 +69,12 @@ def variants(net):
     return {variant: convert.convert(net, SIZE, variant, CALIBRATION) for variant in convert.VARIANTS}
 
 
+@pytest.mark.slow
 def test_the_variants(variants):
     assert tuple(variants) == ("float", "dynamic", "int8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["float", "dynamic", "int8"])
 def test_every_variant_takes_one_picture_of_plain_bytes(variants, variant):
     source, target = details(variants[variant])
@@ -115,6 +117,7 @@ def test_int8_without_pictures_to_calibrate_on_is_refused(net):
         convert.convert(net, SIZE, "int8", [])
 
 
+@pytest.mark.slow
 def test_calibration_pictures_are_left_as_they_were(net):
     before = CALIBRATION[0].copy()
     convert.convert(net, SIZE, "int8", CALIBRATION[:1])
@@ -130,6 +133,7 @@ def test_a_fully_quantised_net_is_proven(variants, tmp_path):
     proof.prove_int8(file)
 
 
+@pytest.mark.slow
 def test_an_op_that_stayed_in_float_is_named(tmp_path):
     # The converter is told INT8 only, and leaves SIN in float without a word.
     with_sin = classifier(between=lambda x: keras.ops.sin(x))
@@ -181,6 +185,7 @@ def judged(tmp_path_factory):
     return file, *measure.measure(file, dataset, labels, reference)
 
 
+@pytest.mark.slow
 def test_probabilities_against_numpy(judged):
     _, probabilities, _ = judged
     one = np.exp(200 / 64)
@@ -356,6 +361,7 @@ def test_a_refused_model_is_not_exported(tmp_path):
     assert not (tmp_path / "predictions").exists()
 
 
+@pytest.mark.slow
 def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported):
     folder, _ = exported
     assert sorted(path.name for path in (folder / "preferred").iterdir()) == ["float", "int8"]

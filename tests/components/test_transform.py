@@ -154,6 +154,7 @@ def run(tmp_path, monkeypatch):
     return do
 
 
+@pytest.mark.slow
 def test_variants_lie_beside_the_training_pictures_and_nowhere_else(run):
     files = run(copies=2)
     made = [record for name, records in files.items() if executor.AUGMENTED_PREFIX in name for record in records]
@@ -163,6 +164,7 @@ def test_variants_lie_beside_the_training_pictures_and_nowhere_else(run):
     assert [len(records) for name, records in files.items() if "transformed_examples" in name] == [1, 2]
 
 
+@pytest.mark.slow
 def test_without_copies_nothing_is_added(run):
     assert set(run(copies=0)) == {
         f"Split-{split}/transformed_examples-00000-of-00001.gz" for split in ("train", "test")

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import struct
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,12 +45,8 @@ class Run:
 
 def run_pipeline(output: Path, *arguments: object, tree: Path | None = None) -> Run:
     """`atelier run` in a process of its own: a new one from the sources in `tree`, else one forked (`forked.py`)."""
-    words = ["run", "--output", str(output), *map(str, arguments)]
-    if tree:
-        command = [sys.executable, "-m", "pipeline.cli", *words]
-        done = subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
-    else:
-        done = forked.atelier(words)
+    words = ("run", "--output", output, *arguments)
+    done = forked.new_process(*words, tree=tree) if tree else forked.atelier(*words)
     file = output / "run.json"
     result = json.loads(file.read_text()) if file.exists() else {}
     return Run(done.returncode, done.stdout, done.stderr, output, result)

@@ -2,29 +2,22 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import ROOT
+from tests.e2e import forked
 
 pytestmark = pytest.mark.slow
 
 QUICK = ("--size", "64", "--set", "scales=[{size: 64, iterations: 3}]")
 
 
-def atelier(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 def refusal(*arguments: object) -> str:
     """What an unsuccessful command says at its end."""
-    done = atelier(*arguments)
+    done = forked.atelier(*arguments)
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
     return done.stderr[done.stderr.index("atelier: ") :]
@@ -53,7 +46,7 @@ def test_a_folder_in_a_folder_of_styles_and_what_changes_later(pictures: Path, t
     shutil.copytree(pictures / "styles", styles)
     command = ("render", "--content", content, "--styles", styles, "--output", output, *QUICK)
 
-    first = atelier(*command)
+    first = forked.new_process(*command)
     assert first.returncode == 0, first.stderr
     assert "6 to render: about " in first.stderr
     assert "MB of memory" in first.stderr
@@ -65,15 +58,15 @@ def test_a_folder_in_a_folder_of_styles_and_what_changes_later(pictures: Path, t
         with Image.open(output / line["file"]) as picture:
             assert picture.size == (64, 48)
 
-    assert "0 rendered" in atelier(*command).stdout  # nothing is missing
+    assert "0 rendered" in forked.atelier(*command).stdout  # nothing is missing
 
     lost = output / manifest(output)[0]["file"]
     lost.unlink()
-    assert "1 rendered" in atelier(*command).stdout
+    assert "1 rendered" in forked.atelier(*command).stdout
     assert {line["key"]: (output / line["file"]).read_bytes() for line in manifest(output)} == before
 
     shutil.copy(pictures / "content" / "a.png", styles / "z.png")
-    assert "9 pictures of 3 contents; 3 rendered" in atelier(*command).stdout
+    assert "9 pictures of 3 contents; 3 rendered" in forked.atelier(*command).stdout
 
     (content / "cut.png").write_bytes((content / "a.png").read_bytes()[:200])
     above = refusal(*command)
@@ -89,7 +82,7 @@ def test_two_worker_processes_render_the_same(pictures: Path, tmp_path: Path) ->
     for workers in (1, 2):
         output = tmp_path / str(workers)
         arguments = ("--content", pictures / "content", "--styles", pictures / "styles", "--output", output)
-        done = atelier("render", *arguments, *QUICK, "--workers", workers, "--format", "png", "--style", "x")
+        done = forked.atelier("render", *arguments, *QUICK, "--workers", workers, "--format", "png", "--style", "x")
         assert done.returncode == 0, done.stderr
         found[workers] = {line["key"]: np.asarray(Image.open(output / line["file"]), int) for line in manifest(output)}
     assert found[1].keys() == found[2].keys()
@@ -102,11 +95,11 @@ def test_two_worker_processes_render_the_same(pictures: Path, tmp_path: Path) ->
 def test_a_style_that_was_added_is_rendered(pictures: Path, tmp_path: Path) -> None:
     catalog, style = tmp_path / "styles" / "catalog.yaml", pictures / "styles" / "x.png"
     facts = ("--title", "Blocks of colour", "--licence", "CC0-1.0", "--catalog", catalog)
-    added = atelier("styles", "add", style, *facts)
+    added = forked.atelier("styles", "add", style, *facts)
     assert (added.returncode, added.stdout) == (0, f"{catalog}: blocks-of-colour\n"), added.stderr
     assert "blocks-of-colour" in refusal("styles", "add", style, *facts)  # the same picture twice
     content = pictures / "content"
-    done = atelier("render", "--content", content, "--styles", catalog, "--output", tmp_path / "out", *QUICK)
+    done = forked.atelier("render", "--content", content, "--styles", catalog, "--output", tmp_path / "out", *QUICK)
     assert done.returncode == 0, done.stderr
     assert {line["style"]["licence"] for line in manifest(tmp_path / "out")} == {"CC0-1.0"}
 

@@ -110,6 +110,7 @@ def test_no_image_is_named(machine):
     assert "kubeflow.image is missing" in refusal(machine.image(image='""'))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("image", ["Atelier:1", "a b", "--privileged", "host/:1"])
 def test_what_is_no_name_of_an_image(machine, image):
     assert f"kubeflow.image is '{image}'" in refusal(machine.image(image=image))

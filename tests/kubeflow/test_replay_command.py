@@ -16,6 +16,8 @@ from tests.kubeflow.replayable import pipeline, task, write
 with deferred_imports():
     from kubeflow.replay import replay
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

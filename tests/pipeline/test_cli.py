@@ -114,6 +114,7 @@ def test_no_data_at_all_is_told(pets, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_missing_folder_is_told(pets, tmp_path):
     missing = tmp_path / "missing"
     assert refusal("run", "--config", pets, "--data", missing, "--output", tmp_path / "out") == (
@@ -122,6 +123,7 @@ def test_a_missing_folder_is_told(pets, tmp_path):
     assert refusal("ingest", "--source", missing, "--output", tmp_path / "out2").startswith(f"atelier: {missing}: no ")
 
 
+@pytest.mark.slow
 def test_an_empty_folder_and_one_without_pictures_are_told(pets, tmp_path):
     folder = tmp_path / "pictures #1"  # in YAML the rest would be a comment
     folder.mkdir()
@@ -132,6 +134,7 @@ def test_an_empty_folder_and_one_without_pictures_are_told(pets, tmp_path):
     assert refusal("ingest", "--source", folder, "--output", tmp_path / "out2") == message
 
 
+@pytest.mark.slow
 def test_an_output_that_is_a_file_is_told(pets, tmp_path):
     assert refusal("run", "--config", pets, "--data", tmp_path, "--output", pets) == (
         f"atelier: {pets}: cannot be used as the output folder: File exists"

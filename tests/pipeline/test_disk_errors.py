@@ -89,6 +89,7 @@ def refusal(*arguments, stdout=subprocess.PIPE):
     return line
 
 
+@pytest.mark.slow
 def test_an_ingest_on_a_full_disk_leaves_nothing(images, tmp_path):
     with mounted(tmp_path / "disk", "-o", "size=1m") as disk:
         for beam in ("workers=1", "workers=2"):
@@ -122,6 +123,7 @@ def test_every_verb_that_writes_tells_a_read_only_disk(verb, tmp_path):
         assert [path.name for path in disk.rglob("*")] == ["out"]
 
 
+@pytest.mark.slow
 def test_a_style_that_cannot_be_copied_in_full_is_not_there(images, tmp_path):
     noise = tmp_path / "noise.png"
     Image.effect_noise((1200, 1200), 90).save(noise)
@@ -131,12 +133,14 @@ def test_a_style_that_cannot_be_copied_in_full_is_not_there(images, tmp_path):
         assert [path.name for path in disk.rglob("*")] == ["pictures"]
 
 
+@pytest.mark.slow
 def test_a_full_standard_output_is_told(images, tmp_path):
     with Path("/dev/full").open("w") as full:
         line = refusal("ingest", "--source", images, "--output", tmp_path / "out", stdout=full)
     assert line.startswith("atelier: standard output: No space left on device")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_is_no_error(images, tmp_path):
     reading, writing = os.pipe()
     os.close(reading)

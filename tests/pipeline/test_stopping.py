@@ -67,6 +67,7 @@ def hidden(folder):
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_sigterm_ends_an_ingests_workers_and_leaves_no_folder(source, tmp_path):
     code, told, workers = stop(signal.SIGTERM, source, tmp_path / "out")
     assert code == 143
@@ -77,6 +78,7 @@ def test_sigterm_ends_an_ingests_workers_and_leaves_no_folder(source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_workers_notice_a_killed_parent_and_the_next_ingest_removes_what_it_left(source, small, tmp_path):
     code, _, workers = stop(signal.SIGKILL, source, tmp_path / "out")
     assert code == -signal.SIGKILL

@@ -153,6 +153,7 @@ def by_graph(data):
     return decode(data).numpy().astype(int)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*SAME, *PICTURES])
 def test_the_same_pixels(kind):
     data = (SAME | PICTURES)[kind]
@@ -186,6 +187,7 @@ def test_what_is_sent_and_stored_is_never_refused(kind):
         assert abs(got - want).max() <= 2 if not lossy else abs(got - want).mean() < 6
 
 
+@pytest.mark.slow
 def test_damaged_profiles_are_refused_or_agree():
     random = np.random.default_rng(6)
     agreed = 0

@@ -269,6 +269,7 @@ def test_same_seed_same_pixels_other_copy_other_pixels(square):
     assert abs(first.astype(int) - second).mean() > 5
 
 
+@pytest.mark.slow
 def test_eager_graph_and_batch_agree(square):
     seeds = tf.constant([[1, 2], [3, 4], [5, 6]], tf.int64)
     images = tf.stack([square, square[::-1], square[:, ::-1]])

@@ -17,6 +17,8 @@ with deferred_imports():
     from keras.src.applications import efficientnet as keras_efficientnet
     from keras.src.backend import config as keras_config
 
+pytestmark = pytest.mark.slow
+
 # Channels of the last feature map and number of stages (Tan and Le 2019, 2021; keras.applications' documentation).
 NETWORKS = {
     "efficientnet_lite0": (1280, 7),
@@ -140,7 +142,6 @@ def test_set_trainable_thaws_convolutions_from_a_block_on():
             set_trainable(backbone, number)
 
 
-@pytest.mark.slow
 def test_a_training_step_changes_the_thawed_kernels_and_nothing_else():
     keras.utils.set_random_seed(1)
     backbone = build("efficientnet_lite0", 32, "none")
@@ -187,7 +188,6 @@ def b0_file(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 def test_a_weights_file_gives_what_the_download_gives(b0_file, tmp_path, monkeypatch):
     # The same weights where Keras keeps its downloads, under the hash that it expects.
     cached = tmp_path / "models" / "efficientnetb0_notop.h5"
@@ -234,7 +234,6 @@ def test_a_wrong_hash_is_refused_before_the_file_is_parsed(tmp_path):
             build(name, 32, str(path), sha256(path))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "file"), [("efficientnet_b1", "b0.weights.h5"), ("efficientnet_v2_b0", "b0.h5")])
 def test_the_file_of_another_network_is_refused(b0_file, name, file):
     path = b0_file / file

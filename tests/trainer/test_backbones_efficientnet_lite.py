@@ -19,6 +19,8 @@ with deferred_imports():
 
     from trainer.backbones import WeightsError, efficientnet_lite, lite_weights, torch_checkpoint
 
+pytestmark = pytest.mark.slow
+
 CATS = {"tabby, tabby cat", "tiger cat", "Egyptian cat"}
 
 
@@ -53,7 +55,6 @@ def ranked(probabilities: dict[str, float]) -> list[str]:
     return sorted(probabilities, key=lambda name: -probabilities[name])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
 def test_packaged_weights_know_a_cat_and_an_espresso(name):
     cat = classify(name, skimage.data.chelsea())

@@ -12,6 +12,8 @@ with deferred_imports():
     from tests.trainer import tiny_data
     from trainer import features
 
+pytestmark = pytest.mark.slow
+
 
 class Vocabularies:
     """The two assets that `classes` asks Transform's output for."""

@@ -26,6 +26,8 @@ with deferred_imports():
     from tests.trainer import tiny_data
     from trainer import features, image_ops
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-4
 
 
@@ -156,7 +158,6 @@ np.savez(
 """
 
 
-@pytest.mark.slow
 def test_a_fresh_process_without_our_packages(exported, keras_file, pixels, probabilities, tmp_path):
     encoded = [PICTURES[kind] for kind in GOLDEN]
     joined, ends = np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([len(one) for one in encoded])

@@ -30,6 +30,7 @@ def decode(encoded):
 # Decoding
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PICTURES)
 def test_decodes_as_pillow_does(kind):
     want = golden_pictures.expected(PICTURES[kind]).astype(int)
@@ -240,6 +241,7 @@ def preprocess(mode):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 def test_batch_is_its_pictures_one_by_one(batch, mode):
     together = preprocess(mode)(batch)
@@ -248,6 +250,7 @@ def test_batch_is_its_pictures_one_by_one(batch, mode):
         np.testing.assert_array_equal(got, image_ops.resize(decode(encoded), 48, mode))
 
 
+@pytest.mark.slow
 def test_empty_batch():
     assert preprocess("crop")(tf.constant([], tf.string)).shape == (0, 48, 48, 3)
     assert image_ops.encode_lossless_batch(tf.zeros((0, 48, 48, 3), tf.uint8)).shape == (0,)
@@ -258,6 +261,7 @@ def test_static_shape_is_known_to_what_follows():
     assert preprocess("pad").get_concrete_function().output_shapes.as_list() == [None, 48, 48, 3]
 
 
+@pytest.mark.slow
 def test_survives_saving(batch, tmp_path):
     module = tf.Module()
     module.preprocess = preprocess("crop")
@@ -277,6 +281,7 @@ def test_nothing_random_and_no_python_in_the_graph():
 # Lossless storage
 
 
+@pytest.mark.slow
 def test_lossless_gives_back_every_pixel(batch):
     images = preprocess("crop")(batch)
     noise = tf.constant(np.random.default_rng(4).integers(0, 256, (2, 48, 48, 3)), tf.uint8)

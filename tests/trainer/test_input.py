@@ -71,6 +71,7 @@ def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed,
     assert len({tuple(order) for order in [*orders, range(COUNT)]}) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_same_seed_gives_the_same_epochs_and_another_does_not(batches, flip):
     def two_epochs(seed):
@@ -97,6 +98,7 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
     assert len({flips.tobytes() for flips in mirrored}) == 5
 
 
+@pytest.mark.slow
 def test_varied_pictures_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(batches, transformed, stored):
     off = dict.fromkeys(("rotation", "width_shift", "height_shift", "shear", "zoom", "contrast", "saturation"), 0.0)
     settings = {**off, "hue": 0.0, "brightness": 0.2, "crop_area": 1.0, "horizontal_flip": False, "copies": 0}

@@ -87,6 +87,7 @@ def same(weights, others):
 # A phase from start to end
 
 
+@pytest.mark.slow
 def test_a_row_for_each_epoch(fit):
     model, rows = fit(epochs=3)
     assert [row["epoch"] for row in rows] == [0, 1, 2]
@@ -105,6 +106,7 @@ def test_losses_are_those_of_the_network(fit):
     assert rows[0]["val_loss"] == pytest.approx(-np.log(probabilities).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_given_back_not_the_last(fit):
     """Taught wrongly, a model that knows the labels gets worse: its first epoch stays the best."""
     model, rows = fit(weights=GOOD, labels=np.roll(LABELS, 1, axis=1), epochs=6, rate=0.2)
@@ -167,6 +169,7 @@ def test_a_kill_between_any_two_callbacks_loses_one_epoch_at_most(fit, tmp_path,
     assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_first_epoch_starts_again(fit):
     with pytest.raises(KilledError):
         fit(Kill(epoch=0), at=2)
@@ -174,6 +177,7 @@ def test_a_kill_in_the_first_epoch_starts_again(fit):
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_weights_and_optimizer_go_on_as_if_nothing_had_happened(fit, tmp_path):
     with pytest.raises(KilledError):
         fit(Kill(epoch=1), epochs=5)
@@ -186,6 +190,7 @@ def test_weights_and_optimizer_go_on_as_if_nothing_had_happened(fit, tmp_path):
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_best_epoch_of_the_killed_call_is_kept(fit):
     wrong = {"weights": GOOD, "labels": np.roll(LABELS, 1, axis=1), "epochs": 6, "rate": 0.2}
     with pytest.raises(KilledError):
@@ -197,6 +202,7 @@ def test_the_best_epoch_of_the_killed_call_is_kept(fit):
     assert same(model.get_weights(), first)
 
 
+@pytest.mark.slow
 def test_a_better_epoch_after_the_kill_replaces_it(fit):
     with pytest.raises(KilledError):
         fit(Kill(epoch=0), weights=[-one for one in GOOD], rate=0.3, epochs=8)
@@ -205,6 +211,7 @@ def test_a_better_epoch_after_the_kill_replaces_it(fit):
     assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0, 100])
 def test_a_file_cut_by_the_kill_does_no_harm(fit, tmp_path, kept):
     with pytest.raises(KilledError):
@@ -220,6 +227,7 @@ def test_a_file_cut_by_the_kill_does_no_harm(fit, tmp_path, kept):
     assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
 
 
+@pytest.mark.slow
 def test_a_kill_after_the_last_epoch_trains_nothing_more(fit, tmp_path):
     with pytest.raises(KilledError):
         fit(Kill(epoch=3))

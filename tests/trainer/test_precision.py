@@ -86,6 +86,7 @@ def test_what_is_asked_for_is_taken_and_not_measured(measured, tmp_path, policy)
     assert "trainer.mixed_precision" in choice.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "ms", "policy"),
     [
@@ -111,6 +112,7 @@ def test_one_format_alone_is_not_measured(measured, tmp_path):
     assert (choice.policy, choice.step_ms, built) == ("float32", {}, [])
 
 
+@pytest.mark.slow
 def test_a_training_that_is_no_longer_than_a_measurement_is_not_measured(measured, tmp_path):
     measured(float32=9, mixed_bfloat16=1)
     built: list[tuple[str, ...]] = []
@@ -120,6 +122,7 @@ def test_a_training_that_is_no_longer_than_a_measurement_is_not_measured(measure
     assert choose(tmp_path / "long", steps=13).policy == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 def test_a_resumed_training_keeps_its_format(measured, tmp_path):
     measured(float32=9, mixed_bfloat16=1)
     first = choose(tmp_path)

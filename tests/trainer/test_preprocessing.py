@@ -16,6 +16,8 @@ with deferred_imports():
     from tests.trainer.tiny_data import value
     from trainer import features, image_ops, preprocessing
 
+pytestmark = pytest.mark.slow
+
 
 def raw_values(transformed, split, key):
     return [value(tf.train.Example.FromString(record), key) for record in transformed.raw[split]]

@@ -19,6 +19,8 @@ with deferred_imports():
     from tests.trainer.callbacks import Kill, KilledError, Rates
     from trainer import backbones, export, precision, task, train
 
+pytestmark = pytest.mark.slow
+
 TRAIN, EVAL, BATCH = sum(TRAIN_COUNTS), sum(EVAL_COUNTS), 16
 STEPS = -(-TRAIN // BATCH)
 
@@ -142,7 +144,6 @@ def changed(before, after):
 # From end to end
 
 
-@pytest.mark.slow
 def test_artifacts_may_lie_in_an_object_store(transformed, tmp_path, monkeypatch):
     training = surrounded(Training(transformed, tmp_path), monkeypatch, real_export=True)
     training.artifacts = "ram://trainer"
@@ -156,7 +157,6 @@ def test_artifacts_may_lie_in_an_object_store(transformed, tmp_path, monkeypatch
     assert not list(tmp_path.glob("ram*"))
 
 
-@pytest.mark.slow
 def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path, monkeypatch):
     training = surrounded(Training(transformed, tmp_path), monkeypatch, real_export=True)
     written = training(fine_tune_epochs=1, fine_tune_learning_rate=0.02, mixed_precision="mixed_bfloat16")
@@ -185,7 +185,6 @@ def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path,
 # One training, looked at from all sides
 
 
-@pytest.mark.slow
 def test_what_the_network_is_given(trained, transformed):
     # Once to train, once to export: the same network both times.
     assert len(trained.built) == 2
@@ -318,7 +317,6 @@ def test_the_head_alone_without_weights_by_class_and_without_a_place_for_its_sta
     assert not training.state.exists()
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(training):
     found = []
     for seed in (1, 1, 2):
@@ -329,7 +327,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(training):
     assert abs(found[0][0] - found[2][0]).max() > 1e-2
 
 
-@pytest.mark.slow
 def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
     settings = {"fine_tune_epochs": 4, "warmup_fraction": 0.25, "patience": 9}
     training.added = [Kill(1, "classifier")]

@@ -24,6 +24,8 @@ with deferred_imports():
     from tests.trainer.test_train import tiny_backbone
     from trainer import backbones, feature_cache, task, tuned, tuner
 
+pytestmark = pytest.mark.slow
+
 SPACE = {"head_learning_rate": Interval(min=1e-3, max=1e-1, sampling="log"), "dropout": None, "label_smoothing": None}
 
 
@@ -239,7 +241,6 @@ def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch
     assert len(list(search.state.glob("features-*/train.npy"))) == 1
 
 
-@pytest.mark.slow
 def test_a_killed_search_repeats_no_finished_trial(search, monkeypatch):
     run_trial, ran = tuner.Search.run_trial, []
 
@@ -260,7 +261,6 @@ def test_a_killed_search_repeats_no_finished_trial(search, monkeypatch):
     assert len(list(search.state.glob("search-*"))) == 1
 
 
-@pytest.mark.slow
 def test_a_trial_of_fine_tuning_begins_with_the_first_weights_and_varies_the_pictures(search, monkeypatch):
     seen = []
     fine_tune = task.Task.fine_tune
@@ -327,7 +327,6 @@ def test_a_running_trial_ends_with_its_epoch_when_the_time_is_up(search, monkeyp
     assert len(trials) == 1
 
 
-@pytest.mark.slow
 def test_two_machines_share_one_search_through_tfxs_own_extension(transformed, tmp_path):
     settings, trainer_settings = sections("random", {"head_epochs": 1, "mixed_precision": "float32"}, max_trials=4)
     told = {name: artifact.uri for name, (artifact,) in transformed.artifacts().items()}

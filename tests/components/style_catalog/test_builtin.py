@@ -44,10 +44,12 @@ def test_there_are_eight_styles_or_more_with_licence_source_and_true_hash(styles
     assert len({style.sha256 for style in styles}) == len(styles)
 
 
+@pytest.mark.slow
 def test_the_ids_are_known_without_drawing(styles):
     assert builtin.ids() == tuple(style.id for style in styles)
 
 
+@pytest.mark.slow
 def test_pictures_of_packages_are_theirs(styles):
     by_id = {style.id: style for style in styles}
     for style_id, file in (("tissue", "ihc.png"), ("galaxies", "hubble_deep_field.jpg"), ("gravel", "gravel.png")):
@@ -132,6 +134,7 @@ def test_the_fingerprint_tells_whether_the_code_changed(monkeypatch, tmp_path):
     assert builtin.fingerprint() != before
 
 
+@pytest.mark.slow
 def test_drawings_are_png(styles):
     drawn = [style for style in styles if style.artist == "Atelier"]
     assert len(drawn) >= 4

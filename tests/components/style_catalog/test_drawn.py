@@ -23,10 +23,12 @@ def test_a_drawing_is_the_same_every_time(pictures, name):
     assert hashlib.sha256(drawn.draw(name)).digest() == hashlib.sha256(pictures[name]).digest()
 
 
+@pytest.mark.slow
 def test_there_are_at_least_four_and_all_differ(pictures):
     assert len({hashlib.sha256(encoded).digest() for encoded in pictures.values()}) == len(pictures) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", drawn.DRAWINGS)
 def test_a_drawing_has_colours_and_strokes(pictures, name):
     image = pixels(pictures[name])

@@ -19,6 +19,8 @@ with deferred_imports():
     from components.style_renderer.batch import batch, contents, rendering
     from tests.components.style_renderer.conftest import IN_MEMORY
 
+pytestmark = pytest.mark.slow
+
 
 def artifact(kind, path):
     made = kind()
@@ -107,7 +109,6 @@ def test_a_splits_pictures_are_rendered_in_the_catalogues_styles(do, examples, t
     assert gallery.get_int_custom_property("dead_letters") == 0
 
 
-@pytest.mark.slow
 def test_the_next_execution_takes_from_the_store(do, examples, rendered, tmp_path):
     do(examples, contents="split:test", image_key="picture", max_contents=2)
     assert len(rendered()) == 4

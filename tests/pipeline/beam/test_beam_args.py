@@ -248,6 +248,7 @@ def test_a_wrong_section_ends_in_one_line(capsys, tmp_path):
     assert capsys.readouterr().err.startswith("atelier: --beam: beam.runner is portable: say in beam.options where")
 
 
+@pytest.mark.slow
 def test_a_job_service_that_does_not_answer_is_named(capsys, tmp_path):
     from pipeline import cli
 

@@ -182,6 +182,7 @@ def test_tls_by_any_of_its_options(atelier, target, pictures):
     assert (code, line) == (1, f"atelier: {none}: cannot be read: No such file or directory")
 
 
+@pytest.mark.slow
 def test_tflite(atelier, tmp_path, pictures):
     pixels = keras.Input((16, 16, 3))
     mean = keras.layers.GlobalAveragePooling2D()(pixels)

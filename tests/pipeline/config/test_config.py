@@ -245,6 +245,7 @@ def test_a_text_is_taken_as_it_is_typed_and_a_number_as_everybody_reads_it(write
     assert getattr(getattr(config.load(write(), [override]), section), key) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -50,6 +50,7 @@ def test_a_patch_is_cut_from_where_its_name_says(photos):
     assert np.abs(np.asarray(Image.open(patch)) - expected).mean() < 3
 
 
+@pytest.mark.slow
 def test_mnist_is_five_hundred_grey_digits_of_each_kind(tmp_path):
     builtin_sources.write("mnist", tmp_path)
     listing = sources.scan(tmp_path)

@@ -415,6 +415,7 @@ def test_the_log_gets_no_password():
     assert (step.msg, step.args) == ("Component %s is running.", ("Trainer",))
 
 
+@pytest.mark.slow
 def test_a_report_is_made_of_a_run_whose_database_is_gone(tmp_path):
     settings = config.Config(
         name="pets",

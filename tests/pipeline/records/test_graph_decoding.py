@@ -10,6 +10,8 @@ from atelier import images, tfrecord
 from pipeline.records import graph_decoding, record_scan
 from tests.atelier import icc
 
+pytestmark = pytest.mark.slow
+
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8))
 BROKEN = b"this is no profile" * 20
 

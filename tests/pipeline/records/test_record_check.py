@@ -360,6 +360,7 @@ def kill_this_process(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_check_in_words(records, monkeypatch):
     monkeypatch.setattr(record_check, "_ONE_PROCESS", 0)
     monkeypatch.setattr(record_scan, "scan", kill_this_process)

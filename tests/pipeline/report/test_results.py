@@ -211,6 +211,7 @@ def collected(passed_evaluation):
     return collect({"Evaluator": passed_evaluation})
 
 
+@pytest.mark.slow
 def test_metrics_over_all_pictures(collected):
     probabilities = predictions.probabilities(predictions.TFLITE).astype(float)
     of_label = probabilities[np.arange(20), predictions.LABELS]
@@ -222,12 +223,14 @@ def test_metrics_over_all_pictures(collected):
     assert 17 / 20 < np.mean(of_label >= second) < 1  # so that it can tell k = 1, 2 and 3 apart
 
 
+@pytest.mark.slow
 def test_metrics_by_slice(collected):
     assert [entry["slice"] for entry in collected["slices"]] == [{"label": "0"}, {"label": "1"}]
     assert [entry["metrics"]["accuracy"] for entry in collected["slices"]] == pytest.approx([4 / 5, 13 / 15])
     assert [entry["metrics"]["example_count"] for entry in collected["slices"]] == [5, 15]
 
 
+@pytest.mark.slow
 def test_precision_and_recall_by_class_count_the_most_probable_class(collected):
     # Class 0: 4 pictures are called so, all rightly, of 5. Class 1: 13 of 15, all rightly. Class 2: 3, all wrongly.
     found = collected["by_class"]
@@ -237,10 +240,12 @@ def test_precision_and_recall_by_class_count_the_most_probable_class(collected):
     assert set(found) == {0, 1, 2}
 
 
+@pytest.mark.slow
 def test_the_confusion_has_the_cells_that_hold_pictures(collected):
     assert sorted(collected["confusion"]) == [[0, 0, 4], [0, 2, 1], [1, 1, 13], [1, 2, 2]]
 
 
+@pytest.mark.slow
 def test_the_calibration_against_numpy(collected):
     predicted = predictions.probabilities(predictions.TFLITE).astype(float).ravel()
     true = np.eye(3)[predictions.LABELS].ravel()

@@ -19,6 +19,8 @@ with deferred_imports():
     from components.tflite_exporter import convert, measure
     from serving.client.tflite import TFLiteModel
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16
 # The probabilities are softmax(channel means / 64): of plain (200, 72, 72), e^2 : 1 : 1 = 0.787 : 0.107 : 0.107.
 REDDISH, BLUEISH = (200, 72, 72), (72, 72, 200)

@@ -39,6 +39,8 @@ with deferred_imports():
     from serving.server.local_server import LocalServer, Options, ServerError
     from tests.serving import tiny_model
 
+pytestmark = pytest.mark.slow
+
 Code = grpc.StatusCode
 
 
@@ -576,7 +578,6 @@ def test_mutual_tls_wants_the_clients_certificate(base, authority):
             assert refusal(lambda: Door(channel).bright(255))[0] == Code.UNAVAILABLE
 
 
-@pytest.mark.slow
 def test_eight_clients_and_a_new_version_lose_nothing(tmp_path):
     tiny_model.write(tmp_path, 1)
     batching = BatchingParameters(

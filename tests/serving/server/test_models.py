@@ -14,6 +14,8 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     from serving.server.models import Models, State
 
+pytestmark = pytest.mark.slow
+
 
 class Loader:
     """Loads folders as themselves; tells what happened in which order."""

@@ -17,6 +17,8 @@ with deferred_imports():
     from serving.server.loaded_model import LoadedModel
     from tests.serving import tiny_model
 
+pytestmark = pytest.mark.slow
+
 
 class Asked:
     """Stands for a loaded model, and only takes note of what it is asked."""

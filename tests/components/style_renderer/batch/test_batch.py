@@ -76,6 +76,7 @@ def test_the_manifest_says_how_each_picture_came_about(run, out, styles):
     assert all(line["versions"].values())
 
 
+@pytest.mark.slow
 def test_a_presets_settings_and_each_strength_reach_the_engine(run, out, tmp_path):
     style = fake_engine.style(tmp_path, "green", "#00ff00", preset={"strength": 0.5, "seed": 3})
     run(styles=[style])
@@ -117,6 +118,7 @@ def test_tensorflow_reads_the_records(run, out):
     assert [(int(row["image/height"]), float(row["strength"])) for row in rows] == [(20, 1.0)] * 6
 
 
+@pytest.mark.slow
 def test_many_records_are_split_and_former_ones_do_not_stay(run, out, monkeypatch):
     monkeypatch.setattr(publishing, "_PER_SHARD", 4)
     run()
@@ -126,6 +128,7 @@ def test_many_records_are_split_and_former_ones_do_not_stay(run, out, monkeypatc
     assert [file.name for file in out.glob("renders-*")] == ["renders-00000-of-00001.tfrecord"]
 
 
+@pytest.mark.slow
 def test_a_rerun_renders_nothing_and_changes_nothing(run, out, rendered):
     run()
     assert len(rendered()) == 6
@@ -136,6 +139,7 @@ def test_a_rerun_renders_nothing_and_changes_nothing(run, out, rendered):
     assert {name: (out / name).read_bytes() for name in files(out)} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["pictures", "sidecars"])
 def test_only_what_is_missing_is_rendered(run, out, rendered, part):
     run()
@@ -148,6 +152,7 @@ def test_only_what_is_missing_is_rendered(run, out, rendered, part):
     assert {name: (out / name).read_bytes() for name in files(out) if name.startswith("pictures/")} == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["", "no JSON", "[]", '{"key": "another"}'])
 def test_a_damaged_sidecar_or_an_empty_picture_is_as_none(run, out, rendered, damage):
     run()
@@ -159,6 +164,7 @@ def test_a_damaged_sidecar_or_an_empty_picture_is_as_none(run, out, rendered, da
     assert named(manifest(out)) == ALL
 
 
+@pytest.mark.slow
 def test_a_new_style_is_one_new_column(run, out, rendered, styles, tmp_path):
     run()
     rendered()
@@ -168,6 +174,7 @@ def test_a_new_style_is_one_new_column(run, out, rendered, styles, tmp_path):
     assert (report.pictures, report.rendered) == (9, 3)
 
 
+@pytest.mark.slow
 def test_a_content_by_another_name_is_not_rendered_again(run, out, rendered, folder):
     run()
     rendered()
@@ -185,6 +192,7 @@ def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, rende
     assert named(manifest(out)) == ALL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"code": "2"}, {"overrides": {"seed": 1}}, {"picture_format": "png"}])
 def test_what_changes_pictures_renders_all_again(run, rendered, change):
     run()
@@ -193,6 +201,7 @@ def test_what_changes_pictures_renders_all_again(run, rendered, change):
     assert len(rendered()) == 6
 
 
+@pytest.mark.slow
 def test_a_changed_content_is_rendered_again(run, rendered, folder):
     run()
     rendered()
@@ -237,6 +246,7 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
     assert (out / "gallery.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, rendered):
     report = run(engine=fake_engine.refuse_red, max_bad_fraction=0.5)
     assert (report.pictures, report.rendered, len(report.dead)) == (3, 3, 3)
@@ -253,6 +263,7 @@ def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, rendere
     assert named(manifest(out)) == ALL
 
 
+@pytest.mark.slow
 def test_a_unit_that_goes_missing_without_a_word_is_a_dead_letter_too(run, out, monkeypatch):
     process = rendering.Render.process
     skip = lambda self, unit: None if unit.content.id == "b.png" else process(self, unit)  # noqa: E731
@@ -297,6 +308,7 @@ def test_worker_processes_share_the_processors(monkeypatch, mode, workers, expec
     assert batch._threads(PipelineOptions(args)) == expected
 
 
+@pytest.mark.slow
 def test_nothing_of_the_work_stays_behind(run, out):
     run()
     assert not [name for name in files(out) if "partial" in name or ".work" in name]

@@ -104,6 +104,7 @@ def test_names_of_files_are_plain(name, expected):
     assert units.slug(name) == expected
 
 
+@pytest.mark.slow
 def test_planning_and_the_gallery_do_not_load_tensorflow():
     modules = "units, store, manifest, contents, rendering, batch"
     code = (

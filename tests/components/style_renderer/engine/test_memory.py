@@ -23,6 +23,7 @@ def budget(megabytes):
     return Settings(memory_mb=megabytes)
 
 
+@pytest.mark.slow
 def test_what_fits_is_worked_on_in_one_piece(network):
     assert memory.tile((512, 512, 3), network, budget(4096)) is None
     assert memory.tile((64, 64, 3), network, budget(2048)) is None
@@ -86,6 +87,7 @@ def test_an_estimate_counts_scales_tiles_and_what_tiles_read_twice(measured):
     assert tiled.seconds > 2 * both.seconds
 
 
+@pytest.mark.slow
 def test_a_measurement_is_a_time():
     loss = objective.shared(Settings(), "float32")
     assert 0 < memory._seconds_per_pixel(loss) < 1

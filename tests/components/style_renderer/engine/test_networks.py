@@ -106,6 +106,7 @@ def test_vgg19_equals_keras_with_its_preprocessing(keras_vgg, vgg_file, file, pi
         assert_close(found[name], expected[name])
 
 
+@pytest.mark.slow
 def test_average_pooling_is_the_mean_of_four(pixels):
     layers = {"content_layers": ("block1_conv2",), "style_layers": {"block1_pool": 1.0}}
     averaged, largest = (vgg19(pooling=pooling, **layers)(tf.constant(pixels)) for pooling in ("average", "max"))
@@ -116,6 +117,7 @@ def test_average_pooling_is_the_mean_of_four(pixels):
     np.testing.assert_array_equal(largest["block1_pool"], quarters.max(axis=(2, 4)))
 
 
+@pytest.mark.slow
 def test_nothing_deeper_than_the_deepest_layer_is_there():
     names = [layer.name for layer in vgg19().model.layers]
     assert names[-1] == "block5_conv2"
@@ -125,6 +127,7 @@ def test_nothing_deeper_than_the_deepest_layer_is_there():
     assert not [name for name in names if name.startswith(("block5a_dw", "block5b", "block6", "block7", "top"))]
 
 
+@pytest.mark.slow
 def test_an_unknown_layer_is_named_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"content_layers names block5_conv5: no layer of vgg19; did you mean block5_"):
         vgg19(content_layers=("block5_conv5",))
@@ -132,6 +135,7 @@ def test_an_unknown_layer_is_named_with_those_that_there_are():
         lite0(style_layers={"block1_conv1": 1.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg19", "efficientnet_lite0"])
 def test_the_layers_that_settings_know_are_those_of_the_network(name):
     whole = networks._vgg19("random", "", "max") if name == "vgg19" else networks._lite0("random", "")
@@ -148,12 +152,14 @@ def test_sizes_and_channels_are_told_as_they_are(pixels):
         assert network.stride == 16
 
 
+@pytest.mark.slow
 def test_activations_are_counted_by_pixel():
     # block1: pixels, normalised pixels and two convolutions; then a pool and a convolution at a quarter.
     found = vgg19(content_layers=("block1_conv2",), style_layers={"block2_conv1": 1.0})
     assert found.floats_per_pixel == pytest.approx(3 + 3 + 64 + 64 + 64 / 4 + 128 / 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg19"])
 def test_a_feature_sees_as_far_as_the_radius_says(name, axis):
@@ -187,6 +193,7 @@ def test_pixels_further_away_change_nothing(build):
     assert not np.allclose(other[name][:, :, at], expected[name][:, :, at], rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_random_weights_are_the_same_each_time(pixels):
     for build in (vgg19, lite0):
         first = build(weights="random")
@@ -240,6 +247,7 @@ def test_missing_weights_are_an_error_with_the_remedy_and_no_other_network(no_do
     assert networks._build.cache_info().currsize == before
 
 
+@pytest.mark.slow
 def test_weights_that_keras_has_are_used(keras_vgg, vgg_file, no_download, tmp_path, monkeypatch, pixels):
     cached = tmp_path / "models" / keras_vgg19.WEIGHTS_PATH_NO_TOP.rsplit("/", 1)[1]
     cached.parent.mkdir()
@@ -254,6 +262,7 @@ def test_weights_that_keras_has_are_used(keras_vgg, vgg_file, no_download, tmp_p
     networks._build.cache_clear()  # `imagenet` must not mean these weights for other tests
 
 
+@pytest.mark.slow
 def test_files_with_another_hash_or_of_another_network_are_refused(vgg_file, tmp_path):
     path = vgg_file / "vgg.h5"
     with pytest.raises(WeightsError, match=r"its SHA-256 is .*, expected 0000"):
@@ -282,6 +291,7 @@ def test_settings_change_the_recipe_where_they_say_something():
     assert networks.recipe(Settings(tv_weight=0.25, content_weight=3.0)).tv_weight == 0.25
 
 
+@pytest.mark.slow
 def test_every_recipe_names_layers_that_its_network_has():
     for name in networks.RECIPES:
         network = networks.build(Settings(network=name, weights="random"))

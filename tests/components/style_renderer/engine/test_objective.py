@@ -13,6 +13,8 @@ with deferred_imports():
     from components.style_renderer.engine.objective import Weights
     from tests.components.style_renderer import double_precision, soft_noise
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 48, 64
 
 
@@ -52,7 +54,6 @@ def balanced(exact_terms, pictures):
     return np.array([1.0, 2.0, 0.5]) / exact_terms(pictures[0])
 
 
-@pytest.mark.slow
 def test_losses_are_those_composed_in_numpy(loss, exact_terms, pictures, balanced):
     expected = exact_terms(pictures[0])
     found, _ = evaluated(loss, pictures, balanced.astype(np.float32))
@@ -62,7 +63,6 @@ def test_losses_are_those_composed_in_numpy(loss, exact_terms, pictures, balance
     assert objective.Losses(*found)._fields == ("total", "content", "style", "tv")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("only", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, pictures, balanced, only):
     weights = balanced * only

@@ -55,6 +55,7 @@ def start():
     return np.random.default_rng(5).uniform(0, 255, SHAPE).astype(np.float32)
 
 
+@pytest.mark.slow
 @BOTH
 def test_the_minimum_within_bounds_is_found(minimise, bowl, start):
     found = minimise(bowl, start, 300)
@@ -83,6 +84,7 @@ def test_notify_is_called_once_an_iteration(minimise, bowl, start, iterations):
     assert all(image.min() >= 0 and image.max() <= 255 for image in seen)
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_changed_function_is_followed(minimise, bowl, start):
     other = Bowl()

@@ -62,6 +62,7 @@ def distance(one, other):
 # Strength
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"start": "noise"}, {"colors": "luminance"}, {"optimizer": "adam"}])
 def test_a_strength_of_0_gives_the_content_back(changes):
     found = rendered(settings((32, 3), (64, 3), strength=0.0, **changes))
@@ -74,6 +75,7 @@ def test_at_another_size_it_is_the_content_scaled():
     np.testing.assert_array_equal(found, canvas.resized(CONTENT, 24, 32))
 
 
+@pytest.mark.slow
 def test_the_change_grows_with_the_strength():
     images = [rendered(settings((64, 40), strength=strength)).image for strength in (0.0, 0.25, 0.5, 0.75, 1.0)]
     distances = [distance(image, CONTENT) for image in images]
@@ -196,6 +198,7 @@ def test_watching_changes_nothing():
     np.testing.assert_array_equal(same.image, usual().image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_a_strength_that_the_callback_returns_is_taken(optimizer):
     chosen = settings((64, 24), optimizer=optimizer)
@@ -335,6 +338,7 @@ def test_what_cannot_be_rendered_is_named(content, styles, start, message):
         render.render(content, styles, settings(), start=start)
 
 
+@pytest.mark.slow
 def test_an_unknown_layer_is_named():
     with pytest.raises(ValueError, match="efficientnet_lite0 has no layer block1_conv1"):
         rendered(settings(content_layers=("block1_conv1",)))
@@ -414,6 +418,7 @@ def test_tiles_need_no_content_in_memory(monkeypatch, tmp_path):
     np.testing.assert_array_equal(rendered(settings((64, 2)), content=mapped).image, expected)
 
 
+@pytest.mark.slow
 def test_the_callback_changes_the_strength_in_tiles_too(monkeypatch):
     monkeypatch.setattr(memory, "tile", lambda *_: 32)
     found = rendered(settings((64, 3)), callback=lambda at: 0.0 if at.iteration == 1 else None)
@@ -450,6 +455,7 @@ def test_bfloat16_ends_within_two_percent_of_float32():
     assert np.mean(ratios) == pytest.approx(1, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_last_steps_are_in_float32(monkeypatch):
     used = []
     for number_format in ("float32", "bfloat16"):
