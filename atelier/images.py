@@ -31,6 +31,7 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageErr
 from atelier.decoding import color_profiles, sample_depth
 from atelier.decoding.color_profiles import Effect
 from atelier.errors import AtelierError
+from atelier.preprocessing import JPEG_QUALITY
 
 # The caller's own limit is checked against the header before anything is decoded. Pillow's fixed limits would warn
 # below a larger one, and raise where ours allows the picture.
@@ -140,13 +141,14 @@ class Picture:
     remarks: tuple[Remark, ...] = ()
 
 
-def normalize(encoded: bytes, store_size: int, max_pixels: int) -> Picture:
+def normalize(encoded: bytes, store_size: int, max_pixels: int, jpeg_quality: int = JPEG_QUALITY) -> Picture:
     """Decodes a picture, identifies it, and gives it the form in which it is stored.
 
     Args:
       encoded: the file's bytes; their content decides the format.
       store_size: the longer side of what is stored, at most, in pixels.
       max_pixels: width x height that the header may promise, at most.
+      jpeg_quality: of what is stored as a JPEG that it was not before.
 
     Raises:
       RefusedError: the picture cannot be used.
@@ -170,7 +172,7 @@ def normalize(encoded: bytes, store_size: int, max_pixels: int) -> Picture:
     elif fits and source_format in _LOSSLESS:
         stored, stored_format = _encode(image, "PNG"), "png"
     else:
-        stored, stored_format = _encode(image, "JPEG", quality=95, subsampling=0), "jpeg"
+        stored, stored_format = _encode(image, "JPEG", quality=jpeg_quality, subsampling=0), "jpeg"
     return Picture(stored, stored_format, image.height, image.width, identity.hexdigest(), thumbnail, remarks)
 
 

@@ -103,6 +103,7 @@ def create_dag(config: Config) -> Any:
         splits={str(name): pattern for name, pattern in config.data.splits.items()} or _INGESTED,
         text_labels=settings.text_labels,
         class_count=settings.classes or None,
+        store_size=config.ingest.store_size,
         serving_directory=f"{root}/serving_model",
         tflite_directory=f"{root}/tflite",
         baseline_version="latest",

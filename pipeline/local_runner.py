@@ -198,6 +198,7 @@ def _run_dag(
         text_labels=data.text_labels,
         class_count=len(data.class_names) if data.class_names else None,
         class_names=data.class_names or (),
+        store_size=data.store_size,
         serving_directory=str(serving),
         tflite_directory=str(output / "tflite"),
         baseline_version=_baseline(serving, pushed_versions(str(serving)), provenance(config, records.fingerprint)),

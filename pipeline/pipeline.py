@@ -11,6 +11,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
 
 from atelier.layout import EVAL, SPLITS, TEST, TRAIN
+from atelier.preprocessing import Preprocessing
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
 from components.evaluator.component import Evaluator
@@ -41,6 +42,7 @@ def create_pipeline(
     text_labels: bool,
     class_count: int | None,
     class_names: Sequence[str] = (),
+    store_size: int | None = None,
     serving_directory: str,
     tflite_directory: str,
     baseline_version: str,
@@ -67,6 +69,7 @@ def create_pipeline(
       text_labels: labels are strings, not ids.
       class_count: None if it is not known before the run.
       class_names: by class id; empty if they are not known before the run: the schema and the data tell them then.
+      store_size: longer side in pixels to which the images of the records were scaled down; None: they were not.
       serving_directory: where the SavedModel is pushed to, as `<version>/`.
       tflite_directory: where the TFLite file is pushed to, as `<version>/`.
       baseline_version: what the candidate must beat; see `BaselineModel`.
@@ -147,6 +150,9 @@ def create_pipeline(
         hyperparameters=tuner[0].outputs["best_hyperparameters"] if tuner else None,
         custom_config={
             **custom_config,
+            "preprocessing": Preprocessing(
+                **settings["image"], store_size=store_size, max_pixels=config.ingest.max_pixels
+            ).model_dump(),
             "provenance": provenance(config, data_fingerprint),
             **(vertex_training or {}),
         },

@@ -3,7 +3,7 @@
 The signatures are those that the serving side documents: `serving_default` ([N] serialized
 tf.Example), `serving_bytes` ([N] encoded pictures), `serving_pixels` ([N, size, size, 3] uint8 RGB),
 `transform_features` (what Transform gives), and `classify`, which TF Serving's Classify call asks for: every class of
-every picture by name.
+every picture by name; and `preprocessing`, which tells a client how to prepare images.
 """
 
 import json
@@ -17,7 +17,8 @@ import tensorflow_transform as tft
 from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2, prediction_log_pb2
 
 from atelier import labels
-from atelier.layout import ASSETS_EXTRA
+from atelier.layout import ASSETS_EXTRA, PREPROCESSING_FILE
+from atelier.preprocessing import PREPROCESSING, PREPROCESSING_SIGNATURE, QUERIES, Preprocessing
 from trainer import image_ops
 
 KERAS_FILE = "model.keras"
@@ -35,8 +36,7 @@ def export(
     class_names: Sequence[str],
     transform_output: tft.TFTransformOutput,
     image_key: str,
-    size: int,
-    resize: str,
+    preprocessing: Preprocessing,
     sample: tf.Tensor,
     provenance: Mapping[str, Any],
 ) -> None:
@@ -48,12 +48,11 @@ def export(
       class_names: by class id.
       transform_output: Transform's graph, behind `transform_features`.
       image_key: name of the encoded picture in the raw tf.Examples.
-      size: side of the model's input in pixels.
-      resize: crop, pad or stretch, as in Transform.
+      preprocessing: how an image becomes the model's input; written beside the model, and told by a signature.
       sample: [1, size, size, 3] pixels of one training picture, for the warm-up requests.
       provenance: written beside the model as it is.
     """
-    served = ServedClassifier(model, class_names, transform_output, image_key, size, resize)
+    served = ServedClassifier(model, class_names, transform_output, image_key, preprocessing)
     signatures = {name: getattr(served, name) for name in SIGNATURES}
     tf.saved_model.save(served, str(directory), signatures=signatures)
     _mark_as_classification(directory)
@@ -61,13 +60,21 @@ def export(
     extra.mkdir()
     labels.write_labels(extra, class_names)
     (extra / PROVENANCE_FILE).write_text(json.dumps(provenance, indent=1, sort_keys=True), encoding="utf-8")
+    (extra / PREPROCESSING_FILE).write_text(preprocessing.to_json(), encoding="utf-8")
     _write_warmup(extra / WARMUP_FILE, tf.cast(sample[0], tf.uint8), image_key)
     model.save(directory.parent / KERAS_FILE)
 
 
 CLASSIFY = "classify"
 """Its input and outputs bear the names that TF Serving's Classify call looks for."""
-SIGNATURES = ("serving_default", "serving_bytes", "serving_pixels", "transform_features", CLASSIFY)
+SIGNATURES = (
+    "serving_default",
+    "serving_bytes",
+    "serving_pixels",
+    "transform_features",
+    CLASSIFY,
+    PREPROCESSING_SIGNATURE,
+)
 
 
 class ServedClassifier(tf.Module):
@@ -79,11 +86,11 @@ class ServedClassifier(tf.Module):
         class_names: Sequence[str],
         transform_output: tft.TFTransformOutput,
         image_key: str,
-        size: int,
-        resize: str,
+        preprocessing: Preprocessing,
     ) -> None:
         """Traces the signatures; the arguments are those of `export`."""
         super().__init__(name="served_classifier")
+        size, resize = preprocessing.size, preprocessing.resize
         # The variables alone, not the model: its thousands of Python objects would go into the SavedModel, too.
         self.model_variables = [weight.value for weight in model.weights]
         # Tracked, so that Transform's tables and assets become part of the SavedModel.
@@ -119,6 +126,12 @@ class ServedClassifier(tf.Module):
             scores = serving_default(inputs)["probabilities"]
             return {"scores": scores, "classes": tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1])}
 
+        @_signature(QUERIES, tf.string, [None])
+        def tell_preprocessing(queries: tf.Tensor) -> dict[str, tf.Tensor]:
+            # One row for each query, as a server that batches requests expects of every output.
+            return {PREPROCESSING: tf.fill(tf.shape(queries), preprocessing.to_json())}
+
+        self.preprocessing = tell_preprocessing
         self.classify = classify
         self.serving_default, self.serving_bytes = serving_default, serving_bytes
         self.serving_pixels, self.transform_features = serving_pixels, transform_features
@@ -162,6 +175,7 @@ def _write_warmup(path: Path, pixels: tf.Tensor, image_key: str) -> None:
         "serving_bytes": {"image_bytes": [jpeg]},
         "serving_pixels": {"pixels": pixels[tf.newaxis].numpy()},
         "transform_features": {"examples": [example]},
+        PREPROCESSING_SIGNATURE: {QUERIES: [b""]},
     }
     logs = []
     for signature, inputs in requests.items():

@@ -17,6 +17,7 @@ from tfx.utils import io_utils
 
 from atelier import strict_json
 from atelier.layout import TRAIN
+from atelier.preprocessing import Preprocessing
 from trainer import backbones, export, folders, task, tuned
 from trainer.task import Task
 
@@ -27,8 +28,9 @@ TRAINING_FILE = "training.json"
 def run_fn(fn_args: FnArgs) -> None:
     """Trains, and exports the best weights.
 
-    `fn_args.custom_config` holds the sections `trainer`, `image`, `augmentation` and `data` of the configuration and
-    `state_dir`, a local folder for what a killed training leaves behind ("": none is kept).
+    `fn_args.custom_config` holds the sections `trainer`, `image`, `augmentation` and `data` of the configuration;
+    `preprocessing`, which the exported model tells its clients; and `state_dir`, a local folder for what a killed
+    training leaves behind ("": none is kept).
 
     `fn_args.hyperparameters` are the Tuner's, which go before those of the section `trainer`; None: there is no Tuner.
 
@@ -75,8 +77,7 @@ def _train_and_export(fn_args: FnArgs, settings: task.Settings, chosen: Mapping[
             class_names=job.classes.names,
             transform_output=job.transform_output,
             image_key=config["data"]["image_key"],
-            size=job.size,
-            resize=config["image"]["resize"],
+            preprocessing=Preprocessing(**config["preprocessing"]),
             sample=next(iter(job.batches(TRAIN, 1)))[0],
             provenance=config["provenance"] | ({"hyperparameters": json.dumps(chosen)} if chosen else {}),
         )

@@ -16,7 +16,8 @@ from tfx.utils import path_utils
 
 from atelier import strict_json
 from atelier.errors import AtelierError
-from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, TEST, TFLITE_FILE, TRAIN
+from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, PREPROCESSING_FILE, TEST, TFLITE_FILE, TRAIN
+from atelier.preprocessing import parse
 from components.tflite_exporter import convert, materialised, measure, proof
 from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
@@ -57,6 +58,7 @@ def export(
         classifier = keras.models.load_model(trained / trainer_export.KERAS_FILE)
         served = Path(path_utils.serving_model_path(str(trained)))
         labels, reference = _reference(tf.saved_model.load(str(served)).signatures["serving_pixels"], test)
+        preprocessing = parse((served / ASSETS_EXTRA / PREPROCESSING_FILE).read_bytes())
         variants = exported / "variants"
         variants.mkdir()
         measurements, preferred = {}, {}
@@ -78,6 +80,7 @@ def export(
             shutil.copy(served / ASSETS_EXTRA / LABELS_FILE, shipped / LABELS_FILE)
             card = measure.describe(shipped / TFLITE_FILE)
             card |= {"resize": resize, "quantisation": variant, "test": measurements[variant]}
+            card["preprocessing"] = preprocessing.model_dump()
             (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
 
 

@@ -21,6 +21,7 @@ from pydantic import Field
 from atelier import layout
 from atelier.errors import AtelierError
 from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number
+from atelier.preprocessing import STORE_SIZE, Resize
 from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, SPLIT, Settings
 from pipeline.config.orchestration import Beam, Kubeflow, Metadata, Section
 from pipeline.config.training import Augmentation, Trainer, Tuner
@@ -71,7 +72,7 @@ class Data(Section):
 class Ingest(Section):
     """From pictures to TFRecords. Only folders of pictures and the built-in sets pass through it."""
 
-    store_size: Annotated[Integer, Field(ge=16, le=MAX_JPEG_SIDE)] = 512
+    store_size: Annotated[Integer, Field(ge=16, le=MAX_JPEG_SIDE)] = STORE_SIZE
     """Longer side in pixels of what is stored: twice the usual input size leaves room for crops."""
     max_pixels: Annotated[Integer, Field(ge=1)] = layout.MAX_PIXELS
     """A header that promises more than this is refused before anything is decoded."""
@@ -87,7 +88,7 @@ class Image(Section):
     """What the model sees."""
 
     size: Annotated[Integer, Field(ge=MIN_SIZE, le=1024)] = 224
-    resize: Literal["crop", "pad", "stretch"] = "crop"
+    resize: Resize = "crop"
     """`crop` and `pad` keep the aspect; `pad` loses nothing at the border."""
 
 

@@ -1,6 +1,7 @@
 """Finds out what a folder of TFRecords holds: its splits, its schema and its kind of labels."""
 
 import fnmatch
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,16 @@ from google.protobuf.message import DecodeError
 from atelier import tfrecord
 from atelier.errors import AtelierError
 from atelier.files import tree
-from atelier.layout import EVAL, LABELS_FILE, SCHEMA_FILE, SPLIT_ALIASES, SPLIT_BY_ALIAS, SPLITS, TEST
+from atelier.layout import (
+    EVAL,
+    INGEST_REPORT_FILE,
+    LABELS_FILE,
+    SCHEMA_FILE,
+    SPLIT_ALIASES,
+    SPLIT_BY_ALIAS,
+    SPLITS,
+    TEST,
+)
 from pipeline.config import config
 from pipeline.records import class_names
 
@@ -41,6 +51,8 @@ class Dataset:
     class_names: tuple[str, ...] | None
     """By class id; None if no file beside the records lists them, and the records were not read."""
     text_labels: bool
+    store_size: int | None = None
+    """Longer side in pixels to which `atelier ingest` scaled the images down; None for records of another maker."""
     warnings: tuple[str, ...] = ()
 
 
@@ -63,6 +75,7 @@ def find(folder: Path, settings: config.Data) -> Dataset:
         schema=folder / SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else None,
         class_names=_class_names(folder / LABELS_FILE),
         text_labels=_has_text_labels(files, settings),
+        store_size=_store_size(folder / INGEST_REPORT_FILE),
         warnings=warnings,
     )
 
@@ -149,6 +162,15 @@ def _class_names(file: Path) -> tuple[str, ...] | None:
         return class_names.read_labels(file)
     except class_names.LabelError as error:
         raise DataError(str(error)) from None
+
+
+def _store_size(report: Path) -> int | None:
+    """Reads `ingest.store_size` from the report of the ingest; None if there is none, or another tool wrote it."""
+    try:
+        store_size = json.loads(report.read_bytes())["settings"]["store_size"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return store_size if isinstance(store_size, int) else None
 
 
 def _has_text_labels(files: list[Path], settings: config.Data) -> bool:

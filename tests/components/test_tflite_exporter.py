@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from atelier import tfrecord
+from atelier.preprocessing import Preprocessing
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -283,6 +284,8 @@ class Inputs:
         tf.saved_model.save(module, str(model / "Format-Serving"), {"serving_pixels": serving_pixels})
         (model / "Format-Serving" / "assets.extra").mkdir()
         (model / "Format-Serving" / "assets.extra" / "labels.txt").write_text("red\ngreen\nblue\n")
+        preprocessing = Preprocessing(size=SIZE, resize="pad", store_size=96)
+        (model / "Format-Serving" / "assets.extra" / "preprocessing.json").write_text(preprocessing.to_json())
         judge.save(model / "model.keras")
         self.model = artifact(standard_artifacts.Model, model)
 
@@ -374,6 +377,7 @@ def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported
     proof.prove_int8(shipped / "model.tflite")
     card = json.loads((shipped / "card.json").read_text())
     assert (card["quantisation"], card["resize"]) == ("int8", "pad")
+    assert card["preprocessing"] == Preprocessing(size=SIZE, resize="pad", store_size=96).model_dump()
     assert card["input"]["shape"] == [1, SIZE, SIZE, 3]
     assert card["test"]["accuracy"] == pytest.approx(2 / 3)
 

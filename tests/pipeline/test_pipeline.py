@@ -132,7 +132,7 @@ def test_transform_is_told_the_keys_the_size_and_the_augmentation(dag):
 
 def test_the_trainer_is_told_its_sections_and_its_provenance(dag):
     found = told(nodes(dag)["Trainer"])
-    assert found.keys() == {"data", "image", "augmentation", "trainer", "state_dir", "provenance"}
+    assert found.keys() == {"data", "image", "augmentation", "trainer", "state_dir", "preprocessing", "provenance"}
     assert found["image"] == {"size": 64, "resize": "pad"}
     assert found["trainer"] == CONFIG.trainer.model_dump(mode="json")
     assert found["state_dir"] == "/output/training_state"
@@ -230,6 +230,14 @@ def test_equal_configurations_give_equal_parameters():
 )
 def test_a_changed_value_reaches_the_nodes_that_depend_on_it_and_no_others(section, value, expected):
     assert differing(changed(section, **value)) == expected
+
+
+def test_the_trainer_is_told_what_a_client_must_know():
+    settings = changed("ingest", max_pixels=2_000_000)
+    want = {"size": 64, "resize": "pad", "store_size": 96, "max_pixels": 2_000_000, "jpeg_quality": 95}
+    assert told(nodes(create(settings, store_size=96))["Trainer"])["preprocessing"] == want
+    assert told(nodes(create(settings))["Trainer"])["preprocessing"] == want | {"store_size": None}
+    assert differing(CONFIG, store_size=96) == {"Trainer"}
 
 
 def test_changed_data_or_another_baseline_reach_the_nodes_that_depend_on_them():

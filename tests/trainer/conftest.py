@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from atelier import tfrecord
+from atelier.preprocessing import Preprocessing
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import CLASSES, SIZE
 
@@ -19,6 +20,9 @@ with deferred_imports():
     from tests.trainer import tiny_data
     from trainer import backbones, export
     from trainer.model import build_classifier
+
+
+PREPROCESSING = Preprocessing(size=SIZE, resize="crop", store_size=96, max_pixels=1_000_000, jpeg_quality=90)
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,7 @@ def exported(classifier, transformed, tmp_path_factory):
         class_names=CLASSES,
         transform_output=transformed.output,
         image_key="image/encoded",
-        size=SIZE,
-        resize="crop",
+        preprocessing=PREPROCESSING,
         sample=tf.constant(transformed.pixels("train")[:1], tf.float32),
         provenance={"data": "made up", "code": "1234"},
     )

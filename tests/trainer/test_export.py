@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from atelier import tfrecord
+from atelier.preprocessing import Preprocessing
 from pipeline.config.training import Augmentation
 from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES
@@ -52,7 +53,14 @@ def test_serving_signatures(exported, signature, name, shape, dtype):
 
 
 def test_exactly_these_signatures(exported):
-    public = {"serving_default", "serving_bytes", "serving_pixels", "transform_features", "classify"}
+    public = {
+        "serving_default",
+        "serving_bytes",
+        "serving_pixels",
+        "transform_features",
+        "classify",
+        "preprocessing",
+    }
     assert set(exported.loaded.signatures) == set(export.SIGNATURES) == public
     taken = exported.loaded.signatures["transform_features"].structured_input_signature
     assert taken == ((), {"examples": tf.TensorSpec([None], tf.string, "examples")})
@@ -118,7 +126,8 @@ def test_requests_that_cannot_be_answered_say_why(exported, signature, inputs, m
 
 def test_sparse_raw_features_may_be_left_out(classifier, text_transformed):
     """Another maker's schema without shapes; nothing is saved here, the functions are those that would be."""
-    served = export.ServedClassifier(classifier, CLASSES, text_transformed.output, "picture", SIZE, "pad")
+    preprocessing = Preprocessing(size=SIZE, resize="pad", store_size=None)
+    served = export.ServedClassifier(classifier, CLASSES, text_transformed.output, "picture", preprocessing)
     requests = tf.constant([tiny_data.only_picture(encoded, "picture") for encoded in ENCODED])
     found = served.transform_features(requests)
     assert found[features.LABEL].numpy().tolist() == [-1, -1, -1]
@@ -135,6 +144,14 @@ def test_labels_and_provenance(exported):
     extra = exported.directory / "assets.extra"
     assert (extra / "labels.txt").read_text() == "reddish thing\ngreenish thing\nbluish thing\n"
     assert json.loads((extra / "provenance.json").read_text()) == {"data": "made up", "code": "1234"}
+
+
+def test_the_preprocessing_is_written_and_told_once_for_each_query(exported):
+    want = {"size": SIZE, "resize": "crop", "store_size": 96, "max_pixels": 1_000_000, "jpeg_quality": 90}
+    assert json.loads((exported.directory / "assets.extra" / "preprocessing.json").read_text()) == want
+    for count in (0, 1, 3):
+        (told,) = exported.serve("preprocessing", queries=["anything"] * count or tf.zeros([0], tf.string)).values()
+        assert [json.loads(row) for row in told] == [want] * count
 
 
 def test_the_keras_file_is_the_same_network_of_stock_layers(exported, classifier):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atelier.preprocessing import Preprocessing
 from pipeline.config.training import Augmentation, Trainer
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, SIZE, TRAIN_COUNTS
@@ -61,6 +62,7 @@ class Training:
             image={"size": SIZE, "resize": "crop"},
             data={"image_key": "image/encoded", "label_key": self._label_key},
             augmentation=Augmentation().model_dump(),
+            preprocessing={"size": SIZE, "resize": "crop", "store_size": 512},
             state_dir=str(self.state) if state_dir is None else state_dir,
             provenance={"code": "1234"},
         )
@@ -199,7 +201,8 @@ def test_what_the_export_is_given(trained, transformed):
     (given,) = trained.exported
     assert given["model"].output_shape == (None, len(CLASSES))
     assert (given["class_names"], given["image_key"]) == (list(CLASSES), "image/encoded")
-    assert (given["size"], given["resize"], given["provenance"]) == (SIZE, "crop", {"code": "1234"})
+    assert given["preprocessing"] == Preprocessing(size=SIZE, resize="crop", store_size=512)
+    assert given["provenance"] == {"code": "1234"}
     np.testing.assert_array_equal(given["sample"], transformed.pixels("train")[:1])
 
 

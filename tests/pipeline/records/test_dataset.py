@@ -42,6 +42,23 @@ def refusal(folder, settings=OURS):
     return str(refused.value).replace(str(folder), "DIR")
 
 
+@pytest.mark.parametrize(
+    ("report", "store_size"),
+    [
+        ('{"settings": {"store_size": 96}}', 96),
+        ('{"settings": {"store_size": "96"}}', None),
+        ('{"settings": [96]}', None),
+        ("another tool's", None),
+        (None, None),
+    ],
+)
+def test_the_ingest_report_beside_the_records_tells_their_size(lay, report, store_size):
+    folder = lay(*(f"{split}/a.tfrecord" for split in ("train", "eval", "test")))
+    if report:
+        (folder / "ingest_report.json").write_text(report)
+    assert dataset.find(folder, OURS).store_size == store_size
+
+
 def test_folders_of_splits(lay):
     folder = lay("train/a-00000-of-00002", "train/a-00001-of-00002", "eval/a.tfrecord", "test/a.record")
     found = dataset.find(folder, OURS)
