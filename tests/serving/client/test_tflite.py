@@ -14,10 +14,10 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import keras
     import tensorflow as tf
-    from serving.client.tflite import TFLiteModel
 
     from atelier import labels
     from components.tflite_exporter import convert, measure
+    from serving.client.tflite import TFLiteModel
 
 pytestmark = pytest.mark.slow
 
