@@ -105,7 +105,7 @@ def _conversion(profile: bytes, mode: str) -> _Conversion:
         if mode == "L":
             red, green, blue = (channel.tobytes() for channel in converted.split())
             return _Conversion(Effect.CONVERTED, levels=(red, green, blue))
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # as Pillow raises on what LittleCMS refuses
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # as Pillow raises on what LittleCMS rejects
         return _Conversion(Effect.IGNORED)
     return _Conversion(Effect.CONVERTED, transform)
 

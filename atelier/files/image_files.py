@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from atelier.images import Reason, RefusedError
+from atelier.images import Reason, RejectedImageError
 
 
 def read_image_file(path: Path, limit: int) -> bytes:
@@ -15,27 +15,27 @@ def read_image_file(path: Path, limit: int) -> bytes:
       limit: bytes that it may have, at most.
 
     Raises:
-      RefusedError: it cannot be read, is not a regular file (a pipe would block for ever), or is too large.
+      RejectedImageError: it cannot be read, is not a regular file (a pipe would block for ever), or is too large.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise RefusedError(Reason.UNREADABLE, "not a regular file")
+            raise RejectedImageError(Reason.UNREADABLE, "not a regular file")
         if status.st_size > limit:
-            raise RefusedError(
-                Reason.TOO_LARGE, f"{status.st_size} bytes are more than any picture of ingest.max_pixels has"
+            raise RejectedImageError(
+                Reason.TOO_LARGE, f"{status.st_size} bytes are more than any image of ingest.max_pixels has"
             )
         return path.read_bytes()
     except PermissionError as error:
-        raise RefusedError(Reason.NO_PERMISSION, str(error.strerror)) from None
+        raise RejectedImageError(Reason.NO_PERMISSION, str(error.strerror)) from None
     except OSError as error:
-        raise RefusedError(Reason.UNREADABLE, str(error.strerror)) from None
+        raise RejectedImageError(Reason.UNREADABLE, str(error.strerror)) from None
 
 
 def check_name(path: str) -> None:
-    """Raises RefusedError unless the name is UTF-8, which records and reports need."""
+    """Raises RejectedImageError unless the name is UTF-8, which records and reports need."""
     if not is_utf8(path):
-        raise RefusedError(Reason.UNREADABLE_NAME, f"the name is not UTF-8: {format_path(path)}; rename the file")
+        raise RejectedImageError(Reason.UNREADABLE_NAME, f"the name is not UTF-8: {format_path(path)}; rename the file")
 
 
 def format_path(path: str) -> str:

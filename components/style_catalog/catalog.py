@@ -307,7 +307,7 @@ def _hash_fault(expected: str, found: str) -> str:
 def _picture_fault(encoded: bytes) -> str:
     try:
         image = images.decode(encoded, MAX_PIXELS).image
-    except images.RefusedError as refusal:
+    except images.RejectedImageError as refusal:
         return str(refusal)
     if min(image.size) < MIN_SIDE:
         return f"{image.width} x {image.height} pixels are too few; a style needs {MIN_SIDE} on the shorter side"

@@ -37,13 +37,13 @@ class Row:
       path: relative to the source.
       label: the class's name.
       split: as given by the source, or "".
-      digest: see `pictures.Picture`.
-      thumbnail: see `pictures.Picture`, in hex.
+      digest: see `images.StoredImage`.
+      thumbnail: see `images.StoredImage`, in hex.
       format: "jpeg" or "png".
       unit: which work unit's file holds its record.
       offset: where the record begins there, in bytes.
       length: the record's bytes, framing included.
-      remarks: values of `pictures.Remark`.
+      remarks: values of `images.Remark`.
     """
 
     path: str

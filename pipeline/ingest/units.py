@@ -103,14 +103,14 @@ class _Refused:
 
 def _normalized(
     file: Path, name: str, limit: int, store_size: int, max_pixels: int
-) -> tuple[int, images.Picture | _Refused]:
+) -> tuple[int, images.StoredImage | _Refused]:
     """Bytes read, and what came of them."""
     encoded = None
     try:
         encoded = read_image_file(file, limit)
         check_name(name)
         return len(encoded), images.normalize(encoded, store_size, max_pixels)
-    except images.RefusedError as refusal:
+    except images.RejectedImageError as refusal:
         # Not the error itself: its trace holds the whole file, and waits for its turn.
         return len(encoded or b""), _Refused(refusal.reason.value, refusal.detail, _quarantined(name, refusal, encoded))
 
@@ -186,7 +186,7 @@ def write_shard(plan_path: str) -> None:
             target.write(units[unit].read(length))
 
 
-def _record(path: str, label: str, label_id: int, picture: images.Picture) -> bytes:
+def _record(path: str, label: str, label_id: int, picture: images.StoredImage) -> bytes:
     return tfrecord.example(
         {
             layout.ENCODED_IMAGE: picture.encoded,
@@ -200,7 +200,7 @@ def _record(path: str, label: str, label_id: int, picture: images.Picture) -> by
     )
 
 
-def _quarantined(path: str, refusal: images.RefusedError, encoded: bytes | None) -> bytes:
+def _quarantined(path: str, refusal: images.RejectedImageError, encoded: bytes | None) -> bytes:
     values: dict[str, bytes | str | int] = {
         "path": os.fsencode(path),
         "reason": refusal.reason.value,

@@ -8,7 +8,7 @@ import functools
 import re
 from typing import Any
 
-from atelier.images import Reason, RefusedError
+from atelier.images import Reason, RejectedImageError
 
 # How JPEG, PNG and WebP begin the segment or chunk of a color profile.
 _PROFILES = (b"ICC_PROFILE\0", b"iCCP", b"ICCP")
@@ -18,7 +18,7 @@ def verify(encoded: bytes) -> None:
     """Decodes an image in the graph if it is a GIF or has a color profile.
 
     Raises:
-      RefusedError: the graph refuses it; the reason is the graph's own.
+      RejectedImageError: the graph refuses it; the reason is the graph's own.
     """
     if not (encoded.startswith(b"GIF8") or any(start in encoded for start in _PROFILES)):
         return
@@ -27,7 +27,7 @@ def verify(encoded: bytes) -> None:
     try:
         _graph()(tf.constant(encoded))
     except tf.errors.OpError as error:
-        raise RefusedError(Reason.UNSUPPORTED, _reason(str(error.message))) from None
+        raise RejectedImageError(Reason.UNSUPPORTED, _reason(str(error.message))) from None
 
 
 @functools.cache

@@ -108,7 +108,7 @@ def scan(file: Path, keys: Keys, max_pixels: int, buckets: tuple[int, ...]) -> S
                 try:
                     images.verify(image, max_pixels)
                     graph_decoding.verify(image)
-                except images.RefusedError as refusal:
+                except images.RejectedImageError as refusal:
                     found.broken.append(Broken(split, found.records, refusal.reason.value, refusal.detail))
                 else:
                     entry = labels.setdefault((split, label, name), Labels(split, label, name, 0, found.records))

@@ -52,7 +52,7 @@ def prepare(picture: Picture, longer_side: int | None = LONGER_SIDE, name: str =
     try:
         encoded = picture if isinstance(picture, bytes) else image_files.read_image_file(Path(picture), _MAX_FILE_BYTES)
         if longer_side is None:
-            return Prepared(name, images.as_tensorflow_reads(encoded, MAX_PIXELS))
+            return Prepared(name, images.convert_for_tensorflow(encoded, MAX_PIXELS))
         return Prepared(name, images.normalize(encoded, longer_side, MAX_PIXELS).encoded)
-    except images.RefusedError as refusal:
+    except images.RejectedImageError as refusal:
         raise ServingError(f"{name}: {refusal}") from refusal

@@ -178,7 +178,7 @@ def _check_pictures(values: np.ndarray, max_pixels: int) -> None:
     """Refuses pictures, also those in tf.Examples, whose headers promise too much: nothing is decoded for it."""
     for number, value in enumerate(values.ravel()):
         for encoded in _encoded_pictures(value):
-            if images.promised_pixels(encoded) > max_pixels:
+            if images.count_promised_pixels(encoded) > max_pixels:
                 raise invalid(f"picture {number}: its header promises more than the {max_pixels} pixels that are taken")
 
 

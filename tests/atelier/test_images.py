@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from atelier import images
-from atelier.images import Reason, RefusedError, Remark
+from atelier.images import Reason, RejectedImageError, Remark
 from tests.atelier import icc
 from tests.trainer.golden_pictures import png_16_bit
 
@@ -28,7 +28,7 @@ def pixels_of(data):
 
 
 def reason_for(data, max_pixels=MAX_PIXELS):
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RejectedImageError) as refused:
         images.normalize(data, 512, max_pixels)
     return refused.value.reason
 
@@ -243,7 +243,7 @@ def test_png_says_its_color_space_by_code_points():
     p3 = (b"iCCP", b"x\0\0" + zlib.compress(P3))
     found = images.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x01\x0d\0\1"), p3), MAX_PIXELS)
     assert (found.image.getpixel((0, 0)), found.remarks) == (ONE_GREEN[0], ())
-    with pytest.raises(RefusedError, match=r"cICP color primaries 9 and transfer function 16.*HDR"):
+    with pytest.raises(RejectedImageError, match=r"cICP color primaries 9 and transfer function 16.*HDR"):
         images.decode(png(1, 1, 8, 2, rows, (b"cICP", b"\x09\x10\0\1")), MAX_PIXELS)
 
 

@@ -60,7 +60,7 @@ UNSUPPORTED = {
 def passes(encoded):
     try:
         images.verify(encoded, 10**6)
-    except images.RefusedError:
+    except images.RejectedImageError:
         return False
     return True
 
@@ -68,14 +68,14 @@ def passes(encoded):
 @pytest.mark.parametrize("name", SOUND)
 def test_sound_images_pass(name):
     images.verify(SOUND[name], 10**6)
-    with pytest.raises(images.RefusedError) as refused:
+    with pytest.raises(images.RejectedImageError) as refused:
         images.verify(SOUND[name], 10)
     assert refused.value.reason is images.Reason.TOO_LARGE
 
 
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_what_tensorflow_does_not_decode_is_unsupported(name):
-    with pytest.raises(images.RefusedError) as refused:
+    with pytest.raises(images.RejectedImageError) as refused:
         images.verify(UNSUPPORTED[name], 10**6)
     assert refused.value.reason is images.Reason.UNSUPPORTED
     assert "convert it to JPEG or PNG" in refused.value.detail
@@ -85,14 +85,14 @@ def test_what_tensorflow_does_not_decode_is_unsupported(name):
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_cut_images_are_truncated(name, share):
     encoded = SOUND[name]
-    with pytest.raises(images.RefusedError) as refused:
+    with pytest.raises(images.RejectedImageError) as refused:
         images.verify(encoded[: int(share * len(encoded))], 10**6)
     assert refused.value.reason is images.Reason.TRUNCATED
 
 
 def test_a_bomb_is_rejected_by_its_header():
     bomb = struct.pack("<2s4I2i2H24x", b"BM", 0, 0, 54, 40, 60_000, 60_000, 1, 24)
-    with pytest.raises(images.RefusedError) as refused:
+    with pytest.raises(images.RejectedImageError) as refused:
         images.verify(bomb, 10**6)
     assert refused.value.reason is images.Reason.TOO_LARGE
 

@@ -1,7 +1,7 @@
 """One answer for one file: what ingest makes of it (Pillow), and what the served graph makes of its bytes.
 
 The graph gives the same pixels or refuses; and it never refuses, nor sees otherwise, what
-`pictures.as_tensorflow_reads` and `pictures.normalize` give.
+`pictures.convert_for_tensorflow` and `pictures.normalize` give.
 """
 
 import functools
@@ -177,7 +177,7 @@ def test_what_is_sent_and_stored_is_never_refused(kind):
     data = REFUSED[kind][0] if kind in REFUSED else (SAME | PICTURES)[kind]
     want = by_pillow(data)
     for ours in (
-        images.as_tensorflow_reads(data, MAX_PIXELS),
+        images.convert_for_tensorflow(data, MAX_PIXELS),
         images.normalize(data, 1000, MAX_PIXELS).encoded,
     ):
         got = by_graph(ours)

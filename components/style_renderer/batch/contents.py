@@ -139,11 +139,11 @@ class Prepare(beam.DoFn):
     def _keep(self, name: str, encoded: bytes) -> Content | DeadLetter:
         try:
             if name != _legible(name):
-                raise images.RefusedError(images.Reason.UNREADABLE_NAME, "the name is not UTF-8: rename the file")
+                raise images.RejectedImageError(images.Reason.UNREADABLE_NAME, "the name is not UTF-8: rename the file")
             if len(encoded) > self._limit:
-                raise images.RefusedError(images.Reason.TOO_LARGE, f"more than {self._limit} bytes")
+                raise images.RejectedImageError(images.Reason.TOO_LARGE, f"more than {self._limit} bytes")
             image = images.decode(encoded, self._max_pixels).image
-        except images.RefusedError as refusal:
+        except images.RejectedImageError as refusal:
             return DeadLetter(_legible(name), refusal.reason.value, refusal.detail)
         content = Content(name, hashlib.sha256(encoded).hexdigest(), image.height, image.width)
         store.write(path(self._directory, content), encoded)

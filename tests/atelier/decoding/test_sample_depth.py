@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from atelier import images
-from atelier.images import Reason, RefusedError, Remark
+from atelier.images import Reason, RejectedImageError, Remark
 from tests.trainer.golden_pictures import png_16_bit
 
 NOISE = np.random.default_rng(5).random((6, 8, 4))
@@ -104,7 +104,7 @@ def test_black_stays_black():
 def test_planes_stored_apart_are_refused():
     """Pillow would read them as 8-bit."""
     apart = tiff(samples(16, 3).transpose(2, 0, 1), photometric="rgb", planarconfig="separate")
-    with pytest.raises(RefusedError, match="store them interleaved") as refused:
+    with pytest.raises(RejectedImageError, match="store them interleaved") as refused:
         images.decode(apart, 10_000)
     assert refused.value.reason is Reason.UNSUPPORTED
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from atelier.files import image_files
-from atelier.images import Reason, RefusedError
+from atelier.images import Reason, RejectedImageError
 from pipeline.ingest import sources
 from pipeline.ingest.sources import File, SourceError
 
@@ -128,7 +128,7 @@ def test_names_that_are_not_utf8(tmp_path):
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/caf\xe9.jpg")).write_bytes(b"x")
     path = next(f.path for f in sources.scan(tmp_path).files if "caf" in f.path)
     assert image_files.format_path(path) == r"a/caf\xe9.jpg"
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RejectedImageError) as refused:
         image_files.check_name(path)
     assert refused.value.reason == Reason.UNREADABLE_NAME
     assert r"caf\xe9" in refused.value.detail
@@ -139,7 +139,7 @@ def test_names_that_are_not_utf8(tmp_path):
 
 
 def refusal(path, limit=100):
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RejectedImageError) as refused:
         image_files.read_image_file(path, limit)
     return refused.value.reason
 

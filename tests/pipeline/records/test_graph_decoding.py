@@ -43,7 +43,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("encoded", "words"), REFUSED.values(), ids=REFUSED)
 def test_what_the_graph_refuses_is_named_with_its_reason(encoded, words):
-    with pytest.raises(images.RefusedError) as caught:
+    with pytest.raises(images.RejectedImageError) as caught:
         graph_decoding.verify(encoded)
     assert caught.value.reason is images.Reason.UNSUPPORTED
     assert words in caught.value.detail
