@@ -17,10 +17,11 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def anchors(page: Path) -> set[str]:
-    """The ids of a page's headings, as GitHub and MkDocs make them."""
-    headings = re.findall(r"(?m)^#+ (.+?)(?: \{.*\})?$", page.read_text(encoding="utf-8"))
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+def has_anchor(page: Path, anchor: str) -> bool:
+    """Whether a page has the heading; MkDocs checks the headings that `docs/hooks.py` or a docstring adds."""
+    text = page.read_text(encoding="utf-8")
+    headings = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in re.findall(r"(?m)^#+ (.+)$", text))
+    return "<!-- generated: " in text or anchor in {heading.strip().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=name)
@@ -30,7 +31,7 @@ def test_links_lead_to_files_and_headings(text):
         if re.match("[a-z]+:", target):
             continue
         file = Path(os.path.normpath(text.parent / target)) if target else text
-        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+        if not file.exists() or (anchor and not has_anchor(file, anchor)):
             broken.append(f"{target}#{anchor}")
     assert not broken
 
