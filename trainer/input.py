@@ -1,7 +1,6 @@
 """From transformed examples to batches of pixels."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -9,6 +8,7 @@ from tfx.components.trainer.fn_args_utils import DataAccessor
 from tfx_bsl.public import tfxio
 
 from trainer import augmentation, features, image_ops
+from trainer.transform_settings import Augmentation
 
 
 def pixel_batches(
@@ -20,7 +20,7 @@ def pixel_batches(
     batch_size: int,
     seed: int | None = None,
     flip: bool = False,
-    augment: Mapping[str, Any] | None = None,
+    augment: Augmentation | None = None,
 ) -> tf.data.Dataset:
     """One pass over transformed examples.
 
@@ -32,7 +32,7 @@ def pixel_batches(
       batch_size: the last batch holds what is left.
       seed: shuffles the examples, differently in every epoch; None keeps the order of the files.
       flip: mirrors half of the pictures at random; for training data only.
-      augment: varies every picture at random, by these settings of `augmentation.augment`; for training data only.
+      augment: varies every picture at random, within these ranges; for training data only.
 
     Returns:
       Batches of (pixels [N, size, size, 3] float32 in 0..255, label [N] int64).
@@ -88,7 +88,7 @@ def _flipped(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
     )
 
 
-def _varied(dataset: tf.data.Dataset, seed: int | None, settings: Mapping[str, Any]) -> tf.data.Dataset:
+def _varied(dataset: tf.data.Dataset, seed: int | None, settings: Augmentation) -> tf.data.Dataset:
     """Varies each picture, in another way in every epoch; in the same ways whenever the seed is the same."""
 
     def vary(batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -4,34 +4,35 @@ Nothing random is here: augmented variants of training pictures are made from th
 output (`components/transform`), so that no augmentation op can reach the graph that is served.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer import features, image_ops
+from trainer.transform_settings import TransformConfig
 
 
-def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
+def preprocessing_fn(inputs: dict[str, Any], custom_config: Mapping[str, Any] | str) -> dict[str, tf.Tensor]:
     """Decodes, orients and resizes the pictures, gives labels their ids, and measures the pixels.
 
     Args:
       inputs: raw features; the picture is [N] or [N, 1] encoded bytes, the label int64 or string.
-      custom_config: `image_key`, `label_key`, `size` (pixels) and `resize` (crop, pad or stretch); `class_names` in
-        the order of their ids, where labels are strings and the names are known: a vocabulary has them otherwise.
+      custom_config: the fields of `TransformConfig`, or their JSON.
 
     Returns:
       The features named in `trainer.features`, each with N rows.
     """
-    encoded = _column(inputs[custom_config["image_key"]])
-    label = _column(inputs[custom_config["label_key"]])
-    pixels = image_ops.decode_and_resize(encoded, custom_config["size"], custom_config["resize"])
+    config = TransformConfig.parse(custom_config)
+    encoded = _column(inputs[config.image_key])
+    label = _column(inputs[config.label_key])
+    pixels = image_ops.decode_and_resize(encoded, config.size, config.resize)
     mean, variance = _channel_statistics(pixels)
     tft.vocabulary(label, store_frequency=True, vocab_filename=features.LABEL_COUNTS)
     if label.dtype == tf.string:
-        if names := custom_config.get("class_names"):
-            label = _ids(label, names)
+        if config.class_names:
+            label = _ids(label, config.class_names)
         else:
             label = tft.compute_and_apply_vocabulary(label, vocab_filename=features.LABEL_VOCABULARY)
     rows = tf.shape(encoded)[0]

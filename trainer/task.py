@@ -27,9 +27,7 @@ from atelier.layout import EVAL, TRAIN
 from trainer import augmentation, backbones, feature_cache, features, phase, precision
 from trainer import input as inputs
 from trainer.model import Classifier, build_classifier
-
-Settings = Mapping[str, Any]
-"""The section `trainer` of the configuration."""
+from trainer.settings import Trainer, TrainingConfig
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -47,39 +45,38 @@ _log = logging.getLogger("atelier.trainer")
 class Task:
     """The training data of one run, and networks for them."""
 
-    def __init__(self, fn_args: FnArgs, settings: Settings, state: Path) -> None:
+    def __init__(self, fn_args: FnArgs, config: TrainingConfig, state: Path) -> None:
         """Reads what Transform left, chooses the precision for what is built from now on, and sets the random seed.
 
         Args:
-          fn_args: TFX's; its `custom_config` holds the sections `image`, `data` and `augmentation`, too.
-          settings: of the training, tuned values among them.
+          fn_args: TFX's, for the places of the data.
+          config: its `custom_config`, with tuned values in the section `trainer`.
           state: folder of what a killed training leaves behind; the choice of the precision is kept there.
         """
-        config = fn_args.custom_config
-        self.settings = settings
-        self.size: int = config["image"]["size"]
+        self.settings = config.trainer
+        self.size = config.image.size
         self.transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
         schema = io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema())
         self.classes = features.classes(
             schema,
-            config["data"]["label_key"],
+            config.data.label_key,
             self.transform_output,
-            names=config.get("class_names", ()),
-            text_key=config["data"].get("text_key", features.LABEL_TEXT),
+            names=config.class_names,
+            text_key=config.data.text_key,
         )
         self.files = {TRAIN: fn_args.train_files, EVAL: fn_args.eval_files}
         self.steps: int | None = fn_args.train_steps
-        self.class_weight = _balanced(self.classes.counts) if settings["class_weights"] else None
-        self._augmentation = config["augmentation"]
+        self.class_weight = _balanced(self.classes.counts) if self.settings.class_weights else None
+        self._augmentation = config.augmentation
         self._accessor = fn_args.data_accessor
         self._mean, self._variance = inputs.channel_statistics(self.files[TRAIN], self._accessor, self.transform_output)
         self.precision = precision.choose(
-            settings["mixed_precision"], self._step_count(), self._steps_to_measure, state / PRECISION_FILE
+            self.settings.mixed_precision, self._step_count(), self._steps_to_measure, state / PRECISION_FILE
         )
         self.policy = self.precision.policy
         keras.config.set_dtype_policy(self.policy)
         # Last: what was built for a measurement has drawn random numbers, and without one none were drawn.
-        keras.utils.set_random_seed(settings["seed"])
+        keras.utils.set_random_seed(self.settings.seed)
 
     def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
         """One pass over a split; see `input.pixel_batches` for `options`."""
@@ -96,17 +93,17 @@ class Task:
         """A new one, with its first weights."""
         settings = self.settings
         return backbones.build(
-            settings["backbone"],
+            settings.backbone,
             self.size,
-            weights=settings["weights"],
-            weights_sha256=settings["weights_sha256"],
+            weights=settings.weights,
+            weights_sha256=settings.weights_sha256,
             mean=self._mean,
             variance=self._variance,
         )
 
-    def classifier(self, backbone: backbones.Backbone, settings: Settings) -> Classifier:
+    def classifier(self, backbone: backbones.Backbone, settings: Trainer) -> Classifier:
         """`backbone` with a new head."""
-        return build_classifier(backbone, len(self.classes.names), settings["dropout"])
+        return build_classifier(backbone, len(self.classes.names), settings.dropout)
 
     def features(self, extractor: keras.Model, directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Features and labels by split: computed, or read from `directory`; see `feature_cache.compute`.
@@ -117,44 +114,44 @@ class Task:
         extract = feature_cache.with_constant_weights(extractor)
         found = {}
         for split in self.files:
-            batches = self.batches(split, self.settings["batch_size"])
+            batches = self.batches(split, self.settings.batch_size)
             found[split] = feature_cache.compute(extract, batches, directory, split)
             _check_labels(found[split][1], len(self.classes.names), split)
         return found
 
     def features_directory(self, parent: Path) -> Path:
         """The folder below `parent` for the features of these data under this backbone, whatever else is set."""
-        settings = [self.settings[key] for key in ("backbone", "weights", "weights_sha256")]
-        same = [settings, self.policy, self.size, self.files, self.transform_output.transform_savedmodel_dir]
+        network = [self.settings.backbone, self.settings.weights, self.settings.weights_sha256]
+        same = [network, self.policy, self.size, self.files, self.transform_output.transform_savedmodel_dir]
         return parent / f"features-{digest(same)}"
 
     def train_head(
         self,
         classifier: Classifier,
         kept: Mapping[str, tuple[np.ndarray, np.ndarray]],
-        settings: Settings,
+        settings: Trainer,
         state: Path,
         log_dir: str | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> list[dict[str, float]]:
         """Trains the head alone on `kept` features; returns the phase's curves. See `phase.fit` for the rest."""
-        class_count, batch_size = len(self.classes.names), settings["batch_size"]
+        class_count, batch_size = len(self.classes.names), settings.batch_size
         caches = {
             split: feature_cache.FeatureCache(
-                *kept[split], class_count, batch_size, settings["seed"] if split == TRAIN else None
+                *kept[split], class_count, batch_size, settings.seed if split == TRAIN else None
             )
             for split in kept
         }
         # Keras' own work around a step takes longer than the step on kept features: many at once halve the epoch.
-        _compile(classifier.head, settings["head_learning_rate"], settings, steps_per_execution=32)
-        return self._fit("head", classifier.head, caches, settings, state, log_dir, callbacks)
+        _compile(classifier.head, settings.head_learning_rate, settings, steps_per_execution=32)
+        return self._fit("head", settings.head_epochs, classifier.head, caches, settings, state, log_dir, callbacks)
 
     def fine_tune(
         self,
         classifier: Classifier,
         backbone: backbones.Backbone,
         examples: Mapping[str, int],
-        settings: Settings,
+        settings: Trainer,
         state: Path,
         log_dir: str | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -163,8 +160,8 @@ class Task:
 
         `examples` has the number of examples by split, which the records do not tell before they are read.
         """
-        backbones.set_trainable(backbone, settings["fine_tune_at"])
-        class_count, batch_size = len(self.classes.names), settings["batch_size"]
+        backbones.set_trainable(backbone, settings.fine_tune_at)
+        class_count, batch_size = len(self.classes.names), settings.batch_size
         counts = {split: -(-count // batch_size) for split, count in examples.items()}
 
         def one_hot(split: str, **options: Any) -> tf.data.Dataset:
@@ -173,32 +170,34 @@ class Task:
             )
             return labelled.apply(tf.data.experimental.assert_cardinality(counts[split]))
 
-        epochs, steps_an_epoch = phase.within(self.steps, counts[TRAIN], settings["fine_tune_epochs"])
+        epochs, steps_an_epoch = phase.within(self.steps, counts[TRAIN], settings.fine_tune_epochs)
         steps = epochs * (steps_an_epoch or counts[TRAIN])
-        rate = _warmup_and_cosine(settings["fine_tune_learning_rate"], steps, settings["warmup_fraction"])
+        rate = _warmup_and_cosine(settings.fine_tune_learning_rate, steps, settings.warmup_fraction)
         _compile(classifier.model, rate, settings)
-        strength = settings["augmentation_strength"]
+        strength = settings.augmentation_strength
         train = one_hot(
             TRAIN,
-            seed=settings["seed"],
-            flip=settings["flip_on_the_fly"],
-            augment=augmentation.scaled(self._augmentation, strength) if strength else None,
+            seed=settings.seed,
+            flip=settings.flip_on_the_fly,
+            augment=augmentation.scale_ranges(self._augmentation, strength) if strength else None,
         )
         splits = {TRAIN: train, EVAL: one_hot(EVAL)}
-        return self._fit("fine_tune", classifier.model, splits, settings, state, log_dir, callbacks)
+        return self._fit(
+            "fine_tune", settings.fine_tune_epochs, classifier.model, splits, settings, state, log_dir, callbacks
+        )
 
     def _step_count(self) -> int:
         """Steps of the phase that takes longest: fine-tuning, or else one pass through the frozen backbone."""
-        examples = sum(self.classes.counts) * (1 + self._augmentation["copies"])
-        batches = -(-examples // self.settings["batch_size"])
-        if not self.settings["fine_tune_epochs"]:
+        examples = sum(self.classes.counts) * (1 + self._augmentation.copies)
+        batches = -(-examples // self.settings.batch_size)
+        if not self.settings.fine_tune_epochs:
             return batches
-        epochs, steps_an_epoch = phase.within(self.steps, batches, self.settings["fine_tune_epochs"])
+        epochs, steps_an_epoch = phase.within(self.steps, batches, self.settings.fine_tune_epochs)
         return epochs * (steps_an_epoch or batches)
 
     def _steps_to_measure(self, policies: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
         """By policy: runs one step of the phase that takes longest on a batch of the training data."""
-        (batch,) = self.batches(TRAIN, self.settings["batch_size"]).take(1)
+        (batch,) = self.batches(TRAIN, self.settings.batch_size).take(1)
         return {policy: self._step_to_measure(policy, *batch) for policy in policies}
 
     def _step_to_measure(self, policy: str, pixels: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
@@ -207,11 +206,11 @@ class Task:
         with devices.scope():
             backbone = self.backbone()
             classifier = self.classifier(backbone, self.settings)
-            if not self.settings["fine_tune_epochs"]:
+            if not self.settings.fine_tune_epochs:
                 extract = feature_cache.with_constant_weights(classifier.features)
                 return lambda: extract(pixels)
-            backbones.set_trainable(backbone, self.settings["fine_tune_at"])
-            _compile(classifier.model, self.settings["fine_tune_learning_rate"], self.settings)
+            backbones.set_trainable(backbone, self.settings.fine_tune_at)
+            _compile(classifier.model, self.settings.fine_tune_learning_rate, self.settings)
         share = -(-len(labels) // devices.num_replicas_in_sync)  # `train_on_batch` hands every device all that it gets
         one_hot = tf.one_hot(labels, len(self.classes.names))
         return lambda: classifier.model.train_on_batch(pixels[:share], one_hot[:share])
@@ -219,9 +218,10 @@ class Task:
     def _fit(
         self,
         name: str,
+        epochs: int,
         model: keras.Model,
         splits: Mapping[str, Any],
-        settings: Settings,
+        settings: Trainer,
         state: Path,
         log_dir: str | None,
         callbacks: Sequence[keras.callbacks.Callback],
@@ -231,9 +231,9 @@ class Task:
             splits[TRAIN],
             splits[EVAL],
             name=name,
-            epochs=settings[f"{name}_epochs"],
+            epochs=epochs,
             steps=self.steps,
-            patience=settings["patience"],
+            patience=settings.patience,
             class_weight=self.class_weight,
             state=state,
             log_dir=log_dir,
@@ -292,12 +292,12 @@ def _warmup_and_cosine(peak: float, steps: int, warmup_fraction: float) -> keras
 def _compile(
     model: keras.Model,
     rate: float | keras.optimizers.schedules.LearningRateSchedule,
-    settings: Settings,
+    settings: Trainer,
     steps_per_execution: int = 1,
 ) -> None:
     model.compile(
-        optimizer=OPTIMIZERS[settings["optimizer"]](rate),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings["label_smoothing"]),
+        optimizer=OPTIMIZERS[settings.optimizer](rate),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         steps_per_execution=steps_per_execution,
     )

@@ -17,8 +17,8 @@ from tfx.utils import io_utils
 
 from atelier import strict_json
 from atelier.layout import TRAIN
-from atelier.preprocessing import Preprocessing
 from trainer import backbones, export, folders, task, tuned
+from trainer.settings import TrainerConfig
 from trainer.task import Task
 
 TRAINING_FILE = "training.json"
@@ -28,9 +28,7 @@ TRAINING_FILE = "training.json"
 def run_fn(fn_args: FnArgs) -> None:
     """Trains, and exports the best weights.
 
-    `fn_args.custom_config` holds the sections `trainer`, `image`, `augmentation` and `data` of the configuration;
-    `preprocessing`, which the exported model tells its clients; and `state_dir`, a local folder for what a killed
-    training leaves behind ("": none is kept).
+    `fn_args.custom_config` holds the fields of `TrainerConfig`, or their JSON.
 
     `fn_args.hyperparameters` are the Tuner's, which go before those of the section `trainer`; None: there is no Tuner.
 
@@ -40,17 +38,24 @@ def run_fn(fn_args: FnArgs) -> None:
     logs and `training.json` to `fn_args.model_run_dir`.
     """
     task.use_gpu_memory_by_need()
-    config = fn_args.custom_config
-    chosen = tuned.values(fn_args.hyperparameters["values"]) if fn_args.hyperparameters else {}
-    with task.state_directory(config["state_dir"]) as parent:
-        _train_and_export(fn_args, config["trainer"] | chosen, chosen, parent)
+    config = TrainerConfig.parse(fn_args.custom_config)
+    chosen = _read_hyperparameters(fn_args.hyperparameters)
+    with task.state_directory(config.state_dir) as parent:
+        _train_and_export(fn_args, config.replace_trainer(config.trainer.replace_values(chosen)), chosen, parent)
 
 
-def _train_and_export(fn_args: FnArgs, settings: task.Settings, chosen: Mapping[str, Any], parent: Path) -> None:
+def _read_hyperparameters(given: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    """The values that the Tuner chose, by keys of the section `trainer`; none without a Tuner."""
+    if not given:
+        return {}
+    return tuned.values((json.loads(given) if isinstance(given, str) else given)["values"])
+
+
+def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[str, Any], parent: Path) -> None:
     """Both phases, with their state below `parent`, and what `run_fn` writes."""
     started = time.monotonic()
-    config, state = fn_args.custom_config, parent / _digest(fn_args, chosen)
-    job = Task(fn_args, settings, state)
+    settings, state = config.trainer, parent / _digest(fn_args, chosen)
+    job = Task(fn_args, config, state)
     features = job.features_directory(parent)
     with task.strategy().scope():
         backbone = job.backbone()
@@ -59,7 +64,7 @@ def _train_and_export(fn_args: FnArgs, settings: task.Settings, chosen: Mapping[
         kept, extraction_s = task.timed_features(job, classifier.features, features)
         curves = job.train_head(classifier, kept, settings, state, fn_args.model_run_dir)
         phases: dict[str, Any] = {"head": {"curves": curves, "feature_cache": _saved(curves, extraction_s)}}
-        if settings["fine_tune_epochs"]:
+        if settings.fine_tune_epochs:
             examples = {split: len(labels) for split, (_, labels) in kept.items()}
             curves = job.fine_tune(classifier, backbone, examples, settings, state, fn_args.model_run_dir)
             phases["fine_tune"] = {"curves": curves}
@@ -76,10 +81,10 @@ def _train_and_export(fn_args: FnArgs, settings: task.Settings, chosen: Mapping[
             folder / name,
             class_names=job.classes.names,
             transform_output=job.transform_output,
-            image_key=config["data"]["image_key"],
-            preprocessing=Preprocessing(**config["preprocessing"]),
+            image_key=config.data.image_key,
+            preprocessing=config.preprocessing,
             sample=next(iter(job.batches(TRAIN, 1)))[0],
-            provenance=config["provenance"] | ({"hyperparameters": json.dumps(chosen)} if chosen else {}),
+            provenance=config.provenance | ({"hyperparameters": json.dumps(chosen)} if chosen else {}),
         )
     training = {
         "precision": job.policy,

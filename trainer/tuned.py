@@ -5,8 +5,6 @@ from typing import Any
 
 EPOCHS = "tuner/epochs"
 """Keras Tuner's name for the epochs that Hyperband grants a trial."""
-OF_FINE_TUNING = ("fine_tune_at", "fine_tune_learning_rate", "augmentation_strength")
-"""Keys that have no effect on the head's own phase."""
 
 
 def values(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
 from trainer import backbones, task, tuned
+from trainer.settings import Interval, Space, Trainer, Tuner, TunerConfig
 from trainer.task import Task
 
 OBJECTIVE = "val_accuracy"
@@ -33,17 +34,18 @@ _log = logging.getLogger("atelier.trainer")
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """Prepares a search; one that was killed goes on where it was.
 
-    `fn_args.custom_config` holds what `train.run_fn` takes, and the section `tuner`. Nothing heavy happens here: on
-    Vertex AI one process only hands trials out.
+    `fn_args.custom_config` holds the fields of `TunerConfig`, or their JSON. Nothing heavy happens here: on Vertex AI
+    one process only hands trials out.
     """
-    config = fn_args.custom_config
-    state = config["state_dir"]
+    config = TunerConfig.parse(fn_args.custom_config)
+    state = config.state_dir
     folder = Path(state or fn_args.working_dir, _PREFIX + _digest(fn_args))
     if state:
         for other in Path(state).glob(f"{_PREFIX}*"):
             if other != folder:  # of another configuration or other data
                 shutil.rmtree(other)
-    return TunerFnResult(tuner=Search(fn_args, oracle(config["tuner"], config["trainer"]), folder), fit_kwargs={})
+    search = Search(fn_args, config, build_oracle(config.tuner, config.trainer), folder)
+    return TunerFnResult(tuner=search, fit_kwargs={})
 
 
 class BoundedOracle(keras_tuner.Oracle):
@@ -107,69 +109,67 @@ class _Random(BoundedOracle, keras_tuner.oracles.RandomSearchOracle):
     pass
 
 
-def oracle(settings: Mapping[str, Any], trainer: Mapping[str, Any]) -> BoundedOracle:
-    """What chooses the trials' values.
+def build_oracle(settings: Tuner, trainer: Trainer) -> BoundedOracle:
+    """Builds what chooses the trials' values.
 
     Args:
-      settings: the section `tuner`.
-      trainer: the section `trainer`; its values are the space's defaults.
+      settings: the bounds, the algorithm and the space.
+      trainer: its values are the space's defaults.
     """
     common = {
         "objective": keras_tuner.Objective(OBJECTIVE, "max"),
-        "hyperparameters": space(settings["space"], trainer),
-        "seed": trainer["seed"] + 1,  # Keras Tuner takes 0 for "any"
+        "hyperparameters": build_space(settings.space, trainer),
+        "seed": trainer.seed + 1,  # Keras Tuner takes 0 for "any"
         "tune_new_entries": False,
         "allow_new_entries": False,
     }
     made: BoundedOracle
-    if settings["algorithm"] == "hyperband":
+    if settings.algorithm == "hyperband":
         # Without an end of its own: the bounds end it.
-        made = _Hyperband(max_epochs=trainer[_epochs_key(settings)], hyperband_iterations=None, **common)
-    elif settings["algorithm"] == "bayesian":
+        made = _Hyperband(max_epochs=getattr(trainer, _epochs_key(settings)), hyperband_iterations=None, **common)
+    elif settings.algorithm == "bayesian":
         made = _Bayesian(**common)
     else:
         made = _Random(**common)
-    made.bound(settings["max_trials"], 60 * settings["max_minutes"])
+    made.bound(settings.max_trials, 60 * settings.max_minutes)
     return made
 
 
-def space(searched: Mapping[str, Any], trainer: Mapping[str, Any]) -> keras_tuner.HyperParameters:
-    """The section `tuner.space` in Keras Tuner's terms."""
+def build_space(space: Space, trainer: Trainer) -> keras_tuner.HyperParameters:
+    """Returns the section `tuner.space` in Keras Tuner's terms."""
     parameters = keras_tuner.HyperParameters()
-    for key, values in searched.items():
-        if isinstance(values, Mapping):
-            sampling = values["sampling"]
-            parameters.Float(key, values["min"], values["max"], sampling=sampling, default=trainer[key])
-        elif values:
-            default = trainer[key] if trainer[key] in values else None
-            parameters.Choice(key, list(values), default=default)
+    for key in space.tuned:
+        searched, default = getattr(space, key), getattr(trainer, key)
+        if isinstance(searched, Interval):
+            parameters.Float(key, searched.min, searched.max, sampling=searched.sampling, default=default)
+        else:
+            parameters.Choice(key, list(searched), default=default if default in searched else None)
     return parameters
 
 
 class Search(keras_tuner.engine.base_tuner.BaseTuner):
     """The loop over trials: in one process, or one of several that ask the same oracle."""
 
-    def __init__(self, fn_args: FnArgs, oracle: BoundedOracle, directory: Path) -> None:
+    def __init__(self, fn_args: FnArgs, config: TunerConfig, oracle: BoundedOracle, directory: Path) -> None:
         """Reads what an earlier process left in `directory`, if there was one."""
-        self._fn_args, self._bounds = fn_args, oracle
+        self._fn_args, self._config, self._bounds = fn_args, config, oracle
         super().__init__(oracle, directory=str(directory), project_name="trials")
 
     def on_search_begin(self) -> None:
         """Computes the features of the frozen backbone, unless they are there."""
         task.use_gpu_memory_by_need()
-        self._trainer = self._fn_args.custom_config["trainer"]
-        self._settings = self._fn_args.custom_config["tuner"]
-        state = self._fn_args.custom_config["state_dir"]
+        trainer, state = self._config.trainer, self._config.state_dir
         if not state:
             self._temporary = tempfile.TemporaryDirectory(prefix="atelier-training-")  # gone with this object
         parent = Path(state or self._temporary.name)
         # The precision is chosen by the work of a trial.
-        own = self._trainer if _tunes_fine_tuning(self._settings) else self._trainer | {"fine_tune_epochs": 0}
-        self._task = Task(self._fn_args, own, parent / (_PREFIX + _digest(self._fn_args)))
+        fine_tunes = bool(self._config.tuner.space.of_fine_tuning)
+        own = trainer if fine_tunes else trainer.replace_values({"fine_tune_epochs": 0})
+        self._task = Task(self._fn_args, self._config.replace_trainer(own), parent / (_PREFIX + _digest(self._fn_args)))
         self._backbone = self._task.backbone()
         self._first_weights = self._backbone.model.get_weights()
         backbones.set_trainable(self._backbone, None)
-        extractor = self._task.classifier(self._backbone, self._trainer).features
+        extractor = self._task.classifier(self._backbone, trainer).features
         self._kept, _ = task.timed_features(self._task, extractor, self._task.features_directory(parent))
 
     def run_trial(self, trial: Any) -> dict[str, float]:
@@ -179,7 +179,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
           FailedTrialError: there was too little memory for these values.
           FatalError: anything else, which no other values would mend.
         """
-        settings = self._trainer | self._chosen(trial)
+        settings = self._config.trainer.replace_values(self._chosen(trial))
         started = time.monotonic()
         try:
             accuracy = self._train(settings, Path(self.get_trial_dir(trial.trial_id)))
@@ -204,18 +204,18 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         values = trial.hyperparameters.values
         chosen = tuned.values(values)
         if tuned.EPOCHS in values:
-            chosen[_epochs_key(self._settings)] = values[tuned.EPOCHS]
+            chosen[_epochs_key(self._config.tuner)] = values[tuned.EPOCHS]
         return chosen
 
-    def _train(self, settings: Mapping[str, Any], state: Path) -> float:
+    def _train(self, settings: Trainer, state: Path) -> float:
         ends = [_EndsWithEpoch(self._bounds)]
-        keras.utils.set_random_seed(settings["seed"])  # a search that was killed goes on as it would have
+        keras.utils.set_random_seed(settings.seed)  # a search that was killed goes on as it would have
         with task.strategy().scope():
             self._backbone.model.set_weights(self._first_weights)
             backbones.set_trainable(self._backbone, None)
             classifier = self._task.classifier(self._backbone, settings)
             curves = self._task.train_head(classifier, self._kept, settings, state, callbacks=ends)
-            if _tunes_fine_tuning(self._settings):
+            if self._config.tuner.space.of_fine_tuning:
                 examples = {split: len(labels) for split, (_, labels) in self._kept.items()}
                 curves = self._task.fine_tune(classifier, self._backbone, examples, settings, state, callbacks=ends)
         for phase in ("head", "fine_tune"):
@@ -253,14 +253,9 @@ def _holds(parameter: Any, value: Any) -> bool:
     return parameter.min_value <= value <= parameter.max_value
 
 
-def _tunes_fine_tuning(settings: Mapping[str, Any]) -> bool:
-    searched = settings["space"]
-    return any(searched[key] for key in tuned.OF_FINE_TUNING)
-
-
-def _epochs_key(settings: Mapping[str, Any]) -> str:
-    """The setting whose number of epochs Hyperband grants."""
-    return "fine_tune_epochs" if _tunes_fine_tuning(settings) else "head_epochs"
+def _epochs_key(settings: Tuner) -> str:
+    """The key of the section `trainer` whose number of epochs Hyperband grants."""
+    return "fine_tune_epochs" if settings.space.of_fine_tuning else "head_epochs"
 
 
 def _digest(fn_args: FnArgs) -> str:

@@ -1,6 +1,5 @@
 """The work of Transform: TFX's, then augmentation of the training split."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from tfx.types import artifact_utils
 
 from atelier.layout import TRAIN
 from trainer import augmentation, features, image_ops
+from trainer.transform_settings import Augmentation, TransformConfig
 
 AUGMENTED_PREFIX = "augmented"
 """Shards of augmented variants, beside TFX's own `transformed_examples-*` of the training split."""
@@ -32,10 +32,8 @@ class Executor(tfx_transform.Executor):
     ) -> None:
         """Runs TFX's Transform and the augmentation; see TFX's Transform for the arguments."""
         super().Do(input_dict, output_dict, exec_properties)
-        custom_config = json.loads(exec_properties["custom_config"])
-        settings = dict(custom_config["augmentation"])
-        copies = settings["copies"]
-        if not copies:
+        config = TransformConfig.parse(exec_properties["custom_config"])
+        if not config.augmentation.copies:
             return
         train = artifact_utils.get_split_uri(output_dict["transformed_examples"], TRAIN)
         with self._make_beam_pipeline() as pipeline:
@@ -43,7 +41,7 @@ class Executor(tfx_transform.Executor):
                 pipeline
                 | "Read" >> beam.io.ReadFromTFRecord(f"{train}/transformed_examples-*")
                 | "Spread" >> beam.Reshuffle()
-                | "Augment" >> beam.ParDo(Augment(settings, custom_config["size"]))
+                | "Augment" >> beam.ParDo(Augment(config.augmentation, config.size))
                 | "Write" >> beam.io.WriteToTFRecord(f"{train}/{AUGMENTED_PREFIX}", file_name_suffix=".gz")
             )
 
@@ -51,8 +49,8 @@ class Executor(tfx_transform.Executor):
 class Augment(beam.DoFn):
     """A transformed example -> `copies` transformed examples with a changed picture and all else the same."""
 
-    def __init__(self, settings: dict[str, Any], size: int) -> None:
-        """Keeps the section `augmentation` of the configuration and the pictures' side in pixels."""
+    def __init__(self, settings: Augmentation, size: int) -> None:
+        """Keeps the section `augmentation` of the configuration and the side of the images in pixels."""
         self._settings, self._size = settings, size
 
     def setup(self) -> None:
@@ -71,6 +69,6 @@ class Augment(beam.DoFn):
         example = tf.train.Example.FromString(record)
         image = example.features.feature[features.IMAGE].bytes_list
         encoded = image.value[0]
-        for copy in range(self._settings["copies"]):
+        for copy in range(self._settings.copies):
             image.value[0] = self._variant(encoded, tf.constant(copy, tf.int64)).numpy()
             yield example.SerializeToString()

@@ -21,16 +21,31 @@ from pydantic import Field
 from atelier import layout
 from atelier.errors import AtelierError
 from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number
-from atelier.preprocessing import STORE_SIZE, Resize
+from atelier.preprocessing import STORE_SIZE
+from atelier.section import Section
 from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, SPLIT, Settings
-from pipeline.config.orchestration import Beam, Kubeflow, Metadata, Section
-from pipeline.config.training import Augmentation, Trainer, Tuner
-from trainer.backbones import MIN_SIZE
+from pipeline.config.orchestration import Beam, Kubeflow, Metadata
+from trainer.settings import Augmentation, Data, Image, Name, Split, Trainer, Tuner
 
-Split = Literal[layout.SPLITS]  # type: ignore[valid-type]
+__all__ = [
+    "MAX_JPEG_SIDE",
+    "Config",
+    "ConfigError",
+    "Data",
+    "Evaluator",
+    "Image",
+    "Ingest",
+    "Style",
+    "TFLite",
+    "beam",
+    "ingest",
+    "known_keys",
+    "load",
+    "rendering",
+]
+
 StyleId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
 OpenFraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
-Name = Annotated[str, Field(min_length=1)]
 
 
 MAX_JPEG_SIDE = 65_500
@@ -47,28 +62,6 @@ _RENDERING = "style.settings."
 _SPLITS = typing.get_args(Split)
 
 
-class Data(Section):
-    """Where the pictures come from and how their records name things."""
-
-    source: str = ""
-    """`mnist`, `photos`, a folder of labelled pictures, or a folder of TFRecords."""
-    image_key: Name = layout.ENCODED_IMAGE
-    label_key: Name = layout.CLASS_ID
-    """An int64 class id from 0, or a string: then ids follow `labels.txt`, or the alphabet."""
-    text_key: str = layout.CLASS_NAME
-    """Name of the class, in records whose label is an id; "": names come from `labels.txt` alone."""
-    splits: dict[Split, str] = Field(default={})
-    """File pattern by split, relative to `source`; empty: found by the names of folders or files."""
-    split_buckets: tuple[Count, Count, Count] = (8, 1, 1)
-    """Shares of train, eval and test when the records have one split only (a hash decides)."""
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Data":
-        if self.image_key == self.label_key:
-            raise ValueError(f"data.image_key and data.label_key are both {self.image_key}: name two features")
-        return self
-
-
 class Ingest(Section):
     """From pictures to TFRecords. Only folders of pictures and the built-in sets pass through it."""
 
@@ -82,14 +75,6 @@ class Ingest(Section):
     test_fraction: OpenFraction = 0.2
     shards: Annotated[Integer, Field(ge=1, le=99_999)] = 2
     """Files a split: one a Beam worker at this size; about 100-200 MB each at scale."""
-
-
-class Image(Section):
-    """What the model sees."""
-
-    size: Annotated[Integer, Field(ge=MIN_SIZE, le=1024)] = 224
-    resize: Resize = "crop"
-    """`crop` and `pad` keep the aspect; `pad` loses nothing at the border."""
 
 
 class Evaluator(Section):

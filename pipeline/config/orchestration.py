@@ -8,13 +8,8 @@ import pydantic
 from pydantic import Field
 
 from atelier.field_types import LARGEST_INT32, Count, Integer, Number
+from atelier.section import Section
 from pipeline.metadata import metadata_url
-
-
-class Section(pydantic.BaseModel):
-    """A part of the configuration: typed, frozen, and without keys that nobody knows."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Beam(Section):
@@ -171,7 +166,7 @@ class Kubeflow(Section):
     """Of the containers: this project, built with kubeflow/image/Dockerfile, in a registry that the cluster reads."""
     root: str = ""
     """Folder that all nodes see, `gs://BUCKET/atelier`: artifacts, pushed models and rendered pictures lie there."""
-    nodes: dict[str, Resources] = {}
+    nodes: dict[str, Resources] = Field(default={})
     """By the node's id, as in `Trainer`."""
     schema_file: str = ""
     """The data's schema; "": `schema.pbtxt` beside the data, as ingest writes it."""
@@ -190,7 +185,7 @@ class Kubeflow(Section):
     """Of Kubeflow Pipelines: `https://HOST/pipeline`."""
     namespace: str = ""
     """The user's, in Kubeflow Pipelines for many users; "": it is for one."""
-    labels: dict[str, str] = {}
+    labels: dict[str, str] = Field(default={})
     """Of the run, as in `team: vision`; on Kubeflow Pipelines, whose runs have none, of its pods."""
     caching: bool = True
     """Nodes whose inputs and parameters are unchanged are not run again."""

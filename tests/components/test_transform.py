@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pipeline.beam import beam_args
-from pipeline.config.training import Augmentation
 from tests.deferred import deferred_imports
+from trainer.settings import Augmentation
 
 with deferred_imports():
     import tensorflow as tf
@@ -18,7 +18,7 @@ with deferred_imports():
     from trainer import augmentation, features, image_ops
 
 SIZE = 32
-SETTINGS = Augmentation(copies=3).model_dump()
+SETTINGS = Augmentation(copies=3)
 
 
 def picture(seed):
@@ -100,7 +100,7 @@ def test_another_worker_makes_the_same_variants(variants):
 def test_other_pictures_get_other_changes():
     horizontal_only = Augmentation(
         copies=1, rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, horizontal_flip=True
-    ).model_dump()
+    )
     function = worker(horizontal_only)
     variants = [pixels(next(function.process(transformed(seed)))) for seed in range(12)]
     flipped = [np.array_equal(variant, picture(seed)[:, ::-1]) for seed, variant in enumerate(variants)]
@@ -110,7 +110,7 @@ def test_other_pictures_get_other_changes():
 
 
 def test_no_copies_are_no_variants():
-    assert augment(transformed(0), SETTINGS | {"copies": 0}) == []
+    assert augment(transformed(0), Augmentation(copies=0)) == []
 
 
 def test_a_picture_of_another_size_is_refused():
@@ -140,7 +140,12 @@ def run(tmp_path, monkeypatch):
         context = executor.Executor.Context(
             beam_pipeline_args=list(beam_args.IN_MEMORY), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
         )
-        custom_config = {"size": SIZE, "augmentation": SETTINGS | {"copies": copies}}
+        custom_config = {
+            "image_key": "image/encoded",
+            "label_key": "image/class/label",
+            "size": SIZE,
+            "augmentation": Augmentation(copies=copies).model_dump(),
+        }
         executor.Executor(context).Do(
             {}, {"transformed_examples": [examples]}, {"custom_config": json.dumps(custom_config)}
         )
@@ -159,7 +164,7 @@ def test_variants_lie_beside_the_training_pictures_and_nowhere_else(run):
     files = run(copies=2)
     made = [record for name, records in files.items() if executor.AUGMENTED_PREFIX in name for record in records]
     assert {name.split("/")[0] for name in files if executor.AUGMENTED_PREFIX in name} == {"Split-train"}
-    expected = [pixels(variant) for seed in (0, 1) for variant in augment(transformed(seed), SETTINGS | {"copies": 2})]
+    expected = [pixels(variant) for seed in (0, 1) for variant in augment(transformed(seed), Augmentation(copies=2))]
     assert sorted(pixels(record).tobytes() for record in made) == sorted(image.tobytes() for image in expected)
     assert [len(records) for name, records in files.items() if "transformed_examples" in name] == [1, 2]
 
@@ -176,9 +181,9 @@ def test_the_component_is_transform_with_our_executor():
         examples=channel_utils.as_channel([standard_artifacts.Examples()]),
         schema=channel_utils.as_channel([standard_artifacts.Schema()]),
         preprocessing_fn="trainer.preprocessing.preprocessing_fn",
-        custom_config={"size": SIZE, "augmentation": SETTINGS},
+        custom_config={"size": SIZE, "augmentation": SETTINGS.model_dump()},
     )
     assert node.id == "Transform"
     assert node.executor_spec.executor_class is executor.Executor
-    assert json.loads(node.exec_properties["custom_config"]) == {"size": SIZE, "augmentation": SETTINGS}
+    assert json.loads(node.exec_properties["custom_config"]) == {"size": SIZE, "augmentation": SETTINGS.model_dump()}
     assert node.exec_properties["disable_statistics"] == 1

@@ -8,8 +8,8 @@ import pytest
 from pipeline import fingerprint
 from pipeline.beam import beam_args
 from pipeline.config import config, orchestration
-from pipeline.config.training import Augmentation, Tuner
 from tests.deferred import deferred_imports
+from trainer.settings import Augmentation, Tuner
 
 with deferred_imports():
     from tfx.orchestration import metadata

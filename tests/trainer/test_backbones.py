@@ -7,10 +7,10 @@ import typing
 import numpy as np
 import pytest
 
-from pipeline.config.training import Trainer
 from tests.deferred import deferred_imports
 from trainer import backbones
 from trainer.backbones import WeightsError, build, set_trainable
+from trainer.settings import Trainer
 
 with deferred_imports():
     import keras

@@ -9,10 +9,10 @@ import pytest
 
 from atelier import tfrecord
 from atelier.preprocessing import Preprocessing
-from pipeline.config.training import Augmentation
 from tests.deferred import deferred_imports
 from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES
 from tests.trainer.tiny_classes import CLASSES, SIZE
+from trainer.settings import Augmentation
 
 with deferred_imports():
     import keras
@@ -230,7 +230,7 @@ def random_ops(names):
 @pytest.fixture(scope="module")
 def augmenting():
     """A function as it must never be served, for the proof that the search finds it."""
-    settings = Augmentation(copies=1, crop_area=0.5, brightness=0.1, hue=0.1).model_dump()
+    settings = Augmentation(copies=1, crop_area=0.5, brightness=0.1, hue=0.1)
 
     @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, "pixels")])
     def function(pixels):
@@ -254,7 +254,7 @@ def test_the_search_finds_augmentation_in_a_saved_model(augmenting, tmp_path):
 
 
 def test_the_search_finds_augmentation_in_a_tflite_file():
-    settings = Augmentation(copies=1).model_dump()
+    settings = Augmentation(copies=1)
 
     @tf.function(input_signature=[tf.TensorSpec([SIZE, SIZE, 3], tf.uint8, "pixels")])
     def function(pixels):

@@ -5,6 +5,7 @@ import pytest
 
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import SIZE, TRAIN_COUNTS
+from trainer.settings import Augmentation
 
 with deferred_imports():
     import tensorflow as tf
@@ -100,8 +101,9 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
 
 @pytest.mark.slow
 def test_varied_pictures_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(batches, transformed, stored):
-    off = dict.fromkeys(("rotation", "width_shift", "height_shift", "shear", "zoom", "contrast", "saturation"), 0.0)
-    settings = {**off, "hue": 0.0, "brightness": 0.2, "crop_area": 1.0, "horizontal_flip": False, "copies": 0}
+    settings = Augmentation(
+        rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, brightness=0.2, horizontal_flip=False
+    )
 
     def epochs(seed, count=2):
         dataset = batches(seed=seed, augment=settings)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from atelier.preprocessing import Preprocessing
-from pipeline.config.training import Augmentation, Trainer
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, SIZE, TRAIN_COUNTS
+from trainer.settings import Augmentation, Trainer
 
 with deferred_imports():
     import keras

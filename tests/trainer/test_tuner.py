@@ -10,9 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.config.training import Augmentation, Interval, Space, Trainer, Tuner
 from tests.deferred import deferred_imports
 from tests.trainer.tiny_classes import SIZE
+from trainer.settings import Augmentation, Interval, Space, Trainer, Tuner
 
 with deferred_imports():
     import keras_tuner
@@ -30,9 +30,9 @@ SPACE = {"head_learning_rate": Interval(min=1e-3, max=1e-1, sampling="log"), "dr
 
 
 def sections(algorithm="random", trainer=None, space=None, **bounds):
-    """The sections `tuner` and `trainer` as dictionaries."""
+    """The sections `tuner` and `trainer`."""
     settings = Tuner(enabled=True, algorithm=algorithm, space=Space(**(SPACE | (space or {}))), **bounds)
-    return settings.model_dump(mode="json"), Trainer(**(trainer or {})).model_dump()
+    return settings, Trainer(**(trainer or {}))
 
 
 def values(oracle, count, score=lambda _: 0.5):
@@ -52,7 +52,7 @@ def values(oracle, count, score=lambda _: 0.5):
 @pytest.fixture
 def oracle(tmp_path):
     def make(*arguments, name="trials", **settings):
-        made = tuner.oracle(*sections(*arguments, **settings))
+        made = tuner.build_oracle(*sections(*arguments, **settings))
         made._set_project_dir(str(tmp_path), name)
         return made
 
@@ -64,7 +64,7 @@ def oracle(tmp_path):
 
 def test_the_space_in_keras_tuners_terms():
     settings, trainer = sections(space={"optimizer": ("adam", "sgd"), "batch_size": (8, 16)})
-    found = {parameter.name: parameter for parameter in tuner.space(settings["space"], trainer).space}
+    found = {parameter.name: parameter for parameter in tuner.build_space(settings.space, trainer).space}
     assert set(found) == {"head_learning_rate", "optimizer", "batch_size"}
     rate = found["head_learning_rate"]
     assert (rate.min_value, rate.max_value, rate.sampling, rate.default) == (1e-3, 1e-1, "log", 1e-3)
@@ -156,8 +156,8 @@ def test_a_trial_that_was_written_down_as_ended_is_not_run_again(oracle):
 def custom_config_of(settings, trainer_settings, state_dir):
     """What the Tuner is told."""
     return {
-        "trainer": trainer_settings,
-        "tuner": settings,
+        "trainer": trainer_settings.model_dump(mode="json"),
+        "tuner": settings.model_dump(mode="json"),
         "image": {"size": SIZE, "resize": "crop"},
         "data": {"image_key": "image/encoded", "label_key": "image/class/label"},
         "augmentation": Augmentation().model_dump(),
@@ -266,7 +266,7 @@ def test_a_trial_of_fine_tuning_begins_with_the_first_weights_and_varies_the_pic
     fine_tune = task.Task.fine_tune
 
     def watched(self, classifier, backbone, examples, settings, *rest, **options):
-        seen.append((settings["fine_tune_at"], settings["augmentation_strength"], backbone.model.get_weights()))
+        seen.append((settings.fine_tune_at, settings.augmentation_strength, backbone.model.get_weights()))
         return fine_tune(self, classifier, backbone, examples, settings, *rest, **options)
 
     monkeypatch.setattr(task.Task, "fine_tune", watched)
@@ -298,7 +298,7 @@ def test_too_little_memory_fails_a_trial_and_the_search_goes_on(search, monkeypa
     train_head = task.Task.train_head
 
     def hungry(self, classifier, kept, settings, *rest, **options):
-        if settings["batch_size"] == 64:
+        if settings.batch_size == 64:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM")
         return train_head(self, classifier, kept, settings, *rest, **options)
 
@@ -307,7 +307,7 @@ def test_too_little_memory_fails_a_trial_and_the_search_goes_on(search, monkeypa
     assert trials
     assert {trial["batch_size"] for trial in trials} == {16}
 
-    monkeypatch.setattr(task.Task, "train_head", lambda *_, **__: hungry(None, None, None, {"batch_size": 64}))
+    monkeypatch.setattr(task.Task, "train_head", lambda *_, **__: hungry(None, None, None, Trainer(batch_size=64)))
     with pytest.raises(ValueError, match="no trial came to its end"):
         search("random", None, {"batch_size": (16, 64)}, max_trials=2)
 

@@ -16,13 +16,13 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from trainer.backbones.weights_file import WeightsError
+from trainer.transform_settings import MIN_SIZE
 
 if TYPE_CHECKING:
     import keras
 
 __all__ = [
     "BLOCK_COUNTS",
-    "MIN_SIZE",
     "NAMES",
     "Backbone",
     "WeightsError",
@@ -39,8 +39,6 @@ NAMES = (
 )
 BLOCK_COUNTS = {name: 8 if re.fullmatch("efficientnet_v2_(b[0-3]|s)", name) else 9 for name in NAMES}
 """Blocks of each backbone, stem and head included. These V2 networks have six stages, all others seven."""
-MIN_SIZE = 32
-"""Pixels: every network halves the image five times."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from pipeline.config import config
-from pipeline.config.training import Augmentation
 from tests.deferred import deferred_imports
 from tests.pipeline import predictions
+from trainer.settings import Augmentation
 
 with deferred_imports():
     from tensorflow_model_analysis.proto import metrics_for_slice_pb2, validation_result_pb2

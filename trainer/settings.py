@@ -1,38 +1,41 @@
-"""The sections of the configuration that say how the model is trained, and how its values are searched for."""
+"""The settings of the Trainer, the Tuner and Transform: each default, with its reason, stands here and nowhere else.
 
-from typing import Annotated, Any, Literal
+TFX hands settings over as JSON. `run_fn`, `tuner_fn` and `preprocessing_fn` parse them once, with the classes whose
+names end in `Config`; everything below takes typed, frozen objects. The configuration is made of the same classes.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Field
 
 from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number, Seed
-from pipeline.config.orchestration import Section
+from atelier.preprocessing import Preprocessing
+from atelier.section import Section
 from trainer import backbones
-from trainer.tuned import OF_FINE_TUNING
+from trainer.transform_settings import Augmentation, Data, Image, Name, NodeConfig, Split, TransformConfig
 
+__all__ = [
+    "Augmentation",
+    "Data",
+    "Image",
+    "Interval",
+    "Name",
+    "Space",
+    "Split",
+    "Trainer",
+    "TrainerConfig",
+    "TrainingConfig",
+    "TransformConfig",
+    "Tuner",
+    "TunerConfig",
+]
+
+Optimizer = Literal["adam", "adamw", "rmsprop", "sgd"]
 LearningRate = Annotated[Number, Field(gt=0, le=100)]
-
-
-class Augmentation(Section):
-    """Random changes to training pictures; the defaults are the Keras ImageDataGenerator recipe."""
-
-    copies: Annotated[Integer, Field(ge=0, le=64)] = 0
-    """Augmented variants that Transform stores for each training picture."""
-    rotation: Annotated[Number, Field(ge=0, le=180)] = 40.0
-    """Degrees, either way."""
-    width_shift: Fraction = 0.2
-    height_shift: Fraction = 0.2
-    shear: Annotated[Number, Field(ge=0, le=89)] = 0.2
-    """Degrees, as ImageDataGenerator's `shear_range` is."""
-    zoom: Annotated[Number, Field(ge=0, lt=1)] = 0.2
-    """Each axis is scaled by a factor from [1 - zoom, 1 + zoom]."""
-    horizontal_flip: bool = True
-    crop_area: Annotated[Number, Field(gt=0, le=1)] = 1.0
-    """Smallest share of the area that random-resized-crop keeps; 1 turns it off."""
-    brightness: Fraction = 0.0
-    contrast: Fraction = 0.0
-    saturation: Fraction = 0.0
-    hue: Annotated[Number, Field(ge=0, le=0.5)] = 0.0
+_FINE_TUNING_KEYS = ("fine_tune_at", "fine_tune_learning_rate", "augmentation_strength")
+"""Keys that have no effect on the head's own phase."""
 
 
 class Trainer(Section):
@@ -57,8 +60,8 @@ class Trainer(Section):
     flip_on_the_fly: bool = False
     """Flip at random while fine-tuning: nearly free, and new in every epoch."""
     augmentation_strength: Fraction = 0.0
-    """Vary every picture anew while fine-tuning, within this share of the ranges of `augmentation`; 0: not at all."""
-    optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] = "adam"
+    """Vary every image anew while fine-tuning, within this share of the ranges of `augmentation`; 0: not at all."""
+    optimizer: Optimizer = "adam"
     """Of both phases; `sgd` with Nesterov's momentum of 0.9."""
     warmup_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.1
     """Share of the fine-tuning steps in which the rate rises from 0; then it falls as a cosine."""
@@ -66,6 +69,10 @@ class Trainer(Section):
     """Epochs without a better eval accuracy before a phase ends."""
     mixed_precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
     seed: Seed = 0
+
+    def replace_values(self, chosen: Mapping[str, Any]) -> "Trainer":
+        """Returns these settings with the values that a search chose, checked as those of a file are."""
+        return type(self).model_validate(self.model_dump() | dict(chosen))
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> "Trainer":
@@ -113,7 +120,7 @@ class Space(Section):
     dropout: Interval | None = Interval(min=0.0, max=0.5)
     label_smoothing: Interval | None = Interval(min=0.0, max=0.2)
     batch_size: tuple[Count, ...] = ()
-    optimizer: tuple[Literal["adam", "adamw", "rmsprop", "sgd"], ...] = ()
+    optimizer: tuple[Optimizer, ...] = ()
     fine_tune_at: tuple[Integer, ...] = ()
     fine_tune_learning_rate: Interval | None = None
     augmentation_strength: Interval | None = None
@@ -126,7 +133,7 @@ class Space(Section):
     @property
     def of_fine_tuning(self) -> tuple[str, ...]:
         """Those of them that have no effect on the head's own phase."""
-        return tuple(key for key in self.tuned if key in OF_FINE_TUNING)
+        return tuple(key for key in self.tuned if key in _FINE_TUNING_KEYS)
 
     def check(self, trainer: Trainer) -> None:
         """Every value that may be chosen must be one that the section `trainer` takes.
@@ -167,9 +174,41 @@ class Tuner(Section):
     space: Space = Space()
 
 
+class TrainingConfig(NodeConfig):
+    """What the `custom_config` of the Trainer and that of the Tuner share."""
+
+    data: Data
+    image: Image
+    augmentation: Augmentation
+    trainer: Trainer
+    state_dir: str
+    """Local folder for what a killed training leaves behind; "": none is kept."""
+    class_names: tuple[str, ...] = ()
+    """By class id; empty if they are not known before the run."""
+
+    def replace_trainer(self, trainer: Trainer) -> Self:
+        """Returns the same configuration with another section `trainer`."""
+        return self.model_copy(update={"trainer": trainer})
+
+
+class TrainerConfig(TrainingConfig):
+    """The `custom_config` of the Trainer."""
+
+    preprocessing: Preprocessing
+    """What the exported model tells its clients."""
+    provenance: dict[str, str]
+    """What the model is made from; it is pushed with the model."""
+
+
+class TunerConfig(TrainingConfig):
+    """The `custom_config` of the Tuner."""
+
+    tuner: Tuner
+
+
 def _check_value(trainer: Trainer, key: str, value: Any) -> None:
     try:
-        Trainer.model_validate(trainer.model_dump() | {key: value})
+        trainer.replace_values({key: value})
     except pydantic.ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ").removeprefix(f"trainer.{key} is {value}: ")
         raise ValueError(f"tuner.space.{key} holds {value}: {message[0].lower()}{message[1:]}") from None
