@@ -24,6 +24,7 @@ from pipeline.commands import kubeflow_verbs
 from pipeline.config.config import Config
 from pipeline.config.orchestration import Kubeflow, Resources
 from pipeline.ingest.builtin_sources import BUILTIN
+from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
 
 JOBS = ("Trainer", "Tuner")
 """The nodes that become jobs of Vertex AI where their machine types are given."""
@@ -95,25 +96,22 @@ def create_dag(config: Config) -> Any:
 
     from pipeline.pipeline import create_pipeline
 
-    settings, root = config.kubeflow, config.kubeflow.root.rstrip("/")
+    settings = config.kubeflow
     given = {name: RuntimeParameter(name, type(value), value) for name, value in parameters(config).items()}
     dag = create_pipeline(
         config,
-        pipeline_root=settings.pipeline_root,
-        splits={str(name): pattern for name, pattern in config.data.splits.items()} or _INGESTED,
-        text_labels=settings.text_labels,
-        class_count=settings.classes or None,
-        store_size=config.ingest.store_size,
-        serving_directory=f"{root}/serving_model",
-        tflite_directory=f"{root}/tflite",
+        Places.below(settings.root, keep_training_state=False),
+        RunParameters(**given),
+        DataFacts(
+            splits={str(name): pattern for name, pattern in config.data.splits.items()} or _INGESTED,
+            text_labels=settings.text_labels,
+            class_count=settings.classes or None,
+            store_size=config.ingest.store_size,
+        ),
         baseline_version="latest",
-        state_directory="",  # a folder of one machine, of which a cluster keeps none
         style_contents=config.style.contents,
-        style_store=f"{root}/renders",
-        vertex_training=vertex_job(settings, "Trainer"),
-        vertex_tuning=vertex_job(settings, "Tuner"),
+        vertex=VertexJobs(training=vertex_job(settings, "Trainer"), tuning=vertex_job(settings, "Tuner")),
         enable_cache=settings.caching,
-        **given,
     )
     unknown = sorted(set(settings.nodes) - {node.id for node in dag.components})
     if unknown:

@@ -21,6 +21,7 @@ from pipeline.ingest.builtin_sources import BUILTIN
 from pipeline.metadata import metadata_store
 from pipeline.records import dataset, inputs, record_check
 from pipeline.report import report_tables
+from pipeline.run_inputs import DataFacts, Places, RunParameters
 
 if TYPE_CHECKING:
     from pipeline.report.results import Node
@@ -186,26 +187,32 @@ def _run_dag(
 
     from components.baseline_model.executor import pushed_versions
     from components.tflite_exporter.executor import NotBlessedError
-    from pipeline.pipeline import create_pipeline, provenance
+    from pipeline.pipeline import collect_provenance, create_pipeline
 
-    serving = output / "serving_model"
+    places = Places.below(str(output), keep_training_state=True)
     dag = create_pipeline(
         config.model_copy(update={"name": pipeline_name}),
-        pipeline_root=str(output / "pipeline_root"),
-        data_root=records.folder,
-        splits=records.splits,
-        schema_file=records.schema_file,
-        text_labels=data.text_labels,
-        class_count=len(data.class_names) if data.class_names else None,
-        class_names=data.class_names or (),
-        store_size=data.store_size,
-        serving_directory=str(serving),
-        tflite_directory=str(output / "tflite"),
-        baseline_version=_baseline(serving, pushed_versions(str(serving)), provenance(config, records.fingerprint)),
-        state_directory=str(output / "training_state"),
-        data_fingerprint=records.fingerprint,
+        places,
+        RunParameters(
+            data_root=records.folder,
+            schema_file=records.schema_file,
+            min_accuracy=config.evaluator.min_accuracy,
+            max_accuracy_drop=config.evaluator.max_accuracy_drop,
+        ),
+        DataFacts(
+            splits=records.splits,
+            text_labels=data.text_labels,
+            class_count=len(data.class_names) if data.class_names else None,
+            class_names=data.class_names or (),
+            store_size=data.store_size,
+            fingerprint=records.fingerprint,
+        ),
+        baseline_version=_choose_baseline(
+            Path(places.serving_directory),
+            pushed_versions(places.serving_directory),
+            collect_provenance(config, records.fingerprint),
+        ),
         style_contents=style_contents,
-        style_store=str(output / "renders"),
         metadata_connection_config=metadata_store.connection_config(config.metadata, output),
     )
     try:
@@ -267,7 +274,7 @@ def _link_gallery(gallery: str, output: Path) -> None:
     partial.replace(link)
 
 
-def _baseline(serving: Path, versions: list[str], ours: dict[str, str]) -> str:
+def _choose_baseline(serving: Path, versions: list[str], ours: dict[str, str]) -> str:
     """The newest pushed version that another configuration, code or data has made.
 
     What this very training pushed before is no baseline for it: an unchanged rerun would otherwise

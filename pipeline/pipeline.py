@@ -1,14 +1,15 @@
 """The DAG, and nothing else: the same for every runner."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.extensions.google_cloud_ai_platform.trainer.component import Trainer as VertexTrainer
 from tfx.extensions.google_cloud_ai_platform.tuner.component import Tuner as VertexTuner
-from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto import example_gen_pb2
+from tfx.types import BaseChannel
 
 from atelier.layout import EVAL, SPLITS, TEST, TRAIN
 from atelier.preprocessing import Preprocessing
@@ -26,6 +27,7 @@ from pipeline import gates
 from pipeline.beam import beam_args
 from pipeline.config.config import Config
 from pipeline.fingerprint import of_code
+from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
 
 PREPROCESSING_FN = "trainer.preprocessing.preprocessing_fn"
 RUN_FN = "trainer.train.run_fn"
@@ -34,27 +36,13 @@ TUNER_FN = "trainer.tuner.tuner_fn"
 
 def create_pipeline(
     config: Config,
+    places: Places,
+    parameters: RunParameters,
+    data: DataFacts,
     *,
-    pipeline_root: str,
-    data_root: str | RuntimeParameter,
-    splits: Mapping[str, str],
-    schema_file: str | RuntimeParameter,
-    text_labels: bool,
-    class_count: int | None,
-    class_names: Sequence[str] = (),
-    store_size: int | None = None,
-    serving_directory: str,
-    tflite_directory: str,
     baseline_version: str,
-    state_directory: str,
-    data_fingerprint: str = "",
     style_contents: str = "",
-    style_store: str = "",
-    train_args: RuntimeParameter | None = None,
-    min_accuracy: float | RuntimeParameter | None = None,
-    max_accuracy_drop: float | RuntimeParameter | None = None,
-    vertex_training: Mapping[str, object] | None = None,
-    vertex_tuning: Mapping[str, object] | None = None,
+    vertex: VertexJobs | None = None,
     metadata_connection_config: object | None = None,
     enable_cache: bool = True,
 ) -> tfx.dsl.Pipeline:
@@ -62,198 +50,31 @@ def create_pipeline(
 
     Args:
       config: the whole configuration.
-      pipeline_root: where artifacts are written.
-      data_root: folder of the TFRecords, which the cache knows by its path and its files' number, bytes and seconds.
-      splits: file pattern below `data_root` by split; one entry alone is split by a hash.
-      schema_file: the data's schema; "" infers one from the data. The cache knows it by its path.
-      text_labels: labels are strings, not ids.
-      class_count: None if it is not known before the run.
-      class_names: by class id; empty if they are not known before the run: the schema and the data tell them then.
-      store_size: longer side in pixels to which the images of the records were scaled down; None: they were not.
-      serving_directory: where the SavedModel is pushed to, as `<version>/`.
-      tflite_directory: where the TFLite file is pushed to, as `<version>/`.
+      places: the folders that are written to.
+      parameters: what can differ from run to run.
+      data: what is known about the data before the run.
       baseline_version: what the candidate must beat; see `BaselineModel`.
-      state_directory: where a killed training leaves its state, "" to keep none.
-      data_fingerprint: identifies the data in the pushed model's provenance.
       style_contents: what `config.style.contents` has come to: `photos`, `split:NAME`, or a folder, which the cache
         knows by its path.
-      style_store: where rendered pictures are kept from run to run.
-      train_args: a `TrainArgs` as JSON, given when the compiled pipeline is started: `num_steps` limits each phase.
-      min_accuracy: what the Evaluator asks for; None: `config.evaluator.min_accuracy`.
-      max_accuracy_drop: likewise.
-      vertex_training: what makes the Trainer a training job of Vertex AI, in the terms of TFX's extension for it.
-      vertex_tuning: likewise for the Tuner, which then searches on `config.tuner.parallel_trials` machines at once.
+      vertex: the nodes that run as training jobs of Vertex AI; None: there are none.
       metadata_connection_config: of MLMD; None where the orchestrator brings its own.
       enable_cache: nodes whose inputs, parameters and code are unchanged are not run again.
     """
-    settings = config.model_dump(mode="json")
-
-    example_gen = tfx.components.ImportExampleGen(input_base=data_root, **_split_configs(splits, config))
-    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
-    if schema_file:
-        schema_gen: BaseComponent = tfx.components.ImportSchemaGen(schema_file=schema_file)
-    else:
-        schema_gen = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True)
-    schema = schema_gen.outputs["schema"]
-    example_validator = tfx.components.ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema)
-    anomaly_gate = AnomalyGate(
-        anomalies=example_validator.outputs["anomalies"], code=of_code("components.anomaly_gate.component")
-    )
-    transform = Transform(
-        examples=example_gen.outputs["examples"],
-        schema=schema,
-        preprocessing_fn=PREPROCESSING_FN,
-        custom_config={
-            "image_key": config.data.image_key,
-            "label_key": config.data.label_key,
-            **settings["image"],
-            "augmentation": settings["augmentation"],
-            # Where labels are ids, new names are no reason to transform anew.
-            **({"class_names": list(class_names)} if text_labels and class_names else {}),
-            "code": [of_code("components.transform.component"), of_code("trainer.preprocessing")],
-        },
-    )
-    transform.add_upstream_node(anomaly_gate)
-    training = {
-        "examples": transform.outputs["transformed_examples"],
-        "transform_graph": transform.outputs["transform_graph"],
-        "schema": schema,
-        "train_args": train_args or tfx.proto.TrainArgs(splits=[TRAIN]),
-        "eval_args": tfx.proto.EvalArgs(splits=[EVAL]),
-    }
-    custom_config = {key: settings[key] for key in ("data", "image", "augmentation", "trainer")}
-    custom_config["state_dir"] = state_directory
-    if class_names:
-        custom_config["class_names"] = list(class_names)
-    tuner: list[BaseComponent] = []
-    if config.tuner.enabled:
-        tuner_class, tune_args = tfx.components.Tuner, None
-        if vertex_tuning:
-            tuner_class = VertexTuner
-            tune_args = tfx.proto.TuneArgs(num_parallel_trials=config.tuner.parallel_trials)
-        tuner = [
-            tuner_class(
-                tuner_fn=TUNER_FN,
-                tune_args=tune_args,
-                custom_config={
-                    **custom_config,
-                    "tuner": settings["tuner"],
-                    "code": of_code("trainer.tuner"),
-                    **(vertex_tuning or {}),
-                },
-                **training,
-            )
-        ]
-    trainer_class = VertexTrainer if vertex_training else tfx.components.Trainer
-    trainer = trainer_class(
-        run_fn=RUN_FN,
-        hyperparameters=tuner[0].outputs["best_hyperparameters"] if tuner else None,
-        custom_config={
-            **custom_config,
-            "preprocessing": Preprocessing(
-                **settings["image"], store_size=store_size, max_pixels=config.ingest.max_pixels
-            ).model_dump(),
-            "provenance": provenance(config, data_fingerprint),
-            **(vertex_training or {}),
-        },
-        **training,
-    )
-    baseline = BaselineModel(
-        candidate=trainer.outputs["model"],
-        serving_directory=serving_directory,
-        version=baseline_version,
-        code=of_code("components.baseline_model.component"),
-    )
-    evaluator = Evaluator(
-        examples=example_gen.outputs["examples"],
-        model=trainer.outputs["model"],
-        baseline_model=baseline.outputs["baseline"],
-        example_splits=[TEST],
-        eval_config=gates.saved_model(
-            config.evaluator, label_key=config.data.label_key, text_labels=text_labels, class_count=class_count
-        ),
-        min_accuracy=config.evaluator.min_accuracy if min_accuracy is None else min_accuracy,
-        max_accuracy_drop=config.evaluator.max_accuracy_drop if max_accuracy_drop is None else max_accuracy_drop,
-    )
-    pusher = Pusher(
-        model=trainer.outputs["model"],
-        model_blessing=evaluator.outputs["blessing"],
-        push_destination=_folder(serving_directory),
-    )
-    tflite_exporter = TFLiteExporter(
-        model=trainer.outputs["model"],
-        blessing=evaluator.outputs["blessing"],
-        transformed_examples=transform.outputs["transformed_examples"],
-        size=config.image.size,
-        resize=config.image.resize,
-        push=",".join(config.tflite.push),
-        calibration_images=config.tflite.calibration_images,
-        code=of_code("components.tflite_exporter.component"),
-    )
-    tflite_evaluators = [
-        tfx.components.Evaluator(
-            examples=tflite_exporter.outputs["predictions"],
-            # Neither is run, their predictions are in the examples; the blessing and its lineage name them.
-            model=tflite_exporter.outputs["tflite"],
-            baseline_model=trainer.outputs["model"],
-            example_splits=[TEST],
-            eval_config=gates.tflite(config.tflite, variant),
-        ).with_id(name)
-        for name, variant in config.tflite.gates.items()
-    ]
-    tflite_pusher = TFLitePusher(
-        tflite=tflite_exporter.outputs["tflite"],
-        blessings={
-            variant: evaluator.outputs["blessing"]
-            for variant, evaluator in zip(config.tflite.push, tflite_evaluators, strict=True)
-        },
-        push_destination=_folder(tflite_directory),
-    ).with_id("Pusher.tflite")
-    gallery: list[BaseComponent] = []
-    if config.style.enabled:
-        style_catalog = StyleCatalog(
-            catalog=config.style.catalog,
-            styles=json.dumps(config.style.styles),
-            code=of_code("components.style_catalog.component"),
-            fingerprint=catalog.fingerprint(config.style.catalog),
-        )
-        style_renderer = StyleRenderer(
-            style_catalog.outputs["published"],
-            examples=example_gen.outputs["examples"] if style_contents.startswith(SPLIT) else None,
-            image_key=config.data.image_key,
-            contents=style_contents,
-            max_contents=config.style.max_contents,
-            overrides=config.style.settings.model_dump(mode="json", exclude_unset=True),
-            size=config.style.size,
-            strengths=config.style.strengths,
-            picture_format=config.style.picture_format,
-            max_bad_fraction=config.style.max_bad_fraction,
-            store_directory=style_store,
-            engine_code=of_code("components.style_renderer.engine.render"),
-            code=of_code("components.style_renderer.component"),
-        )
-        if style_contents.startswith(SPLIT):
-            style_renderer.add_upstream_node(anomaly_gate)  # pictures of data that was refused are not rendered
-        gallery = [style_catalog, style_renderer]
+    validated = _validate_data(config, parameters, data)
+    transform = _build_transform(config, validated, data)
+    trained = _train(config, places, parameters, data, validated, transform, vertex or VertexJobs())
+    released = _release_model(config, places, parameters, data, validated, trained, baseline_version)
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
-        pipeline_root=pipeline_root,
+        pipeline_root=places.pipeline_root,
         components=[
-            example_gen,
-            statistics_gen,
-            schema_gen,
-            example_validator,
-            anomaly_gate,
+            *validated,
             transform,
-            *tuner,
-            trainer,
-            baseline,
-            evaluator,
-            pusher,
-            tflite_exporter,
-            *tflite_evaluators,
-            tflite_pusher,
-            *gallery,
+            *trained.tuner,
+            trained.trainer,
+            *released,
+            *_release_tflite(config, places, transform, trained, released),
+            *(_render_gallery(config, places, validated, style_contents) if config.style.enabled else []),
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
@@ -261,8 +82,263 @@ def create_pipeline(
     )
 
 
-def provenance(config: Config, data_fingerprint: str) -> dict[str, str]:
-    """What tells two trainings apart: their configuration, code and data."""
+class _ValidatedData(NamedTuple):
+    """The nodes that read the data and look at it."""
+
+    example_gen: BaseComponent
+    statistics_gen: BaseComponent
+    schema_gen: BaseComponent
+    example_validator: BaseComponent
+    anomaly_gate: BaseComponent
+
+    @property
+    def examples(self) -> BaseChannel:
+        return self.example_gen.outputs["examples"]
+
+    @property
+    def schema(self) -> BaseChannel:
+        return self.schema_gen.outputs["schema"]
+
+
+class _Training(NamedTuple):
+    """The Trainer, and the Tuner if there is one."""
+
+    tuner: list[BaseComponent]
+    trainer: BaseComponent
+
+    @property
+    def model(self) -> BaseChannel:
+        return self.trainer.outputs["model"]
+
+
+class _Release(NamedTuple):
+    """The gate of the SavedModel, and what is around it."""
+
+    baseline: BaseComponent
+    evaluator: BaseComponent
+    pusher: BaseComponent
+
+
+def _validate_data(config: Config, parameters: RunParameters, data: DataFacts) -> _ValidatedData:
+    # Reads the TFRecords, and splits them if they have one split only.
+    example_gen = tfx.components.ImportExampleGen(
+        input_base=parameters.data_root, **_build_split_configs(data.splits, config)
+    )
+
+    # Measures the raw records, for the schema and the report.
+    statistics_gen = tfx.components.StatisticsGen(examples=example_gen.outputs["examples"])
+
+    # Takes the schema that ingest wrote, or infers one from the statistics.
+    if parameters.schema_file:
+        schema_gen: BaseComponent = tfx.components.ImportSchemaGen(schema_file=parameters.schema_file)
+    else:
+        schema_gen = tfx.components.SchemaGen(statistics=statistics_gen.outputs["statistics"], infer_feature_shape=True)
+
+    # Compares the statistics with the schema.
+    example_validator = tfx.components.ExampleValidator(
+        statistics=statistics_gen.outputs["statistics"], schema=schema_gen.outputs["schema"]
+    )
+
+    # Stops the run if the data has anomalies.
+    anomaly_gate = AnomalyGate(
+        anomalies=example_validator.outputs["anomalies"], code=of_code("components.anomaly_gate.component")
+    )
+    return _ValidatedData(example_gen, statistics_gen, schema_gen, example_validator, anomaly_gate)
+
+
+def _build_transform(config: Config, validated: _ValidatedData, data: DataFacts) -> BaseComponent:
+    # Decodes, orients and resizes the images, and stores augmented variants of the training split.
+    transform = Transform(
+        examples=validated.examples,
+        schema=validated.schema,
+        preprocessing_fn=PREPROCESSING_FN,
+        custom_config={
+            "image_key": config.data.image_key,
+            "label_key": config.data.label_key,
+            **config.image.model_dump(mode="json"),
+            "augmentation": config.augmentation.model_dump(mode="json"),
+            # Where labels are ids, new names are no reason to transform anew.
+            **({"class_names": list(data.class_names)} if data.text_labels and data.class_names else {}),
+            "code": [of_code("components.transform.component"), of_code("trainer.preprocessing")],
+        },
+    )
+    transform.add_upstream_node(validated.anomaly_gate)
+    return transform
+
+
+def _train(
+    config: Config,
+    places: Places,
+    parameters: RunParameters,
+    data: DataFacts,
+    validated: _ValidatedData,
+    transform: BaseComponent,
+    vertex: VertexJobs,
+) -> _Training:
+    inputs = {
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+        "schema": validated.schema,
+        "train_args": parameters.train_args or tfx.proto.TrainArgs(splits=[TRAIN]),
+        "eval_args": tfx.proto.EvalArgs(splits=[EVAL]),
+    }
+    settings = config.model_dump(mode="json", include={"data", "image", "augmentation", "trainer", "tuner"})
+    tuner_settings = settings.pop("tuner")
+    settings["state_dir"] = places.state_directory
+    if data.class_names:
+        settings["class_names"] = list(data.class_names)
+
+    # Searches for the Trainer's values, on the eval split.
+    tuner: list[BaseComponent] = []
+    if config.tuner.enabled:
+        tuner_class, tune_args = tfx.components.Tuner, None
+        if vertex.tuning:
+            tuner_class = VertexTuner
+            tune_args = tfx.proto.TuneArgs(num_parallel_trials=config.tuner.parallel_trials)
+        custom_config = {
+            **settings,
+            "tuner": tuner_settings,
+            "code": of_code("trainer.tuner"),
+            **(vertex.tuning or {}),
+        }
+        tuner = [tuner_class(tuner_fn=TUNER_FN, tune_args=tune_args, custom_config=custom_config, **inputs)]
+
+    # Trains the classifier, and exports it as a SavedModel and as a Keras file.
+    trainer_class = VertexTrainer if vertex.training else tfx.components.Trainer
+    trainer = trainer_class(
+        run_fn=RUN_FN,
+        hyperparameters=tuner[0].outputs["best_hyperparameters"] if tuner else None,
+        custom_config={
+            **settings,
+            "preprocessing": Preprocessing(
+                **config.image.model_dump(), store_size=data.store_size, max_pixels=config.ingest.max_pixels
+            ).model_dump(),
+            "provenance": collect_provenance(config, data.fingerprint),
+            **(vertex.training or {}),
+        },
+        **inputs,
+    )
+    return _Training(tuner, trainer)
+
+
+def _release_model(
+    config: Config,
+    places: Places,
+    parameters: RunParameters,
+    data: DataFacts,
+    validated: _ValidatedData,
+    trained: _Training,
+    baseline_version: str,
+) -> _Release:
+    # Finds the pushed version that the candidate must beat.
+    baseline = BaselineModel(
+        candidate=trained.model,
+        serving_directory=places.serving_directory,
+        version=baseline_version,
+        code=of_code("components.baseline_model.component"),
+    )
+
+    # Measures the candidate and the baseline on the test split, and blesses the candidate or not.
+    evaluator = Evaluator(
+        examples=validated.examples,
+        model=trained.model,
+        baseline_model=baseline.outputs["baseline"],
+        example_splits=[TEST],
+        eval_config=gates.saved_model(
+            config.evaluator,
+            label_key=config.data.label_key,
+            text_labels=data.text_labels,
+            class_count=data.class_count,
+        ),
+        min_accuracy=parameters.min_accuracy,
+        max_accuracy_drop=parameters.max_accuracy_drop,
+    )
+
+    # Pushes the blessed SavedModel to where a server watches.
+    pusher = Pusher(
+        model=trained.model,
+        model_blessing=evaluator.outputs["blessing"],
+        push_destination=_build_destination(places.serving_directory),
+    )
+    return _Release(baseline, evaluator, pusher)
+
+
+def _release_tflite(
+    config: Config, places: Places, transform: BaseComponent, trained: _Training, released: _Release
+) -> list[BaseComponent]:
+    # Converts the blessed model to TFLite, proves and measures each variant, and writes their predictions.
+    exporter = TFLiteExporter(
+        model=trained.model,
+        blessing=released.evaluator.outputs["blessing"],
+        transformed_examples=transform.outputs["transformed_examples"],
+        size=config.image.size,
+        resize=config.image.resize,
+        push=",".join(config.tflite.push),
+        calibration_images=config.tflite.calibration_images,
+        code=of_code("components.tflite_exporter.component"),
+    )
+
+    # Compares each variant with the SavedModel on those predictions. Neither model is run again: the blessing and its
+    # lineage name them.
+    evaluators = [
+        tfx.components.Evaluator(
+            examples=exporter.outputs["predictions"],
+            model=exporter.outputs["tflite"],
+            baseline_model=trained.model,
+            example_splits=[TEST],
+            eval_config=gates.tflite(config.tflite, variant),
+        ).with_id(name)
+        for name, variant in config.tflite.gates.items()
+    ]
+
+    # Pushes the first variant, in the order of preference, that its gate has blessed.
+    pusher = TFLitePusher(
+        tflite=exporter.outputs["tflite"],
+        blessings={
+            variant: evaluator.outputs["blessing"]
+            for variant, evaluator in zip(config.tflite.push, evaluators, strict=True)
+        },
+        push_destination=_build_destination(places.tflite_directory),
+    ).with_id("Pusher.tflite")
+    return [exporter, *evaluators, pusher]
+
+
+def _render_gallery(
+    config: Config, places: Places, validated: _ValidatedData, style_contents: str
+) -> list[BaseComponent]:
+    style, from_split = config.style, style_contents.startswith(SPLIT)
+
+    # Publishes the styles with their licenses and hashes.
+    style_catalog = StyleCatalog(
+        catalog=style.catalog,
+        styles=json.dumps(style.styles),
+        code=of_code("components.style_catalog.component"),
+        fingerprint=catalog.fingerprint(style.catalog),
+    )
+
+    # Renders every content image in every style.
+    style_renderer = StyleRenderer(
+        style_catalog.outputs["published"],
+        examples=validated.examples if from_split else None,
+        image_key=config.data.image_key,
+        contents=style_contents,
+        max_contents=style.max_contents,
+        overrides=style.settings.model_dump(mode="json", exclude_unset=True),
+        size=style.size,
+        strengths=style.strengths,
+        picture_format=style.picture_format,
+        max_bad_fraction=style.max_bad_fraction,
+        store_directory=places.style_store,
+        engine_code=of_code("components.style_renderer.engine.render"),
+        code=of_code("components.style_renderer.component"),
+    )
+    if from_split:
+        style_renderer.add_upstream_node(validated.anomaly_gate)  # images of data with anomalies are not rendered
+    return [style_catalog, style_renderer]
+
+
+def collect_provenance(config: Config, data_fingerprint: str) -> dict[str, str]:
+    """Returns what tells two trainings apart: their configuration, code and data."""
     return {
         "config": config.model_dump_json(include={"data", "image", "augmentation", "trainer", "tuner"}),
         "code": of_code("trainer.train"),
@@ -270,7 +346,7 @@ def provenance(config: Config, data_fingerprint: str) -> dict[str, str]:
     }
 
 
-def _split_configs(splits: Mapping[str, str], config: Config) -> dict[str, object]:
+def _build_split_configs(splits: Mapping[str, str], config: Config) -> dict[str, object]:
     """ImportExampleGen's input and, where there is only one pattern, its hash split."""
     input_config = example_gen_pb2.Input(
         splits=[example_gen_pb2.Input.Split(name=name, pattern=pattern) for name, pattern in splits.items()]
@@ -284,5 +360,5 @@ def _split_configs(splits: Mapping[str, str], config: Config) -> dict[str, objec
     return {"input_config": input_config, "output_config": example_gen_pb2.Output(split_config=output)}
 
 
-def _folder(path: str) -> tfx.proto.PushDestination:
+def _build_destination(path: str) -> tfx.proto.PushDestination:
     return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=path))

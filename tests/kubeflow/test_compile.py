@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from atelier.errors import KubeflowError
 from kubeflow import compile as compiler
+from pipeline.run_inputs import DataFacts, Places, RunParameters
 from tests.deferred import deferred_imports
 from tests.kubeflow import readable
 
@@ -51,18 +52,11 @@ def test_the_same_configuration_gives_the_same_bytes(target, tmp_path):
 def test_nodes_and_edges_are_those_of_the_local_dag(spec):
     local = pipeline.create_pipeline(
         readable.settings("kfp"),
-        pipeline_root="/output/pipeline_root",
-        data_root="/data",
-        splits={"train": "train/*", "eval": "eval/*", "test": "test/*"},
-        schema_file="/data/schema.pbtxt",
-        text_labels=False,
-        class_count=12,
-        serving_directory="/output/serving_model",
-        tflite_directory="/output/tflite",
+        Places.below("/output", keep_training_state=True),
+        RunParameters(data_root="/data", schema_file="/data/schema.pbtxt", min_accuracy=0.9, max_accuracy_drop=0.01),
+        DataFacts(splits={"train": "train/*", "eval": "eval/*", "test": "test/*"}, text_labels=False, class_count=12),
         baseline_version="",
-        state_directory="/output/state",
         style_contents="photos",
-        style_store="/output/renders",
     )
     edges = {
         node.id.replace(".", "-"): {up.id.replace(".", "-") for up in node.upstream_nodes} for node in local.components

@@ -250,15 +250,15 @@ def test_the_baseline_is_the_newest_version_that_another_training_has_made(tmp_p
     for version, made_by in (("9", other), ("10", other), ("11", ours)):
         (tmp_path / version / "assets.extra").mkdir(parents=True)
         (tmp_path / version / "assets.extra" / "provenance.json").write_text(json.dumps(made_by))
-    assert local_runner._baseline(tmp_path, ["9", "10", "11"], ours) == "10"
-    assert local_runner._baseline(tmp_path, ["9", "10", "11"], {"code": "c"}) == "11"
-    assert local_runner._baseline(tmp_path, ["11"], ours) == ""
+    assert local_runner._choose_baseline(tmp_path, ["9", "10", "11"], ours) == "10"
+    assert local_runner._choose_baseline(tmp_path, ["9", "10", "11"], {"code": "c"}) == "11"
+    assert local_runner._choose_baseline(tmp_path, ["11"], ours) == ""
     tuned = tmp_path / "11" / "assets.extra" / "provenance.json"
     tuned.write_text(json.dumps(ours | {"hyperparameters": '{"dropout": 0.5}'}))
-    assert local_runner._baseline(tmp_path, ["11"], ours) == ""
-    assert local_runner._baseline(tmp_path, [], ours) == ""
+    assert local_runner._choose_baseline(tmp_path, ["11"], ours) == ""
+    assert local_runner._choose_baseline(tmp_path, [], ours) == ""
     (tmp_path / "12").mkdir()  # pushed by others, so without provenance
-    assert local_runner._baseline(tmp_path, ["11", "12"], ours) == "12"
+    assert local_runner._choose_baseline(tmp_path, ["11", "12"], ours) == "12"
 
 
 def test_the_summary_names_verdicts_figures_and_paths():

@@ -1,13 +1,15 @@
 """The DAG as it is documented: its nodes, its edges, and what each node is told."""
 
+import dataclasses
+import inspect
 import json
-from typing import Any
 
 import pytest
 
 from pipeline import fingerprint
 from pipeline.beam import beam_args
 from pipeline.config import config, orchestration
+from pipeline.run_inputs import DataFacts, Places, RunParameters
 from tests.deferred import deferred_imports
 from trainer.settings import Augmentation, Tuner
 
@@ -41,21 +43,35 @@ EDGES = {
 }
 
 
-def create(settings=CONFIG, **changes):
-    arguments: dict[str, Any] = {
-        "pipeline_root": "/output/pipeline_root",
-        "data_root": "/data",
-        "splits": {"train": "train/*", "eval": "eval/*", "test": "test/*"},
-        "schema_file": "/data/schema.pbtxt",
-        "text_labels": False,
-        "class_count": 3,
-        "serving_directory": "/output/serving_model",
-        "tflite_directory": "/output/tflite",
-        "baseline_version": "1700000000",
-        "state_directory": "/output/training_state",
-        "data_fingerprint": "0123456789abcdef",
-    }
-    return pipeline.create_pipeline(settings, **(arguments | changes))
+def create(settings=CONFIG, *, parameters=None, data=None, places=None, **changes):
+    arguments = {"baseline_version": "1700000000"} | changes
+    return pipeline.create_pipeline(
+        settings,
+        dataclasses.replace(Places.below("/output", keep_training_state=True), **(places or {})),
+        RunParameters(
+            **(
+                {
+                    "data_root": "/data",
+                    "schema_file": "/data/schema.pbtxt",
+                    "min_accuracy": settings.evaluator.min_accuracy,
+                    "max_accuracy_drop": settings.evaluator.max_accuracy_drop,
+                }
+                | (parameters or {})
+            )
+        ),
+        DataFacts(
+            **(
+                {
+                    "splits": {"train": "train/*", "eval": "eval/*", "test": "test/*"},
+                    "text_labels": False,
+                    "class_count": 3,
+                    "fingerprint": "0123456789abcdef",
+                }
+                | (data or {})
+            )
+        ),
+        **arguments,
+    )
 
 
 def nodes(dag):
@@ -107,7 +123,7 @@ def test_each_variant_in_the_order_of_preference_has_a_gate_of_its_own():
 
 
 def test_without_a_schema_one_is_inferred():
-    found = nodes(create(schema_file=""))
+    found = nodes(create(parameters={"schema_file": ""}))
     assert "ImportSchemaGen" not in found
     assert {node.id for node in found["SchemaGen"].upstream_nodes} == {"StatisticsGen"}
     assert "SchemaGen" in {node.id for node in found["Transform"].upstream_nodes}
@@ -136,7 +152,7 @@ def test_the_trainer_is_told_its_sections_and_its_provenance(dag):
     assert found["image"] == {"size": 64, "resize": "pad"}
     assert found["trainer"] == CONFIG.trainer.model_dump(mode="json")
     assert found["state_dir"] == "/output/training_state"
-    assert found["provenance"] == pipeline.provenance(CONFIG, "0123456789abcdef")
+    assert found["provenance"] == pipeline.collect_provenance(CONFIG, "0123456789abcdef")
     assert nodes(dag)["Trainer"].exec_properties["run_fn"] == "trainer.train.run_fn"
 
 
@@ -159,9 +175,9 @@ def test_the_tuner_stands_between_transform_and_the_trainer():
     assert (properties["tuner_fn"], properties["tune_args"]) == ("trainer.tuner.tuner_fn", None)
     assert properties["train_args"] == nodes(dag)["Trainer"].exec_properties["train_args"]
     # Another space makes another training, so the model pushed before is a baseline for it.
-    assert pipeline.provenance(CONFIG.model_copy(update={"tuner": tuner_section}), "") != pipeline.provenance(
-        CONFIG, ""
-    )
+    assert pipeline.collect_provenance(
+        CONFIG.model_copy(update={"tuner": tuner_section}), ""
+    ) != pipeline.collect_provenance(CONFIG, "")
 
 
 def test_each_node_of_ours_carries_the_fingerprint_of_its_code(dag):
@@ -241,7 +257,7 @@ def test_the_trainer_is_told_what_a_client_must_know():
 
 
 def test_changed_data_or_another_baseline_reach_the_nodes_that_depend_on_them():
-    assert differing(CONFIG, data_fingerprint="fedcba9876543210") == {"Trainer"}
+    assert differing(CONFIG, data={"fingerprint": "fedcba9876543210"}) == {"Trainer"}
     assert differing(CONFIG, baseline_version="") == {"BaselineModel"}
 
 
@@ -266,7 +282,7 @@ def test_given_splits_are_read_as_they_are(dag):
 
 
 def test_a_single_set_is_split_by_a_hash():
-    properties = nodes(create(changed("data", split_buckets=(6, 3, 1)), splits={"all": "*"}))[
+    properties = nodes(create(changed("data", split_buckets=(6, 3, 1)), data={"splits": {"all": "*"}}))[
         "ImportExampleGen"
     ].exec_properties
     (split,) = json.loads(properties["input_config"])["splits"]
@@ -276,12 +292,12 @@ def test_a_single_set_is_split_by_a_hash():
 
 
 def test_provenance_tells_trainings_apart_by_what_they_depend_on():
-    ours = pipeline.provenance(CONFIG, "data")
-    assert pipeline.provenance(changed("evaluator", min_accuracy=0.5), "data") == ours
-    assert pipeline.provenance(changed("tflite", push=("float",)), "data") == ours
-    assert pipeline.provenance(changed("trainer", seed=1), "data") != ours
-    assert pipeline.provenance(changed("augmentation", copies=3), "data") != ours
-    assert pipeline.provenance(CONFIG, "other data") != ours
+    ours = pipeline.collect_provenance(CONFIG, "data")
+    assert pipeline.collect_provenance(changed("evaluator", min_accuracy=0.5), "data") == ours
+    assert pipeline.collect_provenance(changed("tflite", push=("float",)), "data") == ours
+    assert pipeline.collect_provenance(changed("trainer", seed=1), "data") != ours
+    assert pipeline.collect_provenance(changed("augmentation", copies=3), "data") != ours
+    assert pipeline.collect_provenance(CONFIG, "other data") != ours
     assert json.loads(json.dumps(ours)) == ours
 
 
@@ -314,9 +330,26 @@ def test_every_beam_node_gets_the_options_of_the_configured_runner():
     ]
     given = {
         name: node.executor_spec.beam_pipeline_args
-        for name, node in nodes(create(settings, style_contents="photos", style_store="/renders")).items()
+        for name, node in nodes(create(settings, style_contents="photos", places={"style_store": "/renders"})).items()
         if hasattr(node.executor_spec, "beam_pipeline_args")
     }
     assert given == dict.fromkeys(
         ("ImportExampleGen", "StatisticsGen", "Transform", "Evaluator", "Evaluator.tflite", "StyleRenderer"), expected
     )
+
+
+def test_a_run_on_a_cluster_has_the_same_folders_but_keeps_no_training_state():
+    local = Places.below("/output", keep_training_state=True)
+    assert local == Places(
+        pipeline_root="/output/pipeline_root",
+        serving_directory="/output/serving_model",
+        tflite_directory="/output/tflite",
+        style_store="/output/renders",
+        state_directory="/output/training_state",
+    )
+    cluster = Places.below("gs://bucket/atelier/", keep_training_state=False)
+    assert (cluster.pipeline_root, cluster.state_directory) == ("gs://bucket/atelier/pipeline_root", "")
+
+
+def test_create_pipeline_takes_at_most_twelve_arguments():
+    assert len(inspect.signature(pipeline.create_pipeline).parameters) <= 12
