@@ -251,9 +251,9 @@ def test_a_changed_value_reaches_the_nodes_that_depend_on_it_and_no_others(secti
 def test_the_trainer_is_told_what_a_client_must_know():
     settings = changed("ingest", max_pixels=2_000_000)
     want = {"size": 64, "resize": "pad", "store_size": 96, "max_pixels": 2_000_000, "jpeg_quality": 95}
-    assert told(nodes(create(settings, store_size=96))["Trainer"])["preprocessing"] == want
+    assert told(nodes(create(settings, data={"store_size": 96}))["Trainer"])["preprocessing"] == want
     assert told(nodes(create(settings))["Trainer"])["preprocessing"] == want | {"store_size": None}
-    assert differing(CONFIG, store_size=96) == {"Trainer"}
+    assert differing(CONFIG, data={"store_size": 96}) == {"Trainer"}
 
 
 def test_changed_data_or_another_baseline_reach_the_nodes_that_depend_on_them():

@@ -73,7 +73,7 @@ def test_a_wrong_value_is_named_where_it_comes_in(section, values, key):
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(pydantic.ValidationError, match="preprocessing\n.*\n.*\nprovenance"):
+    with pytest.raises(pydantic.ValidationError, match=r"preprocessing\n.*\n.*\nprovenance"):
         TrainerConfig.parse(TRAINING)
 
 
