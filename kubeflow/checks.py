@@ -15,8 +15,9 @@ from atelier.layout import SPLITS
 from components.style_catalog import builtin, catalog
 from components.style_renderer.engine.settings import PHOTOS, SPLIT
 from kubeflow.submit import cron, labels
+from pipeline.config.beam import is_bucket_folder
 from pipeline.config.config import Config, Evaluator
-from pipeline.config.orchestration import Kubeflow, is_bucket_folder
+from pipeline.config.kubeflow import Kubeflow
 from pipeline.ingest.builtin_sources import BUILTIN
 
 PARAMETERS = frozenset({"data_root", "schema_file", "train_args", "min_accuracy", "max_accuracy_drop"})

@@ -22,7 +22,7 @@ from atelier.layout import SCHEMA_FILE, SPLITS, TRAIN
 from kubeflow import checks
 from pipeline.commands import kubeflow_verbs
 from pipeline.config.config import Config
-from pipeline.config.orchestration import Kubeflow, Resources
+from pipeline.config.kubeflow import Kubeflow, Resources
 from pipeline.ingest.builtin_sources import BUILTIN
 from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
 

@@ -306,10 +306,10 @@ def _run(options: argparse.Namespace) -> int:
         settings = settings.with_source(options.data)
 
     from pipeline import local_runner
-    from pipeline.config import config_files
+    from pipeline.config import file_checks
     from pipeline.console import Console
 
-    config_files.check(settings)
+    file_checks.check_files(settings)
     output = options.output or Path("output", settings.name)
     outcome = local_runner.run(settings, output, Console())
     print(local_runner.summary(outcome, output))
@@ -321,8 +321,8 @@ def _run(options: argparse.Namespace) -> int:
 def _ingest(options: argparse.Namespace) -> int:
     from pipeline.config import config
 
-    settings = config.ingest(options.set)
-    beam = config.beam(options.beam)
+    settings = config.load_ingest(options.set)
+    beam = config.load_beam(options.beam)
 
     from pipeline.beam import beam_args
     from pipeline.console import Console
@@ -337,10 +337,10 @@ def _ingest(options: argparse.Namespace) -> int:
 def _render(options: argparse.Namespace) -> int:
     from pipeline.config import config
 
-    overrides = config.rendering(options.set).model_dump(mode="json", exclude_unset=True)
+    overrides = config.load_rendering(options.set).model_dump(mode="json", exclude_unset=True)
     if options.workers is not None and options.workers < 1:
         raise config.ConfigError(f"--workers {options.workers}: expected at least 1")
-    beam = config.beam([*([f"workers={options.workers}"] if options.workers else []), *options.beam])
+    beam = config.load_beam([*([f"workers={options.workers}"] if options.workers else []), *options.beam])
     if options.size is not None and not 32 <= options.size <= 32768:
         raise config.ConfigError(f"--size {options.size}: expected 32 to 32768 pixels")
     for strength in options.strength:

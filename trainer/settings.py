@@ -42,7 +42,7 @@ class Trainer(Section):
     """EfficientNet transfer in two phases: the head on kept features, then the upper blocks."""
 
     backbone: Literal[backbones.NAMES] = "efficientnet_lite0"  # type: ignore[valid-type]
-    """Lite0: its ImageNet weights come from a package, and it was made for quantisation."""
+    """Lite0: its ImageNet weights come from a package, and it was made for quantization."""
     weights: str = "imagenet"
     """`imagenet`, `none`, or a weights file, whose SHA-256 must then be given."""
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""

@@ -19,7 +19,7 @@ from kubeflow import checks, spec
 from kubeflow.replay import conditions, replay_parameters, replay_placeholders, replay_process, replay_store
 from kubeflow.replay import executor_input as exchange
 from kubeflow.replay.replay_report import REPORT_FILE, Artifact, Report, Task
-from pipeline.config.orchestration import Kubeflow
+from pipeline.config.kubeflow import Kubeflow
 
 LIMITS = (
     "not shown by a replay: IAM, network, images and what is installed in them, cloud storage, "

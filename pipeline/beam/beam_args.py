@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from atelier.errors import BeamError
+from pipeline.config.beam import Beam
 from pipeline.config.config import Config
-from pipeline.config.orchestration import Beam
 
 # Beam's default DirectRunner tries to download a runner binary first; this one is in the package.
 IN_MEMORY = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")

@@ -8,8 +8,8 @@ from atelier import builtin_names
 from components.style_catalog import catalog
 from components.style_renderer.batch import batch, contents, photographs, units
 from pipeline.beam import beam_args
+from pipeline.config.beam import Beam
 from pipeline.config.config import ConfigError
-from pipeline.config.orchestration import Beam
 from pipeline.console import Console, quiet
 from pipeline.fingerprint import of_code
 

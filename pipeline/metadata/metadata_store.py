@@ -24,7 +24,7 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from compat import mlmd_on_postgresql
-from pipeline.config.orchestration import Metadata
+from pipeline.config.metadata import Metadata
 from pipeline.metadata import database_server
 from pipeline.metadata.metadata_url import HIDDEN, Server, parse
 from pipeline.records.dataset import DataError

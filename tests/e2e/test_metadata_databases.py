@@ -69,7 +69,7 @@ def test_two_pipelines_run_at_once(pair: list[Run]) -> None:
 def test_the_lineage_of_each_is_read_back(database: databases.Database, pair: list[Run]) -> None:
     from ml_metadata.metadata_store import MetadataStore
 
-    from pipeline.config.orchestration import Metadata
+    from pipeline.config.metadata import Metadata
     from pipeline.metadata import metadata_store
 
     store = MetadataStore(metadata_store.connection_config(Metadata(connection=database.url()), Path()))
@@ -186,7 +186,7 @@ def test_once_it_is_back_the_run_goes_on(
 def test_a_server_that_hangs_is_not_waited_for(
     database: databases.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.config.orchestration import Metadata
+    from pipeline.config.metadata import Metadata
     from pipeline.metadata import database_server, metadata_store
 
     monkeypatch.setattr(database_server, "TIMEOUT_S", 1.0)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import fingerprint
 from pipeline.beam import beam_args
-from pipeline.config import config, orchestration
+from pipeline.config import config
 from pipeline.run_inputs import DataFacts, Places, RunParameters
 from tests.deferred import deferred_imports
 from trainer.settings import Augmentation, Tuner
@@ -315,8 +315,8 @@ def test_the_pipeline_has_its_name_root_cache_and_runner(dag):
 def test_every_beam_node_gets_the_options_of_the_configured_runner():
     settings = CONFIG.model_copy(
         update={
-            "beam": orchestration.Beam(runner="dataflow", workers=3, temp_location="gs://bucket/temp"),
-            "kubeflow": orchestration.Kubeflow(project="p", region="r", service_account="s"),
+            "beam": config.Beam(runner="dataflow", workers=3, temp_location="gs://bucket/temp"),
+            "kubeflow": config.Kubeflow(project="p", region="r", service_account="s"),
             "style": config.Style(enabled=True),
         }
     )

@@ -15,7 +15,7 @@ from pipeline.config import config
 from pipeline.ingest import ingest
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = config.ingest([])
+SETTINGS = config.load_ingest([])
 
 
 @pytest.fixture

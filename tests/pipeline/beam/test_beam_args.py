@@ -8,7 +8,7 @@ import pytest
 from atelier.errors import BeamError
 from pipeline.beam import beam_args
 from pipeline.config import config
-from pipeline.config.orchestration import Beam
+from pipeline.config.beam import Beam
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -149,7 +149,7 @@ def test_beam_knows_every_option(settings, cloud, expected, caplog):
 
 def test_the_defaults_stay_in_this_process():
     assert beam_args.of(Beam()) == beam_args.IN_MEMORY
-    assert config.beam() == Beam()
+    assert config.load_beam() == Beam()
 
 
 def test_the_setup_file_goes_to_remote_workers_by_its_absolute_path(tmp_path, monkeypatch):
@@ -193,7 +193,7 @@ def test_the_setup_file_goes_to_remote_workers_by_its_absolute_path(tmp_path, mo
 )
 def test_what_cannot_work_is_refused_by_its_key(overrides, words):
     with pytest.raises(config.ConfigError) as refusal:
-        config.beam(overrides)
+        config.load_beam(overrides)
     message = str(refusal.value)
     assert "\n" not in message
     for word in words:

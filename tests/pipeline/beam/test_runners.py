@@ -14,7 +14,7 @@ from PIL import Image
 from atelier.errors import BeamError
 from pipeline.beam import beam_args
 from pipeline.config import config
-from pipeline.config.orchestration import Beam
+from pipeline.config.beam import Beam
 from pipeline.ingest import ingest
 from tests.deferred import deferred_imports
 

@@ -17,7 +17,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from atelier.errors import BeamError
 from pipeline.beam import beam_args, worker_processes
-from pipeline.config.orchestration import Beam
+from pipeline.config.beam import Beam
 
 def work(number, what, folder):
     open(f"{folder}/{os.getpid()}", "w").close()

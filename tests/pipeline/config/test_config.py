@@ -346,8 +346,8 @@ def test_another_source_is_taken_letter_by_letter(write):
 
 @pytest.mark.parametrize("overrides", [["store_size=64", "shards=3"], ["ingest.store_size=64", "ingest.shards=3"]])
 def test_the_section_ingest_alone(overrides):
-    assert config.ingest(overrides) == config.Ingest(store_size=64, shards=3)
-    assert config.ingest() == config.Ingest()
+    assert config.load_ingest(overrides) == config.Ingest(store_size=64, shards=3)
+    assert config.load_ingest() == config.Ingest()
 
 
 @pytest.mark.parametrize(
@@ -361,12 +361,12 @@ def test_the_section_ingest_alone(overrides):
 )
 def test_the_section_ingest_refuses_as_the_whole_does(override, message):
     with pytest.raises(config.ConfigError) as refused:
-        config.ingest([override])
+        config.load_ingest([override])
     assert str(refused.value).startswith(message)
 
 
 def test_known_keys_come_with_their_sections_in_order():
-    keys = config.known_keys()
+    keys = config.list_keys()
     assert keys[:3] == ["name", "data", "data.source"]
     assert keys.index("evaluator") < keys.index("evaluator.min_accuracy") < keys.index("tflite")
     assert "trainer.flip_on_the_fly" in keys

@@ -16,7 +16,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from compat import mlmd_on_postgresql
 from pipeline import local_runner
 from pipeline.config import config
-from pipeline.config.orchestration import Metadata
+from pipeline.config.metadata import Metadata
 from pipeline.console import Console
 from pipeline.metadata import database_server, metadata_store, metadata_url
 

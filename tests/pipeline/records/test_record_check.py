@@ -353,7 +353,7 @@ def test_the_hash_is_that_of_tfx():
 
 def test_files_are_read_in_processes_where_they_are_large(records, monkeypatch):
     monkeypatch.setattr(record_check, "_ONE_PROCESS", 0)
-    assert records.write().check(beam=config.beam(["workers=2"])).data.class_names == ("0", "1")
+    assert records.write().check(beam=config.load_beam(["workers=2"])).data.class_names == ("0", "1")
 
 
 def kill_this_process(*_, **__):
@@ -365,4 +365,4 @@ def test_a_process_that_is_killed_ends_the_check_in_words(records, monkeypatch):
     monkeypatch.setattr(record_check, "_ONE_PROCESS", 0)
     monkeypatch.setattr(record_scan, "scan", kill_this_process)
     with pytest.raises(dataset.DataError, match=r"(?s)ended from outside.*beam\.workers"):
-        records.write().check(beam=config.beam(["workers=2"]))
+        records.write().check(beam=config.load_beam(["workers=2"]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config.orchestration import Beam
+from pipeline.config.beam import Beam
 from tests.pipeline import job_service
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ from pathlib import Path
 from components.style_catalog import catalog
 from components.style_renderer.batch import batch, contents
 from pipeline.beam import beam_args
-from pipeline.config.orchestration import Beam
+from pipeline.config.beam import Beam
 
 if __name__ == "__main__":
     beam, pictures, output = sys.argv[1:]

@@ -1,15 +1,14 @@
-"""The sections of the configuration that say where the pipeline runs: Beam, metadata, Kubeflow and Vertex AI."""
+"""The section `beam`: where the work on many images is done."""
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
 
-from atelier.field_types import LARGEST_INT32, Count, Integer, Number
+from atelier.field_types import Integer
 from atelier.section import Section
-from pipeline.metadata import metadata_url
 
 
 class Beam(Section):
@@ -102,103 +101,3 @@ _ENDPOINTS = {
 }
 _ENDPOINT_NAMES = {name for names in _ENDPOINTS.values() for name in names}
 _AT_HOST_AND_PORT = {"--job_endpoint"}
-
-
-def _hide_password(value: Any) -> Any:
-    return metadata_url.SecretUrl(value) if isinstance(value, str) else value and type(value)
-
-
-def _check_url(value: str) -> str:
-    if value:
-        metadata_url.parse(value)
-    return metadata_url.SecretUrl(value)
-
-
-class Metadata(Section):
-    """Where ML Metadata keeps the lineage of the runs."""
-
-    # In this order hiding comes first: a message about what the check refuses quotes what it was given.
-    connection: Annotated[str, pydantic.AfterValidator(_check_url), pydantic.BeforeValidator(_hide_password)] = ""
-    """`mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE` or `postgresql://...`; "": SQLite, in the output folder.
-
-    A password that is left out is read from the variable ATELIER_METADATA_PASSWORD.
-    """
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _hide_what_is_no_section(cls, values: Any) -> Any:
-        """Messages about wrong values quote them, and this one may hold a password: they quote its type instead."""
-        return values if isinstance(values, dict | Metadata) else type(values)
-
-    @pydantic.field_serializer("connection")
-    def _without_password(self, value: str) -> str:
-        """What is written down, as `run.json` is, never holds the password."""
-        return metadata_url.redacted(value) if value else value
-
-
-class Resources(Section):
-    """What one node gets on a cluster; what is not said is left to the cluster."""
-
-    machine_type: str = ""
-    """Of a Vertex AI training job, as in `n1-standard-8`. Only for the Trainer and the Tuner, which then run as one."""
-    cpu: Annotated[Number, Field(ge=0)] = 0.0
-    """Limit in virtual CPUs."""
-    memory_gb: Annotated[Number, Field(ge=0)] = 0.0
-    """Limit in units of 10^9 bytes."""
-    accelerator: str = ""
-    """As the cluster names it: `NVIDIA_TESLA_T4` on Vertex AI, `nvidia.com/gpu` elsewhere."""
-    accelerators: Count = 1
-    """How many, if `accelerator` is given."""
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Resources":
-        if self.accelerators > 1 and not self.accelerator:
-            raise ValueError(f"accelerators is {self.accelerators}, and accelerator is not given: name it, too")
-        return self
-
-
-class Kubeflow(Section):
-    """Vertex AI, or Kubeflow Pipelines of one's own."""
-
-    target: Literal["vertex", "kfp"] = "vertex"
-    """`kfp`: open-source Kubeflow Pipelines."""
-    image: str = ""
-    """Of the containers: this project, built with kubeflow/image/Dockerfile, in a registry that the cluster reads."""
-    root: str = ""
-    """Folder that all nodes see, `gs://BUCKET/atelier`: artifacts, pushed models and rendered pictures lie there."""
-    nodes: dict[str, Resources] = Field(default={})
-    """By the node's id, as in `Trainer`."""
-    schema_file: str = ""
-    """The data's schema; "": `schema.pbtxt` beside the data, as ingest writes it."""
-    text_labels: bool = False
-    """Labels are strings: other people's TFRecords; ingest writes ids."""
-    classes: Annotated[Integer, Field(ge=0, le=LARGEST_INT32)] = 0
-    """How many, from 2; 0: not known here, and the Evaluator then leaves precision and recall by class out."""
-    project: str = ""
-    """Of Google Cloud."""
-    region: str = "us-central1"
-    service_account: str = ""
-    """That the nodes run as; "": the project's default one."""
-    api_endpoint: str = ""
-    """Of Vertex AI, if it is not REGION-aiplatform.googleapis.com: a private one."""
-    endpoint: str = ""
-    """Of Kubeflow Pipelines: `https://HOST/pipeline`."""
-    namespace: str = ""
-    """The user's, in Kubeflow Pipelines for many users; "": it is for one."""
-    labels: dict[str, str] = Field(default={})
-    """Of the run, as in `team: vision`; on Kubeflow Pipelines, whose runs have none, of its pods."""
-    caching: bool = True
-    """Nodes whose inputs and parameters are unchanged are not run again."""
-    schedule: str = ""
-    """A cron line, as in `0 3 * * 1`; on Vertex AI `TZ=Europe/Paris ` may go before it; "": once, now."""
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Kubeflow":
-        if self.classes == 1:
-            raise ValueError("kubeflow.classes is 1: expected at least 2, or 0 where the number is not known")
-        return self
-
-    @property
-    def pipeline_root(self) -> str:
-        """Folder of the artifacts."""
-        return f"{self.root.rstrip('/')}/pipeline_root"

@@ -6,10 +6,11 @@ from pathlib import Path
 from atelier import builtin_names
 from components.style_catalog import builtin, catalog
 from components.style_renderer.engine.settings import PHOTOS, SPLIT
-from pipeline.config.config import Config, ConfigError
+from pipeline.config.config import Config
+from pipeline.config.errors import ConfigError
 
 
-def check(config: Config) -> None:
+def check_files(config: Config) -> None:
     """Looks for every file that a run on this machine will read; those at a URL are left to their readers.
 
     Raises:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from components.style_catalog.catalog import CatalogError
 from pipeline import cli
-from pipeline.config import config, config_files
+from pipeline.config import config, file_checks
 
 GATES = {"min_accuracy": 0.8, "max_accuracy_drop": 0.01}
 
@@ -19,7 +19,7 @@ def settings(**sections):
 
 def refusal(**sections):
     with pytest.raises((config.ConfigError, CatalogError)) as caught:
-        config_files.check(settings(**sections))
+        file_checks.check_files(settings(**sections))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -38,46 +38,46 @@ def test_a_weights_file_is_there_and_is_the_one_that_was_meant(tmp_path):
     assert hashlib.sha256(b"others").hexdigest() in message
     assert hashlib.sha256(b"weights").hexdigest() in message
     file.write_bytes(b"weights")
-    config_files.check(settings(trainer=weights(file)))
-    config_files.check(settings(trainer=weights("gs://bucket/mine.pth")))  # not looked at from here
+    file_checks.check_files(settings(trainer=weights(file)))
+    file_checks.check_files(settings(trainer=weights("gs://bucket/mine.pth")))  # not looked at from here
 
 
 def test_the_renderers_weights_are_looked_at_where_there_is_a_gallery(tmp_path):
     style = {"settings": weights(tmp_path / "vgg.h5") | {"network": "vgg19"}}
     assert refusal(style=style | {"enabled": True}).startswith("style.settings.weights is ")
-    config_files.check(settings(style=style))
+    file_checks.check_files(settings(style=style))
 
 
 def test_styles_of_the_builtin_catalog():
-    config_files.check(settings(style={"enabled": True, "styles": ["swirls", "gravel"]}))
+    file_checks.check_files(settings(style={"enabled": True, "styles": ["swirls", "gravel"]}))
     assert refusal(style={"enabled": True, "styles": ["swirl"]}) == (
         "builtin: there is no style swirl; did you mean swirls?"
     )
-    config_files.check(settings(style={"enabled": False, "styles": ["swirl"]}))
+    file_checks.check_files(settings(style={"enabled": False, "styles": ["swirl"]}))
 
 
 def test_a_catalog_and_its_styles(tmp_path):
     assert "No such file" in refusal(style={"enabled": True, "catalog": str(tmp_path / "none.yaml")})
     Image.new("RGB", (64, 64)).save(tmp_path / "night.png")
     style = {"enabled": True, "catalog": str(tmp_path)}
-    config_files.check(settings(style=style | {"styles": ["night"]}))
+    file_checks.check_files(settings(style=style | {"styles": ["night"]}))
     assert "did you mean night?" in refusal(style=style | {"styles": ["nigth"]})
 
 
 def test_contents(tmp_path):
     for given in ("photos", "split:test", "gs://bucket/contents"):
-        config_files.check(settings(style={"enabled": True, "contents": given}))
+        file_checks.check_files(settings(style={"enabled": True, "contents": given}))
     assert "no such folder" in refusal(style={"enabled": True, "contents": str(tmp_path / "none")})
     assert "holds no files" in refusal(style={"enabled": True, "contents": str(tmp_path)})
     (tmp_path / "a.jpg").touch()
-    config_files.check(settings(style={"enabled": True, "contents": str(tmp_path)}))
+    file_checks.check_files(settings(style={"enabled": True, "contents": str(tmp_path)}))
 
 
 def test_the_setup_file_of_a_job_that_starts_here(tmp_path):
     beam = {"runner": "spark", "options": ["--job_endpoint=localhost:8099"], "setup_file": str(tmp_path / "setup.py")}
     assert refusal(beam=beam).startswith("beam.setup_file is ")
     (tmp_path / "setup.py").touch()
-    config_files.check(settings(beam=beam))
+    file_checks.check_files(settings(beam=beam))
 
 
 def test_a_run_says_so_before_it_touches_anything(tmp_path, capfd):

@@ -1,0 +1,17 @@
+"""The section `evaluator`: the gate of the SavedModel."""
+
+from atelier import layout
+from atelier.field_types import Count, Fraction
+from atelier.section import Section
+from trainer.settings import Name
+
+
+class Evaluator(Section):
+    """The SavedModel's gate. Both thresholds must be given: no model passes by forgetting them."""
+
+    min_accuracy: Fraction
+    max_accuracy_drop: Fraction
+    """Against the baseline, in accuracy (0.01 is one point)."""
+    top_k: Count = 3
+    slices: tuple[Name, ...] = (layout.CLASS_ID, layout.IMAGE_FORMAT)
+    """Features whose values are reported one by one; those that the records lack are left out."""

@@ -1,0 +1,47 @@
+"""The section `style`: the gallery."""
+
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+from atelier.field_types import LARGEST_INT32, Fraction, Integer
+from atelier.layout import SPLITS
+from atelier.section import Section
+from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, SPLIT, Settings
+from trainer.settings import Name
+
+StyleId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
+
+
+class Style(Section):
+    """The gallery: content images rendered in the styles of a catalog."""
+
+    enabled: bool = False
+    catalog: Name = "builtin"
+    """`builtin`, a `catalog.yaml`, or a folder of images."""
+    styles: tuple[StyleId, ...] = ()
+    """Ids of the catalog; empty: all."""
+    contents: Name = "photos"
+    """`photos` (three that packages ship), a folder of images, or `split:` and the split of the data."""
+    max_contents: Annotated[Integer, Field(ge=0, le=LARGEST_INT32)] = 0
+    """The first ones only; 0: all. A split of thousands is rendered whole if nothing stops it."""
+    size: Annotated[Integer, Field(ge=0, le=MAX_SCALE)] = 0
+    """Longer side of the renderings in pixels; 0: what the settings' last scale says."""
+    strengths: tuple[Fraction, ...] = ()
+    """Each style is rendered at each; empty: at its preset's own."""
+    picture_format: Literal["jpeg", "png"] = "jpeg"
+    max_bad_fraction: Fraction = 0.1
+    """Share of the images that may be missing at the end before the run stops."""
+    settings: Settings = Settings()
+    """What is set here goes before the styles' own presets."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> "Style":
+        if 0 < self.size < MIN_SCALE:
+            raise ValueError(f"style.size is {self.size}: expected {MIN_SCALE} to {MAX_SCALE} pixels, or 0")
+        if self.contents.startswith(SPLIT) and self.contents.removeprefix(SPLIT) not in SPLITS:
+            raise ValueError(f"style.contents is {self.contents!r}: the splits are {', '.join(SPLITS)}")
+        if len(set(self.strengths)) < len(self.strengths):
+            raise ValueError(f"style.strengths is {list(self.strengths)}: each strength once")
+        return self
