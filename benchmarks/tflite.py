@@ -1,7 +1,7 @@
 """Latency, size and accuracy of the exported TFLite files at one and two threads, beside Keras' `predict`.
 
 One picture at a time on both sides, the same test pictures, what either sets up not counted. The files are those that
-TFLiteExporter wrote from the Keras model beside them; LiteRT runs them as `serving.client.tflite` does.
+TFLiteExporter wrote from the Keras model beside them; LiteRT runs them as `serving.tflite_model` does.
 """
 
 import statistics

@@ -20,7 +20,6 @@ from atelier.errors import AtelierError
 from atelier.versions import parse_argument
 from pipeline import source_tree, stopping
 from pipeline.commands import kubeflow_verbs
-from serving.client import target
 
 _STANDARD_OUTPUT = Path("standard output")
 
@@ -48,6 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _drop_output()
             return 128 + signal.SIGPIPE
         return _tell_disk_error(error, _output(options))
+
+
+def _server(text: str) -> str:
+    from serving.client.target import parse_argument  # with the client comes gRPC
+
+    return parse_argument(text)
 
 
 def _tell_disk_error(error: Exception, place: Path) -> int:
@@ -207,14 +212,14 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument(
         "--target",
         metavar="HOST:PORT",
-        type=target.parse_argument,
+        type=_server,
         help="TensorFlow Serving's, or atelier serve's: localhost:8500",
     )
     asked.add_argument("--tflite", metavar="FILE", type=Path, help="instead of a server: a pushed model.tflite")
     predict.add_argument("--top", metavar="K", type=_number(int, 1), default=1, help="classes to name (default 1)")
     predict.add_argument("--batch", metavar="N", type=_number(int, 1), help="pictures a call (default 32)")
     predict.add_argument(
-        "--as-is", action="store_true", help="sends originals; else they are scaled down to 512 pixels"
+        "--as-is", action="store_true", help="sends originals; else larger ones are scaled down as in the training"
     )
     predict.add_argument("--json", action="store_true", help="a list on standard output instead of a table")
     server = predict.add_argument_group("with a server")

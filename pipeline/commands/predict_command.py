@@ -1,8 +1,9 @@
-"""`atelier predict`: pictures to classes, from a server or from a TFLite file."""
+"""`atelier predict`: images to classes, from a server or from a TFLite file."""
 
 import argparse
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,20 +17,23 @@ from rich.table import Table
 
 from atelier.files import image_files, tree
 from pipeline.console import Console, quiet
-from serving.client.connection import BATCH, Tls
-from serving.client.errors import ServingError
-from serving.client.predictions import Answer, NoPredictionError, Prediction
-from serving.client.preparation import LONGER_SIDE, Picture, Prepared
+from serving.client import AS_IS, Client, NoPredictionError, Prediction, PreparedImage, ServedModel, ServingError, Tls
+from serving.client.connection import BATCH
+from serving.client.predictions import Answer
+from serving.client.preparation import ImageSource, Preparation
 
 
 class Predictor(Protocol):
     """What answers: a `Client`, or a `TFLiteModel`."""
 
-    def prepare(self, picture: Picture, name: str = ...) -> Prepared:
-        """Checks a picture and gives it the form in which it is sent."""
+    def preparation(self) -> Preparation:
+        """Returns what is done to images before the model sees them."""
 
-    def predict(self, pictures: Sequence[Picture], *, top: int = ...) -> list[Prediction]:
-        """One prediction for each picture."""
+    def prepare(self, image: ImageSource, name: str = ...) -> PreparedImage:
+        """Checks an image and gives it the form in which it is sent."""
+
+    def predict(self, images: Sequence[ImageSource], *, top: int = ...) -> list[Prediction]:
+        """Returns one prediction for each image."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
       options: of the command line; see `pipeline.cli`.
 
     Returns:
-      0 if every picture was predicted, else 1; each of the others has its line on standard error.
+      0 if every image was predicted, else 1; each of the others has its line on standard error.
 
     Raises:
       ServingError: the server or the model cannot be used.
@@ -62,20 +66,34 @@ def _predict(
     in_folders = any(path.is_dir() for path in options.images)
     bar = console.bar("predicting") if in_folders else contextlib.nullcontext(lambda *_: None)
     # TensorFlow and LiteRT greet on standard error, whatever one tells them.
-    with quiet(Path(os.devnull)), _predictor(options) as predictor, bar as move:
+    with _warnings_shown(console), quiet(Path(os.devnull)), _predictor(options) as predictor, bar as move:
+        predictor.preparation()  # a server that cannot be asked is no fault of each image
         move(0, len(files))
         for start in range(0, len(files), batch):
             chunk = (_prepared(file, predictor, console) for file in files[start : start + batch])
-            prepared = [picture for picture in chunk if picture]
-            for picture, answer in zip(prepared, _answers(predictor, prepared, options.top), strict=True):
+            prepared = [image for image in chunk if image]
+            for image, answer in zip(prepared, _answers(predictor, prepared, options.top), strict=True):
                 if isinstance(answer, Prediction):
-                    found.append((picture.name, answer))
+                    found.append((image.name, answer))
                 else:
                     console.say(f"atelier: {answer}")
             move(min(start + batch, len(files)), len(files))
 
 
-def _answers(predictor: Predictor, prepared: Sequence[Prepared], top: int) -> Sequence[Answer]:
+@contextlib.contextmanager
+def _warnings_shown(console: Console) -> Iterator[None]:
+    """Shows what the client warns of, each warning as a line."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: console.say(f"atelier: warning: {record.getMessage()}")  # type: ignore[method-assign]
+    logger = logging.getLogger("atelier.client")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _answers(predictor: Predictor, prepared: Sequence[PreparedImage], top: int) -> Sequence[Answer]:
     try:
         return predictor.predict(prepared, top=top)
     except NoPredictionError as error:
@@ -99,15 +117,12 @@ def _files(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _predictor(options: argparse.Namespace) -> Iterator[Predictor]:
-    longer_side = None if options.as_is else LONGER_SIDE
+    preparation = AS_IS if options.as_is else None
     if options.tflite:
-        from serving.client.tflite import TFLiteModel
+        from serving.tflite_model import TFLiteModel  # TensorFlow, which takes seconds
 
-        yield TFLiteModel(options.tflite, longer_side=longer_side)
+        yield TFLiteModel(options.tflite, preparation=preparation)
         return
-
-    from serving.client.client import Client
-    from serving.client.messages import ServedModel
 
     encrypted = options.tls or options.ca or options.cert
     model = _given(name=options.model, version=options.version, label=options.label)
@@ -118,7 +133,11 @@ def _predictor(options: argparse.Namespace) -> Iterator[Predictor]:
         tls=Tls(options.ca, options.cert, options.key) if encrypted else None,
         max_message_bytes=options.max_message_mb and options.max_message_mb * 2**20,
     )
-    with Client(model=ServedModel(**model), longer_side=longer_side, gzip=options.gzip, **settings) as client:
+    try:
+        served = ServedModel(**model)
+    except ValueError as error:
+        raise ServingError(str(error)) from None
+    with Client(model=served, preparation=preparation, gzip=options.gzip, **settings) as client:
         yield client
 
 
@@ -127,7 +146,7 @@ def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _prepared(file: Path, predictor: Predictor, console: Console) -> Prepared | None:
+def _prepared(file: Path, predictor: Predictor, console: Console) -> PreparedImage | None:
     try:
         return predictor.prepare(file)
     except ServingError as error:
@@ -151,7 +170,7 @@ def _json(found: Sequence[tuple[str, Prediction]]) -> str:
 
 
 def _table(found: Sequence[tuple[str, Prediction]]) -> str:
-    """One row a picture; of more than one class, one below the other."""
+    """One row an image; of more than one class, one below the other."""
     if not found:
         return ""
     table = Table("file", "label", "probability", "version", "latency")

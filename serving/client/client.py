@@ -1,59 +1,73 @@
-"""Clients of TensorFlow Serving's gRPC API, and of the local server that speaks it.
+"""The client that blocks until an answer is there."""
 
-    with Client("localhost:8500", ServedModel("pets")) as client:
-        for prediction in client.predict(["cat.jpg", "dog.png"], top=3):
-            print(prediction.label, prediction.probability)
-
-`AsyncClient` has the same methods for asyncio.
-"""
-
-import asyncio
 import threading
-from collections.abc import Sequence
-from typing import Any, TypeVar
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import grpc
 
-from serving.client.connection import Tls
-from serving.client.endpoint import Alone, Call, Endpoint, Steps
+from serving.client import messages
+from serving.client.base_client import BaseClient, rank_classified, rank_predicted
 from serving.client.errors import ServingError
-from serving.client.messages import Metadata, ServedModel, VersionStatus
-from serving.client.predictions import NoPredictionError, Prediction, all_predictions
-from serving.client.preparation import Picture
-
-__all__ = ["AsyncClient", "Client", "NoPredictionError", "ServedModel", "ServingError", "Tls"]
-
-_T = TypeVar("_T")
+from serving.client.messages import Metadata, VersionStatus
+from serving.client.predictions import Answer, Prediction, require_predictions
+from serving.client.preparation import ImageSource, Preparation, PreparedImage
 
 
-class Client(Endpoint):
-    """Blocks until the answer is there; threads may share one. `Endpoint.__init__` tells the arguments."""
+class Client(BaseClient):
+    """Asks a server and waits for the answer; threads may share one client. See `BaseClient` for the arguments."""
 
     _grpc = grpc
     _new_lock = threading.Lock
 
-    def predict(self, pictures: Sequence[Picture], *, top: int = 1, deadline: float | None = None) -> list[Prediction]:
-        """Asks for the classes of pictures, which travel as they are encoded.
+    def predict(
+        self, images: Sequence[ImageSource], *, top: int = 1, deadline: float | None = None
+    ) -> list[Prediction]:
+        """Asks for the classes of images, which are sent encoded.
 
         Args:
-          pictures: encoded bytes, paths of files, or what `prepare` gave. All of them are checked before any is sent.
-          top: classes to name for each. Predict's answer names the best one only: for more, the model's signature for
-            Classify is asked once for each version. Of a model without one, the others are named by their class ids.
+          images: encoded bytes, paths of files, or results of `prepare`. All of them are checked before any is sent.
+          top: number of classes to name for each image. An answer to Predict names the best one only. For more, the
+            model's signature for Classify is asked once for each version. Without that signature, the other classes
+            are named by their ids.
           deadline: seconds for each call; None: the client's.
 
         Returns:
-          One for each picture, in their order.
+          One prediction for each image, in their order.
 
         Raises:
-          ServingError: a picture cannot be used, or a call failed; the message says what to do.
-          NoPredictionError: a ServingError; the model gave NaN or infinity for a picture. Its `answers` hold the
+          ServingError: an image cannot be used, or a call failed; the message says what to do.
+          NoPredictionError: a ServingError; the model gave NaN or infinity for an image. Its `answers` hold the
             predictions of the others.
         """
-        return all_predictions(self._run(self._predict(self._prepare_all(pictures), top, deadline)))
+        return self._ask_in_batches(self._predict_batch, images, top, deadline)
 
-    def classify(self, pictures: Sequence[Picture], *, top: int = 1, deadline: float | None = None) -> list[Prediction]:
-        """As `predict`, through Classify: pictures travel in tf.Examples, and every class comes back with its name."""
-        return all_predictions(self._run(self._classify(self._prepare_all(pictures), top, deadline)))
+    def classify(
+        self, images: Sequence[ImageSource], *, top: int = 1, deadline: float | None = None
+    ) -> list[Prediction]:
+        """Does what `predict` does through Classify: images are sent in tf.Examples, and every class has its name."""
+        return self._ask_in_batches(self._classify_batch, images, top, deadline)
+
+    def prepare(self, image: ImageSource, name: str = "the image") -> PreparedImage:
+        """Gives an image the form in which it is sent; `predict` takes the result as it takes the image.
+
+        Args:
+          image: encoded bytes, or the path of a file.
+          name: what messages call the image, if it is bytes.
+
+        Raises:
+          ServingError: it cannot be read, is no image, or is larger than a message may be.
+        """
+        return self._prepare(image, self.preparation(), name)
+
+    def preparation(self, *, deadline: float | None = None) -> Preparation:
+        """Returns what is done to images before they are sent. The model is asked for it once for each version.
+
+        Raises:
+          ServingError: the call failed.
+        """
+        return self._find_preparation(None, deadline)
 
     def metadata(self, *, deadline: float | None = None) -> Metadata:
         """Asks for the model's signatures.
@@ -61,15 +75,17 @@ class Client(Endpoint):
         Raises:
           ServingError: the call failed.
         """
-        return self._run(self._metadata(deadline))
+        request = messages.build_metadata_request(self._model)
+        return messages.read_metadata_response(self._call(self._stubs.get_model_metadata, request, deadline))
 
     def status(self, *, deadline: float | None = None) -> list[VersionStatus]:
-        """Asks for the states of the model's versions, newest first; of one if the client's model names it by number.
+        """Asks for the states of the model's versions, newest first; of one if the client's model names its number.
 
         Raises:
           ServingError: the call failed.
         """
-        return self._run(self._status(deadline))
+        request = messages.build_status_request(self._model)
+        return messages.read_status_response(self._call(self._stubs.get_model_status, request, deadline))
 
     def close(self) -> None:
         """Ends the connection."""
@@ -81,83 +97,73 @@ class Client(Endpoint):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _run(self, steps: Steps[_T]) -> _T:
-        resume, value = steps.send, None
-        while True:
-            try:
-                step = resume(value)
-            except StopIteration as done:
-                return done.value
-            try:
-                resume, value = steps.send, self._do(step)
-            except ServingError as error:
-                resume, value = steps.throw, error
-
-    def _do(self, step: Call | Alone) -> Any:
-        if isinstance(step, Alone):
-            with self._lock:
-                return self._run(step.steps)
-        try:
-            return step.method(step.request, timeout=step.deadline)
-        except grpc.RpcError as error:
-            raise self._explained(error, step) from error
-
-
-class AsyncClient(Endpoint):
-    """The same for asyncio; made, used and closed in one event loop. Pictures are prepared in a thread."""
-
-    _grpc = grpc.aio
-    _new_lock = asyncio.Lock
-
-    async def predict(
-        self, pictures: Sequence[Picture], *, top: int = 1, deadline: float | None = None
+    def _ask_in_batches(
+        self,
+        ask: Callable[[Sequence[PreparedImage], int, float | None], tuple[int, list[Answer]]],
+        images: Sequence[ImageSource],
+        top: int,
+        deadline: float | None,
     ) -> list[Prediction]:
-        """See `Client.predict`."""
-        prepared = await asyncio.to_thread(self._prepare_all, pictures)
-        return all_predictions(await self._run(self._predict(prepared, top, deadline)))
-
-    async def classify(
-        self, pictures: Sequence[Picture], *, top: int = 1, deadline: float | None = None
-    ) -> list[Prediction]:
-        """See `Client.classify`."""
-        prepared = await asyncio.to_thread(self._prepare_all, pictures)
-        return all_predictions(await self._run(self._classify(prepared, top, deadline)))
-
-    async def metadata(self, *, deadline: float | None = None) -> Metadata:
-        """See `Client.metadata`."""
-        return await self._run(self._metadata(deadline))
-
-    async def status(self, *, deadline: float | None = None) -> list[VersionStatus]:
-        """See `Client.status`."""
-        return await self._run(self._status(deadline))
-
-    async def close(self) -> None:
-        """Ends the connection."""
-        await self._channel.close()
-
-    async def __aenter__(self) -> "AsyncClient":
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.close()
-
-    async def _run(self, steps: Steps[_T]) -> _T:
-        resume, value = steps.send, None
-        while True:
+        if not images:
+            return []
+        batches = self._start_batches(images, self._find_preparation(None, deadline))
+        while batch := batches.next_batch():
             try:
-                step = resume(value)
-            except StopIteration as done:
-                return done.value
-            try:
-                resume, value = steps.send, await self._do(step)
+                version, answers = ask(batch, top, deadline)
             except ServingError as error:
-                resume, value = steps.throw, error
+                batches.shrink(error, len(batch))
+                continue
+            preparation = self._find_preparation(version, deadline)
+            if batches.must_prepare_again(preparation):
+                batches.images = self._prepare_all(batches.images, preparation)
+            else:
+                batches.answers += answers
+        return require_predictions(batches.answers)
 
-    async def _do(self, step: Call | Alone) -> Any:
-        if isinstance(step, Alone):
-            async with self._lock:
-                return await self._run(step.steps)
+    def _predict_batch(
+        self, images: Sequence[PreparedImage], top: int, deadline: float | None
+    ) -> tuple[int, list[Answer]]:
+        encoded = [image.encoded for image in images]
+        started = time.perf_counter()
+        response = self._call(self._stubs.predict, messages.build_predict_request(self._model, encoded), deadline)
+        milliseconds = 1e3 * (time.perf_counter() - started)
+        answer = messages.read_predict_response(response, len(images))
+        names = self._find_names(answer.version, encoded[0], deadline) if top > 1 else ()
+        return answer.version, rank_predicted(images, answer, names, top, milliseconds)
+
+    def _classify_batch(
+        self, images: Sequence[PreparedImage], top: int, deadline: float | None
+    ) -> tuple[int, list[Answer]]:
+        encoded = [image.encoded for image in images]
+        started = time.perf_counter()
+        response = self._call(self._stubs.classify, messages.build_classify_request(self._model, encoded), deadline)
+        milliseconds = 1e3 * (time.perf_counter() - started)
+        answer = messages.read_classify_response(response, len(images))
+        return answer.version, rank_classified(images, answer, top, milliseconds)
+
+    def _find_preparation(self, version: int | None, deadline: float | None) -> Preparation:
+        with self._lock:  # one of many threads asks, the others find its answer
+            if known := self._known_preparation(version):
+                return known
+            request = messages.build_preprocessing_request(self._model, version)
+            try:
+                return self._note_preparation(self._call(self._stubs.predict, request, deadline))
+            except ServingError as error:
+                return self._note_no_preparation(error, version)
+
+    def _find_names(self, version: int, encoded: bytes, deadline: float | None) -> tuple[str, ...]:
+        with self._lock:
+            if version in self._names:
+                return self._names[version]
+            request = messages.build_classify_request(self._model, [encoded], version)
+            try:
+                return self._note_names(self._call(self._stubs.classify, request, deadline))
+            except ServingError as error:
+                return self._note_no_names(error, version)
+
+    def _call(self, method: Callable[..., Any], request: Any, deadline: float | None) -> Any:
+        seconds = self._deadline if deadline is None else deadline
         try:
-            return await step.method(step.request, timeout=step.deadline)
+            return method(request, timeout=seconds)
         except grpc.RpcError as error:
-            raise self._explained(error, step) from error
+            raise self._explain(error, seconds) from error

@@ -3,18 +3,20 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from serving.client.errors import ServingError
-from serving.client.target import PORT, is_excluded, is_loopback
+from serving.client.protos import MODEL_SERVICE, PREDICTION_SERVICE
+from serving.client.target import PORT, check, is_excluded, is_loopback
 
 TARGET = f"localhost:{PORT}"
 """Where ModelServer listens by default."""
 DEADLINE = 30.0
-"""Seconds. A batch of large pictures on a busy CPU takes a few."""
+"""Seconds. A batch of large images on a busy CPU takes a few."""
 BATCH = 32
-"""Pictures a call."""
+"""Images a call."""
 MAX_MESSAGE_BYTES = 64 * 2**20
 """Of a request or an answer. gRPC's own limit for answers is 4 MiB; for requests it has none."""
 ATTEMPTS = 5
@@ -23,16 +25,13 @@ ATTEMPTS = 5
 _RETRY = {
     "methodConfig": [
         {
-            "name": [
-                {"service": "tensorflow.serving.PredictionService"},
-                {"service": "tensorflow.serving.ModelService"},
-            ],
+            "name": [{"service": PREDICTION_SERVICE}, {"service": MODEL_SERVICE}],
             "retryPolicy": {
                 "maxAttempts": ATTEMPTS,
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                # Alone: any other status would be the same the next time, or the work may already be done.
+                # No other status: it would be the same the next time, or the work may already be done.
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
@@ -40,8 +39,31 @@ _RETRY = {
 }
 
 
+def connect(api: Any, target: str, tls: "Tls | None", gzip: bool, max_message_bytes: int) -> Any:
+    """Makes a channel, which connects at the first call.
+
+    Args:
+      api: `grpc` or `grpc.aio`.
+      target: HOST:PORT.
+      tls: encrypts; None: plain text.
+      gzip: compresses requests.
+      max_message_bytes: of a request or an answer.
+
+    Raises:
+      ServingError: `target` is not HOST:PORT, or a file of `tls` cannot be used.
+    """
+    try:
+        check(target)
+    except ValueError as error:
+        raise ServingError(str(error)) from None
+    options, compression = channel_options(target, max_message_bytes), grpc.Compression.Gzip if gzip else None
+    if tls:
+        return api.secure_channel(target, tls.credentials(), options, compression)
+    return api.insecure_channel(target, options, compression)
+
+
 def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str | int]]:
-    """Options of a channel to `target` whose messages have at most `max_message_bytes`, either way."""
+    """Returns the options of a channel to `target` whose messages have at most `max_message_bytes`, either way."""
     return [
         ("grpc.enable_http_proxy", int(not is_loopback(target) and not is_excluded(target))),
         ("grpc.service_config", json.dumps(_RETRY)),

@@ -80,7 +80,7 @@ class ServingError(AtelierError):
         self.code = code
 
 
-def explained(error: grpc.RpcError, target: str, deadline: float, encrypted: bool) -> ServingError:
+def explain_failure(error: grpc.RpcError, target: str, deadline: float, encrypted: bool) -> ServingError:
     """Puts a failed call into words.
 
     Args:
@@ -104,7 +104,7 @@ def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, en
     if code is Code.DEADLINE_EXCEEDED:
         passing = f" through the proxy {way[1]}, which {way[0]} names," if way else ""
         return (
-            f"no answer from {target}{passing} within {deadline:g} s: allow more (--deadline), or send fewer pictures "
+            f"no answer from {target}{passing} within {deadline:g} s: allow more (--deadline), or send fewer images "
             f"at once (--batch){', or add the host to no_proxy' if way else ''}"
         )
     unconnected = code is Code.UNAVAILABLE and details.startswith(_UNCONNECTED)

@@ -1,46 +1,49 @@
-"""The messages of TensorFlow Serving's API: requests are built here, and answers read, without TensorFlow's help."""
+"""The messages of TensorFlow Serving's API: builds requests, and reads responses into typed values."""
 
+import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_pb2,
-    predict_pb2,
-)
 
-from atelier import layout, versions
+from atelier import layout, tfrecord, versions
+from atelier.preprocessing import (
+    PREPROCESSING,
+    PREPROCESSING_SIGNATURE,
+    QUERIES,
+    Preprocessing,
+    PreprocessingError,
+    parse,
+)
+from serving.client import protos
 from serving.client.errors import ServingError
+from serving.client.protos import DataType, VersionState
 
 PROBABILITIES, LABEL = "probabilities", "label"
 
 # By type: the field for a tensor's values, how `tensor_content` packs them (strings never are), and the value of those
 # that are left out.
 _VALUES: Mapping[int, tuple[str, np.dtype, Any]] = {
-    types_pb2.DT_FLOAT: ("float_val", np.dtype("<f4"), 0.0),
-    types_pb2.DT_INT64: ("int64_val", np.dtype("<i8"), 0),
-    types_pb2.DT_STRING: ("string_val", np.dtype(object), b""),
+    DataType.FLOAT: ("float_val", np.dtype("<f4"), 0.0),
+    DataType.INT64: ("int64_val", np.dtype("<i8"), 0),
+    DataType.STRING: ("string_val", np.dtype(object), b""),
 }
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """Which model is asked, and the names that it gives to things.
+    """Which model is asked, and the names of its signatures, inputs and features.
 
     Attributes:
       name: as the server knows it; `default` is ModelServer's own default.
-      version: its number; None: the label's, or the newest.
+      version: its number; None: that of the label, or the newest.
       label: that the server gives to a version, such as `stable`; never together with a number.
       signature: for Predict.
-      image_input: the signature's input, [N] encoded pictures.
+      image_input: the signature's input, [N] encoded images.
       classify_signature: for Classify.
-      image_key: the encoded picture's feature in the tf.Examples of Classify.
+      image_key: the encoded image's feature in the tf.Examples of Classify.
     """
 
     name: str = "default"
@@ -56,13 +59,15 @@ class ServedModel:
             raise ValueError(f"version {self.version} and label {self.label!r}: give one of them, or neither")
         if self.version is not None and versions.parse(str(self.version)) is None:
             raise ValueError(f"version {self.version!r}: expected an integer of at most 64 bits")
+        if self.label == "":
+            raise ValueError("label '': expected the name that the server gives to a version, such as stable")
 
 
 DEFAULT_MODEL = ServedModel()
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictAnswer:
     """An answer to Predict: the model's version, `labels` (N of them) and `probabilities` [N, C] float32."""
 
     version: int
@@ -71,8 +76,8 @@ class Predicted:
 
 
 @dataclass(frozen=True)
-class Classified:
-    """An answer to Classify: the model's version, C `names` by id (none if it tells none), `scores` [N, C] float32."""
+class ClassifyAnswer:
+    """An answer to Classify: the model's version, C `names` by id (none if it has none), `scores` [N, C] float32."""
 
     version: int
     names: tuple[str, ...]
@@ -114,45 +119,40 @@ class VersionStatus:
     error: str
 
 
-def predict_request(model: ServedModel, encoded: Sequence[bytes]) -> predict_pb2.PredictRequest:
-    """Predict for N encoded pictures."""
-    request = predict_pb2.PredictRequest(model_spec=_spec(model, model.signature))
-    tensor = request.inputs[model.image_input]
-    tensor.dtype = types_pb2.DT_STRING
-    tensor.tensor_shape.dim.add(size=len(encoded))
-    tensor.string_val.extend(encoded)
+def build_predict_request(model: ServedModel, encoded: Sequence[bytes]) -> Any:
+    """Builds a PredictRequest for N encoded images."""
+    return _strings_request(_spec(model, model.signature), model.image_input, encoded)
+
+
+def build_classify_request(model: ServedModel, encoded: Sequence[bytes], version: int | None = None) -> Any:
+    """Builds a ClassificationRequest for N encoded images; `version` overrides the model's own choice."""
+    request = protos.ClassificationRequest(model_spec=_spec(model, model.classify_signature, version))
+    request.input.example_list.examples.extend(tfrecord.example({model.image_key: image}) for image in encoded)
     return request
 
 
-def classify_request(
-    model: ServedModel, encoded: Sequence[bytes], version: int | None = None
-) -> classification_pb2.ClassificationRequest:
-    """Classify for N encoded pictures; `version` goes before the model's own choice."""
-    request = classification_pb2.ClassificationRequest(model_spec=_spec(model, model.classify_signature, version))
-    for picture in encoded:
-        example = request.input.example_list.examples.add()
-        example.features.feature[model.image_key].bytes_list.value.append(picture)
-    return request
+def build_preprocessing_request(model: ServedModel, version: int | None = None) -> Any:
+    """Builds a PredictRequest for the model's preprocessing; `version` overrides the model's own choice."""
+    return _strings_request(_spec(model, PREPROCESSING_SIGNATURE, version), QUERIES, [b""])
 
 
-def metadata_request(model: ServedModel) -> get_model_metadata_pb2.GetModelMetadataRequest:
-    """GetModelMetadata for the signatures, the only metadata that there are."""
-    return get_model_metadata_pb2.GetModelMetadataRequest(model_spec=_spec(model), metadata_field=["signature_def"])
+def build_metadata_request(model: ServedModel) -> Any:
+    """Builds a GetModelMetadataRequest for the signatures, the only metadata that a server knows."""
+    return protos.GetModelMetadataRequest(model_spec=_spec(model), metadata_field=["signature_def"])
 
 
-def status_request(model: ServedModel) -> get_model_status_pb2.GetModelStatusRequest:
-    """GetModelStatus, of all versions unless the model names one."""
-    return get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(model))
+def build_status_request(model: ServedModel) -> Any:
+    """Builds a GetModelStatusRequest, for all versions unless the model names one."""
+    return protos.GetModelStatusRequest(model_spec=_spec(model))
 
 
-def predicted(response: predict_pb2.PredictResponse, count: int) -> Predicted:
-    """Reads the answer for `count` pictures.
+def read_predict_response(response: Any, count: int) -> PredictAnswer:
+    """Reads the PredictResponse for `count` images.
 
     Raises:
       ServingError: the outputs are not those of a classifier of this pipeline.
     """
-    spec = response.model_spec
-    where = f"model {spec.name!r}, version {spec.version.value}, signature {spec.signature_name!r}"
+    where = _describe(response.model_spec)
     for name in (PROBABILITIES, LABEL):
         if name not in response.outputs:
             raise ServingError(
@@ -160,40 +160,55 @@ def predicted(response: predict_pb2.PredictResponse, count: int) -> Predicted:
                 f"a signature with {PROBABILITIES!r} and {LABEL!r}"
             )
     try:
-        probabilities, labels = (array(response.outputs[name]) for name in (PROBABILITIES, LABEL))
+        probabilities, labels = (read_tensor(response.outputs[name]) for name in (PROBABILITIES, LABEL))
     except ValueError as error:
         raise ServingError(f"{where}: its answer cannot be read: {error}") from error
     if probabilities.ndim != 2 or len(probabilities) != count or labels.shape != (count,):
         raise ServingError(
-            f"{where}: the answer for {count} pictures has {PROBABILITIES} of shape {list(probabilities.shape)} and "
+            f"{where}: the answer for {count} images has {PROBABILITIES} of shape {list(probabilities.shape)} and "
             f"{LABEL} of shape {list(labels.shape)}; expected [{count}, classes] and [{count}]"
         )
     if not probabilities.shape[1]:
         raise ServingError(f"{where}: its answer has no class")
-    return Predicted(spec.version.value, tuple(label.decode("utf-8", "replace") for label in labels), probabilities)
+    texts = tuple(label.decode("utf-8", "replace") for label in labels)
+    return PredictAnswer(response.model_spec.version.value, texts, probabilities)
 
 
-def classified(response: classification_pb2.ClassificationResponse, count: int) -> Classified:
-    """Reads the answer for `count` pictures.
+def read_classify_response(response: Any, count: int) -> ClassifyAnswer:
+    """Reads the ClassificationResponse for `count` images.
 
     Raises:
-      ServingError: it is for another number of pictures, or for different classes each.
+      ServingError: it is for another number of images, or for different classes each.
     """
     rows = response.result.classifications
     names = {tuple(entry.label for entry in row.classes) for row in rows}
     if len(rows) != count or len(names) != 1 or names == {()}:
         raise ServingError(
-            f"model {response.model_spec.name!r}: Classify answers for {len(rows)} pictures of {count}, or not with "
+            f"model {response.model_spec.name!r}: Classify answers for {len(rows)} images of {count}, or not with "
             "the same classes for each"
         )
     (class_names,) = names
     scores = np.array([[entry.score for entry in row.classes] for row in rows], np.float32)
-    return Classified(response.model_spec.version.value, class_names if any(class_names) else (), scores)
+    return ClassifyAnswer(response.model_spec.version.value, class_names if any(class_names) else (), scores)
 
 
-def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> Metadata:
-    """Reads the signatures."""
-    found = get_model_metadata_pb2.SignatureDefMap()
+def read_preprocessing_response(response: Any) -> tuple[int, Preprocessing]:
+    """Returns the model's version and its preprocessing.
+
+    Raises:
+      ServingError: the answer is not a preprocessing that this client knows.
+    """
+    try:
+        (text,) = read_tensor(response.outputs[PREPROCESSING])
+        return response.model_spec.version.value, parse(text)
+    except (TypeError, PreprocessingError, ValueError) as error:
+        where = _describe(response.model_spec)
+        raise ServingError(f"{where}: its answer cannot be read: {error}") from error
+
+
+def read_metadata_response(response: Any) -> Metadata:
+    """Reads the signatures of a GetModelMetadataResponse."""
+    found = protos.SignatureDefMap()
     response.metadata["signature_def"].Unpack(found)
     signatures = {
         name: Signature(signature.method_name, _tensors(signature.inputs), _tensors(signature.outputs))
@@ -202,27 +217,23 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> Metad
     return Metadata(response.model_spec.name, response.model_spec.version.value, signatures)
 
 
-def statuses(response: get_model_status_pb2.GetModelStatusResponse) -> list[VersionStatus]:
-    """Reads the versions' states, newest first."""
+def read_status_response(response: Any) -> list[VersionStatus]:
+    """Reads the versions' states of a GetModelStatusResponse, newest first."""
     found = [
-        VersionStatus(
-            each.version,
-            get_model_status_pb2.ModelVersionStatus.State.Name(each.state),
-            each.status.error_message,
-        )
+        VersionStatus(each.version, _name(VersionState, each.state), each.status.error_message)
         for each in response.model_version_status
     ]
     return sorted(found, key=lambda each: -each.version)
 
 
-def array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
-    """A float32, int64 or string tensor, in either encoding that TensorFlow uses; strings as objects of type bytes.
+def read_tensor(tensor: Any) -> np.ndarray:
+    """Reads a float32, int64 or string tensor, in either encoding that TensorFlow uses; strings are bytes.
 
     Raises:
       ValueError: it is of another type, or its values do not fill its shape.
     """
     if tensor.dtype not in _VALUES:
-        raise ValueError(f"a tensor of type {types_pb2.DataType.Name(tensor.dtype)}")
+        raise ValueError(f"a tensor of type DT_{_name(DataType, tensor.dtype)}")
     field, dtype, fill = _VALUES[tensor.dtype]
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     if tensor.tensor_content:
@@ -233,8 +244,17 @@ def array(tensor: tensor_pb2.TensorProto) -> np.ndarray:
     return np.array(values + [values[-1] if values else fill] * left_out, dtype).reshape(shape)
 
 
-def _spec(model: ServedModel, signature: str = "", version: int | None = None) -> model_pb2.ModelSpec:
-    spec = model_pb2.ModelSpec(name=model.name, signature_name=signature)
+def _strings_request(spec: Any, name: str, values: Sequence[bytes]) -> Any:
+    request = protos.PredictRequest(model_spec=spec)
+    tensor = request.inputs[name]
+    tensor.dtype = DataType.STRING
+    tensor.tensor_shape.dim.add(size=len(values))
+    tensor.string_val.extend(values)
+    return request
+
+
+def _spec(model: ServedModel, signature: str = "", version: int | None = None) -> Any:
+    spec = protos.ModelSpec(name=model.name, signature_name=signature)
     if version is None:
         version = model.version
     if version is not None:
@@ -244,11 +264,19 @@ def _spec(model: ServedModel, signature: str = "", version: int | None = None) -
     return spec
 
 
+def _describe(spec: Any) -> str:
+    return f"model {spec.name!r}, version {spec.version.value}, signature {spec.signature_name!r}"
+
+
 def _tensors(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     return {
         name: TensorInfo(
-            types_pb2.DataType.Name(info.dtype).removeprefix("DT_").lower(),
+            _name(DataType, info.dtype).lower(),
             None if info.tensor_shape.unknown_rank else tuple(dimension.size for dimension in info.tensor_shape.dim),
         )
         for name, info in infos.items()
     }
+
+
+def _name(kind: type[enum.IntEnum], number: int) -> str:
+    return kind(number).name if number in set(kind) else str(number)

@@ -1,4 +1,4 @@
-"""What is predicted of a picture, whoever is asked."""
+"""What a model predicts for an image, whoever is asked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from serving.client.errors import ServingError
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about one picture.
+    """What a model says about one image.
 
     Attributes:
       label: the best class.
       probability: its probability, 0..1.
       top: (label, probability) of the best classes, best first, `label` among them.
       version: of the model that answered.
-      milliseconds: wall time of the call in which the picture went, all its other pictures and retries included.
+      milliseconds: wall time of the call in which the image was sent, all its other images and retries included.
     """
 
     label: str
@@ -28,14 +28,14 @@ class Prediction:
 
 
 Answer = Prediction | ServingError
-"""Of one image: the prediction, or why there is none."""
+"""For one image: the prediction, or why there is none."""
 
 
 class NoPredictionError(ServingError):
     """The model gave no usable answer for one or more images.
 
     Attributes:
-      answers: one for each image that was asked for, in their order.
+      answers: one for each image of the request, in their order.
     """
 
     def __init__(self, answers: Sequence[Answer]) -> None:
@@ -44,7 +44,7 @@ class NoPredictionError(ServingError):
         self.answers = answers
 
 
-def all_predictions(answers: Sequence[Answer]) -> list[Prediction]:
+def require_predictions(answers: Sequence[Answer]) -> list[Prediction]:
     """Returns the predictions.
 
     Raises:
@@ -56,7 +56,7 @@ def all_predictions(answers: Sequence[Answer]) -> list[Prediction]:
     return found
 
 
-def prediction(
+def rank_classes(
     probabilities: np.ndarray,
     names: Sequence[str],
     *,
@@ -66,24 +66,24 @@ def prediction(
     milliseconds: float,
     label: str = "",
 ) -> Answer:
-    """Ranks one image's classes.
+    """Ranks the classes of one image.
 
     Args:
       probabilities: [C].
-      names: of the C classes by id; empty: their ids stand for them.
-      image: what a message calls it.
-      top: how many of the best to name.
+      names: of the C classes by id; empty: their ids are used instead.
+      image: what a message calls the image.
+      top: how many of the best classes to name.
       version: of the model.
       milliseconds: that the call took.
       label: of the best class, if it is known without `names`.
 
     Returns:
-      The prediction; an error if the probabilities are no numbers: no class is the best of them.
+      The prediction; an error if a probability is NaN or infinite: no class is the best of them then.
     """
     if not np.isfinite(probabilities).all():
         counted = f"{np.count_nonzero(~np.isfinite(probabilities))} of {len(probabilities)} probabilities"
         return ServingError(f"{image}: version {version} of the model gives NaN or infinity for {counted}")
-    best = np.argsort(-probabilities, kind="stable")[:top]  # of equals the first, as argmax has it
+    best = np.argsort(-probabilities, kind="stable")[:top]  # of equal ones the first, as argmax has it
     ranked = [(names[number] if names else str(number), float(probabilities[number])) for number in best]
     ranked[0] = (label or ranked[0][0], ranked[0][1])
     return Prediction(*ranked[0], tuple(ranked), version, milliseconds)

@@ -1,8 +1,11 @@
 """A gRPC server on loopback that answers as TensorFlow Serving does, in its words, from a table."""
 
+import collections
 import contextlib
+import json
 import threading
 from concurrent import futures
+from typing import Any
 
 import grpc
 import numpy as np
@@ -33,6 +36,9 @@ class FakeModelServer(
       versions: of both models.
       failures: (code, details) with which the next calls end; None: that one does not.
       signatures: that there are.
+      preprocessing: what the signature of that name returns, by version; None: a model of before there was one.
+      queries: requests to that signature, which are not among `calls`.
+      alternating: the newest version is another one after each call.
       as_content: tensors are packed as `tensor_content`.
       held: calls wait for it.
     """
@@ -41,7 +47,10 @@ class FakeModelServer(
         self.calls, self.rows, self.failures, self.names = [], {}, [], NAMES
         self.versions = [1, 2]
         self.signatures = {"serving_bytes", "classify"}
-        self.as_content = False
+        told = {"size": 8, "resize": "crop", "store_size": 512, "max_pixels": 100_000_000, "jpeg_quality": 95}
+        self.preprocessing: Any = collections.defaultdict(lambda: dict(told))
+        self.queries = []
+        self.as_content = self.alternating = False
         self.held = threading.Event()
         self.held.set()
 
@@ -54,6 +63,8 @@ class FakeModelServer(
     # ---- the API
 
     def Predict(self, request, context):  # noqa: N802
+        if request.model_spec.signature_name == "preprocessing":
+            return self._tell_preprocessing(request, context)
         spec = self._begin("Predict", request, context)
         if spec.signature_name not in self.signatures:
             context.abort(Code.FAILED_PRECONDITION, f'Serving signature key "{spec.signature_name}" not found.')
@@ -108,10 +119,23 @@ class FakeModelServer(
 
     # ---- behind it
 
+    def _tell_preprocessing(self, request, context):
+        self.queries.append(request)
+        spec = self._find(request.model_spec, context)
+        if self.preprocessing is None or self.preprocessing[spec.version.value] is None:
+            context.abort(Code.FAILED_PRECONDITION, 'Serving signature key "preprocessing" not found.')
+        told = json.dumps(self.preprocessing[spec.version.value]).encode()
+        response = predict_pb2.PredictResponse(model_spec=spec)
+        (queries,) = (tensor.string_val for tensor in request.inputs.values())
+        self._fill(response.outputs["preprocessing"], types_pb2.DT_STRING, np.array([told] * len(queries), object))
+        return response
+
     def _begin(self, method, request, context):
         """The model spec of the answer, as TF Serving finds it."""
         self._note(method, request, context)
-        spec = request.model_spec
+        return self._find(request.model_spec, context)
+
+    def _find(self, spec, context):
         if spec.version_label and spec.version_label != "stable":
             context.abort(Code.INVALID_ARGUMENT, f"Unrecognized servable version label: {spec.version_label}")
         version = spec.version.value if spec.HasField("version") else None
@@ -119,7 +143,8 @@ class FakeModelServer(
             wanted = f"Latest({spec.name})" if version is None else f"Specific({spec.name}, {version})"
             context.abort(Code.NOT_FOUND, f"Servable not found for request: {wanted}")
         found = type(spec)(name=spec.name, signature_name=spec.signature_name)
-        found.version.value = version or (1 if spec.version_label else max(self.versions))
+        newest = self.versions[len(self.calls) % 2] if self.alternating else max(self.versions)
+        found.version.value = version or (1 if spec.version_label else newest)
         return found
 
     def _note(self, method, request, context):

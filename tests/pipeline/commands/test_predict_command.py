@@ -144,6 +144,36 @@ def test_pictures_are_scaled_down_and_a_version_asked_by_number(atelier, target,
     assert Image.open(io.BytesIO(sent)).size == (512, 341)
 
 
+def test_images_are_prepared_as_the_model_was_trained(atelier, target, fake, pictures):
+    fake.preprocessing[2]["store_size"] = 96
+    assert atelier(pictures / "more" / "c.jpg", "--target", target)[0] == 0
+    (sent,) = fake.requests("Predict")[0].inputs["image_bytes"].string_val
+    assert Image.open(io.BytesIO(sent)).size == (96, 64)
+
+
+def test_a_model_that_does_not_tell_its_preprocessing_is_told_in_one_line(atelier, target, fake, pictures):
+    fake.preprocessing = None
+    code, out, (line,) = atelier(*[pictures / "more" / "c.jpg"] * 3, "--target", target, "--json", "--batch", 1)
+    assert (code, len(json.loads(out))) == (0, 3)
+    assert line.startswith(f"atelier: warning: model 'default', version 2, at {target} does not tell how its images")
+    assert "512 pixels" in line
+    assert "--as-is" in line
+    assert atelier(pictures / "more" / "c.jpg", "--target", target, "--as-is", "--json")[2] == []
+
+
+def test_a_server_that_is_not_there_is_told_once(atelier, pictures):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{unused.getsockname()[1]}"
+        code, _, lines = atelier(pictures / "a[b].png", pictures / "more" / "c.jpg", "--target", target, "--batch", 1)
+    assert (code, len(lines)) == (1, 1)
+
+
+def test_a_label_without_a_name_is_told(atelier, target, pictures):
+    code, _, (line,) = atelier(pictures / "a[b].png", "--target", target, "--label", "")
+    assert (code, line.startswith("atelier: label '': expected the name")) == (1, True)
+
+
 def test_a_picture_larger_than_a_message_is_one_bad_picture(atelier, target, pictures):
     pixels = np.random.default_rng(0).integers(0, 256, (700, 700, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(pictures / "large.png")
@@ -191,7 +221,8 @@ def test_tflite(atelier, tmp_path, pictures):
     pushed.mkdir(parents=True)
     (pushed / "model.tflite").write_bytes(convert.convert(net, 16, "float", []))
     (pushed / "labels.txt").write_text("red\ngreen\nblue\n")
-    (pushed / "card.json").write_text('{"resize": "crop"}')
+    told = {"size": 16, "resize": "crop", "store_size": 96}
+    (pushed / "card.json").write_text(json.dumps({"resize": "crop", "preprocessing": told}))
     code, out, err = atelier(pictures, "--tflite", pushed / "model.tflite", "--json", "--top", 2)
     assert (code, err) == (0, ["predicting"])
     assert [(row["label"], row["version"], len(row["top"])) for row in json.loads(out)] == [
@@ -206,6 +237,9 @@ def test_tflite(atelier, tmp_path, pictures):
     )
     assert (code, [row["file"] for row in json.loads(out)]) == (1, [str(tmp_path / "black.png")])
     assert "a[b].png: version 17 of the model gives NaN or infinity for" in line
+    (pushed / "card.json").write_text('{"resize": "crop"}')
+    code, _, (line,) = atelier(pictures / "a[b].png", "--tflite", pushed / "model.tflite", "--json")
+    assert (code, line.startswith(f"atelier: warning: {pushed}/card.json does not tell how")) == (0, True)
     (pushed / "labels.txt").unlink()
     code, out, (line,) = atelier(pictures / "a[b].png", "--tflite", pushed / "model.tflite")
     assert (code, out) == (1, "")

@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import io
 import socket
+import subprocess
+import sys
 import threading
 from concurrent import futures
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import grpc
@@ -15,15 +18,28 @@ import pytest
 import trustme
 from PIL import Image
 
-from serving.client import errors
-from serving.client.predictions import NoPredictionError, Prediction
+from serving.client import (
+    AS_IS,
+    AsyncClient,
+    Client,
+    Metadata,
+    NoPredictionError,
+    Prediction,
+    Preparation,
+    ServedModel,
+    ServingError,
+    Signature,
+    TensorInfo,
+    Tls,
+    VersionStatus,
+    errors,
+)
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from serving.client.client import AsyncClient, Client, ServedModel, ServingError, Tls
-    from serving.client.messages import Metadata, Signature, TensorInfo, VersionStatus
     from tests.serving.fake_model_server import FakeModelServer, serving
 
+ROOT = Path(__file__).resolve().parents[3]
 Code = grpc.StatusCode
 BUSY = (Code.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full")
 
@@ -178,6 +194,30 @@ def test_asyncio_gives_the_same(client, target):
     assert untimed(predictions) == untimed(client.predict([RED, GREEN, BLUE], top=3))
     assert untimed(classes) == untimed(client.classify([RED], top=2))
     assert (metadata, status) == (client.metadata(), client.status())
+
+
+def test_the_client_needs_neither_tensorflow_nor_the_pipeline(target):
+    """A program that cannot import them asks a real server, with both clients."""
+    blocked = ("tensorflow", "tensorflow_serving", "keras", "tfx", "apache_beam", "pipeline", "components", "trainer")
+    code = f"""
+import asyncio, io, sys
+for name in {blocked}:
+    sys.modules[name] = None
+from PIL import Image
+from serving.client import AsyncClient, Client, ServedModel, ServingError, Tls
+stream = io.BytesIO()
+Image.new("RGB", (600, 8), "red").save(stream, "PNG")
+with Client({target!r}, ServedModel("pets")) as client:
+    (found,) = client.predict([stream.getvalue()], top=2)
+    print(found.label, found.top[1][0], client.status()[0].state, *client.metadata().signatures)
+async def ask():
+    async with AsyncClient({target!r}) as client:
+        (found,) = await client.classify([stream.getvalue()])
+        print(found.label)
+asyncio.run(ask())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["dog", "cat", "AVAILABLE", "serving_bytes", "dog"], "")
 
 
 # ---- names of the best classes
@@ -366,28 +406,28 @@ def test_a_large_picture_is_scaled_down(target, fake, tmp_path):
 
 def test_originals_are_sent_byte_for_byte(target, fake):
     photo = picture("navy", (3000, 2000), "JPEG")
-    with Client(target, longer_side=None) as client:
+    with Client(target, preparation=AS_IS) as client:
         client.predict([photo, RED])
     assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [photo, RED]
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "GIF"])
 def test_what_tensorflow_may_not_read_alike_is_sent_as_png_of_full_size(target, fake, kind):
-    with Client(target, longer_side=None) as client:
+    with Client(target, preparation=AS_IS) as client:
         client.predict([picture("navy", (900, 30), kind)])
     (sent,) = fake.calls[0][1].inputs["image_bytes"].string_val
     image = Image.open(io.BytesIO(sent))
     assert (image.format, image.size, image.getpixel((0, 0))) == ("PNG", (900, 30), (0, 0, 128))
 
 
-@pytest.mark.parametrize("longer_side", [512, None])
-def test_what_is_no_picture_is_named_before_anything_is_sent(target, fake, tmp_path, longer_side):
+@pytest.mark.parametrize("preparation", [None, AS_IS])
+def test_what_is_no_picture_is_named_before_anything_is_sent(target, fake, tmp_path, preparation):
     (tmp_path / "notes.jpg").write_text("remember the milk")
-    with Client(target, longer_side=longer_side) as client:
+    with Client(target, preparation=preparation) as client:
         error = refusal(client.predict, [RED, tmp_path / "notes.jpg"])
         assert str(error) == f"{tmp_path}/notes.jpg: not_an_image: it begins with b'remember'"
         assert error.code is None
-        assert str(refusal(client.predict, [RED, RED[:50]])).startswith("picture 2 of 2: truncated: ")
+        assert str(refusal(client.predict, [RED, RED[:50]])).startswith("image 2 of 2: truncated: ")
         assert str(refusal(client.predict, [str(tmp_path / "no.jpg")])).startswith(f"{tmp_path}/no.jpg: unreadable: ")
     assert fake.calls == []
 
@@ -396,6 +436,135 @@ def test_a_prepared_picture_is_sent_as_it_is(client, fake):
     prepared = client.prepare(picture("navy", (600, 600), "JPEG"))
     client.predict([prepared])
     assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [prepared.encoded]
+
+
+# ---- what the model tells of its preprocessing
+
+
+def sizes(fake):
+    """Sizes of the images that were sent, by call."""
+    requests = fake.requests("Predict")
+    return [[Image.open(io.BytesIO(each)).size for each in r.inputs["image_bytes"].string_val] for r in requests]
+
+
+PHOTO = picture("navy", (300, 200), "JPEG")
+
+
+@pytest.mark.parametrize("top", [1, 2])
+def test_images_are_prepared_as_the_model_was_trained(target, fake, top):
+    fake.preprocessing[2]["store_size"] = 96
+    with Client(target) as client:
+        client.predict([PHOTO], top=top)
+        client.predict([PHOTO, RED], top=top)
+        assert client.preparation() == Preparation(96, 100_000_000, 95)
+    awaited(target, lambda client: client.predict([PHOTO], top=top))
+    assert sizes(fake) == [[(96, 64)], [(96, 64), (8, 8)], [(96, 64)]]
+    assert [list(query.inputs) for query in fake.queries] == [["queries"]] * 2  # once for each client
+
+
+def test_the_quality_and_the_limit_are_those_of_the_model(target, fake):
+    fake.preprocessing[2] |= {"store_size": 32, "jpeg_quality": 40, "max_pixels": 60_000}
+    noisy = noise(200, 300, "PNG")
+    with Client(target) as client:
+        client.predict([noisy])
+        assert "max_pixels allows (60000)" in str(refusal(client.predict, [noise(200, 301, "PNG")]))
+    (sent,) = fake.calls[0][1].inputs["image_bytes"].string_val
+    reduced = Image.open(io.BytesIO(noisy))
+    reduced.thumbnail((32, 32), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    expected = io.BytesIO()
+    reduced.save(expected, "JPEG", quality=40, subsampling=0)
+    assert sent == expected.getvalue()
+
+
+def test_records_of_another_maker_are_asked_with_originals(target, fake):
+    fake.preprocessing[2]["store_size"] = None
+    with Client(target) as client:
+        client.predict([PHOTO])
+    assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [PHOTO]
+
+
+@pytest.mark.parametrize("call", ["predict", "classify"])
+def test_another_version_gets_its_own_preparation(target, fake, call):
+    """A new version takes over while a client is connected: its answer to images of the old one's size is not used."""
+    fake.preprocessing[2]["store_size"], fake.preprocessing[7]["store_size"] = 96, 64
+
+    def ask(client):
+        return getattr(client, call)([PHOTO, RED])
+
+    with Client(target, batch=1) as client:
+        ask(client)
+        fake.versions.append(7)
+        before = len(fake.calls)
+        assert [each.version for each in ask(client)] == [7, 7]
+        assert len(fake.calls) == before + 3  # one that is not used, and one for each image
+        ask(client)
+        assert len(fake.calls) == before + 5
+    assert [query.model_spec.version.value for query in fake.queries] == [0, 7]
+    fake.versions, fake.queries = [1, 2], []
+
+    async def switch(client):
+        await ask(client)
+        fake.versions.append(7)
+        return await ask(client)
+
+    assert [each.version for each in awaited(target, switch)] == [7, 7]
+    if call == "predict":
+        assert sizes(fake)[-2:] == [[(96, 64), (8, 8)], [(64, 43), (8, 8)]]
+
+
+def test_an_image_that_was_prepared_for_another_version_is_prepared_again(target, fake, tmp_path):
+    fake.preprocessing[2]["store_size"], fake.preprocessing[7]["store_size"] = 32, 64
+    (tmp_path / "photo.jpg").write_bytes(PHOTO)
+    with Client(target) as client:
+        prepared = [client.prepare(tmp_path / "photo.jpg"), client.prepare(PHOTO)]
+        fake.versions.append(7)
+        client.predict(prepared)
+    assert sizes(fake) == [[(32, 21)] * 2, [(64, 43)] * 2]
+
+
+def test_versions_that_answer_in_turn_are_told(target, fake):
+    fake.preprocessing[1]["store_size"] = 64
+    fake.alternating = True
+    with Client(target) as client:
+        assert "answer in turn: ask one of them with --version" in str(refusal(client.predict, [PHOTO]))
+    with Client(target, ServedModel(version=1)) as client:
+        assert client.predict([PHOTO])[0].version == 1
+
+
+def test_a_model_of_before_is_asked_as_by_default_and_that_is_told(target, fake, caplog):
+    fake.preprocessing = None
+    large = picture("navy", (3000, 2000), "JPEG")
+    with Client(target) as client:
+        for _ in range(2):
+            client.predict([large])
+    assert sizes(fake) == [[(512, 341)]] * 2
+    (line,) = caplog.messages
+    assert f"model 'default', version 2, at {target} does not tell how its images are prepared" in line
+    assert "512 pixels" in line
+    assert len(fake.queries) == 2  # by the model's name, and by the version that answered
+    caplog.clear()
+    for preparation in (Preparation(store_size=64), AS_IS):
+        with Client(target, preparation=preparation) as client:
+            client.predict([PHOTO])
+    assert sizes(fake)[2:] == [[(64, 43)], [(300, 200)]]
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("told", "fact"),
+    [
+        ({"size": 8}, "resize: field required"),
+        ({"size": 8, "resize": "crop", "store_size": 8, "blur": 2}, "blur: "),
+        ([], "object"),
+    ],
+)
+def test_a_preprocessing_that_is_not_known_is_an_error(target, fake, told, fact):
+    fake.preprocessing[2] = told
+    with Client(target) as client:
+        said = str(refusal(client.predict, [RED]))
+    assert said.startswith("model 'default', version 2, signature 'preprocessing': its answer cannot be read: ")
+    assert fact in said
+    assert fake.calls == []
 
 
 # ---- connections
@@ -500,7 +669,7 @@ def test_a_refused_second_address_does_not_hide_the_server(encrypted, words):
     error = SimpleNamespace(code=lambda: Code.UNAVAILABLE, details=lambda: details)
     with socket.create_server(("127.0.0.1", 0)) as server:
         target = f"localhost:{server.getsockname()[1]}"
-        assert words in str(errors.explained(error, target, 1, encrypted))
+        assert words in str(errors.explain_failure(error, target, 1, encrypted))
 
 
 def test_files_of_tls_are_named(pem, tmp_path):
@@ -537,9 +706,7 @@ def test_what_is_no_number_is_no_answer(target, fake, number):
 
         for error in (refusal(ask, sync), refusal(awaited, target, ask)):
             assert isinstance(error, NoPredictionError)
-            assert str(error) == (
-                "picture 2 of 3: version 2 of the model gives NaN or infinity for 1 of 3 probabilities"
-            )
+            assert str(error) == ("image 2 of 3: version 2 of the model gives NaN or infinity for 1 of 3 probabilities")
             assert [getattr(each, "label", str(each)) for each in error.answers] == ["cat", str(error), "dog"]
     sync.close()
 
@@ -547,7 +714,7 @@ def test_what_is_no_number_is_no_answer(target, fake, number):
 def test_several_answers_that_are_none_are_counted(client, fake):
     fake.rows = dict.fromkeys((RED, GREEN, BLUE), (np.nan,) * 3)
     assert str(refusal(client.predict, [RED, GREEN, BLUE])) == (
-        "picture 1 of 3: version 2 of the model gives NaN or infinity for 3 of 3 probabilities; 2 more images alike"
+        "image 1 of 3: version 2 of the model gives NaN or infinity for 3 of 3 probabilities; 2 more images alike"
     )
 
 

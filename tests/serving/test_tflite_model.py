@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.client.errors import ServingError
+from atelier.preprocessing import Preprocessing
+from serving.client import AS_IS, Preparation, ServingError
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -17,7 +18,7 @@ with deferred_imports():
 
     from atelier import labels
     from components.tflite_exporter import convert, measure
-    from serving.client.tflite import TFLiteModel
+    from serving.tflite_model import TFLiteModel
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +54,7 @@ def push(content, folder):
     (folder / "model.tflite").write_bytes(content)
     (folder / "labels.txt").write_text("red\ngreen\nblue\n")
     card = measure.describe(folder / "model.tflite") | {"resize": "crop", "quantisation": "float"}
+    card["preprocessing"] = Preprocessing(size=SIZE, resize="crop", store_size=512).model_dump()
     (folder / "card.json").write_text(json.dumps(card))
     return folder
 
@@ -88,24 +90,44 @@ def test_the_card_tells_how_to_resize(pushed):
     stream = io.BytesIO()
     image.save(stream, "PNG")
     (cropped,) = TFLiteModel(pushed).predict([stream.getvalue()])
-    (pushed / "card.json").write_text('{"resize": "stretch"}')
+    card = {"resize": "stretch", "preprocessing": {"size": SIZE, "resize": "stretch", "store_size": 512}}
+    (pushed / "card.json").write_text(json.dumps(card))
     (stretched,) = TFLiteModel(pushed).predict([stream.getvalue()], top=3)
     assert cropped.probability == pytest.approx(STRONG, abs=1e-6)
     # Means (136, 72, 136): e : 1 : e.
     assert dict(stretched.top)["green"] == pytest.approx(1 / (2 * math.e + 1), abs=2e-3)
 
 
-@pytest.mark.parametrize("longer_side", [512, None])
-def test_what_is_no_picture_is_named(pushed, tmp_path, longer_side):
+@pytest.mark.parametrize("preparation", [None, AS_IS])
+def test_what_is_no_picture_is_named(pushed, tmp_path, preparation):
     (tmp_path / "notes.jpg").write_text("remember the milk")
     with pytest.raises(ServingError, match=r"notes\.jpg: not_an_image"):
-        TFLiteModel(pushed, longer_side=longer_side).predict([picture(REDDISH), tmp_path / "notes.jpg"])
+        TFLiteModel(pushed, preparation=preparation).predict([picture(REDDISH), tmp_path / "notes.jpg"])
 
 
 def test_a_large_picture_is_scaled_down_as_for_a_server(pushed):
     prepared = TFLiteModel(pushed).prepare(picture(REDDISH, (3000, 2000), "JPEG"))
     assert Image.open(io.BytesIO(prepared.encoded)).size == (512, 341)
     assert TFLiteModel(pushed).predict([prepared])[0].label == "red"
+
+
+@pytest.mark.parametrize(("store_size", "size"), [(96, (96, 64)), (2000, (2000, 1333)), (None, (3000, 2000))])
+def test_images_are_prepared_as_the_card_tells(pushed, store_size, size):
+    told = Preprocessing(size=SIZE, resize="crop", store_size=store_size).model_dump()
+    (pushed / "card.json").write_text(json.dumps({"resize": "crop", "preprocessing": told}))
+    model = TFLiteModel(pushed)
+    assert model.preparation() == Preparation(store_size)
+    assert Image.open(io.BytesIO(model.prepare(picture(REDDISH, (3000, 2000), "JPEG")).encoded)).size == size
+
+
+def test_a_card_of_before_is_read_as_by_default_and_that_is_told(pushed, caplog):
+    (pushed / "card.json").write_text('{"resize": "stretch"}')
+    assert TFLiteModel(pushed).preparation() == Preparation(512)
+    (line,) = caplog.messages
+    assert line.startswith(f"{pushed / 'card.json'} does not tell how images are prepared")
+    caplog.clear()
+    assert TFLiteModel(pushed, preparation=AS_IS).preparation() == AS_IS
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "card.json"])
@@ -120,7 +142,7 @@ def test_a_folder_of_versions_is_told(pushed):
 
 
 def test_a_wrong_file_is_named(pushed):
-    assert refusal(pushed / "labels.txt").startswith(f"{pushed}/labels.txt: no TFLite model that LiteRT can run: ")
+    assert refusal(pushed / "labels.txt").startswith(f"{pushed}/labels.txt: not a TFLite model that LiteRT can run: ")
 
 
 @pytest.mark.parametrize(
@@ -128,10 +150,16 @@ def test_a_wrong_file_is_named(pushed):
     [
         ("labels.txt", b"red\ngreen\n", "2 class names for a model of 3 classes"),
         ("labels.txt", b"\xff\n", "not UTF-8 text"),
-        ("card.json", b"{", "no JSON object"),
-        ("card.json", b"[]", "no JSON object"),
+        ("card.json", b"{", "not a JSON object"),
+        ("card.json", b"[]", "not a JSON object"),
         ("card.json", b'{"resize": "zoom"}', "resize is 'zoom'; expected one of crop, pad, stretch"),
         ("card.json", b"{}", "resize is None"),
+        ("card.json", b'{"resize": "pad", "preprocessing": {"size": 16}}', "preprocessing: resize: field required"),
+        (
+            "card.json",
+            b'{"resize": "pad", "preprocessing": {"size": 8, "resize": "pad", "store_size": 96}}',
+            "its size is 8, and the model takes images of 16 pixels",
+        ),
     ],
 )
 def test_what_does_not_fit_the_model_is_named(pushed, name, content, words):

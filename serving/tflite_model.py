@@ -1,0 +1,166 @@
+"""Runs a pushed TFLite file on this machine: the answers that a server would give, through LiteRT.
+
+    model = TFLiteModel(Path("output/demo/tflite/1795521361"))
+    model.predict(["cat.jpg"])[0].label
+
+It needs TensorFlow, which decodes and resizes images here as it does in a server.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+
+from atelier import labels, preprocessing, versions
+from atelier.layout import CARD_FILE, LABELS_FILE, TFLITE_FILE
+from atelier.preprocessing import Preprocessing, PreprocessingError
+from atelier.quantization import dequantize
+from serving.client import preparation
+from serving.client.errors import ServingError
+from serving.client.predictions import Answer, Prediction, rank_classes, require_predictions
+from serving.client.preparation import ImageSource, Preparation, PreparedImage
+from trainer import image_ops
+
+_log = logging.getLogger("atelier.client")
+
+
+class TFLiteModel:
+    """A model and the files beside it: `labels.txt`, a class name a line, and `card.json` with the preprocessing.
+
+    Not for several threads at a time: LiteRT's interpreter does not allow it.
+    """
+
+    def __init__(self, path: Path, *, preparation: Preparation | None = None) -> None:
+        """Loads the model.
+
+        Args:
+          path: the pushed folder, `tflite/<version>/`, or the `.tflite` file in it.
+          preparation: what is done to images first, as for a server. None: the card tells it. `AS_IS` takes originals.
+
+        Raises:
+          ServingError: a file is missing, or is not what the pipeline pushes.
+        """
+        file = path / TFLITE_FILE if path.is_dir() else path
+        if path.is_dir() and not file.is_file() and (pushed := versions.folders(path)):
+            raise ServingError(f"{path}: it holds versions; give one of them, such as {pushed[max(pushed)]}")
+        folder = file.parent.resolve()
+        self._version = versions.parse(folder.name) or 0
+        self._interpreter = _interpreter(file)
+        self._source, self._target = _borders(self._interpreter, file)
+        self._labels = _read(file.parent / LABELS_FILE, labels.parse_labels)
+        card = file.parent / CARD_FILE
+        self._resize, stated = _read_card(card)
+        self._preparation = preparation or (Preparation.from_model(stated) if stated else Preparation())
+        if stated is None and preparation is None:
+            _log.warning(
+                "%s does not tell how images are prepared: larger ones are scaled down to %d pixels, the default of "
+                "ingest.store_size; train the model anew, or take originals with --as-is",
+                card,
+                self._preparation.store_size,
+            )
+        size = int(self._source["shape"][1])
+        if stated and stated.size != size:
+            raise ServingError(f"{card}: its size is {stated.size}, and the model takes images of {size} pixels")
+        classes = self._target["shape"][1]
+        if len(self._labels) != classes:
+            raise ServingError(
+                f"{file.parent / LABELS_FILE}: {len(self._labels)} class names for a model of {classes} classes"
+            )
+
+    def prepare(self, image: ImageSource, name: str = "the image") -> PreparedImage:
+        """See `Client.prepare`."""
+        return preparation.prepare(image, self._preparation, name)
+
+    def preparation(self) -> Preparation:
+        """Returns what is done to images before they are decoded."""
+        return self._preparation
+
+    def predict(self, images: Sequence[ImageSource], *, top: int = 1) -> list[Prediction]:
+        """Classifies images one at a time; `milliseconds` are those of one image: decoding, resizing and the model.
+
+        Args:
+          images: encoded bytes, paths of files, or results of `prepare`.
+          top: number of classes to name for each image.
+
+        Raises:
+          ServingError: an image cannot be used; none is classified then.
+          NoPredictionError: as `Client.predict`.
+        """
+        count = len(images)
+        prepared = [self.prepare(image, f"image {number} of {count}") for number, image in enumerate(images, 1)]
+        return require_predictions([self._predict(image, top) for image in prepared])
+
+    def _predict(self, image: PreparedImage, top: int) -> Answer:
+        start = time.perf_counter()
+        size = int(self._source["shape"][1])
+        pixels = image_ops.decode_and_resize(tf.constant([image.encoded]), size, self._resize).numpy()
+        self._interpreter.set_tensor(self._source["index"], pixels)
+        self._interpreter.invoke()
+        output = self._interpreter.get_tensor(self._target["index"])[0]
+        probabilities = dequantize(output, *self._target["quantization"])
+        milliseconds = 1e3 * (time.perf_counter() - start)
+        return rank_classes(
+            probabilities,
+            self._labels,
+            image=image.name,
+            top=top,
+            version=self._version,
+            milliseconds=milliseconds,
+        )
+
+
+def _interpreter(file: Path) -> Interpreter:
+    try:
+        interpreter = Interpreter(model_content=file.read_bytes())
+        interpreter.allocate_tensors()
+    except OSError as error:
+        raise ServingError(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, RuntimeError) as error:
+        raise ServingError(f"{file}: not a TFLite model that LiteRT can run: {str(error).strip()}") from error
+    return interpreter
+
+
+def _borders(interpreter: Interpreter, file: Path) -> tuple[dict, dict]:
+    """Details of the input, uint8 [1, size, size, 3], and the output, [1, classes]."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    shapes = [detail["shape"].tolist() for detail in (*inputs, *outputs)]
+    match shapes:
+        case [[1, height, width, 3], [1, _]] if height == width and len(inputs) == 1 and inputs[0]["dtype"] == np.uint8:
+            return inputs[0], outputs[0]
+    raise ServingError(
+        f"{file}: takes and gives tensors of shape {shapes}; expected one image, uint8 [1, size, size, 3], and its "
+        "classes, [1, classes]"
+    )
+
+
+def _read_card(file: Path) -> tuple[str, Preprocessing | None]:
+    """Returns how to resize, and the preprocessing; None if the card does not tell it, as those of earlier versions."""
+    try:
+        card = _read(file, json.loads)
+        mode, stated = card.get("resize"), card.get("preprocessing")
+    except (ValueError, AttributeError) as error:
+        raise ServingError(f"{file}: not a JSON object: {error}") from None
+    if mode not in image_ops.MODES:
+        raise ServingError(f"{file}: resize is {mode!r}; expected one of {', '.join(image_ops.MODES)}")
+    if stated is None:
+        return mode, None
+    try:
+        known = preprocessing.parse(json.dumps(stated))
+    except PreprocessingError as error:
+        raise ServingError(f"{file}: preprocessing: {error}") from None
+    return known.resize, known
+
+
+def _read(file: Path, parse: Callable[[bytes], Any]) -> Any:
+    try:
+        return parse(file.read_bytes())
+    except OSError as error:
+        raise ServingError(f"{file}: cannot be read: {error.strerror}; it is pushed beside {TFLITE_FILE}") from None
+    except UnicodeDecodeError:
+        raise ServingError(f"{file}: not UTF-8 text") from None
