@@ -1,6 +1,6 @@
 """Words that name something built in where a path may stand, too.
 
-`photos` is such a word, `./photos` is a path, and `builtin:photos` is never one. The bare word is refused where a file
+`photos` is such a word, `./photos` is a path, and `builtin:photos` is never one. The bare word is rejected where a file
 or folder has its name: it would have two meanings.
 """
 
@@ -9,6 +9,12 @@ from pathlib import Path
 
 from atelier.errors import AtelierError
 
+CATALOG = "builtin"
+"""The catalog of styles that comes with Atelier."""
+PHOTOS = "photos"
+"""Content images that installed packages bring along."""
+SPLIT_PREFIX = "split:"
+"""Begins the name of content images that are a split of the data."""
 _PREFIX = "builtin:"
 
 
@@ -23,7 +29,7 @@ def resolve(given: str, words: Collection[str]) -> str:
 
 
 def check(given: str, words: Collection[str], key: str) -> None:
-    """Refuses a bare word beside a file or folder of its name.
+    """Rejects a bare word beside a file or folder of its name.
 
     Args:
       given: what the user gave for `key`.
@@ -38,3 +44,8 @@ def check(given: str, words: Collection[str], key: str) -> None:
             f"{key} is {given}, which is built in, and {Path(given).absolute()} is there, too: "
             f"give ./{given} for what is there, or {_PREFIX}{given} for what is built in"
         )
+
+
+def is_contents_name(given: str) -> bool:
+    """Returns whether `given` names content images by a word, `photos` or `split:NAME`, and not by a folder."""
+    return bool(resolve(given, (PHOTOS,))) or given.startswith(SPLIT_PREFIX)

@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 import pydantic
 from google.protobuf import json_format
 
-from atelier import builtin_names
+from atelier import builtin_names, storage
 from atelier.errors import KubeflowError
 from atelier.layout import SPLITS
 from components.style_catalog import builtin, catalog
-from components.style_renderer.engine.settings import PHOTOS, SPLIT
 from kubeflow.submit import cron, labels
 from pipeline.config.beam import is_bucket_folder
 from pipeline.config.config import Config, Evaluator
@@ -125,12 +124,12 @@ def _check_place(key: str, place: str, settings: Kubeflow, sent: bool) -> None:
                 f"{key} is {place}: expected {example}, the bucket's name in 3 to 63 lower-case letters and digits"
             )
         return
-    if settings.target == "vertex" and (sent or "://" in place):
+    if settings.target == "vertex" and (sent or storage.is_url(place)):
         path = re.fullmatch("/gcs/(.+)", place)
         raise KubeflowError(
             f"{key} is {place}: Vertex AI needs a folder in a bucket, {f'gs://{path[1]}' if path else example}"
         )
-    if "://" in place:
+    if storage.is_url(place):
         if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s][^\s]*", place):
             raise KubeflowError(f"{key} is {place}: expected SCHEME://BUCKET/FOLDER, as in s3://BUCKET/FOLDER")
     elif re.match("[A-Za-z][A-Za-z0-9+.-]*:", place):
@@ -148,21 +147,21 @@ def _check_files_of_nodes(config: Config) -> None:
     files = {"trainer.weights": config.trainer.weights}
     if style.enabled:
         files["style.settings.weights"] = style.settings.weights
-        if not builtin_names.resolve(style.catalog, (catalog.BUILTIN,)):
+        if not builtin_names.resolve(style.catalog, (builtin_names.CATALOG,)):
             files["style.catalog"] = style.catalog
-        if not builtin_names.resolve(style.contents, (PHOTOS,)) and not style.contents.startswith(SPLIT):
+        if not builtin_names.is_contents_name(style.contents):
             files["style.contents"] = style.contents
     for key, path in files.items():
         if path in ("imagenet", "none", "random") or path.startswith("/"):
             continue
         if path.startswith("gs:") and not is_bucket_folder(path):
             raise KubeflowError(f"{key} is {path}: expected gs://BUCKET/FOLDER")
-        if "://" not in path:
+        if not storage.is_url(path):
             raise KubeflowError(
                 f"{key} is {path!r}: a node does not run in this folder; expected gs://BUCKET/..., or an absolute path "
                 "in the image"
             )
-    if style.enabled and builtin_names.resolve(style.catalog, (catalog.BUILTIN,)):
+    if style.enabled and builtin_names.resolve(style.catalog, (builtin_names.CATALOG,)):
         catalog.check_ids(style.catalog, builtin.ids(anywhere=True), style.styles)
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier import builtin_names, strict_json
+from atelier import builtin_names, storage, strict_json
 from atelier.files import image_files, tree
 from atelier.files.replacing import replace_text
 from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
-from components.style_catalog import catalog
 from pipeline import disk_errors, failures, fingerprint
 from pipeline.beam import beam_args
 from pipeline.config.config import Config
@@ -251,14 +250,12 @@ def _style_contents(config: Config, output: Path, contents: Contents) -> str:
     if not config.style.enabled:
         return given
 
-    from components.style_renderer.batch import photographs  # brings Beam
-
     # A default is no input of the user's, and means what is built in.
     if "catalog" in config.style.model_fields_set:
-        builtin_names.check(config.style.catalog, (catalog.BUILTIN,), "style.catalog")
+        builtin_names.check(config.style.catalog, (builtin_names.CATALOG,), "style.catalog")
     if "contents" in config.style.model_fields_set:
-        builtin_names.check(given, (photographs.NAME,), "style.contents")
-    if builtin_names.resolve(given, (photographs.NAME,)) or given.startswith("split:") or "://" in given:
+        builtin_names.check(given, (builtin_names.PHOTOS,), "style.contents")
+    if builtin_names.is_contents_name(given) or storage.is_url(given):
         return given
     folder = Path(given).resolve()
     if folder.is_relative_to(output):

@@ -11,6 +11,7 @@ from tfx.extensions.google_cloud_ai_platform.tuner.component import Tuner as Ver
 from tfx.proto import example_gen_pb2
 from tfx.types import BaseChannel
 
+from atelier import builtin_names
 from atelier.layout import EVAL, SPLITS, TEST, TRAIN
 from atelier.preprocessing import Preprocessing
 from components.anomaly_gate.component import AnomalyGate
@@ -20,7 +21,6 @@ from components.pusher.component import Pusher, TFLitePusher
 from components.style_catalog import catalog
 from components.style_catalog.component import StyleCatalog
 from components.style_renderer.component import StyleRenderer
-from components.style_renderer.engine.settings import SPLIT
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
 from pipeline import gates
@@ -306,7 +306,7 @@ def _release_tflite(
 def _render_gallery(
     config: Config, places: Places, validated: _ValidatedData, style_contents: str
 ) -> list[BaseComponent]:
-    style, from_split = config.style, style_contents.startswith(SPLIT)
+    style, from_split = config.style, style_contents.startswith(builtin_names.SPLIT_PREFIX)
 
     # Publishes the styles with their licenses and hashes.
     style_catalog = StyleCatalog(

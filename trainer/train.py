@@ -15,9 +15,9 @@ import keras
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
-from atelier import strict_json
+from atelier import storage, strict_json
 from atelier.layout import TRAIN
-from trainer import backbones, export, folders, task, tuned
+from trainer import backbones, export, task, tuned
 from trainer.settings import TrainerConfig
 from trainer.task import Task
 
@@ -75,7 +75,7 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
     exported = job.classifier(job.backbone(), settings)
     exported.model.set_weights(classifier.model.get_weights())
     artifact, name = os.path.split(fn_args.serving_model_dir)
-    with folders.written(artifact) as folder:
+    with storage.write_folder(artifact) as folder:
         export.export(
             exported.model,
             folder / name,

@@ -11,7 +11,7 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import proto_utils
 
-from atelier import versions
+from atelier import storage, versions
 from atelier.files import leftovers
 from components.tflite_exporter.preferred import preferred_model
 
@@ -40,7 +40,7 @@ class Executor(tfx_pusher.Executor):
         destination = pusher_pb2.PushDestination()
         proto_utils.json_to_proto(exec_properties["push_destination"], destination)
         base = destination.filesystem.base_directory
-        if "://" in base:
+        if storage.is_url(base):
             super().Do(input_dict, output_dict, exec_properties)
             return
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])

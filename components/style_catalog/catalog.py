@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from atelier import builtin_names, images
+from atelier import builtin_names, images, storage
 from atelier.errors import AtelierError
 from atelier.files import leftovers, tree
 from atelier.layout import MAX_PIXELS
@@ -34,7 +34,6 @@ from components.style_catalog import builtin, entry
 from components.style_renderer.engine.settings import Settings
 
 FILE = "catalog.yaml"
-BUILTIN = "builtin"
 MIN_SIDE = 64
 """Pixels of the shorter side: below, there is no stroke to learn from."""
 UNKNOWN_LICENCE = "unknown"
@@ -84,7 +83,7 @@ def open_catalog(name: str | Path, builtin_folder: Path | None = None) -> tuple[
     Raises:
       CatalogError: it cannot be used.
     """
-    if isinstance(name, str) and builtin_names.resolve(name, (BUILTIN,)):
+    if isinstance(name, str) and builtin_names.resolve(name, (builtin_names.CATALOG,)):
         folder = builtin_folder
         if folder is None:
             kept = contextlib.ExitStack()
@@ -223,9 +222,9 @@ def fingerprint(name: str) -> str:
     Raises:
       CatalogError: the catalogue cannot be read.
     """
-    if builtin_names.resolve(name, (BUILTIN,)):
+    if builtin_names.resolve(name, (builtin_names.CATALOG,)):
         return builtin.fingerprint()
-    if "://" in name:
+    if storage.is_url(name):
         return ""
     path = Path(name)
     digest = hashlib.sha256()

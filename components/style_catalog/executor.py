@@ -7,12 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 from tfx import types
-from tfx.utils import io_utils
 
+from atelier import storage
 from atelier.files import leftovers
 from components.style_catalog import catalog, entry
 from components.style_catalog.catalog import CatalogError, Style
-from trainer import folders
 
 THUMBNAIL = 256
 """Longer side of a thumbnail in pixels."""
@@ -25,9 +24,9 @@ def publish(name: str, styles: str, published: types.Artifact) -> None:
       CatalogError: the catalogue is faulty, or lacks a style.
     """
     ids = _ids(styles)
-    if "://" in name:
+    if storage.is_url(name):
         parent, file = name.rsplit("/", 1) if name.endswith((".yaml", ".yml")) else (name, "")
-        with folders.read(parent) as copy:
+        with storage.read_folder(parent) as copy:
             publish(str(copy / file), styles, published)
         return
     with leftovers.scratch("styles") as scratch:
@@ -36,7 +35,7 @@ def publish(name: str, styles: str, published: types.Artifact) -> None:
         folder = Path(scratch, "published")
         _write(kept, folder)
         catalog.load(folder / catalog.FILE)
-        io_utils.copy_dir(str(folder), published.uri)
+        storage.copy_folder(str(folder), published.uri)
     published.set_string_custom_property("styles", ",".join(style.id for style in kept))
     published.set_int_custom_property("count", len(kept))
 

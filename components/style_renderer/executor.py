@@ -7,13 +7,11 @@ from typing import Any
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
-from tfx.utils import io_utils
 
-from atelier import builtin_names
+from atelier import builtin_names, storage
 from atelier.files import leftovers
 from components.style_catalog import catalog
-from components.style_renderer.batch import batch, contents, photographs, store
-from components.style_renderer.engine.settings import SPLIT
+from components.style_renderer.batch import batch, contents, photographs
 
 _LOG_STEP = 0.05
 _LOGGER = logging.getLogger("atelier.style_renderer")
@@ -48,7 +46,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         with leftovers.scratch("styles") as scratch:
             # The catalogue is read as files, wherever the artifact lies; workers get the styles by the store.
-            io_utils.copy_dir(published.uri, str(scratch))
+            storage.copy_folder(published.uri, str(scratch))
             report = batch.render_batch(
                 _sources(exec_properties, input_dict.get("examples", [])),
                 catalog.load(scratch / catalog.FILE),
@@ -65,11 +63,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 def _sources(exec_properties: dict[str, Any], examples: list[types.Artifact]) -> tuple[contents.Source, ...]:
     where = exec_properties["contents"]
-    if builtin_names.resolve(where, (photographs.NAME,)):
-        where = photographs.write(store.join(exec_properties["store_directory"], "photographs"))
-    if not where.startswith(SPLIT):
+    if builtin_names.resolve(where, (builtin_names.PHOTOS,)):
+        where = photographs.write(storage.join(exec_properties["store_directory"], "photographs"))
+    if not where.startswith(builtin_names.SPLIT_PREFIX):
         return contents.from_folder(where)
-    split = where.removeprefix(SPLIT)
+    split = where.removeprefix(builtin_names.SPLIT_PREFIX)
     if not examples:
         raise contents.ContentError(f"contents is {where}, but StyleRenderer was given no examples to take it from")
     known = artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names)

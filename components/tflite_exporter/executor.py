@@ -14,7 +14,7 @@ from tfx.dsl.io import fileio
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from atelier import strict_json
+from atelier import storage, strict_json
 from atelier.errors import AtelierError
 from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, PREPROCESSING_FILE, TEST, TFLITE_FILE, TRAIN
 from atelier.preprocessing import parse
@@ -22,7 +22,7 @@ from components.tflite_exporter import convert, materialised, measure, proof
 from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
-from trainer import features, folders
+from trainer import features
 
 MEASUREMENTS_FILE = "measurements.json"
 
@@ -51,9 +51,9 @@ def export(
     test = _pictures(artifact_utils.get_split_uri([transformed_examples], TEST), size)
     predictions.split_names = artifact_utils.encode_split_names([TEST])
     with (
-        folders.read(model.uri) as trained,
-        folders.written(tflite.uri) as exported,
-        folders.written(predictions.uri) as predicted,
+        storage.read_folder(model.uri) as trained,
+        storage.write_folder(tflite.uri) as exported,
+        storage.write_folder(predictions.uri) as predicted,
     ):
         classifier = keras.models.load_model(trained / trainer_export.KERAS_FILE)
         served = Path(path_utils.serving_model_path(str(trained)))

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
+from atelier import storage
 from kubeflow.replay import executor_input as exchange
 
 _INPUT = re.compile(r"\{\{\$\.inputs\.artifacts\['([^']+)'\]\.metadata\['([^']+)'\]\}\}")
@@ -82,4 +83,4 @@ def _term(term: str) -> Callable[[pb.RuntimeArtifact], bool]:
 
 def _is_live(artifact: pb.RuntimeArtifact) -> bool:
     """Somebody may have removed the folder of an old run."""
-    return "://" in artifact.uri or Path(artifact.uri).exists()
+    return storage.is_url(artifact.uri) or Path(artifact.uri).exists()

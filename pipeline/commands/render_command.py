@@ -59,11 +59,11 @@ def run(
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
-    builtin_names.check(styles, (catalog.BUILTIN,), "--styles")
-    builtin_names.check(content, (photographs.NAME,), "--content")
+    builtin_names.check(styles, (builtin_names.CATALOG,), "--styles")
+    builtin_names.check(content, (builtin_names.PHOTOS,), "--content")
     chosen = catalog.chosen(styles, catalog.open_catalog(styles), ids)
     _check_output(output, content, styles)
-    packaged = builtin_names.resolve(content, (photographs.NAME,))
+    packaged = builtin_names.resolve(content, (builtin_names.PHOTOS,))
     folder = photographs.write(str(output / "photographs")) if packaged else content
     request = batch.Request(
         overrides=overrides,

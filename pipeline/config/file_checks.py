@@ -3,9 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from atelier import builtin_names
+from atelier import builtin_names, storage
 from components.style_catalog import builtin, catalog
-from components.style_renderer.engine.settings import PHOTOS, SPLIT
 from pipeline.config.config import Config
 from pipeline.config.errors import ConfigError
 
@@ -28,11 +27,7 @@ def check_files(config: Config) -> None:
         _check_weights("style.settings.weights", style.settings.weights, style.settings.weights_sha256)
     check_styles(style.catalog, style.styles)
     folder = Path(style.contents)
-    if (
-        not builtin_names.resolve(style.contents, (PHOTOS,))
-        and not style.contents.startswith(SPLIT)
-        and "://" not in style.contents
-    ):
+    if not builtin_names.is_contents_name(style.contents) and not storage.is_url(style.contents):
         if not folder.is_dir():
             raise ConfigError(
                 f"style.contents is {style.contents!r}: no such folder; expected photos, split:train, split:eval, "
@@ -48,14 +43,14 @@ def check_styles(name: str, ids: tuple[str, ...]) -> None:
     Raises:
       catalog.CatalogError: it cannot be used, or lacks a style.
     """
-    if builtin_names.resolve(name, (catalog.BUILTIN,)):
+    if builtin_names.resolve(name, (builtin_names.CATALOG,)):
         catalog.check_ids(name, builtin.ids(), ids)
-    elif "://" not in name:
+    elif not storage.is_url(name):
         catalog.chosen(name, catalog.open_catalog(name), ids)
 
 
 def _check_weights(key: str, path: str, sha256: str) -> None:
-    if "://" in path:
+    if storage.is_url(path):
         return
     try:
         with Path(path).open("rb") as file:

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
+from atelier.builtin_names import SPLIT_PREFIX
 from atelier.field_types import LARGEST_INT32, Fraction, Integer
 from atelier.layout import SPLITS
 from atelier.section import Section
-from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, SPLIT, Settings
+from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, Settings
 from trainer.settings import Name
 
 StyleId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
@@ -40,7 +41,7 @@ class Style(Section):
     def _consistent(self) -> "Style":
         if 0 < self.size < MIN_SCALE:
             raise ValueError(f"style.size is {self.size}: expected {MIN_SCALE} to {MAX_SCALE} pixels, or 0")
-        if self.contents.startswith(SPLIT) and self.contents.removeprefix(SPLIT) not in SPLITS:
+        if self.contents.startswith(SPLIT_PREFIX) and self.contents.removeprefix(SPLIT_PREFIX) not in SPLITS:
             raise ValueError(f"style.contents is {self.contents!r}: the splits are {', '.join(SPLITS)}")
         if len(set(self.strengths)) < len(self.strengths):
             raise ValueError(f"style.strengths is {list(self.strengths)}: each strength once")

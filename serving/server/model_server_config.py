@@ -17,6 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
+from atelier import storage
 from atelier.errors import AtelierError
 
 
@@ -111,7 +112,7 @@ def _model_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str]:
         yield 'no name; add one, such as name: "default"'
     if not model.base_path:
         yield 'no base_path; add the folder that holds the versions, such as base_path: "/models/default"'
-    if not (model.base_path.startswith("/") or "://" in model.base_path):
+    if not (model.base_path.startswith("/") or storage.is_url(model.base_path)):
         yield f"base_path {model.base_path!r} is relative; ModelServer takes absolute paths and URIs only"
     yield from _platform_faults(model)
     yield from _version_faults(model)

@@ -18,6 +18,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from PIL import Image
 
+from atelier import storage
 from atelier.errors import AtelierError
 from atelier.files import leftovers
 from atelier.layout import MAX_PIXELS
@@ -29,7 +30,6 @@ from components.style_renderer.batch import (
     progress,
     publishing,
     rendering,
-    store,
     units,
 )
 from components.style_renderer.batch.dead_letters import DeadLetter
@@ -130,14 +130,14 @@ def render_batch(
     recipes = units.recipes([(style, _settings(style, request)) for style in styles], request.strengths)
     pictures = {style.sha256: Image.fromarray(catalog.pixels(style)) for style in styles}
     for sha256, picture in pictures.items():
-        store.write(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
+        storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
     size = max(recipe.settings.scales[-1].size for recipe in recipes)
     with _work_folder(directory) as work:
-        found = _prepare(sources, directory, store.join(work, "lists"), size, request, pipelines)
+        found = _prepare(sources, directory, storage.join(work, "lists"), size, request, pipelines)
         planned = units.plan(found.contents, recipes, request.picture_format, request.code)
         present = manifest.present(directory, rendering.PICTURES, planned)
         missing = list({unit.key: unit for unit in planned if unit.key not in present}.values())
-        in_work = store.join(work, "units")
+        in_work = storage.join(work, "units")
         if missing:
             pipeline = pipelines()
             if engine is None:
@@ -174,25 +174,25 @@ def render_batch(
 @contextlib.contextmanager
 def _work_folder(directory: str) -> Iterator[str]:
     """A folder for what workers tell while they work; what batches that were ended have left is removed before."""
-    parts = [store.join(directory, folder) for folder in (rendering.PICTURES, manifest.SIDECARS, contents.FOLDER)]
-    work = store.join(directory, _WORK, uuid.uuid4().hex[:12])
-    if store.is_local(directory):
-        partials = [path for folder in parts for path in store.partials(folder)]
+    parts = [storage.join(directory, folder) for folder in (rendering.PICTURES, manifest.SIDECARS, contents.FOLDER)]
+    work = storage.join(directory, _WORK, uuid.uuid4().hex[:12])
+    if not storage.is_url(directory):
+        partials = [path for folder in parts for path in storage.list_partials(folder)]
         with leftovers.owned(Path(work)):
             works = Path(directory, _WORK)
             leftovers.sweep(path for path in works.iterdir() if path != Path(work))
             if len(list(works.iterdir())) == 1:  # no other batch is at work here, so that nobody finishes these
                 for path in partials:
-                    store.remove(path)
+                    storage.remove(path)
             yield work
         return
     for folder in parts:
-        store.sweep(folder)
-    store.sweep_folders(store.join(directory, _WORK))
+        storage.remove_abandoned_files(folder)
+    storage.remove_abandoned_folders(storage.join(directory, _WORK))
     try:
         yield work
     finally:
-        store.remove(work)
+        storage.remove(work)
 
 
 def local_pipelines(beam_args: Sequence[str]) -> Callable[[], beam.Pipeline]:

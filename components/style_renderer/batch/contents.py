@@ -17,9 +17,8 @@ from typing import Literal
 import apache_beam as beam
 from PIL import Image
 
-from atelier import images, layout, tfrecord
+from atelier import images, layout, storage, tfrecord
 from atelier.errors import AtelierError
-from components.style_renderer.batch import store
 from components.style_renderer.batch.dead_letters import DeadLetter
 from components.style_renderer.batch.units import Content
 from components.style_renderer.gallery import previews
@@ -68,11 +67,11 @@ def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
       ContentError: there is none, or a folder cannot be listed.
     """
     try:
-        found = store.below(folder, leave_out)
+        found = storage.list_tree(folder, leave_out)
     except OSError as error:
         where = _legible(str(error.filename))
         raise ContentError(f"{where}: the folder cannot be listed: {error.strerror}") from None
-    if not found and store.is_local(folder) and not Path(folder).is_dir():
+    if not found and not storage.is_url(folder) and not Path(folder).is_dir():
         if Path(folder).exists():
             raise ContentError(f"{_legible(folder)}: it is a file; give the folder that it is in")
         raise ContentError(f"{_legible(folder)}: no such folder; give a folder with JPEG, PNG or other images")
@@ -93,7 +92,7 @@ def from_examples(split: str, image_key: str) -> tuple[Source, ...]:
     Raises:
       ContentError: the split has no file.
     """
-    found = store.files(split)
+    found = storage.list_files(split)
     if not found:
         raise ContentError(f"{split}: no records found; name a split that the examples have")
     return tuple(Source("records", entry.path, image_key) for _, entry in sorted(found.items()))
@@ -134,7 +133,7 @@ class Prepare(beam.DoFn):
             name = source.name if source.kind == "file" else source.path
             rows.append(DeadLetter(_legible(name), images.Reason.UNREADABLE.value, f"{type(error).__name__}: {error}"))
         lines = [[type(row).__name__, asdict(row)] for row in rows]
-        store.write(store.join(self._lists, f"{number:08d}.json"), json.dumps(lines).encode("ascii"))
+        storage.write_bytes(storage.join(self._lists, f"{number:08d}.json"), json.dumps(lines).encode("ascii"))
 
     def _keep(self, name: str, encoded: bytes) -> Content | DeadLetter:
         try:
@@ -146,7 +145,7 @@ class Prepare(beam.DoFn):
         except images.RejectedImageError as refusal:
             return DeadLetter(_legible(name), refusal.reason.value, refusal.detail)
         content = Content(name, hashlib.sha256(encoded).hexdigest(), image.height, image.width)
-        store.write(path(self._directory, content), encoded)
+        storage.write_bytes(path(self._directory, content), encoded)
         previews.write(self._directory, previews.original(content.stem), image, self._preview)
         return content
 
@@ -161,7 +160,7 @@ def collect(lists: str, sources: int, most: int = 0) -> Found:
     """
     rows: list[Content | DeadLetter] = []
     for number in range(sources):
-        for kind, values in json.loads(store.read(store.join(lists, f"{number:08d}.json"))):
+        for kind, values in json.loads(storage.read_bytes(storage.join(lists, f"{number:08d}.json"))):
             rows.append(Content(**values) if kind == "Content" else DeadLetter(**values))
     rows = rows[: most or None]
     contents = dict.fromkeys(row for row in rows if isinstance(row, Content))
@@ -170,20 +169,20 @@ def collect(lists: str, sources: int, most: int = 0) -> Found:
 
 def read(directory: str, content: Content, max_pixels: int) -> Image.Image:
     """The picture of a content that was prepared: upright, mode RGB."""
-    return images.decode(store.read(path(directory, content)), max_pixels).image
+    return images.decode(storage.read_bytes(path(directory, content)), max_pixels).image
 
 
 def path(directory: str, content: Content) -> str:
     """Where the encoded bytes of a content lie."""
-    return store.join(directory, FOLDER, content.sha256)
+    return storage.join(directory, FOLDER, content.sha256)
 
 
 def _pictures(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
     """Names and encoded bytes of the pictures in a source; of a file's no more than `limit` and one."""
     if source.kind == "file":
-        yield source.name, store.read(source.path, limit + 1)
+        yield source.name, storage.read_bytes(source.path, limit + 1)
         return
-    with store.stream(source.path) as stream:
+    with storage.open_stream(source.path) as stream:
         for record in tfrecord.read(stream):
             encoded = tfrecord.first_bytes(record, source.name)
             named = tfrecord.first_bytes(record, layout.IMAGE_FILE) or b""

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from components.style_renderer.batch import store
+from atelier import storage
 from components.style_renderer.batch.units import KEY_IN_NAMES, Content, Recipe, Unit
 
 FILE = "manifest.jsonl"
@@ -78,7 +78,7 @@ def line(content: Content, recipe: Recipe, facts: Facts) -> dict[str, Any]:
 
 def sidecar(directory: str, stem: str) -> str:
     """Where the sidecar of a unit lies."""
-    return store.join(directory, SIDECARS, f"{stem}.json")
+    return storage.join(directory, SIDECARS, f"{stem}.json")
 
 
 def present(directory: str, pictures: str, units: Sequence[Unit]) -> dict[str, dict[str, Any]]:
@@ -89,20 +89,20 @@ def present(directory: str, pictures: str, units: Sequence[Unit]) -> dict[str, d
       pictures: the folder of the pictures in it.
       units: what to look for.
     """
-    drawn = {name.rsplit(".", 1)[0] for name in store.files(store.join(directory, pictures))}
-    known = store.files(store.join(directory, SIDECARS))
+    drawn = {name.rsplit(".", 1)[0] for name in storage.list_files(storage.join(directory, pictures))}
+    known = storage.list_files(storage.join(directory, SIDECARS))
     stems = {stem.rsplit("--", 1)[-1]: stem for name in sorted(known) if (stem := name.removesuffix(".json")) in drawn}
     wanted = {unit.key: stems.get(unit.key[:KEY_IN_NAMES], "") for unit in units}
     paths = [sidecar(directory, stem) for stem in wanted.values() if stem]
     with ThreadPoolExecutor(_READERS) as readers:  # an object store takes its time for each
-        lines = map(_parsed, readers.map(store.read, paths))
+        lines = map(_parsed, readers.map(storage.read_bytes, paths))
         return {line["key"]: line for line in lines if line.get("key") in wanted}
 
 
 def is_there(picture: str, sidecar: str, key: str) -> bool:
     """Whether one unit's picture and sidecar are whole."""
     try:
-        return bool(store.read(picture, 1)) and _parsed(store.read(sidecar)).get("key") == key
+        return bool(storage.read_bytes(picture, 1)) and _parsed(storage.read_bytes(sidecar)).get("key") == key
     except OSError:
         return False
 

@@ -1,11 +1,7 @@
 """Content photographs that come with packages, for a first look without pictures of one's own."""
 
+from atelier import storage
 from atelier.files import packaged
-from components.style_renderer.batch import store
-from components.style_renderer.engine.settings import PHOTOS
-
-NAME = PHOTOS
-"""What the command line and the configuration call them."""
 
 _FILES = {
     "astronaut.png": ("skimage", "data/astronaut.png"),
@@ -20,8 +16,8 @@ def write(folder: str) -> str:
     Raises:
       FileNotFoundError: a package lacks its picture; the message names both.
     """
-    there = store.files(folder)
+    there = storage.list_files(folder)
     for name, (package, file) in _FILES.items():
         if name not in there:
-            store.write(store.join(folder, name), packaged.find(package, file).read_bytes())
+            storage.write_bytes(storage.join(folder, name), packaged.find(package, file).read_bytes())
     return folder

@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from atelier import watching
-from components.style_renderer.batch import store
+from atelier import storage, watching
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and the share (0..1) of the batch's units that is done, parts of units included."""
@@ -22,7 +21,7 @@ class Reporter:
 
     def __init__(self, work: str, key: str, title: str) -> None:
         """Reports on the unit `key`, for people `title`, into the folder `work`."""
-        self._path = store.join(work, key)
+        self._path = storage.join(work, key)
         self._title = title
         self._interval = _interval(work)
         self._last = 0.0
@@ -31,13 +30,13 @@ class Reporter:
         """The engine's callback; `step.done` is the share of the unit's work that is done."""
         if time.monotonic() - self._last >= self._interval:
             text = f"{min(1.0, max(0.0, float(step.done))):.4f} {self._title}"
-            store.write(self._path + _PARTLY, text.encode("utf-8", "backslashreplace"))
+            storage.write_bytes(self._path + _PARTLY, text.encode("utf-8", "backslashreplace"))
             self._last = time.monotonic()
 
     def finished(self) -> None:
         """The unit is rendered, or a dead letter."""
-        store.write(self._path + _DONE, b"1")
-        store.remove(self._path + _PARTLY)
+        storage.write_bytes(self._path + _DONE, b"1")
+        storage.remove(self._path + _PARTLY)
 
 
 @contextlib.contextmanager
@@ -54,17 +53,17 @@ def following(work: str, units: int, progress: Progress | None) -> Iterator[None
 
 
 def _interval(work: str) -> float:
-    return _INTERVAL_S if store.is_local(work) else _REMOTE_INTERVAL_S
+    return _REMOTE_INTERVAL_S if storage.is_url(work) else _INTERVAL_S
 
 
 def _count(work: str, units: int) -> tuple[str, float]:
-    names = store.files(work)
+    names = storage.list_files(work)
     done = {name.removesuffix(_DONE) for name in names if name.endswith(_DONE)}
     shares, titles = 0.0, []
     for name, entry in names.items():
         if name.endswith(_PARTLY) and name.removesuffix(_PARTLY) not in done:
             with contextlib.suppress(OSError, ValueError):  # finished meanwhile
-                share, _, title = store.read(entry.path).decode("utf-8").partition(" ")
+                share, _, title = storage.read_bytes(entry.path).decode("utf-8").partition(" ")
                 shares += float(share)
                 titles.append(f"{title} {float(share):.0%}")
     text = f"{len(done)} of {units} rendered" + (f", now {', '.join(sorted(titles))}" if titles else "")

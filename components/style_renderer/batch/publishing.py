@@ -14,8 +14,8 @@ from typing import Any
 
 import apache_beam as beam
 
-from atelier import layout, tfrecord
-from components.style_renderer.batch import dead_letters, manifest, store
+from atelier import layout, storage, tfrecord
+from components.style_renderer.batch import dead_letters, manifest
 from components.style_renderer.gallery import contact_sheet, gallery, previews
 
 _PER_SHARD = 256
@@ -38,15 +38,15 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
     count = -(-len(lines) // _PER_SHARD)
     names = [f"renders-{number:05d}-of-{count:05d}.tfrecord" for number in range(count)]
     shards = [
-        (store.join(output, name), lines[number * _PER_SHARD : (number + 1) * _PER_SHARD])
+        (storage.join(output, name), lines[number * _PER_SHARD : (number + 1) * _PER_SHARD])
         for number, name in enumerate(names)
     ]
     if shards:
         with pipelines() as pipeline:
             _ = pipeline | beam.Create(shards) | beam.Reshuffle() | beam.ParDo(WriteShard(directory, output))
-    for name, entry in store.files(output).items():
+    for name, entry in storage.list_files(output).items():
         if fnmatch.fnmatch(name, "renders-*-of-*.tfrecord") and name not in names:
-            store.remove(entry.path)
+            storage.remove(entry.path)
     if directory != output:
         for content in page.contents:
             original = previews.original(content.stem)
@@ -54,11 +54,11 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
                 _copy(name, directory, output)
     for column in page.styles:
         previews.write(output, previews.style(column.style.id, column.style.sha256), column.picture, previews.STYLE)
-    store.write(store.join(output, manifest.FILE), manifest.encode(lines))
-    store.write(store.join(output, dead_letters.FILE), dead_letters.lines(page.dead))
-    store.write(store.join(output, contact_sheet.FILE), contact_sheet.make(page, directory))
-    target = store.join(output, gallery.FILE)
-    store.write(target, gallery.render(page).encode("utf-8", "xmlcharrefreplace"))
+    storage.write_bytes(storage.join(output, manifest.FILE), manifest.encode(lines))
+    storage.write_bytes(storage.join(output, dead_letters.FILE), dead_letters.lines(page.dead))
+    storage.write_bytes(storage.join(output, contact_sheet.FILE), contact_sheet.make(page, directory))
+    target = storage.join(output, gallery.FILE)
+    storage.write_bytes(target, gallery.render(page).encode("utf-8", "xmlcharrefreplace"))
     return target
 
 
@@ -74,14 +74,14 @@ class WriteShard(beam.DoFn):
         path, lines = shard
         stream = io.BytesIO()
         for line in lines:
-            encoded = store.read(store.join(self._directory, *line["file"].split("/")))
+            encoded = storage.read_bytes(storage.join(self._directory, *line["file"].split("/")))
             tfrecord.write(stream, _record(line, encoded))
             if self._directory != self._output:
-                store.write(store.join(self._output, *line["file"].split("/")), encoded)
+                storage.write_bytes(storage.join(self._output, *line["file"].split("/")), encoded)
                 thumbnail = previews.thumbnail(line["file"], max(line["height"], line["width"]))
                 if thumbnail != line["file"]:
                     _copy(thumbnail, self._directory, self._output)
-        store.write(path, stream.getvalue())
+        storage.write_bytes(path, stream.getvalue())
 
 
 def _record(line: dict[str, Any], encoded: bytes) -> bytes:
@@ -104,4 +104,4 @@ def _record(line: dict[str, Any], encoded: bytes) -> bytes:
 
 def _copy(name: str, directory: str, output: str) -> None:
     parts = name.split("/")
-    store.write(store.join(output, *parts), store.read(store.join(directory, *parts)))
+    storage.write_bytes(storage.join(output, *parts), storage.read_bytes(storage.join(directory, *parts)))

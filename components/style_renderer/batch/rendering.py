@@ -18,7 +18,8 @@ import apache_beam as beam
 import numpy as np
 from PIL import Image
 
-from components.style_renderer.batch import contents, manifest, progress, store
+from atelier import storage
+from components.style_renderer.batch import contents, manifest, progress
 from components.style_renderer.batch.dead_letters import DeadLetter
 from components.style_renderer.batch.units import ENDINGS, Content, Format, Recipe, Unit
 from components.style_renderer.gallery import previews
@@ -72,7 +73,7 @@ class Render(beam.DoFn):
     def process(self, unit: Unit) -> None:
         """Renders a unit, unless it is there: a repeated bundle does nothing twice."""
         name = f"{PICTURES}/{unit.stem}{ENDINGS[self._picture_format]}"
-        picture = store.join(self._directory, *name.split("/"))
+        picture = storage.join(self._directory, *name.split("/"))
         sidecar = manifest.sidecar(self._directory, unit.stem)
         recipe = self._recipes[unit.recipe]
         reporter = progress.Reporter(self._work, unit.key, f"{unit.content.id} in {recipe.style.title}")
@@ -80,7 +81,7 @@ class Render(beam.DoFn):
             try:
                 rendering, seconds = self._render(unit.content, recipe, reporter)
                 image = Image.fromarray(rendering.image)
-                store.write(picture, previews.encode(image, self._picture_format))
+                storage.write_bytes(picture, previews.encode(image, self._picture_format))
                 previews.write_thumbnail(self._directory, name, image)
             except Exception as error:  # noqa: BLE001 (whatever one unit raises must not lose the others)
                 bury(self._work, unit, recipe, error)
@@ -99,7 +100,7 @@ class Render(beam.DoFn):
                     code=self._code,
                 )
                 line = manifest.line(unit.content, recipe, facts)
-                store.write(sidecar, json.dumps(line, ensure_ascii=False, indent=1).encode("utf-8"))
+                storage.write_bytes(sidecar, json.dumps(line, ensure_ascii=False, indent=1).encode("utf-8"))
         reporter.finished()
 
     def _render(self, content: Content, recipe: Recipe, reporter: progress.Reporter) -> tuple[Any, float]:
@@ -117,7 +118,7 @@ class Render(beam.DoFn):
 
 def style_path(directory: str, sha256: str) -> str:
     """Where workers find a style's pixels: they may not see the catalogue."""
-    return store.join(directory, ".styles", f"{sha256}.png")
+    return storage.join(directory, ".styles", f"{sha256}.png")
 
 
 def bury(work: str, unit: Unit, recipe: Recipe, error: Exception) -> None:
@@ -130,14 +131,14 @@ def bury(work: str, unit: Unit, recipe: Recipe, error: Exception) -> None:
         recipe.style.id,
         recipe.settings.strength,
     )
-    store.write(store.join(work, f"{unit.key}{_DEAD}"), json.dumps(asdict(letter)).encode("ascii"))
+    storage.write_bytes(storage.join(work, f"{unit.key}{_DEAD}"), json.dumps(asdict(letter)).encode("ascii"))
 
 
 def buried(work: str) -> dict[str, DeadLetter]:
     """The dead letters of units by key."""
     return {
-        name.removesuffix(_DEAD): DeadLetter(**json.loads(store.read(entry.path)))
-        for name, entry in store.files(work).items()
+        name.removesuffix(_DEAD): DeadLetter(**json.loads(storage.read_bytes(entry.path)))
+        for name, entry in storage.list_files(work).items()
         if name.endswith(_DEAD)
     }
 
@@ -151,7 +152,7 @@ def _engine() -> Engine:
 
 @functools.lru_cache(maxsize=8)
 def _style_pixels(path: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(store.read(path))))
+    return np.asarray(Image.open(io.BytesIO(storage.read_bytes(path))))
 
 
 @functools.cache

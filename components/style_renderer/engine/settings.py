@@ -13,10 +13,6 @@ from atelier.field_types import Count, Fraction, Integer, Number
 
 NETWORKS = ("efficientnet_lite0", "vgg19")
 
-PHOTOS = "photos"
-"""Contents that come with packages."""
-SPLIT = "split:"
-"""Begins what names the contents of a rendering where they are a split of the data."""
 MIN_SCALE, MAX_SCALE = 32, 32768
 """Pixels of the longer side."""
 LAYERS: Mapping[str, frozenset[str]] = {

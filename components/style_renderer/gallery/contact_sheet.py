@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from PIL import Image, ImageOps
 
-from components.style_renderer.batch import store
+from atelier import storage
 from components.style_renderer.gallery import previews
 from components.style_renderer.gallery.gallery import Page
 
@@ -48,4 +48,4 @@ def _cells(page: Page, directory: str) -> Iterator[tuple[int, int, Image.Image]]
 
 
 def _read(directory: str, name: str) -> Image.Image:
-    return Image.open(io.BytesIO(store.read(store.join(directory, *name.split("/"))))).convert("RGB")
+    return Image.open(io.BytesIO(storage.read_bytes(storage.join(directory, *name.split("/"))))).convert("RGB")

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from components.style_renderer.batch import store
+from atelier import storage
 from components.style_renderer.batch.units import KEY_IN_NAMES, Format, slug
 
 THUMBNAILS = "thumbnails"
@@ -40,7 +40,7 @@ def write(directory: str, name: str, image: Image.Image, longer_side: int) -> No
     if max(image.size) > longer_side:
         image = image.copy()
         image.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    store.write(store.join(directory, *name.split("/")), _small(image))
+    storage.write_bytes(storage.join(directory, *name.split("/")), _small(image))
     write_thumbnail(directory, name, image)
 
 
@@ -49,7 +49,7 @@ def write_thumbnail(directory: str, name: str, image: Image.Image) -> None:
     if max(image.size) > THUMBNAIL:
         small = image.copy()
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        store.write(store.join(directory, *thumbnail(name, max(image.size)).split("/")), _small(small))
+        storage.write_bytes(storage.join(directory, *thumbnail(name, max(image.size)).split("/")), _small(small))
 
 
 def thumbnail(name: str, longer_side: int) -> str:

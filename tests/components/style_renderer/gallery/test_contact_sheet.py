@@ -9,7 +9,7 @@ from components.style_renderer.batch.units import Content
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from components.style_renderer.batch import store
+    from atelier import storage
     from components.style_renderer.gallery import contact_sheet, previews
     from components.style_renderer.gallery.gallery import Column, Page
 
@@ -19,7 +19,7 @@ def page(tmp_path):
     """Contents a (blue, wide) and b; styles x and y; a in x at two strengths (green at the stronger), b in y (red)."""
 
     def save(name, colour, size=(64, 48)):
-        store.write(str(tmp_path / name), previews.encode(Image.new("RGB", size, colour), "png"))
+        storage.write_bytes(str(tmp_path / name), previews.encode(Image.new("RGB", size, colour), "png"))
 
     contents = [Content(name, name * 64, 48, 64) for name in "ab"]
     for content in contents:
