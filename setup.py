@@ -1,9 +1,16 @@
 """The package's definition: the one list of direct dependencies, from which `make lock` makes requirements/lock.txt.
 
-Works as Beam's `--setup_file` too: it reads no file beside itself.
+Works as Beam's `--setup_file` too: it reads no other file than the one that holds the version.
 """
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+(VERSION,) = re.findall(
+    '^__version__ = "(.+)"$', Path(__file__).with_name("atelier").joinpath("__init__.py").read_text(), re.MULTILINE
+)
 
 # Exact versions: TFX, TensorFlow, Keras and Beam are released against each other, and a run must be repeatable.
 INSTALL_REQUIRES = [
@@ -104,7 +111,7 @@ PACKAGES = ["atelier", "pipeline", "components", "trainer", "serving", "compat"]
 
 setup(
     name="atelier-tfx",
-    version="0.1.0",
+    version=VERSION,
     description="From a folder of labelled pictures to a gated, pushed SavedModel and TFLite file, on TFX",
     license="Apache-2.0",
     license_files=["LICENSE"],

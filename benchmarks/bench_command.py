@@ -1,9 +1,9 @@
 """`atelier bench`: runs benchmarks one after another, prints their table, and writes `bench.json`."""
 
-import argparse
 import importlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from atelier.files.replacing import replace_text
@@ -22,15 +22,17 @@ MODULES = {
 """By name; each has `run() -> Iterator[Result]`."""
 
 
-def run(options: argparse.Namespace) -> int:
-    """Runs `options.names` (all of them, if none is named); returns the exit code: 0, whatever the targets say."""
-    for name in options.names:
-        if name not in MODULES:
-            options.wrong_usage(f"{name} is no benchmark; there are {', '.join(MODULES)}")
-    file = options.output / "bench.json"
+def run(names: Sequence[str], output: Path) -> None:
+    """Runs benchmarks, and adds their results to `bench.json`.
+
+    Args:
+      names: keys of `MODULES`; empty: all of them.
+      output: folder for `bench.json`.
+    """
+    file = output / "bench.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
-    for name in options.names or MODULES:
+    for name in names or MODULES:
         print(f"atelier: {name}", file=sys.stderr, flush=True)
         for result in importlib.import_module(MODULES[name]).run():
             results.append(result)
@@ -38,7 +40,6 @@ def run(options: argparse.Namespace) -> int:
             # After each: a benchmark that takes minutes and is stopped has not run for nothing.
             _write(file, results)
     print(f"written to {file}")
-    return 0
 
 
 def line(result: Result) -> str:

@@ -29,6 +29,20 @@ _DNS_NAME = "[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?"
 _GPUS_OF_A_MACHINE = (1, 2, 4, 8, 16)
 
 
+def require(needed: Mapping[str, tuple[str, str]]) -> None:
+    """Checks that the configuration says what cannot be done without.
+
+    Args:
+      needed: by the key: its value, and what it means.
+
+    Raises:
+      KubeflowError: names the first key that is missing, and how to give it.
+    """
+    for key, (value, meaning) in needed.items():
+        if not value:
+            raise KubeflowError(f"{key} is missing: {meaning}; give it in the file or by --set {key}=...")
+
+
 def check_image(image: str, *, built: bool = False) -> None:
     """The name of an image in a registry; where it is to be built, without a digest.
 

@@ -20,7 +20,6 @@ from atelier.errors import KubeflowError
 from atelier.files.replacing import replace_text
 from atelier.layout import SCHEMA_FILE, SPLITS, TRAIN
 from kubeflow import checks
-from pipeline.commands import kubeflow_verbs
 from pipeline.config.config import Config
 from pipeline.config.kubeflow import Kubeflow, Resources
 from pipeline.ingest.builtin_sources import BUILTIN
@@ -132,6 +131,15 @@ def parameters(config: Config) -> dict[str, str | float]:
     }
 
 
+def summary(job: Mapping[str, Any], target: str) -> str:
+    """Returns lines for the terminal: the nodes, and the parameters of the run with their defaults."""
+    root = job["pipelineSpec"]["root"]
+    lines = [f"{target}: {len(root['dag']['tasks'])} nodes: {', '.join(root['dag']['tasks'])}"]
+    for name, parameter in root["inputDefinitions"]["parameters"].items():
+        lines.append(f"parameter {name} = {parameter['defaultValue']}")
+    return "\n".join(lines)
+
+
 def vertex_job(settings: Kubeflow, node: str) -> Mapping[str, object] | None:
     """What TFX's extension for `node` sends to Vertex AI as a CustomJob; None if the node runs in its own container."""
     resources = settings.nodes.get(node, Resources())
@@ -174,7 +182,7 @@ def _check(config: Config) -> None:
     }
     if any(resources.machine_type for resources in settings.nodes.values()):
         needed["kubeflow.project"] = (settings.project, "the Google Cloud project that the training job runs in")
-    kubeflow_verbs.require(needed)
+    checks.require(needed)
     if word := builtin_names.resolve(config.data.source, BUILTIN):
         raise KubeflowError(
             f"data.source is {word}, which is made on this machine: run `atelier ingest "

@@ -1,4 +1,4 @@
-"""Folders of the source that are not installed: the command line takes them from the current folder."""
+"""Folders of the source that are not installed: the command line imports them from the current folder."""
 
 import importlib
 import sys
@@ -12,15 +12,16 @@ class SourceTreeError(AtelierError):
     """The command needs the project's source, and was not given in its root."""
 
 
-def module(folder: str, name: str) -> ModuleType:
-    """Imports `folder/name.py` below the current folder.
+def load(name: str) -> ModuleType:
+    """Imports a module, such as `benchmarks.measure`, from below the current folder.
 
     Raises:
-      SourceTreeError: there is no such file.
+      SourceTreeError: it is not there.
     """
     root = Path.cwd()
-    if not (root / folder / f"{name}.py").is_file():
+    if not root.joinpath(*name.split(".")).with_suffix(".py").is_file():
+        folder = name.partition(".")[0]
         raise SourceTreeError(f"{root}: no folder {folder}/ of Atelier here; run this in the root of its source")
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
-    return importlib.import_module(f"{folder}.{name}")
+    return importlib.import_module(name)

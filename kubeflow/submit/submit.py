@@ -4,26 +4,26 @@ import json
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from kubeflow import checks
-from pipeline.commands import kubeflow_verbs
 from pipeline.config.config import Config
+from pipeline.config.kubeflow import Kubeflow
 
 Compile = Callable[[Config, Path], object]
 """Writes the specification to a file: `kubeflow.compile.compile_pipeline`."""
 
 
-def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile) -> tuple[str, str]:
+def submit(config: Config, given: Mapping[str, str], compile_pipeline: Compile) -> tuple[str, str]:
     """Compiles and submits.
 
     Args:
       config: its section `kubeflow` says where to, and how.
-      parameters: of the run, each `NAME=VALUE`; those that are not named have their defaults.
+      given: parameters of the run by name; the others have their defaults.
       compile_pipeline: writes the specification.
 
     Returns:
@@ -33,7 +33,6 @@ def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile)
       KubeflowError: the configuration lacks something, credentials are missing, or the other side refused.
     """
     check(config)
-    given = kubeflow_verbs.parameters(parameters)
     settings = config.kubeflow
     checks.check_parameters(given, settings, sent=True)
     name = _new_name(config.name)
@@ -58,6 +57,17 @@ def submit(config: Config, parameters: Sequence[str], compile_pipeline: Compile)
         return name, kfp_endpoint.create(client, file, values, name, config.name, settings)
 
 
+def describe(settings: Kubeflow) -> str:
+    """Returns when and where a submitted pipeline runs, for the terminal."""
+    where = (
+        f"Vertex AI, project {settings.project}, {settings.region}"
+        if settings.target == "vertex"
+        else settings.endpoint
+    )
+    what = f"runs at {settings.schedule}" if settings.schedule else "runs"
+    return f"{what} on {where}"
+
+
 def check(config: Config) -> None:
     """Looks for what can be known before anything is compiled or sent.
 
@@ -74,7 +84,7 @@ def check(config: Config) -> None:
         needed["kubeflow.region"] = (settings.region, "where it runs, as in us-central1")
     else:
         needed["kubeflow.endpoint"] = (settings.endpoint, "where Kubeflow Pipelines answers: https://HOST/pipeline")
-    kubeflow_verbs.require(needed)
+    checks.require(needed)
     checks.check_config(config, sent=True)
 
 

@@ -110,9 +110,6 @@ def test_a_style_that_was_added_is_rendered(pictures: Path, tmp_path: Path) -> N
         ({"--content": "missing"}, "missing"),
         ({"--styles": "missing"}, "missing"),
         ({"--style": "z"}, "there is no style z; known here: x, y"),
-        ({"--strength": "2"}, "--strength 2.0: expected 0 (the content) to 1"),
-        ({"--size": "10"}, "--size 10: expected 32 to 32768 pixels"),
-        ({"--workers": "0"}, "--workers 0: expected at least 1"),
         (
             {"--set": "style_scael=2"},
             "unknown key style.settings.style_scael; did you mean style.settings.style_scale?",

@@ -427,7 +427,6 @@ def test_what_cannot_be_served_is_told_in_a_line(tmp_path: Path) -> None:
         (("--models", tmp_path / "missing"), "missing: no such folder"),
         (("--models", tmp_path / "empty"), "no versions"),
         (("--model-config-file", tmp_path / "broken.config"), "broken.config"),
-        (("--models", tmp_path, "--port", "70000"), "--port 70000: expected 0 to 65535"),
     ]:
         command = [sys.executable, "-m", "pipeline.cli", "serve", *map(str, arguments)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,15 +1,21 @@
 """The command line as a process: exit codes, and what it says when something is wrong."""
 
+import importlib.metadata
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 from atelier import tfrecord
 from pipeline import cli, console, local_runner
+from pipeline.commands import run as run_verb
+from pipeline.commands import styles
 from pipeline.config import config
 from pipeline.records import dataset
 
@@ -58,20 +64,123 @@ def test_help(arguments, words):
 
 def test_the_example_in_the_help_of_run_is_right():
     words = next(line for line in atelier("run", "--help").stdout.splitlines() if "example:" in line).split()[3:]
-    options = cli._parser().parse_args(["run", *words])
-    assert config.load(ROOT / options.config, options.set).trainer.head_epochs == 5
+    parsed = run_verb.command.make_context("run", words).params
+    assert config.load(ROOT / parsed["config"], parsed["overrides"]).trainer.head_epochs == 5
 
 
-def test_help_needs_nothing_heavy():
-    code = (
-        "import sys\nfrom pipeline import cli\n"
-        "try:\n    cli.main(['run', '--help'])\n"
-        "except SystemExit:\n    pass\n"
-        "heavy = {'tensorflow', 'tfx', 'keras', 'apache_beam', 'numpy', 'PIL', 'pydantic', 'rich', 'yaml'}\n"
-        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
-    )
+VERBS = [
+    [],
+    ["run"],
+    ["ingest"],
+    ["render"],
+    ["serve"],
+    ["predict"],
+    ["styles"],
+    ["styles", "add"],
+    ["kubeflow"],
+    ["kubeflow", "compile"],
+    ["kubeflow", "replay"],
+    ["kubeflow", "submit"],
+    ["kubeflow", "image"],
+    ["bench"],
+]
+
+
+def test_all_verbs_are_in_the_list():
+    def walk(command, names, context):
+        yield names
+        for name in command.list_commands(context) if isinstance(command, click.Group) else ():
+            yield from walk(command.get_command(context, name), [*names, name], context)
+
+    with click.Context(cli.cli) as context:
+        assert sorted(walk(cli.cli, [], context)) == sorted(VERBS)
+
+
+def test_help_imports_nothing_heavy_and_has_an_example():
+    code = f"""
+import contextlib, io, sys
+from pipeline import cli
+for verb in {VERBS}:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert cli.main([*verb, "--help"]) == 0, verb
+    assert out.getvalue().startswith("Usage: " + " ".join(["atelier", *verb])), verb
+    assert ("example: atelier " in out.getvalue()) == (verb not in ([], ["styles"], ["kubeflow"])), verb
+    heavy = {{
+        "tensorflow", "tfx", "keras", "apache_beam", "numpy", "PIL", "pydantic", "rich", "yaml", "grpc",
+        "components", "serving", "trainer", "pipeline.config", "kubeflow",
+    }}
+    assert not heavy & set(sys.modules), (verb, heavy & set(sys.modules))
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb[:1] in (["run"], ["predict"], ["kubeflow"])])
+def test_a_verb_loads_only_its_own_file(verb):
+    code = f"""
+import sys
+from pipeline import cli
+cli.main({[*verb, "--help"]})
+print(*sorted(name for name in sys.modules if name.startswith("pipeline.commands.")), file=sys.stderr)
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
+    loaded = set(done.stderr.split()) - {"pipeline.commands.verb", "pipeline.commands.options"}
+    assert loaded == {f"pipeline.commands.{verb[0]}"}
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb and verb not in (["styles"], ["kubeflow"])])
+def test_the_example_of_each_verb_can_be_parsed(verb):
+    with click.Context(cli.cli) as context:
+        command: Any = cli.cli
+        for name in verb:
+            command = command.get_command(context, name)
+    words = shlex.split(command.example)
+    assert words[: len(verb) + 1] == ["atelier", *verb]
+    command.make_context(verb[-1], words[len(verb) + 1 :])
+
+
+def test_the_version_is_that_of_the_installed_package(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"atelier {importlib.metadata.version('atelier-tfx')}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "completions"),
+    [
+        ("atelier ", {"run", "ingest", "kubeflow"}),
+        ("atelier render --fo", {"--format"}),
+        ("atelier kubeflow re", {"replay"}),
+    ],
+)
+def test_the_shell_completes_verbs_and_options(words, completions, monkeypatch, capsys):
+    monkeypatch.setenv(cli.COMPLETION, "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert cli.main([]) == 0
+    assert completions <= {line.partition(",")[2] for line in capsys.readouterr().out.splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["render", "--size", "10"], "'--size': 10 is not in the range 32<=x<=32768"),
+        (["render", "--strength", "2"], "'--strength': 2.0 is not in the range 0<=x<=1"),
+        (["render", "--strength", "nan"], "'--strength': nan is not a finite number"),
+        (["render", "--workers", "0"], "'--workers': 0 is not in the range x>=1"),
+        (["render", "--format", "webp"], "'--format': 'webp' is not one of 'jpeg', 'png'"),
+        (["serve", "--port", "70000"], "'--port': 70000 is not in the range 0<=x<=65535"),
+        (["serve", "--max-message-mb", "2048"], "'--max-message-mb': 2048 is not in the range"),
+        (["serve", "--max-pixels", "0"], "'--max-pixels': 0 is not in the range x>=1"),
+        (["serve", "--file-system-poll-wait-seconds", "0"], "wait-seconds': 0.0 is not in the range x>0"),
+        (["serve", "--file-system-poll-wait-seconds", "inf"], "inf is not a finite number"),
+        (["serve"], "Give --models or --model-config-file."),
+        (["serve", "--models", "a", "--model-config-file", "b"], "--models and --model-config-file exclude each other"),
+    ],
+)
+def test_values_out_of_range_are_wrong_usage(arguments, words, capsys):
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
 
 
 @pytest.mark.parametrize(
@@ -89,7 +198,7 @@ def test_wrong_usage_exits_with_2_and_shows_the_usage(arguments):
     done = atelier(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("usage: atelier")
+    assert done.stderr.startswith("Usage: atelier")
     assert "Traceback" not in done.stderr
 
 
@@ -222,7 +331,7 @@ def test_stopping_by_hand_is_no_traceback(run):
 
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_other_signals_stop_it_as_ctrl_c_does(number, expected, monkeypatch, capsys):
-    monkeypatch.setattr(cli, "_add_style", lambda _: os.kill(os.getpid(), number))
+    monkeypatch.setattr(styles.add, "callback", lambda **_: os.kill(os.getpid(), number))
     before = signal.getsignal(number)
     code = cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"])
     assert (code, capsys.readouterr().err) == (expected, "atelier: stopped\n")
@@ -231,10 +340,10 @@ def test_other_signals_stop_it_as_ctrl_c_does(number, expected, monkeypatch, cap
 
 def test_a_signal_that_the_shell_ignores_stops_nothing(monkeypatch):
     """As SIGHUP is under `nohup`."""
-    monkeypatch.setattr(cli, "_add_style", lambda _: os.kill(os.getpid(), signal.SIGHUP))
+    monkeypatch.setattr(styles.add, "callback", lambda **_: os.kill(os.getpid(), signal.SIGHUP))
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        assert cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"]) is None
+        assert cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"]) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
 

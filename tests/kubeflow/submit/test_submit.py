@@ -43,7 +43,7 @@ def test_kfp_needs_no_project_and_takes_any_root():
 
 def test_nothing_is_compiled_when_something_is_missing():
     with pytest.raises(KubeflowError, match=r"^kubeflow\.project is missing"):
-        submit.submit(settings(project=""), [], lambda *_: pytest.fail("compiled"))
+        submit.submit(settings(project=""), {}, lambda *_: pytest.fail("compiled"))
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_without_labels_the_package_stays_as_it_is(tmp_path):
 
 def test_nothing_heavy_is_loaded_before_it_is_needed():
     code = (
-        "import sys, kubeflow.image_command\n"
+        "import sys, kubeflow.image.build\n"
         "from kubeflow.submit import kfp_endpoint, submit, vertex\n"
         "print(*{'tensorflow', 'tfx', 'kfp', 'google.auth', 'requests'} & set(sys.modules))"
     )

@@ -12,6 +12,7 @@ import pytest
 from atelier.errors import KubeflowError
 from kubeflow.submit import submit
 from pipeline import cli
+from pipeline.commands.kubeflow import parse_parameters
 from tests.kubeflow import loopback, submissions
 from tests.kubeflow.submissions import SPEC, settings
 
@@ -79,7 +80,7 @@ def server(endpoint: Endpoint) -> Iterator[loopback.Server]:
 
 def start(server: loopback.Server, *parameters: str, **kubeflow: object) -> tuple[str, str]:
     given = {"target": "kfp", "endpoint": f"{server.url}/pipeline", "service_account": "runner", "labels": {}}
-    return submit.submit(settings(**given | kubeflow), parameters, submissions.compile_small)
+    return submit.submit(settings(**given | kubeflow), parse_parameters(parameters), submissions.compile_small)
 
 
 def refusal(server: loopback.Server, **kubeflow: object) -> str:
@@ -169,7 +170,7 @@ def test_without_the_token_nothing_is_compiled(endpoint, server, monkeypatch, to
     monkeypatch.setenv("ATELIER_KFP_TOKEN", token)
     given = {"target": "kfp", "endpoint": f"{server.url}/pipeline", "service_account": "runner", "labels": {}}
     with pytest.raises(KubeflowError) as caught:
-        submit.submit(settings(**given), [], lambda *_: pytest.fail("compiled"))
+        submit.submit(settings(**given), {}, lambda *_: pytest.fail("compiled"))
     message = str(caught.value)
     assert message.startswith(f"Kubeflow Pipelines at {server.url}/pipeline wants credentials (401): ")
     assert "ATELIER_KFP_TOKEN" in message

@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from atelier.errors import KubeflowError
 from kubeflow.submit import submit
 from pipeline import cli
+from pipeline.commands.kubeflow import parse_parameters
 from tests.deferred import deferred_imports
 from tests.kubeflow import loopback, submissions
 from tests.kubeflow.submissions import SPEC, settings
@@ -114,7 +115,7 @@ def server(vertex: Vertex) -> Iterator[loopback.Server]:
 
 def start(server: loopback.Server, *parameters: str, **kubeflow: object) -> tuple[str, str]:
     configuration = settings(api_endpoint=server.url, **kubeflow)
-    return submit.submit(configuration, parameters, submissions.compile_small)
+    return submit.submit(configuration, parse_parameters(parameters), submissions.compile_small)
 
 
 def refusal(server: loopback.Server, *parameters: str, **kubeflow: object) -> str:
@@ -239,7 +240,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("nobody")
 def test_without_credentials_nothing_is_compiled():
     with pytest.raises(KubeflowError) as caught:
-        submit.submit(settings(), [], lambda *_: pytest.fail("compiled"))
+        submit.submit(settings(), {}, lambda *_: pytest.fail("compiled"))
     message = str(caught.value)
     assert message.startswith("no credentials for Google Cloud")
     assert "gcloud auth application-default login" in message
@@ -254,7 +255,7 @@ def test_a_key_file_that_is_none(nobody, tmp_path, monkeypatch, content):
         file.write_text(content)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
     with pytest.raises(KubeflowError, match=r"^no credentials for Google Cloud .*key\.json"):
-        submit.submit(settings(), [], submissions.compile_small)
+        submit.submit(settings(), {}, submissions.compile_small)
 
 
 def run_command(server: loopback.Server, tmp_path: Path, *more: str) -> int:

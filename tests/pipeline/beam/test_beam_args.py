@@ -225,13 +225,13 @@ def test_dask_that_is_missing_is_named(monkeypatch):
 )
 def test_ingest_and_render_take_the_section(arguments, expected, monkeypatch, tmp_path):
     from pipeline import cli
-    from pipeline.commands import render_command
+    from pipeline.commands import render_folder
     from pipeline.ingest import ingest
 
     used = []
     monkeypatch.setattr(ingest, "ingest", lambda *arguments: used.append(arguments[3]))
     monkeypatch.setattr(ingest, "summary", lambda *_: "")
-    monkeypatch.setattr(render_command, "run", lambda *_, beam, **__: used.append(beam))
+    monkeypatch.setattr(render_folder, "render_folder", lambda *_, beam, **__: used.append(beam))
     output = ["--output", str(tmp_path)]
     assert cli.main(["ingest", "--source", "mnist", *output, *arguments]) == 0
     render = ["render", "--content", "photos", "--styles", "builtin", *output]

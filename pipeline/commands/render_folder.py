@@ -1,4 +1,4 @@
-"""`atelier render`: a folder of pictures in the styles of a catalogue, without the DAG."""
+"""The work of `atelier render`: a folder of images in the styles of a catalog, without the DAG."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from pipeline.fingerprint import of_code
 LOG_FILE = "render.log"
 
 
-def run(
+def render_folder(
     content: str,
     styles: str,
     output: Path,
@@ -27,14 +27,14 @@ def run(
     size: int | None = None,
     strengths: Sequence[float] = (),
     beam: Beam,
-    picture_format: units.Format = "jpeg",
+    image_format: units.Format = "jpeg",
     max_bad_fraction: float = 0.1,
 ) -> str:
     """Renders what `output` lacks, and writes its gallery.
 
     Args:
-      content: a folder of pictures, or `photos`.
-      styles: `builtin`, a `catalog.yaml`, or a folder of pictures.
+      content: a folder of images, or `photos`.
+      styles: `builtin`, a `catalog.yaml`, or a folder of images.
       output: folder of this and of later calls.
       console: where progress is shown.
       overrides: fields of `Settings`, before the styles' presets.
@@ -42,7 +42,7 @@ def run(
       size: longer side of the renderings in pixels; None: the styles' own.
       strengths: each style at each of them; empty: at the preset's own.
       beam: where the work is done.
-      picture_format: jpeg or png.
+      image_format: jpeg or png.
       max_bad_fraction: share of the renderings that may be missing at the end.
 
     Returns:
@@ -53,7 +53,7 @@ def run(
       ConfigError: the output folder cannot be used.
       BeamError: the Beam runner is not installed, or its job service does not answer.
       catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
-      batch.RenderError: too many pictures could not be rendered; the others are written.
+      batch.RenderError: too many images could not be rendered; the others are written.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def run(
         overrides=overrides,
         size=size or 0,
         strengths=tuple(strengths),
-        picture_format=picture_format,
+        picture_format=image_format,
         max_bad_fraction=max_bad_fraction,
         code=of_code("components.style_renderer.engine.render"),
     )
@@ -87,7 +87,7 @@ def run(
 
 
 def _check_output(output: Path, content: str, styles: str) -> None:
-    """Refuses an output whose own files would be read as contents or styles by the next call."""
+    """Rejects an output whose own files would be read as contents or styles by the next call."""
     written = output.resolve()
     for key, given in (("--content", content), ("--styles", styles)):
         folder = Path(given).resolve()

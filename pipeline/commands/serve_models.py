@@ -1,4 +1,4 @@
-"""`atelier serve`: finds the models, starts the local server, and runs until it is told to stop."""
+"""The work of `atelier serve`: finds the models, starts the local server, and runs until it is told to stop."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ FIRST_LINE = (
 )
 
 
-def run(
+def serve_models(
     models: Path | None,
     models_config: Path | None,
     name: str,
@@ -43,7 +43,7 @@ def run(
       batching_file: a batching_parameters.txt; None: no batching.
       ssl_file: ModelServer's SSL configuration; None: plain text.
       max_message_mb: of a request.
-      max_pixels: of a picture.
+      max_pixels: of an image.
       poll_seconds: between two looks for new versions.
 
     Raises:

@@ -3,8 +3,6 @@
 import io
 import json
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import grpc
@@ -249,10 +247,10 @@ def test_tflite(atelier, tmp_path, pictures):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "the following arguments are required: IMAGE"),
-        (["--target", "a:1", "--tflite", "m.tflite"], "not allowed with argument --target"),
-        (["--version", "1", "--label", "x"], "not allowed with argument --version"),
-        (["--top", "0"], "argument --top: 0: expected 1 or more"),
+        ([], "Missing argument 'IMAGE...'"),
+        (["--target", "a:1", "--tflite", "m.tflite"], "--target and --tflite exclude each other"),
+        (["--version", "1", "--label", "x"], "--version and --label exclude each other"),
+        (["--top", "0"], "'--top': 0 is not in the range x>=1"),
         (
             ["--version", "20261126171900123456"],
             "20261126171900123456: expected a version, an integer of at most 64 bits",
@@ -264,28 +262,13 @@ def test_tflite(atelier, tmp_path, pictures):
         ),
         (["--target", "127.0.0.1:8500/"], "write 127.0.0.1:8500"),
         (["--target", "localhost"], "localhost: no port; write localhost:8500"),
-        (["--deadline", "0"], "argument --deadline: 0: expected 0.001 to 86400"),
-        (["--max-message-mb", "4096"], "4096: expected 1 to 2047"),
-        (["--batch", "two"], "argument --batch: invalid number value: 'two'"),
+        (["--deadline", "0"], "'--deadline': 0.0 is not in the range 0.001<=x<=86400"),
+        (["--max-message-mb", "4096"], "4096 is not in the range 1<=x<=2047"),
+        (["--batch", "two"], "'--batch': 'two' is not a valid integer"),
         (["--cert", "c.pem"], "--cert and --key go together"),
         (["--tflite", "m.tflite", "--max-message-mb", "1"], "--max-message-mb is for a server, not for --tflite"),
     ],
 )
 def test_wrong_usage(capsys, arguments, words):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["predict", *(["a.jpg"] if arguments else []), *arguments])
-    assert stopped.value.code == 2
+    assert cli.main(["predict", *(["a.jpg"] if arguments else []), *arguments]) == 2
     assert words in capsys.readouterr().err
-
-
-def test_help_needs_nothing_heavy():
-    code = (
-        "import sys\nfrom pipeline import cli\n"
-        "try:\n    cli.main(['predict', '--help'])\n"
-        "except SystemExit:\n    pass\n"
-        "heavy = {'tensorflow', 'grpc', 'numpy', 'PIL', 'pydantic', 'rich'}\n"
-        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stderr.strip() == "[]"
-    assert "example: atelier predict pictures/" in " ".join(done.stdout.split())

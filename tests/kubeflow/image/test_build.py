@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from atelier.errors import KubeflowError
-from kubeflow import checks, image_command
+from kubeflow import checks
+from kubeflow.image.build import ENGINES
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 IMAGE = "europe-docker.pkg.dev/project/atelier/atelier:0.1.0"
 BUILD = f"build --platform linux/amd64 --file kubeflow/image/Dockerfile --tag {IMAGE} ."
 
@@ -68,14 +69,14 @@ def test_the_gpu_variant_is_a_build_argument(machine):
     assert "--build-arg GPU=1 ." in machine.image("--gpu").stdout
 
 
-@pytest.mark.parametrize("engine", image_command.ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_it_names_the_engine_that_is_there(machine, engine):
     machine.has(engine)
     assert machine.image().stdout == f"{engine} {BUILD}\n{engine} push {IMAGE}\n"
     assert machine.asked == []
 
 
-@pytest.mark.parametrize("engine", image_command.ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_run_builds_and_says_how_to_push(machine, engine):
     machine.has(engine)
     done = machine.image("--run")

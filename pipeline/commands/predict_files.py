@@ -1,14 +1,14 @@
-"""`atelier predict`: images to classes, from a server or from a TFLite file."""
+"""The work of `atelier predict`: what is asked, and how the answers are printed."""
 
-import argparse
 import contextlib
 import json
 import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connection is said once, by ServingError
 
@@ -17,8 +17,7 @@ from rich.table import Table
 
 from atelier.files import image_files, tree
 from pipeline.console import Console, quiet
-from serving.client import AS_IS, Client, NoPredictionError, Prediction, PreparedImage, ServedModel, ServingError, Tls
-from serving.client.connection import BATCH
+from serving.client import NoPredictionError, Prediction, PreparedImage, ServingError
 from serving.client.predictions import Answer
 from serving.client.preparation import ImageSource, Preparation
 
@@ -36,11 +35,17 @@ class Predictor(Protocol):
         """Returns one prediction for each image."""
 
 
-def run(options: argparse.Namespace) -> int:
-    """Predicts, and prints a table or, with `json`, a list; what was done before an error, too.
+def predict_files(
+    paths: Sequence[Path], predictor: AbstractContextManager[Predictor], *, top: int, batch: int, as_json: bool
+) -> int:
+    """Predicts the images and prints a table or a JSON list; after an error, what was predicted before it.
 
     Args:
-      options: of the command line; see `pipeline.cli`.
+      paths: of files and of folders of files.
+      predictor: gives what answers, when it is entered.
+      top: number of classes that are named for each image.
+      batch: number of images in a request.
+      as_json: prints a list instead of a table.
 
     Returns:
       0 if every image was predicted, else 1; each of the others has its line on standard error.
@@ -50,34 +55,34 @@ def run(options: argparse.Namespace) -> int:
     """
     found: list[tuple[str, Prediction]] = []
     try:
-        files = [file for path in options.images for file in _files(path)]
+        files = [file for path in paths for file in _files(path)]
         with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
-            _predict(files, options, Console(terminal), found)
+            console = Console(terminal)
+            in_folders = any(path.is_dir() for path in paths)
+            bar = console.bar("predicting") if in_folders else contextlib.nullcontext(lambda *_: None)
+            # TensorFlow and LiteRT greet on standard error, whatever one tells them.
+            with _warnings_shown(console), quiet(Path(os.devnull)), predictor as opened, bar as move:
+                opened.preparation()  # a server that cannot be asked is no fault of each image
+                move(0, len(files))
+                for start in range(0, len(files), batch):
+                    # Added to `found` one by one, so that an error leaves what was found before it.
+                    for name, answer in _predict_batch(files[start : start + batch], opened, top, console):
+                        if isinstance(answer, Prediction):
+                            found.append((name, answer))
+                        else:
+                            console.say(f"atelier: {answer}")
+                    move(min(start + batch, len(files)), len(files))
     finally:
-        sys.stdout.write(_json(found) if options.json else _table(found))
+        sys.stdout.write(_json(found) if as_json else _table(found))
     return 0 if len(found) == len(files) else 1
 
 
-def _predict(
-    files: Sequence[Path], options: argparse.Namespace, console: Console, found: list[tuple[str, Prediction]]
-) -> None:
-    """Adds to `found`, so that an error leaves what was found before it."""
-    batch = options.batch or BATCH
-    in_folders = any(path.is_dir() for path in options.images)
-    bar = console.bar("predicting") if in_folders else contextlib.nullcontext(lambda *_: None)
-    # TensorFlow and LiteRT greet on standard error, whatever one tells them.
-    with _warnings_shown(console), quiet(Path(os.devnull)), _predictor(options) as predictor, bar as move:
-        predictor.preparation()  # a server that cannot be asked is no fault of each image
-        move(0, len(files))
-        for start in range(0, len(files), batch):
-            chunk = (_prepared(file, predictor, console) for file in files[start : start + batch])
-            prepared = [image for image in chunk if image]
-            for image, answer in zip(prepared, _answers(predictor, prepared, options.top), strict=True):
-                if isinstance(answer, Prediction):
-                    found.append((image.name, answer))
-                else:
-                    console.say(f"atelier: {answer}")
-            move(min(start + batch, len(files)), len(files))
+def _predict_batch(
+    files: Sequence[Path], predictor: Predictor, top: int, console: Console
+) -> Iterator[tuple[str, Answer]]:
+    prepared = [image for image in (_prepared(file, predictor, console) for file in files) if image]
+    for image, answer in zip(prepared, _answers(predictor, prepared, top), strict=True):
+        yield image.name, answer
 
 
 @contextlib.contextmanager
@@ -115,37 +120,6 @@ def _files(path: Path) -> Iterator[Path]:
     yield from (path / name for name in found)
 
 
-@contextlib.contextmanager
-def _predictor(options: argparse.Namespace) -> Iterator[Predictor]:
-    preparation = AS_IS if options.as_is else None
-    if options.tflite:
-        from serving.tflite_model import TFLiteModel  # TensorFlow, which takes seconds
-
-        yield TFLiteModel(options.tflite, preparation=preparation)
-        return
-
-    encrypted = options.tls or options.ca or options.cert
-    model = _given(name=options.model, version=options.version, label=options.label)
-    settings = _given(
-        target=options.target,
-        deadline=options.deadline,
-        batch=options.batch,
-        tls=Tls(options.ca, options.cert, options.key) if encrypted else None,
-        max_message_bytes=options.max_message_mb and options.max_message_mb * 2**20,
-    )
-    try:
-        served = ServedModel(**model)
-    except ValueError as error:
-        raise ServingError(str(error)) from None
-    with Client(model=served, preparation=preparation, gzip=options.gzip, **settings) as client:
-        yield client
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    """Those that are: for the others the defaults hold."""
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _prepared(file: Path, predictor: Predictor, console: Console) -> PreparedImage | None:
     try:
         return predictor.prepare(file)
@@ -170,7 +144,7 @@ def _json(found: Sequence[tuple[str, Prediction]]) -> str:
 
 
 def _table(found: Sequence[tuple[str, Prediction]]) -> str:
-    """One row an image; of more than one class, one below the other."""
+    """One row for each image; several classes stand one below the other."""
     if not found:
         return ""
     table = Table("file", "label", "probability", "version", "latency")

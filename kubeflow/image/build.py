@@ -1,41 +1,52 @@
-"""`atelier kubeflow image`."""
+"""The container image that the nodes of a compiled pipeline run in: the command that builds it."""
 
-import argparse
 import shlex
 import shutil
 import subprocess
 
 from atelier.errors import KubeflowError
 from kubeflow import checks
-from pipeline.commands.kubeflow_verbs import FOLDER
-from pipeline.config import config
+
+DOCKERFILE = "kubeflow/image/Dockerfile"
 
 ENGINES = ("docker", "podman", "buildah")
 """What can build the image; the first that is there is taken."""
 
 
-def run(options: argparse.Namespace) -> int:
-    """Prints the commands that build and push the image or, with `run`, builds it and says how to push it.
+def print_commands(image: str, *, gpu: bool) -> None:
+    """Prints the commands that build and push the image.
+
+    Args:
+      image: name and tag.
+      gpu: with CUDA's libraries.
 
     Raises:
-      ConfigError: the configuration cannot be read.
-      KubeflowError: it names no image, nothing here can build one, or the build failed.
+      KubeflowError: `image` is missing, or is no name of an image.
     """
-    image = config.load(options.config, options.set).kubeflow.image
     _check(image)
-    if not options.run:
-        engine = next(filter(shutil.which, ENGINES), ENGINES[0])
-        print(shlex.join(build_command(engine, image, gpu=options.gpu)))
-        print(shlex.join([engine, "push", image]))
-        return 0
+    engine = next(filter(shutil.which, ENGINES), ENGINES[0])
+    print(shlex.join(build_command(engine, image, gpu=gpu)))
+    print(shlex.join([engine, "push", image]))
+
+
+def build(image: str, *, gpu: bool) -> None:
+    """Builds the image, and prints the command that pushes it.
+
+    Args:
+      image: name and tag.
+      gpu: with CUDA's libraries.
+
+    Raises:
+      KubeflowError: `image` is missing or is no name of an image, nothing here can build it, or the build failed.
+    """
+    _check(image)
     engine = working_engine()
-    build = build_command(engine, image, gpu=options.gpu)
-    print(shlex.join(build), flush=True)
-    code = subprocess.run(build, check=False).returncode
+    command = build_command(engine, image, gpu=gpu)
+    print(shlex.join(command), flush=True)
+    code = subprocess.run(command, check=False).returncode
     if code:
         raise KubeflowError(f"{engine} could not build {image} (exit code {code}): its own lines above say why")
     print(f"{image} is built; to push it: {shlex.join([engine, 'push', image])}")
-    return 0
 
 
 def build_command(engine: str, image: str, *, gpu: bool) -> list[str]:
@@ -47,8 +58,7 @@ def build_command(engine: str, image: str, *, gpu: bool) -> list[str]:
       gpu: with CUDA's libraries.
     """
     variant = ["--build-arg", "GPU=1"] if gpu else []
-    file = f"{FOLDER}/image/Dockerfile"
-    return [engine, "build", "--platform", "linux/amd64", "--file", file, "--tag", image, *variant, "."]
+    return [engine, "build", "--platform", "linux/amd64", "--file", DOCKERFILE, "--tag", image, *variant, "."]
 
 
 def working_engine() -> str:

@@ -1,0 +1,45 @@
+"""`atelier ingest`: labeled images to TFRecords."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.options import FILE, beam_option, set_option
+from pipeline.commands.verb import Verb
+
+
+@click.command(
+    cls=Verb,
+    name="ingest",
+    example="atelier ingest --source images/ --output data/",
+    after_stop="; no data set was written, and the next run starts from the beginning",
+)
+@click.option(
+    "--source",
+    metavar="DIR|mnist|photos",
+    type=click.Path(),
+    required=True,
+    help="Read this folder, whose subfolders are the classes, or a built-in source.",
+)
+@click.option(
+    "--output", metavar="DIR", type=FILE, required=True, help="Write the TFRecords and a report into this folder."
+)
+@set_option("a value of the section `ingest`", "shards=4")
+@beam_option
+def command(source: str, output: Path, overrides: tuple[str, ...], beam: tuple[str, ...]) -> None:
+    """Convert labeled images to TFRecords.
+
+    Files that cannot be used are counted, named and set aside in a quarantine.
+    """
+    from pipeline.config import config
+
+    settings = config.load_ingest(overrides)
+    beam_settings = config.load_beam(beam)
+
+    from pipeline.beam import beam_args
+    from pipeline.console import Console
+    from pipeline.ingest import ingest
+
+    with beam_args.reaching(beam_settings), Console().bar(f"ingesting {source}") as progress:
+        report = ingest.ingest(source, output, settings, beam_args.of(beam_settings), progress)
+    click.echo(ingest.summary(report, output))

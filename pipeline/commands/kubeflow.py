@@ -1,0 +1,155 @@
+"""`atelier kubeflow`: its verbs; the work is in the folder `kubeflow`, which is not installed.
+
+The name of that folder belongs to another distribution on PyPI.
+"""
+
+import contextlib
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from atelier.errors import KubeflowError
+from pipeline import source_tree
+from pipeline.commands.options import FILE, config_option, set_option
+from pipeline.commands.verb import Verb
+
+_CONFIG = config_option("Read the configuration from this YAML file, such as configs/vertex.yaml.")
+_SET = set_option("a value of the configuration", "kubeflow.target=kfp")
+_PARAMETER = click.option(
+    "--parameter",
+    "parameters",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Set a parameter of the run: data_root, schema_file, train_args, min_accuracy or max_accuracy_drop. "
+    "Repeat the option for several parameters.",
+)
+_MODULES_OF_THE_EXTRA = ("kfp", "celpy")
+
+
+@click.group(name="kubeflow")
+def command() -> None:
+    """Run the pipeline on Kubeflow Pipelines and Vertex AI."""
+
+
+@command.command(
+    cls=Verb, name="compile", example="atelier kubeflow compile --config configs/vertex.yaml --output vertex.json"
+)
+@_CONFIG
+@_SET
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=FILE,
+    required=True,
+    help="Write the specification to this file, whose name ends in .json, .yaml or .yml.",
+)
+def compile_(config: Path, overrides: tuple[str, ...], output: Path) -> None:
+    """Compile the pipeline to a specification.
+
+    Kubeflow Pipelines and Vertex AI run it.
+    """
+    from pipeline.config import config as configuration
+    from pipeline.console import quiet
+
+    with _extra_kfp():
+        compiler = source_tree.load("kubeflow.compile")
+        settings = configuration.load(config, overrides)
+        # TensorFlow greets on standard error.
+        with tempfile.TemporaryDirectory() as folder, quiet(Path(folder, "log")):
+            job = compiler.compile_pipeline(settings, output)
+    click.echo(compiler.summary(job, settings.kubeflow.target))
+    click.echo(f"{output}: written")
+
+
+@command.command(cls=Verb, name="replay", example="atelier kubeflow replay vertex.json --root output/replay")
+@click.argument("spec", metavar="SPEC", type=FILE)
+@click.option(
+    "--root", metavar="DIR", type=FILE, required=True, help="Write artifacts and logs into a new folder below this one."
+)
+@_PARAMETER
+def replay(spec: Path, root: Path, parameters: tuple[str, ...]) -> None:
+    """Execute a compiled specification on this machine.
+
+    SPEC is the file that `atelier kubeflow compile` has written. Each node runs as it would on the cluster, in its own
+    process.
+    """
+    with _extra_kfp():
+        replayer = source_tree.load("kubeflow.replay.replay")
+        given = parse_parameters(parameters)
+        # Ends the node's processes with this one, even if the shell that started it ignores Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        report = replayer.replay(spec, root, parameters=given, announce=click.echo)
+    if report.failure:
+        raise KubeflowError(report.failure)
+    click.echo(replayer.LIMITS)
+
+
+@command.command(
+    cls=Verb,
+    name="submit",
+    example="atelier kubeflow submit --config configs/vertex.yaml --parameter min_accuracy=0.95",
+)
+@_CONFIG
+@_SET
+@_PARAMETER
+def submit(config: Path, overrides: tuple[str, ...], parameters: tuple[str, ...]) -> None:
+    """Compile, and start a run or a schedule.
+
+    It prints the name of the run or schedule and, in the last line, its URL.
+    """
+    from pipeline.config import config as configuration
+
+    with _extra_kfp():
+        compiler, submission = source_tree.load("kubeflow.compile"), source_tree.load("kubeflow.submit.submit")
+        loaded = configuration.load(config, overrides)
+        name, url = submission.submit(loaded, parse_parameters(parameters), compiler.compile_pipeline)
+    click.echo(f"{name}: {submission.describe(loaded.kubeflow)}")
+    click.echo(url)
+
+
+@command.command(cls=Verb, name="image", example="atelier kubeflow image --config configs/vertex.yaml --run")
+@_CONFIG
+@_SET
+@click.option("--gpu", is_flag=True, help="Put CUDA's libraries into the image.")
+@click.option("--run", is_flag=True, help="Build the image. By default the commands are printed only.")
+def image(config: Path, overrides: tuple[str, ...], gpu: bool, run: bool) -> None:
+    """Print or run the command that builds the image of the containers."""
+    from pipeline.config import config as configuration
+
+    with _extra_kfp():
+        builder = source_tree.load("kubeflow.image.build")
+        name = configuration.load(config, overrides).kubeflow.image
+        if run:
+            builder.build(name, gpu=gpu)
+        else:
+            builder.print_commands(name, gpu=gpu)
+
+
+def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
+    """Returns values by name, from what `--parameter` was given.
+
+    Raises:
+      KubeflowError: one is not of the form NAME=VALUE.
+    """
+    given = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise KubeflowError(f"--parameter {text}: expected NAME=VALUE, as in min_accuracy=0.95")
+        given[name] = value
+    return given
+
+
+@contextlib.contextmanager
+def _extra_kfp() -> Iterator[None]:
+    """Says how a missing library is installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _MODULES_OF_THE_EXTRA:
+            raise
+        raise KubeflowError(f"{missing} is not installed; it comes with the extra kfp: pip install .[kfp]") from None

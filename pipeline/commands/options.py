@@ -1,0 +1,92 @@
+"""Options and types of values that several verbs share."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+"""A file or a folder; whether it is there is found out by the verb, which knows what to do if it is not."""
+
+
+def config_option(
+    text: str = "Read the configuration from this YAML file. It holds what differs from the defaults.",
+) -> Callable[[_F], _F]:
+    """Adds --config."""
+    return click.option("--config", metavar="FILE", type=FILE, required=True, help=text)
+
+
+def set_option(what: str, example: str) -> Callable[[_F], _F]:
+    """Adds --set, which may be repeated."""
+    text = f"Set {what}, as in {example}. Repeat the option for several values."
+    return click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=text)
+
+
+def beam_option(function: _F) -> _F:
+    """Adds --beam, which may be repeated."""
+    text = "Set a value of the section `beam`, as in runner=dask. Repeat the option for several values."
+    return click.option("--beam", "beam", metavar="KEY=VALUE", multiple=True, help=text)(function)
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range; infinity and NaN, which pass every comparison, are none."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """Returns the number."""
+        number: float = super().convert(value, parameter, context)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", parameter, context)
+        return number
+
+
+class Version(click.ParamType):
+    """A model's version, written as the name of its folder."""
+
+    name = "version"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
+        """Returns the version's number."""
+        from atelier import versions
+
+        number = value if isinstance(value, int) else versions.parse(value)
+        if number is None:
+            self.fail(f"{value}: expected a version, an integer of at most 64 bits.", parameter, context)
+        return number
+
+
+class Target(click.ParamType):
+    """The address of a model server."""
+
+    name = "target"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str:
+        """Returns the address as gRPC understands it."""
+        from serving.client import target
+
+        try:
+            return target.check(value)
+        except ValueError as error:
+            self.fail(str(error), parameter, context)
+
+
+def check_exclusive(context: click.Context, *names: str, required: bool = False) -> None:
+    """Checks that at most one of several options is given.
+
+    Args:
+      context: of the verb.
+      names: of the parameters.
+      required: one must be given.
+
+    Raises:
+      click.UsageError: several are given, or none where one is required.
+    """
+    flags = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    given = [flags[name] for name in names if context.params[name] is not None]
+    if len(given) > 1:
+        raise click.UsageError(f"{given[0]} and {given[1]} exclude each other. Give one of them.", context)
+    if required and not given:
+        raise click.UsageError(f"Give {' or '.join(flags[name] for name in names)}.", context)

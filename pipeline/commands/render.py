@@ -1,0 +1,121 @@
+"""`atelier render`: images in the styles of a catalog."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from pipeline.commands.options import FILE, FiniteRange, beam_option, set_option
+from pipeline.commands.verb import Verb
+
+
+@click.command(
+    cls=Verb,
+    name="render",
+    example="atelier render --content images/ --styles builtin --output gallery/ --size 768",
+    after_stop="; finished images stay, and the next run renders the others",
+)
+@click.option(
+    "--content",
+    metavar="DIR|photos",
+    type=click.Path(),
+    required=True,
+    help="Render the images of this folder. `photos` stands for three images from installed packages.",
+)
+@click.option(
+    "--styles",
+    metavar="DIR|CATALOG|builtin",
+    type=click.Path(),
+    required=True,
+    help="Take the styles from this folder of images, from this catalog.yaml, or from the built-in catalog.",
+)
+@click.option(
+    "--output",
+    metavar="DIR",
+    type=FILE,
+    required=True,
+    help="Write the gallery into this folder. Images that it already holds are not rendered again.",
+)
+@click.option(
+    "--style",
+    "ids",
+    metavar="ID",
+    multiple=True,
+    help="Render only this style. Repeat the option for several styles.",
+)
+@click.option(
+    "--size",
+    metavar="PIXELS",
+    type=click.IntRange(32, 32768),
+    help="Render images whose longer side has this many pixels.  [default: the size that each style names]",
+)
+@click.option(
+    "--strength",
+    "strengths",
+    metavar="0..1",
+    type=FiniteRange(0, 1),
+    multiple=True,
+    help="Render at this strength: 0 is the content, 1 the style's preset in full. Repeat the option for several.",
+)
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(min=1), help="Same as --beam workers=N.  [default: 1 process]"
+)
+@beam_option
+@click.option(
+    "--max-bad-fraction",
+    metavar="0..1",
+    type=FiniteRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Exit with 1 if more than this share of the images cannot be rendered.",
+)
+@click.option(
+    "--format",
+    "image_format",
+    type=click.Choice(["jpeg", "png"]),
+    default="jpeg",
+    show_default=True,
+    help="Write images in this format.",
+)
+@set_option("a value of the section `style.settings`", "colors=match")
+def command(
+    content: str,
+    styles: str,
+    output: Path,
+    ids: tuple[str, ...],
+    size: int | None,
+    strengths: Sequence[float],
+    workers: int | None,
+    beam: tuple[str, ...],
+    max_bad_fraction: float,
+    image_format: Literal["jpeg", "png"],
+    overrides: tuple[str, ...],
+) -> None:
+    """Render images in the styles of a catalog.
+
+    It writes a gallery: the images, a contact sheet, a web page and a manifest.
+    """
+    from pipeline.config import config
+
+    settings = config.load_rendering(overrides).model_dump(mode="json", exclude_unset=True)
+    beam_settings = config.load_beam([*([f"workers={workers}"] if workers else []), *beam])
+
+    from pipeline.commands import render_folder
+    from pipeline.console import Console
+
+    click.echo(
+        render_folder.render_folder(
+            content,
+            styles,
+            output,
+            Console(),
+            overrides=settings,
+            ids=ids,
+            size=size,
+            strengths=strengths,
+            beam=beam_settings,
+            image_format=image_format,
+            max_bad_fraction=max_bad_fraction,
+        )
+    )
