@@ -22,6 +22,8 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pydantic.fields import FieldInfo
 
+from atelier.field_types import LARGEST_INT32
+
 ROOT = Path(__file__).parents[1]
 
 PAGES_FROM_THE_TREE = {
@@ -166,6 +168,8 @@ def describe_type(annotation: Any, constraints: typing.Sequence[Any] = ()) -> st
 def _range(bounds: list[Any]) -> str:
     words = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
     found = {name: getattr(each, name) for each in bounds for name in words if getattr(each, name, None) is not None}
+    if found.get("le") == LARGEST_INT32:
+        del found["le"]  # a limit of the format, which says nothing
     return "".join(f" {words[name]} {found[name]:,}" for name in words if name in found)
 
 

@@ -46,17 +46,25 @@ class Trainer(Section):
     weights: str = "imagenet"
     """`imagenet`, `none`, or a weights file, whose SHA-256 must then be given."""
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Of the weights file, in hexadecimal; "" with `imagenet` and `none`."""
     batch_size: Count = 32
+    """Images for each step; a larger batch is faster on a GPU and takes more memory."""
     dropout: Annotated[Number, Field(ge=0, lt=1)] = 0.2
+    """Share of the pooled features that is dropped while training; Keras' EfficientNets have 0.2."""
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = 0.1
+    """Share of the target that is spread over all classes: less overconfident probabilities."""
     class_weights: bool = False
     """Weigh each class by the inverse of its frequency in the training split."""
     head_epochs: Count = 20
+    """The most epochs of the head; on kept features an epoch takes a fraction of a second."""
     head_learning_rate: LearningRate = 1e-3
+    """Adam's usual rate: the head starts from random weights."""
     fine_tune_epochs: Annotated[Integer, Field(ge=0, le=LARGEST_INT32)] = 0
+    """The most epochs of fine-tuning; 0: the backbone stays frozen, which is the quickest."""
     fine_tune_at: Annotated[Integer, Field(ge=0)] = 4
     """First block that fine-tuning changes (0: the whole backbone, stem included)."""
     fine_tune_learning_rate: LearningRate = 1e-4
+    """A tenth of the head's: pretrained weights should change little."""
     flip_on_the_fly: bool = False
     """Flip at random while fine-tuning: nearly free, and new in every epoch."""
     augmentation_strength: Fraction = 0.0
@@ -68,7 +76,9 @@ class Trainer(Section):
     patience: Count = 5
     """Epochs without a better eval accuracy before a phase ends."""
     mixed_precision: Literal["auto", "float32", "mixed_float16", "mixed_bfloat16"] = "auto"
+    """`auto` times training steps in each format that the machine supports, and keeps the fastest."""
     seed: Seed = 0
+    """Of weights, order and augmentation: the same seed gives the same model on the same machine."""
 
     def replace_values(self, chosen: Mapping[str, Any]) -> "Trainer":
         """Returns these settings with the values that a search chose, checked as those of a file are."""
@@ -100,7 +110,9 @@ class Interval(Section):
     """Numbers from `min` to `max`, both included."""
 
     min: Number
+    """Smallest value."""
     max: Number
+    """Largest value."""
     sampling: Literal["linear", "log"] = "linear"
     """`log`: each power of ten is as likely as the next, as suits learning rates."""
 
@@ -117,13 +129,21 @@ class Space(Section):
     """What the Tuner may choose, by keys of the section `trainer`; what is null or empty stays as configured there."""
 
     head_learning_rate: Interval | None = Interval(min=1e-4, max=1e-1, sampling="log")
+    """Searched by default: three powers of ten around the Trainer's default."""
     dropout: Interval | None = Interval(min=0.0, max=0.5)
+    """Searched by default."""
     label_smoothing: Interval | None = Interval(min=0.0, max=0.2)
+    """Searched by default."""
     batch_size: tuple[Count, ...] = ()
+    """Values to choose from."""
     optimizer: tuple[Optimizer, ...] = ()
+    """Values to choose from."""
     fine_tune_at: tuple[Integer, ...] = ()
+    """Values to choose from; needs `trainer.fine_tune_epochs`."""
     fine_tune_learning_rate: Interval | None = None
+    """Needs `trainer.fine_tune_epochs`."""
     augmentation_strength: Interval | None = None
+    """Needs `trainer.fine_tune_epochs`."""
 
     @property
     def tuned(self) -> tuple[str, ...]:
@@ -164,9 +184,11 @@ class Tuner(Section):
     """
 
     enabled: bool = False
+    """Off: a search takes minutes, and the defaults suit most data."""
     algorithm: Literal["hyperband", "bayesian", "random"] = "hyperband"
     """Hyperband gives most trials few epochs, and the best of them more (Li et al. 2018)."""
     max_trials: Count = 30
+    """The most trials of the whole search."""
     max_minutes: Annotated[Number, Field(gt=0)] = 10.0
     """Of the whole search, what an earlier, killed run of it took included; a running trial ends with its epoch."""
     parallel_trials: Count = 1

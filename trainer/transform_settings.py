@@ -27,6 +27,7 @@ class Data(Section):
     source: str = ""
     """`mnist`, `photos`, a folder of labeled images, or a folder of TFRecords."""
     image_key: Name = layout.ENCODED_IMAGE
+    """Feature with the encoded image."""
     label_key: Name = layout.CLASS_ID
     """An int64 class id from 0, or a string: then ids follow `labels.txt`, or the alphabet."""
     text_key: str = layout.CLASS_NAME
@@ -47,6 +48,7 @@ class Image(Section):
     """What the model sees."""
 
     size: Annotated[Integer, Field(ge=MIN_SIZE, le=1024)] = 224
+    """Side in pixels of the model's input. 224 is what EfficientNet-Lite0 was trained with; smaller is faster."""
     resize: Resize = "crop"
     """`crop` and `pad` keep the aspect; `pad` loses nothing at the border."""
 
@@ -59,18 +61,25 @@ class Augmentation(Section):
     rotation: Annotated[Number, Field(ge=0, le=180)] = 40.0
     """Degrees, either way."""
     width_shift: Fraction = 0.2
+    """Share of the width, either way."""
     height_shift: Fraction = 0.2
+    """Share of the height, either way."""
     shear: Annotated[Number, Field(ge=0, le=89)] = 0.2
     """Degrees, as ImageDataGenerator's `shear_range` is."""
     zoom: Annotated[Number, Field(ge=0, lt=1)] = 0.2
     """Each axis is scaled by a factor from [1 - zoom, 1 + zoom]."""
     horizontal_flip: bool = True
+    """Mirror at random; turn it off where left and right matter, as in text."""
     crop_area: Annotated[Number, Field(gt=0, le=1)] = 1.0
     """Smallest share of the area that random-resized-crop keeps; 1 turns it off."""
     brightness: Fraction = 0.0
+    """Random change of at most this share of the range of pixels, up or down; 0: off."""
     contrast: Fraction = 0.0
+    """Random factor from [1 - contrast, 1 + contrast]; 0: off."""
     saturation: Fraction = 0.0
+    """Random factor from [1 - saturation, 1 + saturation]; 0: off."""
     hue: Annotated[Number, Field(ge=0, le=0.5)] = 0.0
+    """Random rotation of at most this share of the color circle, either way; 0: off."""
 
 
 class NodeConfig(Section):

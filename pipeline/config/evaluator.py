@@ -10,8 +10,10 @@ class Evaluator(Section):
     """The SavedModel's gate. Both thresholds must be given: no model passes by forgetting them."""
 
     min_accuracy: Fraction
+    """Least accuracy on the test split."""
     max_accuracy_drop: Fraction
     """Against the baseline, in accuracy (0.01 is one point)."""
     top_k: Count = 3
+    """The report also shows how often the label is among this many most probable classes."""
     slices: tuple[Name, ...] = (layout.CLASS_ID, layout.IMAGE_FORMAT)
     """Features whose values are reported one by one; those that the records lack are left out."""

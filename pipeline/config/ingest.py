@@ -25,6 +25,8 @@ class Ingest(Section):
     max_bad_fraction: Fraction = 0.01
     """Share of the files that may be quarantined before the run stops."""
     eval_fraction: OpenFraction = 0.1
+    """Share of the images in the eval split, on average: a hash of each image decides."""
     test_fraction: OpenFraction = 0.2
+    """Share of the images in the test split, which only the gates use; larger, since they need certainty."""
     shards: Annotated[Integer, Field(ge=1, le=99_999)] = 2
     """Files a split: one a Beam worker at this size; about 100-200 MB each at scale."""

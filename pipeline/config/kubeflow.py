@@ -51,6 +51,7 @@ class Kubeflow(Section):
     project: str = ""
     """Of Google Cloud."""
     region: str = "us-central1"
+    """Of Vertex AI, where the run and its machines are."""
     service_account: str = ""
     """That the nodes run as; "": the project's default one."""
     api_endpoint: str = ""

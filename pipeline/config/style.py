@@ -19,6 +19,7 @@ class Style(Section):
     """The gallery: content images rendered in the styles of a catalog."""
 
     enabled: bool = False
+    """Off: rendering takes seconds to minutes for each image."""
     catalog: Name = "builtin"
     """`builtin`, a `catalog.yaml`, or a folder of images."""
     styles: tuple[StyleId, ...] = ()
@@ -32,6 +33,7 @@ class Style(Section):
     strengths: tuple[Fraction, ...] = ()
     """Each style is rendered at each; empty: at its preset's own."""
     picture_format: Literal["jpeg", "png"] = "jpeg"
+    """Of the rendered images; `png` is lossless and several times as large."""
     max_bad_fraction: Fraction = 0.1
     """Share of the images that may be missing at the end before the run stops."""
     settings: Settings = Settings()

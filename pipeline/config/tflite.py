@@ -19,6 +19,7 @@ class TFLite(Section):
     ] = ("int8",)
     """One variant, or several in the order of preference: the first that passes its gate is pushed."""
     max_accuracy_drop: Fraction = 0.01
+    """Over all test images, in accuracy (0.01 is one point)."""
     max_slice_accuracy_drop: Fraction = 0.1
     """On the worst label: wider, since a label has few images."""
     max_disagreement: Fraction = 0.05

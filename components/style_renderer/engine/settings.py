@@ -60,6 +60,7 @@ class Scale(_Frozen):
     size: Annotated[Integer, Field(ge=MIN_SCALE, le=MAX_SCALE)]
     """Longer side of the picture in pixels."""
     iterations: Count
+    """Steps of the optimizer; few suffice on fine scales, which start from a good image."""
     tv_weight: Weight | None = None
     """Of total variation at this scale; None takes `Settings.tv_weight`."""
 
@@ -72,6 +73,7 @@ class Settings(_Frozen):
     weights: str = "imagenet"
     """`imagenet`, `random` (a fixed seed; for benchmarks), or a weights file, whose SHA-256 must then be given."""
     weights_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    """Of the weights file, in hexadecimal; "" with `imagenet` and `random`."""
     pooling: Literal["max", "average"] = "max"
     """Of vgg19; Gatys et al. found average pooling slightly smoother (section 2)."""
     content_layers: tuple[str, ...] = ()
@@ -81,7 +83,9 @@ class Settings(_Frozen):
     content_weight: Weight | None = None
     """None: the network's own; so for `style_weight` and `tv_weight`."""
     style_weight: Weight | None = None
+    """More gives a stronger style; None: the network's own."""
     tv_weight: Weight | None = None
+    """Of total variation: more gives a smoother image; None: the network's own."""
     scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = (
         Scale(size=128, iterations=150),
         Scale(size=256, iterations=100),
@@ -89,6 +93,7 @@ class Settings(_Frozen):
     )
     """From coarse to fine; each starts from the one before, the last one's size is the picture's."""
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    """L-BFGS reaches the same loss in fewer steps; images in tiles use Adam, which needs less memory."""
     learning_rate: Annotated[Number, Field(gt=0, le=255)] = 1.0
     """Of Adam, in units of 0..255: its first steps move every pixel by so much, and large pictures get few steps."""
     strength: Fraction = 1.0
@@ -101,6 +106,7 @@ class Settings(_Frozen):
     start: Literal["content", "noise"] = "content"
     """A picture of one's own to start from is given to `render` as `start`."""
     seed: Annotated[Integer, Field(ge=0)] = 0
+    """Of the noise that a rendering may start from, and of random weights."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's features; losses and image are float32. It is never chosen by the machine: equal settings name
     equal renderings, whichever worker makes them."""
