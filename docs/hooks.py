@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import click
 import pydantic
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
@@ -23,6 +24,7 @@ from mkdocs.structure.pages import Page
 from pydantic.fields import FieldInfo
 
 from atelier.field_types import LARGEST_INT32
+from pipeline.commands.verb import Verb
 
 ROOT = Path(__file__).parents[1]
 
@@ -100,6 +102,23 @@ def styles() -> str:
     return "\n".join(
         [head, *(f"| `{each['id']}` | {' | '.join(_cell(each[key]) for key in keys)} |" for each in entries)]
     )
+
+
+def examples() -> str:
+    """The example of each command, a line for each."""
+    from pipeline.cli import cli
+
+    return "\n".join(["```", *_examples(cli), "```"])
+
+
+def _examples(group: click.Group) -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _examples(command)
+        elif isinstance(command, Verb):
+            yield command.example
 
 
 def _sections(prefixes: dict[type[pydantic.BaseModel], str]) -> Iterator[str]:
@@ -208,4 +227,4 @@ def _or(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-_TABLES: dict[str, Callable[[], str]] = {"configuration": configuration, "styles": styles}
+_TABLES: dict[str, Callable[[], str]] = {"configuration": configuration, "examples": examples, "styles": styles}

@@ -1,4 +1,4 @@
-"""Beam's command-line options, from the section `beam` of the configuration; docs/beam.md has the table of runners.
+"""Beam's command-line options, from the section `beam` of the configuration; docs/how-to/beam.md lists the runners.
 
 Workers get their code from Python packages: from `setup_file`, from their container image, or from this machine's.
 """

@@ -110,7 +110,7 @@ class _Refusing(PipelineVisitor):
         if problem := _problem(transform_node):
             raise BeamError(
                 f"beam.runner=dask: Beam's DaskRunner {problem}, as {transform_node.full_label} wants; "
-                "it runs ingest and style rendering, for other nodes use another runner (docs/beam.md)"
+                "it runs ingest and style rendering, for other nodes use another runner (docs/how-to/beam.md)"
             )
 
 

@@ -12,7 +12,7 @@ from atelier.section import Section
 
 
 class Beam(Section):
-    """Where ingest and the Beam nodes (statistics, Transform, Evaluator, StyleRenderer) do their work: docs/beam.md."""
+    """Where ingest and the Beam nodes (statistics, Transform, Evaluator, StyleRenderer) work: docs/how-to/beam.md."""
 
     runner: Literal["direct", "dataflow", "flink", "spark", "dask", "portable"] = "direct"
     """`portable`: any job service of Beam's; `options` then names its endpoint."""

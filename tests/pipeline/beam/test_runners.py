@@ -192,5 +192,5 @@ def puts_out_at_the_end():
 def test_dask_refuses_what_beams_translation_loses(build, words):
     pipeline = dask_pipeline()
     build(pipeline)
-    with pytest.raises(BeamError, match=rf"beam\.runner=dask: Beam's DaskRunner {words}, as .*docs/beam\.md"):
+    with pytest.raises(BeamError, match=rf"beam\.runner=dask: Beam's DaskRunner {words}, as .*docs/how-to/beam\.md"):
         pipeline.run()
