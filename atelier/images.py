@@ -177,7 +177,7 @@ def decode(encoded: bytes, max_pixels: int) -> DecodedImage:
 
 
 def convert_for_tensorflow(encoded: bytes, max_pixels: int) -> bytes:
-    """Returns bytes that `trainer.image_ops.decode` turns into the pixels that `decode` gives, in full size.
+    """Returns bytes that `trainer.images.ops.decode` turns into the pixels that `decode` gives, in full size.
 
     They are the bytes themselves if they are plain, or a JPEG that only wants turning or is CMYK without a profile;
     else a PNG or JPEG as ingest stores it.

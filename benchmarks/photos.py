@@ -17,7 +17,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from benchmarks.processes import ATELIER, ROOT, finished
 from pipeline.ingest import builtin_sources
 from trainer import backbones
-from trainer import input as inputs
+from trainer.training import batches
 
 SIZE = 224
 """Side of the pictures in pixels."""
@@ -62,13 +62,13 @@ class Run:
         return artifact
 
     def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
-        """Transformed examples as the Trainer reads them; see `trainer.input.pixel_batches`."""
+        """Transformed examples as the Trainer reads them; see `trainer.training.batches.read_batches`."""
         files, accessor = self._files(split), self._accessor()
-        return inputs.pixel_batches(files, accessor, self._transform(), size=SIZE, batch_size=batch_size, **options)
+        return batches.read_batches(files, accessor, self._transform(), size=SIZE, batch_size=batch_size, **options)
 
     def backbone(self, name: str, weights: str) -> backbones.Backbone:
         """As the Trainer builds it, for these pictures."""
-        mean, variance = inputs.channel_statistics(self._files("train"), self._accessor(), self._transform())
+        mean, variance = batches.read_channel_statistics(self._files("train"), self._accessor(), self._transform())
         return backbones.build(name, SIZE, weights=weights, mean=mean, variance=variance)
 
     def _files(self, split: str) -> Sequence[str]:

@@ -10,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from benchmarks import keras_script, photos
-from trainer import backbones, feature_cache, phase
+from trainer import backbones
 from trainer.model import build_classifier
+from trainer.training import feature_cache, phase
 
 BATCH = 32
 HEAD_RATE, FINE_TUNE_RATE = 1e-3, 1e-4

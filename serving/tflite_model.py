@@ -25,7 +25,7 @@ from serving.client import preparation
 from serving.client.errors import ServingError
 from serving.client.predictions import Answer, Prediction, rank_classes, require_predictions
 from serving.client.preparation import ImageSource, Preparation, PreparedImage
-from trainer import image_ops
+from trainer.images import ops
 
 _log = logging.getLogger("atelier.client")
 
@@ -99,7 +99,7 @@ class TFLiteModel:
     def _predict(self, image: PreparedImage, top: int) -> Answer:
         start = time.perf_counter()
         size = int(self._source["shape"][1])
-        pixels = image_ops.decode_and_resize(tf.constant([image.encoded]), size, self._resize).numpy()
+        pixels = ops.decode_and_resize(tf.constant([image.encoded]), size, self._resize).numpy()
         self._interpreter.set_tensor(self._source["index"], pixels)
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._target["index"])[0]
@@ -146,8 +146,8 @@ def _read_card(file: Path) -> tuple[str, Preprocessing | None]:
         mode, stated = card.get("resize"), card.get("preprocessing")
     except (ValueError, AttributeError) as error:
         raise ServingError(f"{file}: not a JSON object: {error}") from None
-    if mode not in image_ops.MODES:
-        raise ServingError(f"{file}: resize is {mode!r}; expected one of {', '.join(image_ops.MODES)}")
+    if mode not in ops.MODES:
+        raise ServingError(f"{file}: resize is {mode!r}; expected one of {', '.join(ops.MODES)}")
     if stated is None:
         return mode, None
     try:

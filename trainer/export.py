@@ -19,7 +19,7 @@ from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2, 
 from atelier import labels
 from atelier.layout import ASSETS_EXTRA, PREPROCESSING_FILE
 from atelier.preprocessing import PREPROCESSING, PREPROCESSING_SIGNATURE, QUERIES, Preprocessing
-from trainer import image_ops
+from trainer.images import ops
 
 KERAS_FILE = "model.keras"
 """Beside the SavedModel's folder: the same weights for Keras, with stock layers only."""
@@ -110,7 +110,7 @@ class ServedClassifier(tf.Module):
 
         @_signature("image_bytes", tf.string, [None])
         def serving_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return serving_pixels(image_ops.decode_and_resize(image_bytes, size, resize))
+            return serving_pixels(ops.decode_and_resize(image_bytes, size, resize))
 
         @_signature("examples", tf.string, [None])
         def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -11,10 +11,10 @@ import tensorflow_transform as tft
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from atelier import layout
-from trainer import image_ops
+from trainer.images import lossless
 
 IMAGE = "image_xf"
-"""[N] string: the preprocessed picture, losslessly encoded (`image_ops.encode_lossless`)."""
+"""[N] string: the preprocessed picture, losslessly encoded (`lossless.encode`)."""
 LABEL = "label_xf"
 """[N] int64 class id."""
 PIXEL_MEAN = "pixel_mean_xf"
@@ -42,7 +42,7 @@ def parse_transformed(record: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tenso
     """
     spec = {IMAGE: tf.io.FixedLenFeature([], tf.string), LABEL: tf.io.FixedLenFeature([], tf.int64)}
     row = tf.io.parse_single_example(record, spec)
-    return image_ops.decode_lossless(row[IMAGE], size), row[LABEL]
+    return lossless.decode(row[IMAGE], size), row[LABEL]
 
 
 class Classes(NamedTuple):

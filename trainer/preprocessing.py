@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer import features, image_ops
+from trainer import features
+from trainer.images import lossless, ops
 from trainer.transform_settings import TransformConfig
 
 
@@ -27,7 +28,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: Mapping[str, Any] | 
     config = TransformConfig.parse(custom_config)
     encoded = _column(inputs[config.image_key])
     label = _column(inputs[config.label_key])
-    pixels = image_ops.decode_and_resize(encoded, config.size, config.resize)
+    pixels = ops.decode_and_resize(encoded, config.size, config.resize)
     mean, variance = _channel_statistics(pixels)
     tft.vocabulary(label, store_frequency=True, vocab_filename=features.LABEL_COUNTS)
     if label.dtype == tf.string:
@@ -37,7 +38,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: Mapping[str, Any] | 
             label = tft.compute_and_apply_vocabulary(label, vocab_filename=features.LABEL_VOCABULARY)
     rows = tf.shape(encoded)[0]
     return {
-        features.IMAGE: image_ops.encode_lossless_batch(pixels),
+        features.IMAGE: lossless.encode_batch(pixels),
         features.LABEL: label,
         features.PIXEL_MEAN: tf.tile(mean[tf.newaxis], [rows, 1]),
         features.PIXEL_VARIANCE: tf.tile(variance[tf.newaxis], [rows, 1]),

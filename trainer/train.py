@@ -1,4 +1,4 @@
-"""`run_fn` of the Trainer component: EfficientNet transfer learning in two phases (see `trainer.task`).
+"""`run_fn` of the Trainer component: EfficientNet transfer learning in two phases (see `trainer.training.task`).
 
 Training goes on where it was stopped: its state lies in `state_dir` until the model is exported.
 """
@@ -17,9 +17,11 @@ from tfx.utils import io_utils
 
 from atelier import storage, strict_json
 from atelier.layout import TRAIN
-from trainer import backbones, export, task, tuned
+from trainer import backbones, export, tuned
 from trainer.settings import TrainerConfig
-from trainer.task import Task
+from trainer.training import state as training_state
+from trainer.training.devices import choose_strategy, grow_gpu_memory_on_demand
+from trainer.training.task import Task, compute_features_timed
 
 TRAINING_FILE = "training.json"
 """In the ModelRun artifact: curves, timings and settings of this training, for the report."""
@@ -37,10 +39,10 @@ def run_fn(fn_args: FnArgs) -> None:
     Writes the SavedModel to `fn_args.serving_model_dir`, `model.keras` beside it, and TensorBoard
     logs and `training.json` to `fn_args.model_run_dir`.
     """
-    task.use_gpu_memory_by_need()
+    grow_gpu_memory_on_demand()
     config = TrainerConfig.parse(fn_args.custom_config)
     chosen = _read_hyperparameters(fn_args.hyperparameters)
-    with task.state_directory(config.state_dir) as parent:
+    with training_state.open_state_directory(config.state_dir) as parent:
         _train_and_export(fn_args, config.replace_trainer(config.trainer.replace_values(chosen)), chosen, parent)
 
 
@@ -57,11 +59,11 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
     settings, state = config.trainer, parent / _digest(fn_args, chosen)
     job = Task(fn_args, config, state)
     features = job.features_directory(parent)
-    with task.strategy().scope():
+    with choose_strategy().scope():
         backbone = job.backbone()
         classifier = job.classifier(backbone, settings)
         backbones.set_trainable(backbone, None)
-        kept, extraction_s = task.timed_features(job, classifier.features, features)
+        kept, extraction_s = compute_features_timed(job, classifier.features, features)
         curves = job.train_head(classifier, kept, settings, state, fn_args.model_run_dir)
         phases: dict[str, Any] = {"head": {"curves": curves, "feature_cache": _saved(curves, extraction_s)}}
         if settings.fine_tune_epochs:
@@ -109,6 +111,6 @@ def _saved(curves: list[dict[str, float]], extraction_s: float) -> dict[str, flo
 
 def _digest(fn_args: FnArgs, chosen: Mapping[str, Any]) -> str:
     """The same only for a training on the same data with the same configuration."""
-    return task.digest(
+    return training_state.hash_json(
         [fn_args.custom_config, chosen, fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path]
     )

@@ -21,9 +21,11 @@ from keras_tuner.engine.trial import TrialStatus
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer import backbones, task, tuned
+from trainer import backbones, tuned
 from trainer.settings import Interval, Space, Trainer, Tuner, TunerConfig
-from trainer.task import Task
+from trainer.training.devices import choose_strategy, grow_gpu_memory_on_demand
+from trainer.training.state import hash_json
+from trainer.training.task import Task, compute_features_timed
 
 OBJECTIVE = "val_accuracy"
 
@@ -157,7 +159,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
 
     def on_search_begin(self) -> None:
         """Computes the features of the frozen backbone, unless they are there."""
-        task.use_gpu_memory_by_need()
+        grow_gpu_memory_on_demand()
         trainer, state = self._config.trainer, self._config.state_dir
         if not state:
             self._temporary = tempfile.TemporaryDirectory(prefix="atelier-training-")  # gone with this object
@@ -170,7 +172,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         self._first_weights = self._backbone.model.get_weights()
         backbones.set_trainable(self._backbone, None)
         extractor = self._task.classifier(self._backbone, trainer).features
-        self._kept, _ = task.timed_features(self._task, extractor, self._task.features_directory(parent))
+        self._kept, _ = compute_features_timed(self._task, extractor, self._task.features_directory(parent))
 
     def run_trial(self, trial: Any) -> dict[str, float]:
         """Trains with the trial's values; returns its best eval accuracy.
@@ -210,7 +212,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
     def _train(self, settings: Trainer, state: Path) -> float:
         ends = [_EndsWithEpoch(self._bounds)]
         keras.utils.set_random_seed(settings.seed)  # a search that was killed goes on as it would have
-        with task.strategy().scope():
+        with choose_strategy().scope():
             self._backbone.model.set_weights(self._first_weights)
             backbones.set_trainable(self._backbone, None)
             classifier = self._task.classifier(self._backbone, settings)
@@ -260,7 +262,7 @@ def _epochs_key(settings: Tuner) -> str:
 
 def _digest(fn_args: FnArgs) -> str:
     """The same only for a search on the same data with the same configuration."""
-    return task.digest(
+    return hash_json(
         [
             fn_args.custom_config,
             fn_args.train_steps,

@@ -10,7 +10,8 @@ from tfx.components.transform import executor as tfx_transform
 from tfx.types import artifact_utils
 
 from atelier.layout import TRAIN
-from trainer import augmentation, features, image_ops
+from trainer import augmentation, features
+from trainer.images import lossless
 from trainer.transform_settings import Augmentation, TransformConfig
 
 AUGMENTED_PREFIX = "augmented"
@@ -58,9 +59,9 @@ class Augment(beam.DoFn):
 
         @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
         def variant(encoded: tf.Tensor, copy: tf.Tensor) -> tf.Tensor:
-            pixels = image_ops.decode_lossless(encoded, self._size)
+            pixels = lossless.decode(encoded, self._size)
             seed = augmentation.seed_from_content(encoded, copy)
-            return image_ops.encode_lossless(augmentation.augment(pixels, seed, self._settings))
+            return lossless.encode(augmentation.augment(pixels, seed, self._settings))
 
         self._variant = variant
 

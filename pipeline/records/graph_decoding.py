@@ -34,9 +34,9 @@ def verify(encoded: bytes) -> None:
 def _graph() -> Any:
     import tensorflow as tf
 
-    from trainer import image_ops
+    from trainer.images import ops
 
-    return tf.function(image_ops.decode, input_signature=[tf.TensorSpec([], tf.string)])
+    return tf.function(ops.decode, input_signature=[tf.TensorSpec([], tf.string)])
 
 
 def _reason(message: str) -> str:

@@ -13,7 +13,7 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import tensorflow as tf
 
-    from trainer import image_ops
+    from trainer.images import ops
 
 SMOOTH = Image.fromarray(
     np.repeat(np.repeat(np.random.default_rng(0).integers(0, 255, (9, 7, 3), dtype=np.uint8), 8, 0), 8, 1)
@@ -116,4 +116,4 @@ def test_what_passes_is_decoded_by_tensorflow(name):
     passed = [variant for variant in variants if passes(variant)]
     assert encoded in passed
     for variant in passed:
-        image_ops.decode(tf.constant(variant))
+        ops.decode(tf.constant(variant))

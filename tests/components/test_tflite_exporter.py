@@ -21,7 +21,7 @@ with deferred_imports():
 
     from components.tflite_exporter import convert, executor, materialised, measure, proof
     from tests import object_store
-    from trainer import image_ops
+    from trainer.images import lossless
 
 SIZE = 16
 RED, GREEN, BLUE = np.eye(3, dtype=np.uint8) * 200
@@ -307,7 +307,7 @@ class Inputs:
             (folder / "examples" / name).parent.mkdir(parents=True, exist_ok=True)
             with gzip.open(folder / "examples" / name, "wb") as stream:
                 for colour, label in pictures:
-                    stored = image_ops.encode_lossless(tf.constant(plain(colour))).numpy()
+                    stored = lossless.encode(tf.constant(plain(colour))).numpy()
                     row = {"image_xf": stored, "label_xf": label}
                     tfrecord.write(stream, tfrecord.example(row))
         self.tflite = artifact(standard_artifacts.Model, folder / "tflite")

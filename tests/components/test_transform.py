@@ -15,7 +15,8 @@ with deferred_imports():
     from tfx.types import artifact_utils, channel_utils, standard_artifacts
 
     from components.transform import component, executor
-    from trainer import augmentation, features, image_ops
+    from trainer import augmentation, features
+    from trainer.images import lossless
 
 SIZE = 32
 SETTINGS = Augmentation(copies=3)
@@ -36,7 +37,7 @@ def transformed(seed, label=1):
         return tf.train.Feature(float_list=tf.train.FloatList(value=value))
 
     values = {
-        features.IMAGE: image_ops.encode_lossless(tf.constant(picture(seed))).numpy(),
+        features.IMAGE: lossless.encode(tf.constant(picture(seed))).numpy(),
         features.LABEL: label,
         features.PIXEL_MEAN: [1.5, 2.5, 3.5],
     }
@@ -60,7 +61,7 @@ def parse(record):
 
 def pixels(record):
     encoded = parse(record)[features.IMAGE].bytes_list.value[0]
-    return image_ops.decode_lossless(tf.constant(encoded), SIZE).numpy()
+    return lossless.decode(tf.constant(encoded), SIZE).numpy()
 
 
 @pytest.fixture(scope="module")

@@ -39,7 +39,7 @@ with deferred_imports():
     from serving.client.client import Client
     from serving.client.messages import ServedModel
     from tests.serving.server.test_local_server import MALFORMED, Door
-    from trainer import image_ops
+    from trainer.images import ops
 
 pytestmark = pytest.mark.slow
 
@@ -196,7 +196,7 @@ def golden(first_run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Golden pictures as the model sees them, and what Keras makes of them in this process."""
     files = (first_run.output / "pipeline_root" / "Trainer" / "model").glob("*/model.keras")
     file = min(files, key=lambda path: int(path.parent.name))  # later runs in the folder were refused
-    pixels = image_ops.decode_and_resize(tf.constant(list(PICTURES.values())), SIZE, "crop").numpy()
+    pixels = ops.decode_and_resize(tf.constant(list(PICTURES.values())), SIZE, "crop").numpy()
     return pixels, keras.models.load_model(file).predict(pixels.astype(np.float32), verbose=0)
 
 

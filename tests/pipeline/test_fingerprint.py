@@ -130,8 +130,8 @@ def test_in_the_project_the_gate_does_not_hang_on_the_trainer_but_transform_does
         for module in ("components.anomaly_gate.component", "components.transform.component", "trainer.train")
     }
     assert not {name for name in reaches["components.anomaly_gate.component"] if name.startswith("trainer")}
-    assert {"trainer.image_ops", "trainer.augmentation"} <= reaches["components.transform.component"]
-    assert {"trainer.backbones", "trainer.export", "trainer.precision"} <= reaches["trainer.train"]
+    assert {"trainer.images.ops", "trainer.augmentation"} <= reaches["components.transform.component"]
+    assert {"trainer.backbones", "trainer.export", "trainer.training.precision"} <= reaches["trainer.train"]
     assert not {name for name in reaches["trainer.train"] if name.startswith(("pipeline", "components"))}
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from trainer import image_ops
+from trainer.images import ops
 
 SIZE = 4
 LABELS = ("dark", "bright")
@@ -25,7 +25,7 @@ class _Brightness(tf.Module):
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
         def serving_bytes(image_bytes):
-            return serving_pixels(image_ops.decode_and_resize(image_bytes, SIZE, "crop"))
+            return serving_pixels(ops.decode_and_resize(image_bytes, SIZE, "crop"))
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def serving_default(examples):

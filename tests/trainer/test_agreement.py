@@ -25,12 +25,12 @@ P3 = icc.matrix_profile("p3")
 with deferred_imports():
     import tensorflow as tf
 
-    from trainer import image_ops
+    from trainer.images import ops
 
 
 @functools.cache
 def graph():
-    return tf.function(image_ops.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    return tf.function(ops.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def decode(data):

@@ -22,7 +22,8 @@ with deferred_imports():
     from tensorflow_serving.apis import prediction_log_pb2
 
     from tests.trainer import tiny_data
-    from trainer import augmentation, export, features, image_ops
+    from trainer import augmentation, export, features
+    from trainer.images import lossless, ops
 
 pytestmark = pytest.mark.slow  # what they share is exported first, with its TFLite file
 
@@ -131,7 +132,7 @@ def test_sparse_raw_features_may_be_left_out(classifier, text_transformed):
     requests = tf.constant([tiny_data.only_picture(encoded, "picture") for encoded in ENCODED])
     found = served.transform_features(requests)
     assert found[features.LABEL].numpy().tolist() == [-1, -1, -1]
-    want = image_ops.encode_lossless_batch(image_ops.decode_and_resize(tf.constant(ENCODED), SIZE, "pad"))
+    want = lossless.encode_batch(ops.decode_and_resize(tf.constant(ENCODED), SIZE, "pad"))
     assert found[features.IMAGE].numpy().tolist() == want.numpy().tolist()
     by_example, by_bytes = served.serving_default(requests), served.serving_bytes(tf.constant(ENCODED))
     np.testing.assert_allclose(by_example["probabilities"], by_bytes["probabilities"], atol=1e-6)
@@ -193,7 +194,7 @@ def test_warm_up_requests_hold_a_training_picture_and_are_answered(exported, tra
     }
     picture = transformed.pixels("train")[0]
     as_jpeg = tf.io.decode_jpeg(tf.io.encode_jpeg(picture, quality=95), dct_method="INTEGER_ACCURATE").numpy()
-    kept = image_ops.decode_lossless(answers["transform_features"][features.IMAGE][0], SIZE)
+    kept = lossless.decode(answers["transform_features"][features.IMAGE][0], SIZE)
     np.testing.assert_array_equal(kept, as_jpeg)
     for signature, pixels in (("serving_pixels", picture), ("serving_bytes", as_jpeg), ("serving_default", as_jpeg)):
         want = exported.serve("serving_pixels", pixels=pixels[np.newaxis])["probabilities"]

@@ -24,7 +24,8 @@ with deferred_imports():
     from ai_edge_litert.interpreter import Interpreter
 
     from tests.trainer import tiny_data
-    from trainer import features, image_ops
+    from trainer import features
+    from trainer.images import ops
 
 pytestmark = pytest.mark.slow
 
@@ -177,7 +178,7 @@ def test_a_fresh_process_without_our_packages(exported, keras_file, pixels, prob
 
 def test_pillow_decodes_to_the_same_pixels(exported, pixels, probabilities):
     """A client may decode by Pillow, resize as we do, and send pixels."""
-    decoded = np.stack([image_ops.resize(tf.constant(expected(PICTURES[kind])), SIZE, "crop") for kind in GOLDEN])
+    decoded = np.stack([ops.resize(tf.constant(expected(PICTURES[kind])), SIZE, "crop") for kind in GOLDEN])
     difference = abs(decoded.astype(int) - pixels).max(axis=(1, 2, 3))
     assert {kind for kind, levels in zip(GOLDEN, difference, strict=True) if levels} <= set(INEXACT)
     assert difference.max() <= golden_pictures.TOLERANCE
@@ -195,6 +196,6 @@ def test_fast_jpeg_decoding(exported, probabilities):
     exact = [expected(PICTURES[kind]) for kind in kinds]
     levels = [abs(one.numpy().astype(int) - other) for one, other in zip(fast, exact, strict=True)]
     assert 0 < np.mean([one.mean() for one in levels]) < 4
-    sent = np.stack([image_ops.resize(one, SIZE, "crop") for one in fast])
+    sent = np.stack([ops.resize(one, SIZE, "crop") for one in fast])
     got = exported.serve("serving_pixels", pixels=sent)["probabilities"]
     assert abs(got - probabilities[[GOLDEN.index(kind) for kind in kinds]]).max() < 0.1

@@ -14,7 +14,8 @@ with deferred_imports():
 
     from tests.trainer import tiny_data
     from tests.trainer.tiny_data import value
-    from trainer import features, image_ops, preprocessing
+    from trainer import features, preprocessing
+    from trainer.images import ops
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ def raw_values(transformed, split, key):
 @pytest.mark.parametrize("split", ["train", "eval", "golden"])
 def test_stored_form_decodes_to_the_very_pixels_of_the_one_preprocessing(transformed, split):
     encoded = raw_values(transformed, split, "image/encoded")
-    want = image_ops.decode_and_resize(tf.constant(encoded), SIZE, "crop")
+    want = ops.decode_and_resize(tf.constant(encoded), SIZE, "crop")
     np.testing.assert_array_equal(transformed.pixels(split), want)
 
 
@@ -40,7 +41,7 @@ def test_only_the_four_features_are_stored(transformed):
 
 
 def test_stored_pictures_are_smaller_than_their_float32_pixels(transformed):
-    # Noise, and 48 pixels a side: the eighth that photos reach is tested with image_ops.
+    # Noise, and 48 pixels a side: the eighth that photos reach is tested with ops.
     stored = [len(value(row, features.IMAGE)) for row in transformed.rows("train")]
     assert max(stored) < SIZE**2 * 3 * 4 / 3
 
@@ -119,7 +120,7 @@ def test_sparse_features_and_padding(text_transformed):
     """A schema without shapes makes sparse tensors of all features."""
     assert {type(spec) for spec in text_transformed.output.raw_feature_spec().values()} == {tf.io.VarLenFeature}
     encoded = raw_values(text_transformed, "train", "picture")
-    padded, cropped = (image_ops.decode_and_resize(tf.constant(encoded), SIZE, m) for m in ("pad", "crop"))
+    padded, cropped = (ops.decode_and_resize(tf.constant(encoded), SIZE, m) for m in ("pad", "crop"))
     np.testing.assert_array_equal(text_transformed.pixels("train"), padded)
     assert (padded.numpy() != cropped.numpy()).any()
 

@@ -18,7 +18,8 @@ with deferred_imports():
 
     from tests import object_store
     from tests.trainer.callbacks import Kill, KilledError, Rates
-    from trainer import backbones, export, precision, task, train
+    from trainer import backbones, export, train
+    from trainer.training import optimization, precision, task
 
 pytestmark = pytest.mark.slow
 
@@ -240,7 +241,7 @@ def test_learning_rate_by_hand(trained):
 
 @pytest.mark.parametrize(("steps", "first", "last"), [(10, 0.5, 0.5 * (1 + np.cos(np.pi * 0.9)) / 2), (1, 0.5, 0.5)])
 def test_without_warm_up_the_first_step_has_the_whole_rate(steps, first, last):
-    rate = task._warmup_and_cosine(0.5, steps, 0.0)
+    rate = optimization.build_warmup_and_cosine(0.5, steps, 0.0)
     assert float(rate(0)) == pytest.approx(first)
     assert float(rate(steps - 1)) == pytest.approx(last)
 

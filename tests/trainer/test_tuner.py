@@ -22,7 +22,8 @@ with deferred_imports():
 
     from tests.trainer.callbacks import KilledError
     from tests.trainer.test_train import tiny_backbone
-    from trainer import backbones, feature_cache, task, tuned, tuner
+    from trainer import backbones, tuned, tuner
+    from trainer.training import feature_cache, task
 
 pytestmark = pytest.mark.slow
 

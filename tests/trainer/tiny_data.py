@@ -29,7 +29,8 @@ from pipeline.beam import beam_args
 from pipeline.records import records
 from tests.trainer.golden_pictures import PICTURES
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, GOLDEN, SIZE, TRAIN_COUNTS
-from trainer import features, image_ops, preprocessing
+from trainer import features, preprocessing
+from trainer.images import lossless
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Transformed:
     def pixels(self, split: str) -> np.ndarray:
         """[N, size, size, 3] uint8, in the order of the file."""
         encoded = [value(row, features.IMAGE) for row in self.rows(split)]
-        return np.stack([image_ops.decode_lossless(picture, SIZE).numpy() for picture in encoded])
+        return np.stack([lossless.decode(picture, SIZE).numpy() for picture in encoded])
 
     def labels(self, split: str) -> list[int]:
         return [value(row, features.LABEL) for row in self.rows(split)]

@@ -93,7 +93,8 @@ def artifacts(tmp_path_factory):
     """A model that tells how bright a picture is, and four test pictures, as the pipeline writes them."""
     import tensorflow as tf
 
-    from trainer import features, image_ops
+    from trainer import features
+    from trainer.images import lossless
 
     class Brightness(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.uint8, name="pixels")])
@@ -111,7 +112,7 @@ def artifacts(tmp_path_factory):
     split.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(split / "records.gz"), "GZIP") as writer:
         for level, label in ((0, 0), (255, 2), (130, 1), (250, 0)):
-            picture = image_ops.encode_lossless(tf.fill((4, 4, 3), tf.constant(level, tf.uint8))).numpy()
+            picture = lossless.encode(tf.fill((4, 4, 3), tf.constant(level, tf.uint8))).numpy()
             feature = {
                 features.IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture])),
                 features.LABEL: tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),

@@ -1,17 +1,13 @@
 """What the Trainer and the Tuner share: the data, the network, and the two phases of training.
 
 1. The head, on features of the frozen backbone that are computed once.
-2. The blocks from `fine_tune_at` on, with batch normalisation in inference mode, a linear warm-up
+2. The blocks from `fine_tune_at` on, with batch normalization in inference mode, a linear warm-up
    and a cosine decay (Loshchilov & Hutter 2017, section 3, without restarts).
 """
 
-import contextlib
-import hashlib
-import json
 import logging
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +20,13 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.utils import io_utils
 
 from atelier.layout import EVAL, TRAIN
-from trainer import augmentation, backbones, feature_cache, features, phase, precision
-from trainer import input as inputs
+from trainer import augmentation, backbones, features
 from trainer.model import Classifier, build_classifier
 from trainer.settings import Trainer, TrainingConfig
-
-OPTIMIZERS = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "sgd": lambda rate: keras.optimizers.SGD(rate, momentum=0.9, nesterov=True),
-}
-"""By the name that the configuration gives; all else is Keras' default, but for SGD's usual momentum."""
+from trainer.training import batches, feature_cache, phase, precision
+from trainer.training.devices import choose_strategy
+from trainer.training.optimization import build_warmup_and_cosine, compile_model
+from trainer.training.state import hash_json
 
 PRECISION_FILE = "precision.json"
 
@@ -69,7 +60,9 @@ class Task:
         self.class_weight = _balanced(self.classes.counts) if self.settings.class_weights else None
         self._augmentation = config.augmentation
         self._accessor = fn_args.data_accessor
-        self._mean, self._variance = inputs.channel_statistics(self.files[TRAIN], self._accessor, self.transform_output)
+        self._mean, self._variance = batches.read_channel_statistics(
+            self.files[TRAIN], self._accessor, self.transform_output
+        )
         self.precision = precision.choose(
             self.settings.mixed_precision, self._step_count(), self._steps_to_measure, state / PRECISION_FILE
         )
@@ -79,8 +72,8 @@ class Task:
         keras.utils.set_random_seed(self.settings.seed)
 
     def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
-        """One pass over a split; see `input.pixel_batches` for `options`."""
-        return inputs.pixel_batches(
+        """One pass over a split; see `input.read_batches` for `options`."""
+        return batches.read_batches(
             self.files[split],
             self._accessor,
             self.transform_output,
@@ -123,7 +116,7 @@ class Task:
         """The folder below `parent` for the features of these data under this backbone, whatever else is set."""
         network = [self.settings.backbone, self.settings.weights, self.settings.weights_sha256]
         same = [network, self.policy, self.size, self.files, self.transform_output.transform_savedmodel_dir]
-        return parent / f"features-{digest(same)}"
+        return parent / f"features-{hash_json(same)}"
 
     def train_head(
         self,
@@ -143,7 +136,7 @@ class Task:
             for split in kept
         }
         # Keras' own work around a step takes longer than the step on kept features: many at once halve the epoch.
-        _compile(classifier.head, settings.head_learning_rate, settings, steps_per_execution=32)
+        compile_model(classifier.head, settings.head_learning_rate, settings, steps_per_execution=32)
         return self._fit("head", settings.head_epochs, classifier.head, caches, settings, state, log_dir, callbacks)
 
     def fine_tune(
@@ -172,8 +165,8 @@ class Task:
 
         epochs, steps_an_epoch = phase.within(self.steps, counts[TRAIN], settings.fine_tune_epochs)
         steps = epochs * (steps_an_epoch or counts[TRAIN])
-        rate = _warmup_and_cosine(settings.fine_tune_learning_rate, steps, settings.warmup_fraction)
-        _compile(classifier.model, rate, settings)
+        rate = build_warmup_and_cosine(settings.fine_tune_learning_rate, steps, settings.warmup_fraction)
+        compile_model(classifier.model, rate, settings)
         strength = settings.augmentation_strength
         train = one_hot(
             TRAIN,
@@ -202,7 +195,7 @@ class Task:
 
     def _step_to_measure(self, policy: str, pixels: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
         keras.config.set_dtype_policy(policy)
-        devices = strategy()
+        devices = choose_strategy()
         with devices.scope():
             backbone = self.backbone()
             classifier = self.classifier(backbone, self.settings)
@@ -210,7 +203,7 @@ class Task:
                 extract = feature_cache.with_constant_weights(classifier.features)
                 return lambda: extract(pixels)
             backbones.set_trainable(backbone, self.settings.fine_tune_at)
-            _compile(classifier.model, self.settings.fine_tune_learning_rate, self.settings)
+            compile_model(classifier.model, self.settings.fine_tune_learning_rate, self.settings)
         share = -(-len(labels) // devices.num_replicas_in_sync)  # `train_on_batch` hands every device all that it gets
         one_hot = tf.one_hot(labels, len(self.classes.names))
         return lambda: classifier.model.train_on_batch(pixels[:share], one_hot[:share])
@@ -241,7 +234,7 @@ class Task:
         )
 
 
-def timed_features(
+def compute_features_timed(
     task: Task, extractor: keras.Model, directory: Path
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], float]:
     """`Task.features`, and the seconds that it took."""
@@ -250,57 +243,6 @@ def timed_features(
     seconds = time.monotonic() - started
     _log.info("features of the frozen backbone ready in %.1f s", seconds)
     return kept, seconds
-
-
-def digest(value: Any) -> str:
-    """SHA-256 (16 hex digits) of what can be written as JSON."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def state_directory(configured: str) -> Iterator[Path]:
-    """The folder `configured`; if none is (""), one that is removed at the end."""
-    if configured:
-        yield Path(configured)
-        return
-    with tempfile.TemporaryDirectory(prefix="atelier-training-") as folder:
-        yield Path(folder)
-
-
-def use_gpu_memory_by_need() -> None:
-    """Keeps TensorFlow from taking all of it at once; before any GPU is used."""
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-
-
-def strategy() -> tf.distribute.Strategy:
-    """All visible GPUs of this machine, or its one device."""
-    if len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def _warmup_and_cosine(peak: float, steps: int, warmup_fraction: float) -> keras.optimizers.schedules.CosineDecay:
-    """Rises linearly from 0 over the first share of the steps, then falls to 0 as a cosine."""
-    warmup = round(warmup_fraction * steps)
-    decay = max(1, steps - warmup)
-    if not warmup:  # else the first step would have the rate 0
-        return keras.optimizers.schedules.CosineDecay(peak, decay)
-    return keras.optimizers.schedules.CosineDecay(0.0, decay, warmup_target=peak, warmup_steps=warmup)
-
-
-def _compile(
-    model: keras.Model,
-    rate: float | keras.optimizers.schedules.LearningRateSchedule,
-    settings: Trainer,
-    steps_per_execution: int = 1,
-) -> None:
-    model.compile(
-        optimizer=OPTIMIZERS[settings.optimizer](rate),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        steps_per_execution=steps_per_execution,
-    )
 
 
 def _check_labels(labels: np.ndarray, class_count: int, split: str) -> None:

@@ -7,11 +7,12 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import DataAccessor
 from tfx_bsl.public import tfxio
 
-from trainer import augmentation, features, image_ops
+from trainer import augmentation, features
+from trainer.images import lossless
 from trainer.transform_settings import Augmentation
 
 
-def pixel_batches(
+def read_batches(
     files: Sequence[str],
     data_accessor: DataAccessor,
     transform_output: tft.TFTransformOutput,
@@ -22,17 +23,17 @@ def pixel_batches(
     flip: bool = False,
     augment: Augmentation | None = None,
 ) -> tf.data.Dataset:
-    """One pass over transformed examples.
+    """Reads transformed examples once, in batches.
 
     Args:
       files: patterns of transformed TFRecords.
       data_accessor: TFX's reader of these files.
       transform_output: tells their schema.
-      size: side of the stored pictures in pixels.
+      size: side of the stored images in pixels.
       batch_size: the last batch holds what is left.
       seed: shuffles the examples, differently in every epoch; None keeps the order of the files.
-      flip: mirrors half of the pictures at random; for training data only.
-      augment: varies every picture at random, within these ranges; for training data only.
+      flip: mirrors half of the images at random; for training data only.
+      augment: varies every image at random, within these ranges; for training data only.
 
     Returns:
       Batches of (pixels [N, size, size, 3] float32 in 0..255, label [N] int64).
@@ -51,7 +52,7 @@ def pixel_batches(
 
     def decode(row: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         encoded = tf.reshape(row[features.IMAGE], [-1])
-        return tf.cast(image_ops.decode_lossless_batch(encoded, size), tf.float32), tf.reshape(label, [-1])
+        return tf.cast(lossless.decode_batch(encoded, size), tf.float32), tf.reshape(label, [-1])
 
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     if flip:
@@ -61,10 +62,10 @@ def pixel_batches(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def channel_statistics(
+def read_channel_statistics(
     files: Sequence[str], data_accessor: DataAccessor, transform_output: tft.TFTransformOutput
 ) -> tuple[list[float], list[float]]:
-    """The training split's mean and variance by channel (0-255), as Transform measured them.
+    """Reads the training split's mean and variance by channel (0-255), as Transform measured them.
 
     Raises:
       ValueError: the split is empty.
@@ -81,7 +82,7 @@ def channel_statistics(
 
 
 def _flipped(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
-    """Mirrors half of the pictures, others in every epoch; the same ones whenever the seed is the same."""
+    """Mirrors half of the images, others in every epoch; the same ones whenever the seed is the same."""
     return _with_numbers(dataset, seed).map(
         lambda batch, number: (tf.image.stateless_random_flip_left_right(batch[0], number), batch[1]),
         num_parallel_calls=tf.data.AUTOTUNE,
@@ -89,7 +90,7 @@ def _flipped(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
 
 
 def _varied(dataset: tf.data.Dataset, seed: int | None, settings: Augmentation) -> tf.data.Dataset:
-    """Varies each picture, in another way in every epoch; in the same ways whenever the seed is the same."""
+    """Varies each image, in another way in every epoch; in the same ways whenever the seed is the same."""
 
     def vary(batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.cast(batch[0], tf.uint8)

@@ -12,8 +12,8 @@ with deferred_imports():
     import keras
     import tensorflow as tf
 
-    from trainer import feature_cache
-    from trainer.feature_cache import FeatureCache
+    from trainer.training import feature_cache
+    from trainer.training.feature_cache import FeatureCache
 
 CLASSES = 4
 PIXELS = np.random.default_rng(0).uniform(0, 255, (23, 8, 8, 3)).astype(np.float32)
@@ -133,7 +133,7 @@ def test_two_devices_compute_each_picture_once(tmp_path):
     code = f"""
 import keras, numpy as np, tensorflow as tf
 from pathlib import Path
-from trainer import feature_cache
+from trainer.training import feature_cache
 cpu, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 pixels = np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)).astype(np.float32)

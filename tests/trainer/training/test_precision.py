@@ -10,7 +10,7 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import tensorflow as tf
 
-    from trainer import precision
+    from trainer.training import precision
 
 MANY = 1000
 """Steps of training: more than a measurement takes."""

@@ -60,12 +60,12 @@ class _Part(NamedTuple):
     """This is no part but the end of them."""
 
 
-def nothing() -> Metadata:
+def build_empty() -> Metadata:
     """Of a format that has none."""
     return Metadata(*[tf.constant(b"")] * 4)
 
 
-def of_jpeg(encoded: tf.Tensor) -> Metadata:
+def read_jpeg(encoded: tf.Tensor) -> Metadata:
     """Reads the segments before the scan (ISO 10918-1, annex B)."""
 
     def part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
@@ -100,7 +100,7 @@ def of_jpeg(encoded: tf.Tensor) -> Metadata:
     return Metadata(exif, xmp, icc, fault)
 
 
-def of_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
+def read_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
     """Reads the chunks (PNG, third edition, section 5), those behind the pixels included; and the content of `sBIT`."""
 
     def part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
@@ -146,7 +146,7 @@ def of_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
     return Metadata(exif, tf.strings.regex_replace(text, header, b""), icc, fault), significant
 
 
-def of_webp(encoded: tf.Tensor) -> Metadata:
+def read_webp(encoded: tf.Tensor) -> Metadata:
     """Reads the chunks of the extended format (RFC 9649, section 2.7); the simple one has none."""
 
     def part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
@@ -162,7 +162,7 @@ def of_webp(encoded: tf.Tensor) -> Metadata:
     return Metadata(exif, xmp, icc, fault)
 
 
-def orientation(metadata: Metadata) -> tf.Tensor:
+def find_orientation(metadata: Metadata) -> tf.Tensor:
     """EXIF's orientation, 1 to 8; XMP's where EXIF has none; scalar int64."""
     is_there = tf.strings.regex_full_match(metadata.xmp, _XMP_ORIENTATION)
     digit = tf.where(is_there, tf.strings.regex_replace(metadata.xmp, _XMP_ORIENTATION, r"\1"), "1")

@@ -21,7 +21,7 @@ _MAX_COLORANT = 1.5
 _LOOKUP_TABLES = (b"A2B0", b"A2B1", b"A2B2", b"D2B0", b"D2B1", b"D2B2")
 
 
-def to_srgb(image: tf.Tensor, profile: tf.Tensor, is_gray: tf.Tensor) -> tf.Tensor:
+def convert_to_srgb(image: tf.Tensor, profile: tf.Tensor, is_gray: tf.Tensor) -> tf.Tensor:
     """Converts an image by its profile.
 
     Args:

@@ -15,12 +15,12 @@ from tests.trainer.golden_pictures import PICTURES
 with deferred_imports():
     import tensorflow as tf
 
-    from trainer import image_ops
+    from trainer.images import lossless, ops
 
 
 @functools.cache
 def graph():
-    return tf.function(image_ops.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    return tf.function(ops.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def decode(encoded):
@@ -154,7 +154,7 @@ def test_what_cannot_be_decoded_says_why(encoded, message):
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         decode(encoded)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        image_ops.decode(tf.constant(encoded))
+        ops.decode(tf.constant(encoded))
 
 
 # Resizing
@@ -196,7 +196,7 @@ def resize_by_hand(image: np.ndarray, size: int, mode: str) -> np.ndarray:
 def test_resizes_as_a_triangle_filter(kind, mode):
     image = golden_pictures.expected(PICTURES[kind])
     for size in (24, 96):
-        got = image_ops.resize(tf.constant(image), size, mode)
+        got = ops.resize(tf.constant(image), size, mode)
         assert got.dtype == tf.uint8
         assert got.shape == (size, size, 3)
         # Within the rounding to whole levels, and float32's own error.
@@ -205,25 +205,25 @@ def test_resizes_as_a_triangle_filter(kind, mode):
 
 def test_right_size_stays_as_it_is():
     image = np.random.default_rng(3).integers(0, 256, (32, 32, 3)).astype(np.uint8)
-    for mode in image_ops.MODES:
-        np.testing.assert_array_equal(image_ops.resize(tf.constant(image), 32, mode), image)
+    for mode in ops.MODES:
+        np.testing.assert_array_equal(ops.resize(tf.constant(image), 32, mode), image)
 
 
 def test_halves_round_to_even():
     # Two pixels to one: means 0.5, 1.5 and 2.5.
     image = tf.constant([[[0, 1, 2]], [[1, 2, 3]]], tf.uint8)
-    np.testing.assert_array_equal(image_ops.resize(image, 1, "stretch"), [[[0, 2, 2]]])
+    np.testing.assert_array_equal(ops.resize(image, 1, "stretch"), [[[0, 2, 2]]])
 
 
 def test_crop_and_pad_by_hand():
     rows = tf.constant(np.arange(1, 6, dtype=np.uint8)[:, None, None].repeat(2, 1).repeat(3, 2))  # 5 high, 2 wide
-    np.testing.assert_array_equal(image_ops.resize(rows, 2, "crop")[..., 0], [[2, 2], [3, 3]])
-    np.testing.assert_array_equal(image_ops.resize(rows, 5, "pad")[..., 0], [[0, n, n, 0, 0] for n in range(1, 6)])
+    np.testing.assert_array_equal(ops.resize(rows, 2, "crop")[..., 0], [[2, 2], [3, 3]])
+    np.testing.assert_array_equal(ops.resize(rows, 5, "pad")[..., 0], [[0, n, n, 0, 0] for n in range(1, 6)])
 
 
 def test_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="'squeeze': expected one of crop, pad, stretch"):
-        image_ops.resize(tf.zeros((4, 4, 3), tf.uint8), 4, "squeeze")
+        ops.resize(tf.zeros((4, 4, 3), tf.uint8), 4, "squeeze")
 
 
 # Batches
@@ -236,7 +236,7 @@ def batch():
 
 def preprocess(mode):
     return tf.function(
-        lambda encoded: image_ops.decode_and_resize(encoded, 48, mode),
+        lambda encoded: ops.decode_and_resize(encoded, 48, mode),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
 
@@ -247,14 +247,14 @@ def test_batch_is_its_pictures_one_by_one(batch, mode):
     together = preprocess(mode)(batch)
     assert together.shape == (len(PICTURES), 48, 48, 3)
     for got, encoded in zip(together, batch, strict=True):
-        np.testing.assert_array_equal(got, image_ops.resize(decode(encoded), 48, mode))
+        np.testing.assert_array_equal(got, ops.resize(decode(encoded), 48, mode))
 
 
 @pytest.mark.slow
 def test_empty_batch():
     assert preprocess("crop")(tf.constant([], tf.string)).shape == (0, 48, 48, 3)
-    assert image_ops.encode_lossless_batch(tf.zeros((0, 48, 48, 3), tf.uint8)).shape == (0,)
-    assert image_ops.decode_lossless_batch(tf.constant([], tf.string), 48).shape == (0, 48, 48, 3)
+    assert lossless.encode_batch(tf.zeros((0, 48, 48, 3), tf.uint8)).shape == (0,)
+    assert lossless.decode_batch(tf.constant([], tf.string), 48).shape == (0, 48, 48, 3)
 
 
 def test_static_shape_is_known_to_what_follows():
@@ -286,14 +286,14 @@ def test_lossless_gives_back_every_pixel(batch):
     images = preprocess("crop")(batch)
     noise = tf.constant(np.random.default_rng(4).integers(0, 256, (2, 48, 48, 3)), tf.uint8)
     images = tf.concat([images, noise], axis=0)
-    packed = image_ops.encode_lossless_batch(images)
-    np.testing.assert_array_equal(image_ops.decode_lossless_batch(packed, 48), images)
-    np.testing.assert_array_equal(image_ops.decode_lossless(image_ops.encode_lossless(noise[0]), 48), noise[0])
+    packed = lossless.encode_batch(images)
+    np.testing.assert_array_equal(lossless.decode_batch(packed, 48), images)
+    np.testing.assert_array_equal(lossless.decode(lossless.encode(noise[0]), 48), noise[0])
 
 
 def test_lossless_is_a_png_of_differences_to_green():
     image = tf.constant([[[10, 200, 30]]], tf.uint8)
-    stored = np.asarray(Image.open(io.BytesIO(image_ops.encode_lossless(image).numpy())))
+    stored = np.asarray(Image.open(io.BytesIO(lossless.encode(image).numpy())))
     np.testing.assert_array_equal(stored, [[[10 - 200 + 256, 200, 30 - 200 + 256]]])
 
 
@@ -302,12 +302,12 @@ def test_photos_take_an_eighth_of_float32_on_average():
 
     size, shares = 224, []
     for photo in (data.chelsea(), data.coffee(), data.astronaut(), data.rocket()):
-        packed = image_ops.encode_lossless(image_ops.resize(tf.constant(photo), size, "crop"))
+        packed = lossless.encode(ops.resize(tf.constant(photo), size, "crop"))
         shares.append(len(packed.numpy()) / (size * size * 3 * 4))
     assert np.mean(shares) <= 1 / 8
 
 
 def test_stored_picture_of_another_size_is_refused():
-    packed = image_ops.encode_lossless(tf.zeros((8, 8, 3), tf.uint8))
+    packed = lossless.encode(tf.zeros((8, 8, 3), tf.uint8))
     with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match="not compatible"):
-        image_ops.decode_lossless(packed, 9)
+        lossless.decode(packed, 9)

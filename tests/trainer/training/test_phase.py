@@ -12,7 +12,7 @@ with deferred_imports():
     import tensorflow as tf
 
     from tests.trainer.callbacks import Kill, KilledError, Watch
-    from trainer import phase
+    from trainer.training import phase
 
 CLASSES, STEPS = 3, 2
 random = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from trainer.settings import Augmentation
 with deferred_imports():
     import tensorflow as tf
 
-    from trainer import input as inputs
+    from trainer.training.batches import read_batches, read_channel_statistics
 
 COUNT = sum(TRAIN_COUNTS)
 
@@ -21,7 +21,7 @@ def batches(transformed):
 
     def make(split="train", **options):
         options = {"size": SIZE, "batch_size": 16} | options
-        return inputs.pixel_batches(transformed.files(split), accessor, transformed.output, **options)
+        return read_batches(transformed.files(split), accessor, transformed.output, **options)
 
     return make
 
@@ -136,7 +136,7 @@ def test_pictures_of_another_size_are_refused(batches):
 
 def test_channel_statistics_are_those_that_transform_measured(transformed, stored):
     accessor = transformed.fn_args().data_accessor
-    mean, variance = inputs.channel_statistics(transformed.files("train"), accessor, transformed.output)
+    mean, variance = read_channel_statistics(transformed.files("train"), accessor, transformed.output)
     np.testing.assert_allclose(mean, stored.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
     np.testing.assert_allclose(variance, stored.var(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
 
@@ -146,4 +146,4 @@ def test_an_empty_training_split_is_named(transformed, tmp_path):
         pass
     accessor = transformed.fn_args().data_accessor
     with pytest.raises(ValueError, match=r"none\.gz: the training split holds no examples"):
-        inputs.channel_statistics([str(tmp_path / "none.gz")], accessor, transformed.output)
+        read_channel_statistics([str(tmp_path / "none.gz")], accessor, transformed.output)
