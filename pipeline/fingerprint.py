@@ -128,6 +128,8 @@ def _imports(module: str, file: Path) -> tuple[str, ...]:
             origin = _origin(module, file, node)
             # Whether `b` in `from a import b` is a module, its file tells.
             names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    if "pkgutil" in names:  # a registry: it imports whatever lies in the packages that it names
+        names += [found for name in names for found in _modules_of(name)]
     ours = [name.split(".") for name in names if name.partition(".")[0] in PACKAGES]
     return tuple(".".join(parts[:length]) for parts in ours for length in range(1, len(parts) + 1))
 
@@ -139,6 +141,13 @@ def _origin(module: str, file: Path, node: ast.ImportFrom) -> str:
     package = module.split(".") if file.name == "__init__.py" else module.split(".")[:-1]
     package = package[: len(package) + 1 - node.level]
     return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def _modules_of(package: str) -> list[str]:
+    """The modules that lie in a package of ours; none if `package` is a module or not ours."""
+    if package.partition(".")[0] not in PACKAGES:
+        return []
+    return [f"{package}.{file.stem}" for file in sorted(ROOT.joinpath(*package.split(".")).glob("*.py"))]
 
 
 def _file(module: str) -> Path | None:

@@ -1,9 +1,9 @@
 """Writes the trained classifier: a SavedModel with its signatures, warm-up requests, and a `.keras` file.
 
 The signatures are those that the serving side documents: `serving_default` ([N] serialized
-tf.Example), `serving_bytes` ([N] encoded pictures), `serving_pixels` ([N, size, size, 3] uint8 RGB),
+tf.Example), `serving_bytes` ([N] encoded images), `serving_pixels` ([N, size, size, 3] uint8 RGB),
 `transform_features` (what Transform gives), and `classify`, which TF Serving's Classify call asks for: every class of
-every picture by name; and `preprocessing`, which tells a client how to prepare images.
+every image by name; and `preprocessing`, which tells a client how to prepare images.
 """
 
 import json
@@ -47,9 +47,9 @@ def export(
       directory: of the SavedModel; the `.keras` file is written to its parent.
       class_names: by class id.
       transform_output: Transform's graph, behind `transform_features`.
-      image_key: name of the encoded picture in the raw tf.Examples.
+      image_key: name of the encoded image in the raw tf.Examples.
       preprocessing: how an image becomes the model's input; written beside the model, and told by a signature.
-      sample: [1, size, size, 3] pixels of one training picture, for the warm-up requests.
+      sample: [1, size, size, 3] pixels of one training image, for the warm-up requests.
       provenance: written beside the model as it is.
     """
     served = ServedClassifier(model, class_names, transform_output, image_key, preprocessing)
@@ -78,7 +78,7 @@ SIGNATURES = (
 
 
 class ServedClassifier(tf.Module):
-    """What the SavedModel holds. Pictures are preprocessed by the very code that Transform traces."""
+    """What the SavedModel holds. Images are preprocessed by the very code that Transform traces."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class ServedClassifier(tf.Module):
         @_signature("pixels", tf.uint8, [None, size, size, 3])
         def serving_pixels(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
             count = tf.shape(pixels)[0]
-            # An empty batch gets one black picture: with oneDNN's kernels for AVX-512, TensorFlow 2.21 fails on none.
+            # An empty batch gets one black image: with oneDNN's kernels for AVX-512, TensorFlow 2.21 fails on none.
             filled = tf.pad(pixels, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
             probabilities = model(tf.cast(filled, tf.float32), training=False)[:count]
             class_id = tf.argmax(probabilities, axis=-1, output_type=tf.int64)
@@ -151,7 +151,7 @@ def _mark_as_classification(directory: Path) -> None:
 
 
 def _with_defaults(spec: Mapping[str, Any], image_key: str) -> dict[str, Any]:
-    """Lets a request leave out everything but the picture: who asks for a label does not send one."""
+    """Lets a request leave out everything but the image: who asks for a label does not send one."""
 
     def optional(feature: Any) -> Any:
         if not isinstance(feature, tf.io.FixedLenFeature):

@@ -14,7 +14,7 @@ from atelier import layout
 from trainer.images import lossless
 
 IMAGE = "image_xf"
-"""[N] string: the preprocessed picture, losslessly encoded (`lossless.encode`)."""
+"""[N] string: the preprocessed image, losslessly encoded (`lossless.encode`)."""
 LABEL = "label_xf"
 """[N] int64 class id."""
 PIXEL_MEAN = "pixel_mean_xf"
@@ -59,7 +59,7 @@ def classes(
     names: Sequence[str] = (),
     text_key: str = LABEL_TEXT,
 ) -> Classes:
-    """Names and training pictures by class id.
+    """Names and training images by class id.
 
     Where the names are not known before the run, they are the label's own values where labels are strings, those of
     the schema where it lists as many as it has ids, and the ids themselves otherwise. A schema that was inferred from

@@ -1,6 +1,6 @@
-"""`preprocessing_fn` of the Transform component: what every picture goes through, in every split.
+"""`preprocessing_fn` of the Transform component: what every image goes through, in every split.
 
-Nothing random is here: augmented variants of training pictures are made from this function's
+Nothing random is here: augmented variants of training images are made from this function's
 output (`components/transform`), so that no augmentation op can reach the graph that is served.
 """
 
@@ -16,10 +16,10 @@ from trainer.transform_settings import TransformConfig
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: Mapping[str, Any] | str) -> dict[str, tf.Tensor]:
-    """Decodes, orients and resizes the pictures, gives labels their ids, and measures the pixels.
+    """Decodes, orients and resizes the images, gives labels their ids, and measures the pixels.
 
     Args:
-      inputs: raw features; the picture is [N] or [N, 1] encoded bytes, the label int64 or string.
+      inputs: raw features; the image is [N] or [N, 1] encoded bytes, the label int64 or string.
       custom_config: the fields of `TransformConfig`, or their JSON.
 
     Returns:
@@ -68,13 +68,13 @@ def _ids(label: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
 def _channel_statistics(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance by channel over all pixels of the training split.
 
-    All pictures have the same size here, so the mean of their means is the mean of the pixels, and
-    the variance is E[x^2] - E[x]^2; only 6 numbers a picture go through Beam.
+    All images have the same size here, so the mean of their means is the mean of the pixels, and
+    the variance is E[x^2] - E[x]^2; only 6 numbers an image go through Beam.
     """
     values = tf.cast(pixels, tf.float64)  # float32 loses the difference of the two large terms
-    by_picture = tf.reduce_mean(values, axis=[1, 2])
-    square_by_picture = tf.reduce_mean(tf.square(values), axis=[1, 2])
-    mean = tft.mean(by_picture, reduce_instance_dims=False, name="pixel_mean")
-    mean_square = tft.mean(square_by_picture, reduce_instance_dims=False, name="pixel_mean_square")
+    by_image = tf.reduce_mean(values, axis=[1, 2])
+    square_by_image = tf.reduce_mean(tf.square(values), axis=[1, 2])
+    mean = tft.mean(by_image, reduce_instance_dims=False, name="pixel_mean")
+    mean_square = tft.mean(square_by_image, reduce_instance_dims=False, name="pixel_mean_square")
     variance = tf.maximum(mean_square - tf.square(mean), 0.0)
     return tf.ensure_shape(tf.cast(mean, tf.float32), [3]), tf.ensure_shape(tf.cast(variance, tf.float32), [3])

@@ -86,7 +86,8 @@ class Trainer(Section):
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> "Trainer":
-        count = backbones.BLOCK_COUNTS[self.backbone]
+        network = backbones.NETWORKS[self.backbone]
+        count = network.block_count
         if self.fine_tune_at >= count:
             raise ValueError(
                 f"trainer.fine_tune_at is {self.fine_tune_at}: {self.backbone} has the blocks 0 to {count - 1}"
@@ -97,11 +98,10 @@ class Trainer(Section):
             raise ValueError("trainer.weights is empty: expected imagenet, none, or the path of a weights file")
         if not self.weights_sha256:
             raise ValueError(f"trainer.weights names the file {self.weights}: give its trainer.weights_sha256 too")
-        endings = backbones.weights_endings(self.backbone)
-        if not self.weights.endswith(endings):
+        if not self.weights.endswith(network.weights_endings):
             raise ValueError(
                 f"trainer.weights is {self.weights!r}: the weights file of {self.backbone} ends in "
-                f"{' or '.join(endings)}"
+                f"{' or '.join(network.weights_endings)}"
             )
         return self
 

@@ -71,7 +71,7 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
             curves = job.fine_tune(classifier, backbone, examples, settings, state, fn_args.model_run_dir)
             phases["fine_tune"] = {"curves": curves}
 
-    # Serving and TFLite take float32 graphs only (the converter refuses mixed precision): the same
+    # Serving and TFLite take float32 graphs only (the converter rejects mixed precision): the same
     # architecture is built once more and takes over the trained values.
     keras.config.set_dtype_policy("float32")
     exported = job.classifier(job.backbone(), settings)

@@ -26,6 +26,9 @@ SOURCES = {
     "components/exporter/executor.py": "import trainer.backbones.lite as lite, numpy\n",
     "components/round/__init__.py": "import components.round.trip\n",
     "components/round/trip.py": "import components.round\n",
+    "components/table/__init__.py": "import pkgutil\nfrom components.table import entries\n",
+    "components/table/entries/__init__.py": "",
+    "components/table/entries/one.py": "import trainer.unrelated\n",
     "numpy/__init__.py": "",
 }
 
@@ -94,6 +97,17 @@ def test_a_package_stands_for_its_init_file(tree):
     assert "trainer/backbones/weights.py" in reached(tree, "trainer.backbones")
 
 
+def test_a_registry_reaches_every_module_that_it_may_import(tree):
+    assert reached(tree, "components.table") == {
+        "components/__init__.py",
+        "components/table/__init__.py",
+        "components/table/entries/__init__.py",
+        "components/table/entries/one.py",
+        "trainer/__init__.py",
+        "trainer/unrelated.py",
+    }
+
+
 def test_imports_in_a_circle_end(tree):
     assert reached(tree, "components.round.trip") == {
         "components/__init__.py",
@@ -130,9 +144,15 @@ def test_in_the_project_the_gate_does_not_hang_on_the_trainer_but_transform_does
         for module in ("components.anomaly_gate.component", "components.transform.component", "trainer.train")
     }
     assert not {name for name in reaches["components.anomaly_gate.component"] if name.startswith("trainer")}
-    assert {"trainer.images.ops", "trainer.augmentation"} <= reaches["components.transform.component"]
+    assert {"trainer.images.lossless", "trainer.augmentation"} <= reaches["components.transform.component"]
+    assert "trainer.images.ops" in fingerprint._closure("trainer.preprocessing")
     assert {"trainer.backbones", "trainer.export", "trainer.training.precision"} <= reaches["trainer.train"]
+    families = {f"trainer.backbones.families.{name}" for name in ("efficientnet_lite", "keras_efficientnet")}
+    assert families | {"trainer.backbones.lite_weights"} <= reaches["trainer.train"]
     assert not {name for name in reaches["trainer.train"] if name.startswith(("pipeline", "components"))}
+    # An edit of a backbone trains anew, and transforms nothing anew.
+    assert not {name for name in reaches["components.transform.component"] if name.startswith("trainer.backbones")}
+    assert not {name for name in fingerprint._closure("trainer.preprocessing") if name.startswith("trainer.backbones")}
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ def test_every_backbone_builds_and_its_blocks_share_out_the_layers(name):
     assert backbone.model.input_shape == (None, 64, 64, 3)
     assert backbone.model.output_shape == (None, 2, 2, channels)
     assert backbone.pooled_channels == channels
-    assert len(backbone.blocks) == stages + 2 == backbones.BLOCK_COUNTS[name]
+    assert len(backbone.blocks) == stages + 2 == backbones.NETWORKS[name].block_count
     shared_out = [layer for block in backbone.blocks for layer in block]
     assert len(shared_out) == len(set(shared_out))
     assert {layer.name for layer in backbone.model.layers if layer.weights} <= set(shared_out)

@@ -37,7 +37,7 @@ def tiny_backbone(name, size, *, weights, weights_sha256, mean, variance):
         x = keras.layers.ReLU(name=f"{block}_activation")(x)
     model = keras.Model(pixels, x, name="tiny")
     blocks = tuple((f"{block}_conv", f"{block}_bn") for block in ("stem", "block1a", "top"))
-    return backbones.Backbone(model, blocks, normalises=True, pooled_channels=12)
+    return backbones.Backbone(model, blocks, normalizes=True, pooled_channels=12)
 
 
 class Training:

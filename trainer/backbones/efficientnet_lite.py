@@ -61,9 +61,9 @@ def build(
 
     Args:
       name: a key of `VARIANTS`.
-      size: height and width of the pictures in pixels; None: those that it was trained on.
+      size: height and width of the images in pixels; None: those that it was trained on.
       include_top: ends in 1000 ImageNet logits instead of the feature map.
-      statistics: mean and variance by channel of the pixels, which then normalise them; None: the constants that the
+      statistics: mean and variance by channel of the pixels, which then normalize them; None: the constants that the
         ImageNet weights were trained with.
       drop_connect: see `trainer.backbones.build`.
 
@@ -73,7 +73,7 @@ def build(
     variant = VARIANTS[name]
     size = size or variant.size
     pixels = keras.Input((size, size, 3), name="pixels")
-    x = _normalisation(statistics)(pixels)
+    x = _normalization(statistics)(pixels)
     x = _activated(_conv(STEM_FILTERS, 3, "stem_conv", stride=2)(x), "stem")
 
     repeats = [_repeats(stage, variant.depth, at) for at, stage in enumerate(STAGES)]
@@ -96,7 +96,7 @@ def build(
     return keras.Model(pixels, x, name=name)
 
 
-def _normalisation(statistics: tuple[Sequence[float], Sequence[float]] | None) -> layers.Layer:
+def _normalization(statistics: tuple[Sequence[float], Sequence[float]] | None) -> layers.Layer:
     # float32 under any policy: bfloat16 has no bits left for a fractional mean beside a pixel of 255.
     if statistics is None:
         return layers.Rescaling(1 / 128, offset=-127 / 128, dtype="float32", name="rescaling")

@@ -1,4 +1,4 @@
-"""Keras' own EfficientNets (B0-B7 and V2), which normalise pixels of 0..255 inside."""
+"""Keras' own EfficientNets (B0-B7 and V2), which normalize pixels of 0..255 inside."""
 
 import tempfile
 import warnings
@@ -75,7 +75,7 @@ def _correct_normalization(model: keras.Model) -> None:
     """Gives B0-B7 the variance that their ImageNet file lacks.
 
     The file has the standard deviation in its place (tensorflow/tensorflow issue 49930). For its own download Keras
-    makes up for it with one more Rescaling layer; a file loaded by hand would be normalised wrongly without a word.
+    makes up for it with one more Rescaling layer; a file loaded by hand would be normalized wrongly without a word.
     """
     for layer in model.layers:
         if isinstance(layer, keras.layers.Normalization) and layer.weights:

@@ -84,7 +84,7 @@ class _Unpickler(pickle.Unpickler):
             return lambda view, *_: view
         if module == "torch" and name in _DTYPES:
             return name
-        raise WeightsError(f"the pickle asks for {module}.{name}, which no state dict needs; refused")
+        raise WeightsError(f"the pickle asks for {module}.{name}, which no state dict needs, so the file is rejected")
 
     def persistent_load(self, pid: Any) -> _Storage:
         kind, type_name, key, _device, length, *view = pid

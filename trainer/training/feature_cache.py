@@ -11,7 +11,7 @@ import tensorflow as tf
 class FeatureCache(keras.utils.PyDataset):
     """Batches of (features [N, channels] float32, one-hot label [N, classes] float32) from a memory-mapped file.
 
-    The file is as large as it must be (4 bytes a channel and picture) and memory stays flat.
+    The file is as large as it must be (4 bytes a channel and image) and memory stays flat.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class FeatureCache(keras.utils.PyDataset):
 def with_constant_weights(extractor: keras.Model) -> Callable[[tf.Tensor], np.ndarray]:
     """What `extractor` (pixels -> [N, channels]) computes with its weights of now; traced by the first call.
 
-    Weights that cannot change let TensorFlow fold batch normalisation into the convolutions: 0.7 of the time.
+    Weights that cannot change let TensorFlow fold batch normalization into the convolutions: 0.7 of the time.
     It runs on one device: under `tf.distribute`, Keras' `predict_on_batch` hands every device the whole batch.
     """
     weights = [

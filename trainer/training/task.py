@@ -158,10 +158,10 @@ class Task:
         counts = {split: -(-count // batch_size) for split, count in examples.items()}
 
         def one_hot(split: str, **options: Any) -> tf.data.Dataset:
-            labelled = self.batches(split, batch_size, **options).map(
+            labeled = self.batches(split, batch_size, **options).map(
                 lambda pixels, label: (pixels, tf.one_hot(label, class_count))
             )
-            return labelled.apply(tf.data.experimental.assert_cardinality(counts[split]))
+            return labeled.apply(tf.data.experimental.assert_cardinality(counts[split]))
 
         epochs, steps_an_epoch = phase.within(self.steps, counts[TRAIN], settings.fine_tune_epochs)
         steps = epochs * (steps_an_epoch or counts[TRAIN])

@@ -217,7 +217,7 @@ def _draw(model: keras.Model) -> None:
 
 
 def _cast(model: keras.Model) -> keras.Model:
-    """The same network computing in bfloat16; what normalises pixels stays float32."""
+    """The same network computing in bfloat16; what normalizes pixels stays float32."""
 
     def cast(layer: keras.Layer) -> keras.Layer:
         config = layer.get_config()
