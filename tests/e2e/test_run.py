@@ -100,6 +100,10 @@ def test_pushed_versions_are_whole(first_run: Run) -> None:
         "zero_point": 0,
     }
     assert card["output"]["dtype"] == "uint8"
+    told = {"size": 32, "resize": "pad", "store_size": 48, "max_pixels": 100_000_000, "jpeg_quality": 95}
+    assert (
+        json.loads((saved_model / "assets.extra" / "preprocessing.json").read_text()) == card["preprocessing"] == told
+    )
 
 
 def test_run_json_holds_the_measured_figures(first_run: Run) -> None:

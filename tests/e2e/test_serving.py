@@ -26,8 +26,8 @@ import pytest
 import trustme
 from PIL import Image
 
-from atelier import tfrecord
-from serving.client.errors import ServingError
+from atelier import images, tfrecord
+from serving.client import Client, Preparation, ServedModel, ServingError
 from tests.deferred import deferred_imports
 from tests.e2e.conftest import DIGITS, ROOT, Run
 from tests.trainer.golden_pictures import PICTURES
@@ -36,8 +36,6 @@ with deferred_imports():
     import keras
     import tensorflow as tf
 
-    from serving.client.client import Client
-    from serving.client.messages import ServedModel
     from tests.serving.server.test_local_server import MALFORMED, Door
     from trainer.images import ops
 
@@ -196,7 +194,7 @@ def golden(first_run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Golden pictures as the model sees them, and what Keras makes of them in this process."""
     files = (first_run.output / "pipeline_root" / "Trainer" / "model").glob("*/model.keras")
     file = min(files, key=lambda path: int(path.parent.name))  # later runs in the folder were refused
-    pixels = ops.decode_and_resize(tf.constant(list(PICTURES.values())), SIZE, "crop").numpy()
+    pixels = ops.decode_and_resize(tf.constant(list(PICTURES.values())), SIZE, "pad").numpy()
     return pixels, keras.models.load_model(file).predict(pixels.astype(np.float32), verbose=0)
 
 
@@ -217,6 +215,26 @@ def test_every_way_gives_what_keras_gives_in_process(served: Served, golden: tup
             answer, _ = door.predict(signature, {name: value}, name="default")
             found.append(answer["scores" if signature == "classify" else "probabilities"][0])
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_images_are_prepared_as_those_of_the_run(served: Served, first_run: Run, tmp_path: Path) -> None:
+    """A large image gets the answer of what ingest would have stored of it, and not that of the default size."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "large.png")
+    stored = images.normalize((tmp_path / "large.png").read_bytes(), 48, 10**8)
+    assert (stored.height, stored.width) == (32, 48)
+    (tmp_path / "stored.jpg").write_bytes(stored.encoded)
+    files = (tmp_path / "large.png", tmp_path / "stored.jpg")
+    for way in (("--target", served.target), ("--tflite", first_run.output / first_run.result["pushed"]["tflite"])):
+        done = predict(*files, *way, "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        ours, theirs = ((row["label"], row["probability"]) for row in json.loads(done.stdout))
+        assert ours == theirs
+    with Client(served.target, preparation=Preparation(512)) as client:
+        (otherwise,) = client.predict([files[0]])
+    with Client(served.target) as client:
+        assert client.preparation() == Preparation(48)
+        assert client.predict([files[0]])[0].probability != pytest.approx(otherwise.probability, abs=1e-4)
 
 
 def test_classify_with_examples_gives_what_predict_gives(served: Served, test_digits: dict[Path, str]) -> None:
