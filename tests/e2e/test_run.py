@@ -101,7 +101,8 @@ def test_pushed_versions_are_whole(first_run: Run) -> None:
     }
     assert card["output"]["dtype"] == "uint8"
     told = {"size": 32, "resize": "pad", "store_size": 48, "max_pixels": 100_000_000, "jpeg_quality": 95}
-    assert (
+    written = json.loads((saved_model / "assets.extra" / "preprocessing.json").read_text())
+    assert written == card["preprocessing"] == told
         json.loads((saved_model / "assets.extra" / "preprocessing.json").read_text()) == card["preprocessing"] == told
     )
 
