@@ -20,7 +20,7 @@ from benchmarks import measure, processes
 from benchmarks.measure import Result, at_most
 
 if TYPE_CHECKING:
-    from pipeline.report.results import Node
+    from pipeline.report.nodes import Node
 
 NAME = "pipeline"
 SOURCE = "mnist"
@@ -88,10 +88,10 @@ def _nodes(file: Path, output: Path) -> "Mapping[str, Node]":
     """The nodes of the run in `output` with the configuration in `file`."""
     from pipeline.config import config
     from pipeline.metadata import metadata_store
-    from pipeline.report import results  # TFX: seconds
+    from pipeline.report import nodes  # TFX: seconds
 
     settings = config.load(file)
-    return results.last_run(metadata_store.connection_config(settings.metadata, output), settings.name)
+    return nodes.read_last_run(metadata_store.connection_config(settings.metadata, output), settings.name)
 
 
 def _without_model(process: float, nodes: "Mapping[str, Node]") -> Seconds:

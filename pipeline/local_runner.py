@@ -23,7 +23,7 @@ from pipeline.report import report_tables
 from pipeline.run_inputs import DataFacts, Places, RunParameters
 
 if TYPE_CHECKING:
-    from pipeline.report.results import Node
+    from pipeline.report.nodes import Node
 
 LOG_FILE = "run.log"
 _MEMORY = "hashes.json"
@@ -234,10 +234,10 @@ def _run_dag(
 
 def _nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, "Node"], str]:
     """The last run's nodes; none, and why, if the database is gone, so that there is a report all the same."""
-    from pipeline.report import results
+    from pipeline.report import nodes
 
     try:
-        return results.last_run(metadata_store.asked(config.metadata, output), pipeline_name), ""
+        return nodes.read_last_run(metadata_store.asked(config.metadata, output), pipeline_name), ""
     except Exception as error:
         if lost := metadata_store.lost(config.metadata, error):
             return {}, lost

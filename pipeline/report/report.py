@@ -15,7 +15,7 @@ from atelier.layout import ASSETS_EXTRA, SERVING_FOLDER, TEST
 from pipeline.report import confusion, plots, report_tables, showcase, trials
 
 if TYPE_CHECKING:
-    from pipeline.report.results import Node
+    from pipeline.report.nodes import Node
 
 FILE = "report.html"
 MOST_ROWS = 30

@@ -22,7 +22,7 @@ from tests.e2e.conftest import CONFIG, ROOT, Run
 with deferred_imports():
     import tensorflow as tf
 
-    from pipeline.report import results
+    from pipeline.report import evaluations
 
 pytestmark = pytest.mark.slow
 
@@ -215,5 +215,5 @@ def newest(run: Run, node: str, output: str) -> Path:
 def results_of(run: Replay) -> dict[str, float]:
     """The candidate's metrics over all pictures, by name."""
     found: dict = {"slices": [], "by_class": {}}
-    results._read_metrics(str(run.uri("Evaluator", "evaluation")), found)
+    evaluations._read_metrics(str(run.uri("Evaluator", "evaluation")), found)
     return found["metrics"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.report.run_json import RunResult
 from tests.e2e.conftest import BROKEN, CONFIG, DIGITS, PER_CLASS, Run, run_pipeline
 
 pytestmark = pytest.mark.slow
@@ -103,8 +104,6 @@ def test_pushed_versions_are_whole(first_run: Run) -> None:
     told = {"size": 32, "resize": "pad", "store_size": 48, "max_pixels": 100_000_000, "jpeg_quality": 95}
     written = json.loads((saved_model / "assets.extra" / "preprocessing.json").read_text())
     assert written == card["preprocessing"] == told
-        json.loads((saved_model / "assets.extra" / "preprocessing.json").read_text()) == card["preprocessing"] == told
-    )
 
 
 def test_run_json_holds_the_measured_figures(first_run: Run) -> None:
@@ -125,6 +124,10 @@ def test_run_json_holds_the_measured_figures(first_run: Run) -> None:
     right = sum(count for actual, predicted, count in result["confusion"] if actual == predicted)
     assert total == result["metrics"]["example_count"]
     assert right / total == pytest.approx(result["metrics"]["accuracy"])
+
+
+def test_run_json_has_the_documented_form(first_run: Run) -> None:
+    RunResult.model_validate_json((first_run.output / "run.json").read_bytes())
 
 
 def test_precision_and_recall_follow_from_the_confusion_matrix(first_run: Run) -> None:
@@ -182,7 +185,7 @@ def test_unchanged_rerun_comes_from_the_cache(first_run: Run, again: Run) -> Non
 def test_threshold_that_is_missed_stops_the_push(again: Run, strict: Run) -> None:
     assert strict.code == 1
     accuracy = again.result["metrics"]["accuracy"]
-    assert f"accuracy {accuracy:.4f} is below 0.9999 (all pictures)" in strict.stderr
+    assert f"accuracy {accuracy:.4f} is below 0.9999 (all images)" in strict.stderr
     assert "Traceback" not in strict.stderr
     assert strict.result["nodes"]["Trainer"] == "cached"
     assert strict.result["pushed"] == {"saved_model": None, "tflite": None}

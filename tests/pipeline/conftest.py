@@ -23,7 +23,7 @@ def evaluate(tmp_path_factory):
 
     from components.evaluator import executor as evaluator
     from components.tflite_exporter import materialised
-    from pipeline.report import results
+    from pipeline.report.nodes import Node
 
     def run(eval_config, pictures=20, **thresholds):
         folder = tmp_path_factory.mktemp("evaluator")
@@ -60,7 +60,7 @@ def evaluate(tmp_path_factory):
                 **thresholds,
             },
         )
-        return results.Node("complete", 1.0, outputs)
+        return Node("complete", 1.0, outputs)
 
     return run
 

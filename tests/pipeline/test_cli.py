@@ -311,7 +311,7 @@ def test_a_run_that_passed_exits_with_0(run):
 
 
 def test_a_refusing_gate_exits_with_1_and_its_reasons(run):
-    reasons = ["Evaluator: accuracy 0.7000 is below 0.9000 (all pictures)", "another"]
+    reasons = ["Evaluator: accuracy 0.7000 is below 0.9000 (all images)", "another"]
     code, told, got = run(outcome(blessed=False, reasons=reasons), "--output", "elsewhere")
     assert code == 1
     assert told == [f"atelier: {reason}" for reason in reasons]

@@ -15,7 +15,7 @@ with deferred_imports():
     from components.evaluator import thresholds
     from components.tflite_exporter import materialised
     from pipeline import gates
-    from pipeline.report import results
+    from pipeline.report import evaluations, results
 
 AT_THE_BOUNDS = config.TFLite(max_accuracy_drop=0.1, max_slice_accuracy_drop=0.2, max_disagreement=0.15)
 SETTINGS = config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01)
@@ -43,18 +43,18 @@ def test_tflite_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate):
     assert not refused["blessed"]
     # Class 1 loses 1 of 15, which is allowed; that class 0 agrees on 4 of 5 only does not matter.
     assert sorted(refused["reasons"]) == [
-        "accuracy changed by -0.1000 against the baseline; a drop of 0.0999 is allowed (all pictures)",
+        "accuracy changed by -0.1000 against the baseline; a drop of 0.0999 is allowed (all images)",
         "accuracy changed by -0.2000 against the baseline; a drop of 0.1999 is allowed (label = 0)",
-        "agreement 0.8500 is below 0.8501 (all pictures)",
+        "agreement 0.8500 is below 0.8501 (all images)",
     ]
 
 
 @pytest.mark.parametrize(
     ("bound", "reason"),
     [
-        ({"max_accuracy_drop": 0.09}, "accuracy changed by -0.1000 .* 0.0900 is allowed .all pictures."),
+        ({"max_accuracy_drop": 0.09}, "accuracy changed by -0.1000 .* 0.0900 is allowed .all images."),
         ({"max_slice_accuracy_drop": 0.19}, "accuracy changed by -0.2000 .* 0.1900 is allowed .label = 0."),
-        ({"max_disagreement": 0.14}, "agreement 0.8500 is below 0.8600 .all pictures."),
+        ({"max_disagreement": 0.14}, "agreement 0.8500 is below 0.8600 .all images."),
     ],
 )
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_one_missed_bound_suffices(evaluate, bound, reason):
 def test_a_gate_without_pictures_refuses_and_says_so(evaluate):
     assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS, "int8"), pictures=0), "Evaluator.tflite") == {
         "blessed": False,
-        "reasons": ["no picture to measure on (all pictures)", "no picture to measure on (label)"],
+        "reasons": ["no image to measure on (all images)", "no image to measure on (label)"],
     }
 
 
@@ -77,7 +77,9 @@ def test_a_gate_without_pictures_refuses_and_says_so(evaluate):
 def test_the_saved_model_passes_at_its_bounds_although_a_slice_lies_below(passed_evaluation):
     assert verdict(passed_evaluation) == {"blessed": True, "reasons": []}
     # The thresholds are 0.85 and a drop of 0.1; class 0 has 4 of 5, and had 5 of 5.
-    slices = {entry["slice"]["label"]: entry["metrics"] for entry in results._evaluation(passed_evaluation)["slices"]}
+    slices = {
+        entry["slice"]["label"]: entry["metrics"] for entry in evaluations.read_evaluation(passed_evaluation)["slices"]
+    }
     assert slices["0"]["accuracy"] == pytest.approx(0.8)
 
 
@@ -87,8 +89,8 @@ def test_the_saved_model_is_refused_by_each_bound_that_is_missed_by_a_little(eva
     refused = verdict(evaluate(saved_model_gate(closer)))
     assert not refused["blessed"]
     assert sorted(refused["reasons"]) == [
-        "accuracy 0.8500 is below 0.8501 (all pictures)",
-        "accuracy changed by -0.1000 against the baseline; a drop of 0.0999 is allowed (all pictures)",
+        "accuracy 0.8500 is below 0.8501 (all images)",
+        "accuracy changed by -0.1000 against the baseline; a drop of 0.0999 is allowed (all images)",
     ]
 
 
@@ -156,8 +158,8 @@ def test_the_thresholds_that_a_run_is_started_with_go_before_the_configured_ones
     lenient = config.Evaluator(min_accuracy=0.1, max_accuracy_drop=0.9, slices=("label",))
     refused = verdict(evaluate(saved_model_gate(lenient), min_accuracy=0.86, max_accuracy_drop=0.0))
     assert sorted(refused["reasons"]) == [
-        "accuracy 0.8500 is below 0.8600 (all pictures)",
-        "accuracy changed by -0.1000 against the baseline; a drop of 0.0000 is allowed (all pictures)",
+        "accuracy 0.8500 is below 0.8600 (all images)",
+        "accuracy changed by -0.1000 against the baseline; a drop of 0.0000 is allowed (all images)",
     ]
     strict = config.Evaluator(min_accuracy=0.99, max_accuracy_drop=0.0, slices=("label",))
     passed = verdict(evaluate(saved_model_gate(strict), min_accuracy=0.85, max_accuracy_drop=0.1))

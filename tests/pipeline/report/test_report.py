@@ -272,7 +272,7 @@ def test_a_perfect_model():
 
 
 def test_a_run_that_a_gate_refused():
-    reason = "accuracy 0.7333 is below 0.9900 (all pictures)"
+    reason = "accuracy 0.7333 is below 0.9900 (all images)"
     page = render(
         finished_run(
             blessed=False,
@@ -295,10 +295,10 @@ def test_only_the_tflite_gate_refused():
     page = render(
         finished_run(
             blessed=False,
-            reasons=["Evaluator.tflite: agreement 0.9000 is below 0.9500 (all pictures)"],
+            reasons=["Evaluator.tflite: agreement 0.9000 is below 0.9500 (all images)"],
             gates={
                 "Evaluator": {"blessed": True, "reasons": []},
-                "Evaluator.tflite": {"blessed": False, "reasons": ["agreement 0.9000 is below 0.9500 (all pictures)"]},
+                "Evaluator.tflite": {"blessed": False, "reasons": ["agreement 0.9000 is below 0.9500 (all images)"]},
             },
             pushed={"saved_model": "serving_model/17", "tflite": None},
             tflite_push=tflite_push(pushed=None),
@@ -311,7 +311,7 @@ def test_only_the_tflite_gate_refused():
 
 def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushed():
     result = finished_run()
-    reason = "agreement 0.8100 is below 0.9500 (all pictures)"
+    reason = "agreement 0.8100 is below 0.9500 (all images)"
     result["config"]["tflite"]["push"] = ["int8", "dynamic", "float"]
     passed = {"blessed": True, "reasons": []}
     result |= {

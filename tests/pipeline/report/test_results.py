@@ -19,7 +19,8 @@ with deferred_imports():
     from tfx.orchestration import metadata
     from tfx.types import standard_artifacts
 
-    from pipeline.report import results
+    from pipeline.report import evaluations, results
+    from pipeline.report.nodes import Node, read_last_run
 
 CONFIG = config.Config(
     name="pets",
@@ -94,7 +95,7 @@ def test_nodes_come_by_id_in_their_order_with_states_and_outputs(database):
             ("Pusher", mlmd.Execution.RUNNING, ""),
         ],
     )
-    nodes = results.last_run(database.connection, "pets")
+    nodes = read_last_run(database.connection, "pets")
     assert list(nodes) == ["ImportExampleGen", "Trainer", "Evaluator.tflite", "Pusher"]
     assert [node.state for node in nodes.values()] == ["cached", "complete", "failed", "running"]
     assert nodes["Trainer"].outputs["model"].uri == "/models/7"
@@ -107,24 +108,24 @@ def test_only_the_last_run_of_the_pipeline_counts(database):
     database.run("pets", "run-1", [("Trainer", mlmd.Execution.COMPLETE, ""), ("Pusher", mlmd.Execution.FAILED, "")])
     database.run("pets", "run-2", [("Trainer", mlmd.Execution.CACHED, "")])
     database.run("cars", "run-3", [("Trainer", mlmd.Execution.FAILED, "")])
-    assert {name: node.state for name, node in results.last_run(database.connection, "pets").items()} == {
+    assert {name: node.state for name, node in read_last_run(database.connection, "pets").items()} == {
         "Trainer": "cached"
     }
 
 
 def test_before_the_first_run_there_are_no_nodes(database, tmp_path):
-    assert results.last_run(database.connection, "pets") == {}
+    assert read_last_run(database.connection, "pets") == {}
     database.run("cars", "run-1", [("Trainer", mlmd.Execution.FAILED, "")])
-    assert results.last_run(database.connection, "pets") == {}
+    assert read_last_run(database.connection, "pets") == {}
     new = metadata.sqlite_metadata_connection_config(str(tmp_path / "new.db"))
-    assert results.last_run(new, "pets") == {}
+    assert read_last_run(new, "pets") == {}
 
 
 # ---- gates in words
 
 
 def explain(failure, slice_key=""):
-    return results._explain(
+    return evaluations._explain(
         text_format.Parse(failure, validation_result_pb2.ValidationFailure()),
         text_format.Parse(slice_key, metrics_for_slice_pb2.SliceKey()),
     )
@@ -136,7 +137,7 @@ def test_a_missed_value_is_told():
     metric_value { double_value { value: 0.91234 } }
     metric_threshold { value_threshold { lower_bound { value: 0.969999 } } }
     """
-    assert explain(failure) == "accuracy 0.9123 is below 0.9700 (all pictures)"
+    assert explain(failure) == "accuracy 0.9123 is below 0.9700 (all images)"
 
 
 @pytest.mark.parametrize(
@@ -164,17 +165,17 @@ def test_a_metric_that_is_missing_is_not_called_zero():
     metric_threshold { value_threshold { lower_bound { value: 0.95 } } }
     message: "Metric not found."
     """
-    assert explain(failure) == "agreement could not be compared: Metric not found (all pictures)"
+    assert explain(failure) == "agreement could not be compared: Metric not found (all images)"
 
 
 def test_a_message_over_several_lines_becomes_one():
     failure = 'metric_key { name: "loss" } message: "\\n   Invalid metrics\\n   or threshold.  "'
-    assert explain(failure) == "loss could not be compared: Invalid metrics or threshold (all pictures)"
+    assert explain(failure) == "loss could not be compared: Invalid metrics or threshold (all images)"
 
 
 @pytest.mark.parametrize("state", [None, "running", "failed"])
 def test_a_gate_that_was_not_reached_has_no_verdict(state):
-    found = collect({"Evaluator": results.Node(state, 1.0)} if state else {}, failure="Trainer: out of memory")
+    found = collect({"Evaluator": Node(state, 1.0)} if state else {}, failure="Trainer: out of memory")
     assert found["gates"] == {"Evaluator": None, "Evaluator.tflite": None}
     assert not found["blessed"]
     assert found["failure"] == "Trainer: out of memory"
@@ -183,9 +184,9 @@ def test_a_gate_that_was_not_reached_has_no_verdict(state):
 
 def test_a_refusal_is_told_before_the_failure_that_followed(monkeypatch):
     gate = {"blessed": False, "reasons": ["accuracy too low"]}
-    monkeypatch.setattr(results, "_gate", lambda node: gate if node else None)
-    monkeypatch.setattr(results, "_evaluation", lambda _: {"metrics": {}})
-    found = collect({"Evaluator": results.Node("complete", 1.0)}, failure="Pusher: disk full")
+    monkeypatch.setattr(results, "read_gate", lambda node: gate if node else None)
+    monkeypatch.setattr(results, "read_evaluation", lambda _: {"metrics": {}})
+    found = collect({"Evaluator": Node("complete", 1.0)}, failure="Pusher: disk full")
     assert found["reasons"] == ["Evaluator: accuracy too low", "Pusher: disk full"]
 
 
@@ -197,9 +198,9 @@ def test_a_run_is_blessed_by_both_gates(monkeypatch, first, second, blessed):
         verdict = verdicts[node.state]
         return None if verdict is None else {"blessed": bool(verdict), "reasons": []}
 
-    monkeypatch.setattr(results, "_gate", gate)
-    monkeypatch.setattr(results, "_evaluation", lambda _: {"metrics": {}})
-    nodes = {"Evaluator": results.Node("a", 1.0), "Evaluator.tflite": results.Node("b", 1.0)}
+    monkeypatch.setattr(results, "read_gate", gate)
+    monkeypatch.setattr(results, "read_evaluation", lambda _: {"metrics": {}})
+    nodes = {"Evaluator": Node("a", 1.0), "Evaluator.tflite": Node("b", 1.0)}
     assert bool(collect(nodes)["blessed"]) is blessed
 
 
@@ -266,7 +267,7 @@ def test_a_calibration_of_hand_made_buckets():
         bucket.total_weighted_label.value = label
         bucket.num_weighted_examples.value = count
     # 0.2 / 4 = 0.05 and 0.12 / 2 = 0.06 fall into the second of 20 bins, and 1 into the last one.
-    np.testing.assert_allclose(results._calibration(plot), [[0.32 / 6, 1 / 6, 6], [1, 2 / 3, 3]])
+    np.testing.assert_allclose(evaluations._calibration(plot), [[0.32 / 6, 1 / 6, 6], [1, 2 / 3, 3]])
 
 
 # ---- artifacts
@@ -276,10 +277,8 @@ def test_pushed_paths_are_relative_to_the_output(tmp_path):
     output = tmp_path / "output"
     pushed = {"pushed_destination": str(output / "serving_model" / "17")}
     nodes = {
-        "Pusher": results.Node(
-            "complete", 1.0, {"pushed_model": artifact(standard_artifacts.PushedModel, "x", **pushed)}
-        ),
-        "Pusher.tflite": results.Node("complete", 1.0, {"pushed_model": artifact(standard_artifacts.PushedModel, "x")}),
+        "Pusher": Node("complete", 1.0, {"pushed_model": artifact(standard_artifacts.PushedModel, "x", **pushed)}),
+        "Pusher.tflite": Node("complete", 1.0, {"pushed_model": artifact(standard_artifacts.PushedModel, "x")}),
     }
     assert collect(nodes, output)["pushed"] == {"saved_model": "serving_model/17", "tflite": None}
     assert collect({}, output)["pushed"] == {"saved_model": None, "tflite": None}
@@ -296,12 +295,12 @@ def gated(monkeypatch):
             name: verdict if verdict is None else {"blessed": not verdict, "reasons": [verdict] if verdict else []}
             for name, verdict in zip(ids, verdicts, strict=True)
         }
-        monkeypatch.setattr(results, "_gate", lambda node: gates[node.state] if node else None)
-        monkeypatch.setattr(results, "_evaluation", lambda _: {"metrics": {}})
-        nodes = {name: results.Node(name, 1.0) for name in ids}
+        monkeypatch.setattr(results, "read_gate", lambda node: gates[node.state] if node else None)
+        monkeypatch.setattr(results, "read_evaluation", lambda _: {"metrics": {}})
+        nodes = {name: Node(name, 1.0) for name in ids}
         properties = {"variant": pushed} if pushed else {}
         model = artifact(standard_artifacts.PushedModel, "x", **properties)
-        nodes["Pusher.tflite"] = results.Node("complete", 1.0, {"pushed_model": model})
+        nodes["Pusher.tflite"] = Node("complete", 1.0, {"pushed_model": model})
         return results.collect(settings, Path("/output"), nodes, ingest={}, failure="", warnings=())
 
     return collected
@@ -345,12 +344,10 @@ def test_measurements_and_training_are_read_from_their_files(tmp_path):
     training = {"precision": "float32", "phases": {"head": {"curves": [], "feature_cache": cache}}}
     (tmp_path / "run" / "training.json").write_text(json.dumps(training))
     nodes = {
-        "TFLiteExporter": results.Node(
+        "TFLiteExporter": Node(
             "complete", 3.14159, {"tflite": artifact(standard_artifacts.Model, tmp_path / "tflite")}
         ),
-        "Trainer": results.Node(
-            "cached", 0.001, {"model_run": artifact(standard_artifacts.ModelRun, tmp_path / "run")}
-        ),
+        "Trainer": Node("cached", 0.001, {"model_run": artifact(standard_artifacts.ModelRun, tmp_path / "run")}),
     }
     found = collect(nodes)
     assert found["tflite"] == {"int8": {"accuracy": 0.5}}
@@ -362,8 +359,8 @@ def test_measurements_and_training_are_read_from_their_files(tmp_path):
 
 def test_a_killed_training_has_left_no_file(tmp_path):
     nodes = {
-        "TFLiteExporter": results.Node("failed", 1.0, {"tflite": artifact(standard_artifacts.Model, tmp_path)}),
-        "Trainer": results.Node("running", 1.0, {"model_run": artifact(standard_artifacts.ModelRun, tmp_path)}),
+        "TFLiteExporter": Node("failed", 1.0, {"tflite": artifact(standard_artifacts.Model, tmp_path)}),
+        "Trainer": Node("running", 1.0, {"model_run": artifact(standard_artifacts.ModelRun, tmp_path)}),
     }
     found = collect(nodes)
     assert (found["tflite"], found["training"], found["feature_cache"]) == ({}, {}, None)
@@ -377,7 +374,7 @@ def test_bytes_a_picture_count_the_augmented_ones_too(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(b"0" * size)
     (tmp_path / "Split-train" / "README").write_bytes(b"0" * 77)
     examples = artifact(standard_artifacts.Examples, tmp_path)
-    nodes = {"Transform": results.Node("complete", 1.0, {"transformed_examples": examples})}
+    nodes = {"Transform": Node("complete", 1.0, {"transformed_examples": examples})}
     assert collect(nodes)["transform"] == {"bytes_per_image": 25.0, "float32_bytes_per_image": 32 * 32 * 3 * 4}
 
 
@@ -392,7 +389,7 @@ def test_examples_are_counted_from_the_statistics(tmp_path):
             datasets=[statistics_pb2.DatasetFeatureStatistics(num_examples=count)]
         )
         (tmp_path / f"Split-{split}" / "FeatureStats.pb").write_bytes(listed.SerializeToString())
-    node = results.Node("complete", 1.0, {"statistics": statistics})
+    node = Node("complete", 1.0, {"statistics": statistics})
     assert collect({"StatisticsGen": node})["data"] == {"train": 12, "eval": 3}
 
 
