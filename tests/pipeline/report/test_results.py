@@ -19,7 +19,7 @@ with deferred_imports():
     from tfx.orchestration import metadata
     from tfx.types import standard_artifacts
 
-    from pipeline.report import evaluations, results
+    from pipeline.report import evaluations, results, run_artifacts
     from pipeline.report.nodes import Node, read_last_run
 
 CONFIG = config.Config(
@@ -368,7 +368,7 @@ def test_a_killed_training_has_left_no_file(tmp_path):
 
 def test_bytes_a_picture_count_the_augmented_ones_too(tmp_path, monkeypatch):
     # 10 + 2 * 10 training pictures and 5 + 5 others: 40 in 1,000 bytes.
-    monkeypatch.setattr(results, "_example_counts", lambda _: {"train": 10, "eval": 5, "test": 5})
+    monkeypatch.setattr(run_artifacts, "count_examples", lambda _: {"train": 10, "eval": 5, "test": 5})
     for name, size in (("Split-train/a.gz", 600), ("Split-train/augmented.gz", 300), ("Split-test/a.gz", 100)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"0" * size)
