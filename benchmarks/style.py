@@ -28,6 +28,7 @@ from PIL import Image
 
 from atelier.files import packaged
 from components.style_catalog import catalog
+from components.style_catalog.style import load_pixels
 from components.style_renderer.batch import batch, contents, photographs
 from components.style_renderer.engine import canvas, networks, objective, optimizers
 from components.style_renderer.engine.objective import Objective, Weights
@@ -70,7 +71,7 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
         ),
     )
     content = np.asarray(Image.open(packaged.find("skimage", "data/chelsea.png")).convert("RGB"))
-    style = catalog.pixels(next(each for each in catalog.open_catalog("builtin") if each.id == "swirls"))
+    style = load_pixels(next(each for each in catalog.open_catalog("builtin") if each.id == "swirls"))
     exact = objective.shared(settings, "float32")
     recipe = networks.recipe(settings)
     weights = tf.constant(Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight), tf.float32)

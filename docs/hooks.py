@@ -96,7 +96,7 @@ def styles() -> str:
     from components.style_catalog import builtin, catalog
 
     with tempfile.TemporaryDirectory() as folder:
-        entries = catalog.read(builtin.write(Path(folder)))
+        entries = catalog.read_entries(builtin.write_catalog(Path(folder)))
     head = "| id | title | artist | license | source |\n|---|---|---|---|---|"
     keys = ("title", "artist", "licence", "source")
     return "\n".join(

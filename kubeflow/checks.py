@@ -176,7 +176,7 @@ def _check_files_of_nodes(config: Config) -> None:
                 "in the image"
             )
     if style.enabled and builtin_names.resolve(style.catalog, (builtin_names.CATALOG,)):
-        catalog.check_ids(style.catalog, builtin.ids(anywhere=True), style.styles)
+        catalog.check_ids(style.catalog, builtin.list_ids(), style.styles)
 
 
 def _check_splits(config: Config) -> None:

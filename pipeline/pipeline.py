@@ -313,7 +313,7 @@ def _render_gallery(
         catalog=style.catalog,
         styles=json.dumps(style.styles),
         code=of_code("components.style_catalog.component"),
-        fingerprint=catalog.fingerprint(style.catalog),
+        fingerprint=catalog.compute_fingerprint(style.catalog),
     )
 
     # Renders every content image in every style.

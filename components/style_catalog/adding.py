@@ -1,4 +1,4 @@
-"""Adding a style to a catalogue."""
+"""Adding a style to a catalog."""
 
 import contextlib
 import hashlib
@@ -14,8 +14,9 @@ import yaml
 from atelier import images
 from atelier.files.replacing import replace_text
 from atelier.layout import MAX_PIXELS
+from atelier.slugs import make_unique_id
 from components.style_catalog import catalog, entry
-from components.style_catalog.catalog import CatalogError, Style
+from components.style_catalog.style import CatalogError, Style, read_image
 from components.style_renderer.engine.settings import Settings
 
 _FOLDER = "pictures"
@@ -23,9 +24,9 @@ _INDENT = re.compile("^( *)- ", re.MULTILINE)
 _SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
-def add(
+def add_style(
     catalog_file: Path,
-    picture: Path,
+    image_file: Path,
     *,
     title: str,
     licence: str,
@@ -35,16 +36,16 @@ def add(
     id: str | None = None,  # noqa: A002  # the key's own name
     preset: Mapping[str, Any] | None = None,
 ) -> Style:
-    """Writes an entry at the end of a catalogue, and copies its picture into `pictures/` beside it.
+    """Writes an entry at the end of a catalog, and copies its image into `pictures/` beside it.
 
     What stands in the file, comments included, stays as it is. The file is replaced in one step: a crash leaves the
     old one.
 
     Args:
       catalog_file: a `catalog.yaml` (made if it does not exist), or the folder that it is in.
-      picture: the style's picture; one that lies in the catalogue's folder already stays there.
-      title: of the picture.
-      licence: under which the picture may be used.
+      image_file: the style's image; one that lies in the catalog's folder already stays there.
+      title: of the image.
+      licence: under which the image may be used.
       artist: who made it.
       year: a number, or a text where it is less exact.
       source: where it was found.
@@ -52,72 +53,74 @@ def add(
       preset: fields of `Settings` that this style looks best with.
 
     Raises:
-      CatalogError: the catalogue, the picture or a value is not right, or the picture is there already. Nothing was
+      CatalogError: the catalog, the image or a value is not right, or the image is there already. Nothing was
         changed then.
     """
     if catalog_file.is_dir():
         catalog_file = catalog_file / catalog.FILE
-    known = _existing(catalog_file)
-    encoded = catalog.read_picture(picture)
+    known = _read_existing(catalog_file)
+    encoded = read_image(image_file)
     digest = hashlib.sha256(encoded).hexdigest()
     if same := [style.id for style in known if style.sha256 == digest]:
-        raise CatalogError(f"{picture}: this very picture is in {catalog_file} already, as {same[0]}")
+        raise CatalogError(f"{image_file}: this very image is in {catalog_file} already, as {same[0]}")
     taken = {style.id for style in known}
     if id in taken:
         raise CatalogError(f"{catalog_file}: the id {id} is taken; give another")
-    style_id = entry.unique_id(title, taken) if id is None else id
+    style_id = make_unique_id(title, taken, "style") if id is None else id
     values: dict[str, Any] = {"id": style_id, "title": title, "artist": artist, "year": year, "licence": licence}
     values |= {"source": source, "sha256": digest, "preset": preset}
-    if faults := entry.faults({**values, "file": _FOLDER}):
-        raise CatalogError("\n".join(f"{picture}: {fault}" for fault in faults))
+    try:
+        entry.parse_entry({**values, "file": _FOLDER})
+    except entry.EntryError as error:
+        raise CatalogError("\n".join(f"{image_file}: {fault}" for fault in error.faults)) from None
     values["preset"] = Settings(**(preset or {})).model_dump(mode="json", exclude_unset=True)
 
     folder = catalog_file.parent.resolve()
-    # A name that is not UTF-8 cannot stand in the catalog: the picture is copied under another one.
-    inside = picture.resolve().is_relative_to(folder) and not _has_surrogates(str(picture.resolve()))
-    file = picture.resolve() if inside else _copied(picture, encoded, folder / _FOLDER, style_id)
+    # A name that is not UTF-8 cannot stand in the catalog: the image is copied under another one.
+    inside = image_file.resolve().is_relative_to(folder) and not _has_surrogates(str(image_file.resolve()))
+    file = image_file.resolve() if inside else _copy(image_file, encoded, folder / _FOLDER, style_id)
     values["file"] = file.relative_to(folder).as_posix()
     try:
-        _replace(catalog_file, _appended(catalog_file, values))
+        _replace(catalog_file, _append(catalog_file, values))
     except CatalogError:
         if not inside:
             file.unlink()
         raise
-    return catalog.load(catalog_file)[-1]
+    return catalog.load_catalog(catalog_file)[-1]
 
 
 def _has_surrogates(path: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in path)
 
 
-def _existing(catalog_file: Path) -> tuple[Style, ...]:
-    if not catalog_file.exists() or not catalog.read(catalog_file):
+def _read_existing(catalog_file: Path) -> tuple[Style, ...]:
+    if not catalog_file.exists() or not catalog.read_entries(catalog_file):
         return ()
-    return catalog.load(catalog_file)
+    return catalog.load_catalog(catalog_file)
 
 
-def _copied(picture: Path, encoded: bytes, folder: Path, style_id: str) -> Path:
-    """Copies a picture under the style's name; a file of that name that no entry knows is never overwritten."""
+def _copy(image_file: Path, encoded: bytes, folder: Path, style_id: str) -> Path:
+    """Copies an image under the style's name; a file of that name that no entry knows is never overwritten."""
     pillow_format = images.decode(encoded, MAX_PIXELS).format
     suffix = _SUFFIXES.get(pillow_format, f".{pillow_format.lower()}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        name = entry.unique_id(style_id, {file.stem for file in folder.iterdir()})
+        name = make_unique_id(style_id, {file.stem for file in folder.iterdir()}, "style")
     except OSError as error:
         raise CatalogError(f"{folder}: {error.strerror}") from None
     copy = folder / f"{name}{suffix}"
     try:
-        shutil.copyfile(picture, copy)
+        shutil.copyfile(image_file, copy)
     except OSError as error:
         copy.unlink(missing_ok=True)
         raise CatalogError(f"{copy}: {error.strerror}") from None
     return copy
 
 
-def _appended(catalog_file: Path, values: dict[str, Any]) -> str:
+def _append(catalog_file: Path, values: dict[str, Any]) -> str:
     """The file's text with one more entry; written anew, below its leading comments, if it is in an unusual form."""
     old = catalog_file.read_text(encoding="utf-8") if catalog_file.exists() else ""
-    new = entry.dump([values])
+    new = entry.dump_entries([values])
     expected = [*(yaml.safe_load(old) or []), *yaml.safe_load(new)]
     indent = _INDENT.search(old)
     text = (old if not old or old.endswith("\n") else f"{old}\n") + textwrap.indent(new, indent[1] if indent else "")
@@ -126,7 +129,7 @@ def _appended(catalog_file: Path, values: dict[str, Any]) -> str:
             return text
     lines = old.splitlines(keepends=True)
     comments = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
-    return "".join(lines[:comments]) + entry.dump(expected)
+    return "".join(lines[:comments]) + entry.dump_entries(expected)
 
 
 def _replace(file: Path, text: str) -> None:

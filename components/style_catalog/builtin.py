@@ -1,14 +1,13 @@
-"""The built-in catalogue: what is drawn here, what packages ship, and paintings where Debian's package has them.
+"""The built-in catalog: what is drawn here, and what packages ship.
 
-Everything is written out at run time; no picture is part of this repository.
+Everything is written at run time; no image is part of this repository.
 """
 
 import hashlib
 import importlib.metadata
 import io
-import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,7 @@ from PIL import Image
 
 from atelier.errors import AtelierError
 from atelier.files import packaged
-from components.style_catalog import drawn, entry, paintings
-
-_LOG = logging.getLogger(__name__)
-
-PAINTINGS = Path("/usr/share/gcompris-qt/rcc")
-"""Where Debian's `gcompris-qt-data` puts its resource files."""
+from components.style_catalog import drawn, entry
 
 _ATELIER = {"artist": "Atelier", "licence": "CC0-1.0", "source": "drawn by components/style_catalog/drawn.py"}
 _DRAWN = {
@@ -36,12 +30,12 @@ _DRAWN = {
 
 
 class BuiltinError(AtelierError):
-    """A package does not hold the picture that the built-in catalogue takes from it."""
+    """A package does not hold the image that the built-in catalog takes from it."""
 
 
 @dataclass(frozen=True)
 class _Packaged:
-    """A picture in a package: its facts are those of the package's own documentation, its hash is that of the file."""
+    """An image in a package: its facts are those of the package's own documentation, its hash is that of the file."""
 
     package: str
     file: str
@@ -103,76 +97,41 @@ _PACKAGED = {
 }
 
 
-@dataclass(frozen=True)
-class _Painting:
-    archive: str
-    caption: str
-    """What the puzzle's board calls it."""
-    artist: str
-    year: int | str
-    title: str = field(default="")
-    """Where it is not the caption."""
+def write_catalog(folder: Path) -> Path:
+    """Writes the catalog: `catalog.yaml` and `pictures/`.
 
-
-_PAINTINGS = {
-    "great-wave": _Painting("paintings", "The Great Wave off Kanagawa", "Katsushika Hokusai", "1830-1832"),
-    "poppies": _Painting("paintings", "Poppies", "Katsushika Hokusai", "1833-1834"),
-    "auvers-street": _Painting("paintings", "Village Street in Auvers", "Vincent van Gogh", 1890),
-    "moulin-galette": _Painting("paintings", "Bal du moulin de la Galette", "Pierre-Auguste Renoir", 1876),
-    "summertime": _Painting("paintings", "Summertime", "Mary Cassatt", 1894),
-    "composition-8": _Painting("paintings", "Composition VIII", "Wassily Kandinsky", 1923),
-    "auvers-church": _Painting("details", "The Church at Auvers-sur-Oise", "Vincent van Gogh", 1890),
-    "painter-on-his-way": _Painting("details", "Painter on His Way to Work", "Vincent van Gogh", 1888),
-    "cafe-terrace": _Painting("details", "Cafe Terrace at Night", "Vincent van Gogh", 1888, "Café Terrace at Night"),
-    "night-cafe": _Painting("details", "The Night Café", "Vincent van Gogh", 1888),
-}
-# As the README beside the pictures says of each archive.
-_PAINTING_LICENCES = {
-    "paintings": "GPL-3.0-or-later (the file, from the WebMuseum; the painting is in the public domain)",
-    "details": "Public domain",
-}
-
-
-def write(folder: Path) -> Path:
-    """Writes the catalogue: `catalog.yaml` and `pictures/`.
-
-    Seven drawn styles and four from packages are always in it; ten paintings are where `PAINTINGS` exists.
+    It holds seven drawn styles and four from packages.
 
     Returns:
       the path of `catalog.yaml`.
 
     Raises:
-      BuiltinError: a package lacks its picture, or has another one under its name.
+      BuiltinError: a package lacks its image, or has another one under its name.
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = []
-    for style_id, suffix, encoded, facts in [*_drawn(), *_from_packages(), *_paintings()]:
+    for style_id, suffix, encoded, facts in [*_drawn(), *_from_packages()]:
         file = f"pictures/{style_id}{suffix}"
         (folder / file).write_bytes(encoded)
         entries.append({"id": style_id, "file": file, "sha256": hashlib.sha256(encoded).hexdigest(), **facts})
     catalog = folder / "catalog.yaml"
-    catalog.write_text(entry.dump(entries), encoding="utf-8")
+    catalog.write_text(entry.dump_entries(entries), encoding="utf-8")
     return catalog
 
 
-def ids(*, anywhere: bool = False) -> tuple[str, ...]:
-    """The ids that `write` gives here, or, with `anywhere`, on some machine; nothing is drawn."""
-    from_archives = (
-        name for name, each in _PAINTINGS.items() if anywhere or (PAINTINGS / f"{each.archive}.rcc").is_file()
-    )
-    return (*_DRAWN, *_PACKAGED, *from_archives)
+def list_ids() -> tuple[str, ...]:
+    """Returns the ids that `write_catalog` gives; nothing is drawn."""
+    return (*_DRAWN, *_PACKAGED)
 
 
-def fingerprint() -> str:
-    """Changes with what `write` would write: this code, the libraries that draw, and the archives of paintings."""
+def compute_fingerprint() -> str:
+    """Changes with what `write_catalog` would write: this code, and the libraries that draw."""
     digest = hashlib.sha256()
-    for module in (__file__, drawn.__file__, paintings.__file__):
-        digest.update(Path(module).read_bytes())
+    drawings = sorted(Path(drawn.__file__).with_name("drawings").glob("*.py"))
+    for module in (Path(__file__), Path(drawn.__file__), *drawings):
+        digest.update(module.read_bytes())
     for library in ("numpy", "pillow"):
         digest.update(f"{library}=={importlib.metadata.version(library)}\n".encode())
-    for archive in _PAINTING_LICENCES:
-        file = PAINTINGS / f"{archive}.rcc"
-        digest.update(hashlib.sha256(file.read_bytes()).digest() if file.is_file() else b"none")
     return digest.hexdigest()[:16]
 
 
@@ -196,32 +155,6 @@ def _from_packages() -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
             detail = Image.open(path).crop(origin.box)
             enlarged = detail.resize((2 * detail.width, 2 * detail.height), Image.Resampling.LANCZOS)
             yield style_id, ".png", _png(enlarged), origin.facts
-
-
-def _paintings() -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
-    for archive, licence in _PAINTING_LICENCES.items():
-        path = PAINTINGS / f"{archive}.rcc"
-        if not path.is_file():
-            continue
-        try:
-            files = paintings.resources(path.read_bytes())
-        except (OSError, ValueError) as error:
-            _LOG.warning("%s: %s; its paintings are left out", path, error)
-            continue
-        for style_id, painting in _PAINTINGS.items():
-            if painting.archive != archive:
-                continue
-            facts = {
-                "title": painting.title or painting.caption,
-                "artist": painting.artist,
-                "year": painting.year,
-                "licence": licence,
-                "source": f"Debian package gcompris-qt-data, {path.name}",
-            }
-            try:
-                yield style_id, ".png", _png(paintings.assembled(files, painting.caption)), facts
-            except ValueError as error:
-                _LOG.warning("%s: style %s is left out: %s", path, style_id, error)
 
 
 def _png(image: Image.Image) -> bytes:

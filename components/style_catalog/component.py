@@ -1,4 +1,4 @@
-"""StyleCatalog: checks a catalogue of styles and publishes it."""
+"""StyleCatalog: checks a catalog of styles and publishes it."""
 
 from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
@@ -21,11 +21,11 @@ def StyleCatalog(
     our own would have to be importable on Kubeflow under a name of two parts, and would add nothing.
 
     Args:
-      published: `catalog.yaml`, `pictures/` and `thumbnails/<id>.jpg`; a catalogue again.
-      catalog: `builtin`, a `catalog.yaml`, or a folder of pictures.
+      published: `catalog.yaml`, `pictures/` and `thumbnails/<id>.jpg`; a catalog again.
+      catalog: `builtin`, a `catalog.yaml`, or a folder of images.
       styles: JSON list of the ids to keep; `[]` keeps all.
       code: fingerprint of this component's source, so that the cache notices an edit.
-      fingerprint: of the catalogue (`catalog.fingerprint`), so that the cache notices a new or changed picture.
+      fingerprint: of the catalog (`catalog.compute_fingerprint`), so that the cache notices a new or changed image.
 
     Raises:
       CatalogError: names every fault, one line each.

@@ -31,7 +31,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Raises:
           batch.RenderError: too many units are missing; those that are there stay in the store.
           contents.ContentError: there are no contents where `contents` says.
-          catalog.CatalogError: the catalogue or the settings are wrong.
+          CatalogError: the catalogue or the settings are wrong.
         """
         gallery = artifact_utils.get_single_instance(output_dict["gallery"])
         published = artifact_utils.get_single_instance(input_dict["catalog"])
@@ -49,7 +49,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             storage.copy_folder(published.uri, str(scratch))
             report = batch.render_batch(
                 _sources(exec_properties, input_dict.get("examples", [])),
-                catalog.load(scratch / catalog.FILE),
+                catalog.load_catalog(scratch / catalog.FILE),
                 exec_properties["store_directory"],
                 request,
                 self._make_beam_pipeline,

@@ -52,7 +52,7 @@ def render_folder(
       AmbiguousError: `content` or `styles` names something built in and a folder.
       ConfigError: the output folder cannot be used.
       BeamError: the Beam runner is not installed, or its job service does not answer.
-      catalog.CatalogError, contents.ContentError: styles or contents cannot be used.
+      CatalogError, contents.ContentError: styles or contents cannot be used.
       batch.RenderError: too many images could not be rendered; the others are written.
     """
     try:
@@ -61,7 +61,7 @@ def render_folder(
         raise ConfigError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
     builtin_names.check(styles, (builtin_names.CATALOG,), "--styles")
     builtin_names.check(content, (builtin_names.PHOTOS,), "--content")
-    chosen = catalog.chosen(styles, catalog.open_catalog(styles), ids)
+    chosen = catalog.select_styles(styles, catalog.open_catalog(styles), ids)
     _check_output(output, content, styles)
     packaged = builtin_names.resolve(content, (builtin_names.PHOTOS,))
     folder = photographs.write(str(output / "photographs")) if packaged else content

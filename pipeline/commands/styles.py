@@ -43,7 +43,7 @@ def add(
     """
     from components.style_catalog import adding
 
-    style = adding.add(
+    style = adding.add_style(
         catalog, file, title=title, licence=licence, artist=artist, year=year or None, source=source, id=style_id
     )
     click.echo(f"{catalog}: {style.id}")

@@ -14,7 +14,7 @@ def check_files(config: Config) -> None:
 
     Raises:
       ConfigError: one is missing, or its hash is another; the message names the key.
-      catalog.CatalogError: the style catalog cannot be used, or lacks a style.
+      CatalogError: the style catalog cannot be used, or lacks a style.
     """
     trainer, style, beam = config.trainer, config.style, config.beam
     if trainer.weights not in ("imagenet", "none"):
@@ -41,12 +41,12 @@ def check_styles(name: str, ids: tuple[str, ...]) -> None:
     """The catalog `name` must have all styles of `ids`.
 
     Raises:
-      catalog.CatalogError: it cannot be used, or lacks a style.
+      CatalogError: it cannot be used, or lacks a style.
     """
     if builtin_names.resolve(name, (builtin_names.CATALOG,)):
-        catalog.check_ids(name, builtin.ids(), ids)
+        catalog.check_ids(name, builtin.list_ids(), ids)
     elif not storage.is_url(name):
-        catalog.chosen(name, catalog.open_catalog(name), ids)
+        catalog.select_styles(name, catalog.open_catalog(name), ids)
 
 
 def _check_weights(key: str, path: str, sha256: str) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from atelier.errors import KubeflowError
-from components.style_catalog.catalog import CatalogError
+from components.style_catalog.style import CatalogError
 from kubeflow import checks
 from kubeflow import compile as compiler
 from kubeflow.replay import replay
@@ -93,7 +93,7 @@ def test_files_of_this_folder_are_in_no_image(override):
 def test_styles_that_the_builtin_catalog_lacks():
     with pytest.raises(CatalogError, match="builtin: there is no style swirl; did you mean swirls"):
         compiler.pipeline_job(readable.settings("vertex", "style.styles=[swirl]"))
-    checks.check_config(readable.settings("vertex", "style.styles=[swirls, great-wave]"), sent=False)
+    checks.check_config(readable.settings("vertex", "style.styles=[swirls, gravel]"), sent=False)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from atelier import storage
 from atelier.errors import AtelierError
 from atelier.files import leftovers
 from atelier.layout import MAX_PIXELS
-from components.style_catalog import catalog
+from components.style_catalog.style import Style, load_pixels, resolve_settings
 from components.style_renderer.batch import (
     contents,
     dead_letters,
@@ -89,7 +89,7 @@ class Report:
 
 def render_batch(
     sources: Sequence[contents.Source],
-    styles: Sequence[catalog.Style],
+    styles: Sequence[Style],
     directory: str,
     request: Request,
     pipelines: Callable[[], beam.Pipeline],
@@ -123,12 +123,12 @@ def render_batch(
       WeightsError: a network's weights cannot be had.
       RenderError: a network lacks a layer that the settings name, or more units are missing at the end than
         `max_bad_fraction` allows.
-      catalog.CatalogError: settings or a style's picture are wrong.
+      CatalogError: settings or a style's picture are wrong.
     """
     started = time.monotonic()
     output = output or directory
     recipes = units.recipes([(style, _settings(style, request)) for style in styles], request.strengths)
-    pictures = {style.sha256: Image.fromarray(catalog.pixels(style)) for style in styles}
+    pictures = {style.sha256: Image.fromarray(load_pixels(style)) for style in styles}
     for sha256, picture in pictures.items():
         storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
     size = max(recipe.settings.scales[-1].size for recipe in recipes)
@@ -210,8 +210,8 @@ def summary(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _settings(style: catalog.Style, request: Request) -> Settings:
-    own = catalog.settings_for(style, request.overrides)
+def _settings(style: Style, request: Request) -> Settings:
+    own = resolve_settings(style, request.overrides)
     return own.with_size(request.size) if request.size else own
 
 

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from components.style_catalog.catalog import Style
+from atelier.slugs import make_slug
+from components.style_catalog.style import Style
 from components.style_renderer.engine.settings import Settings
 
 Format = Literal["jpeg", "png"]
@@ -16,10 +15,6 @@ Format = Literal["jpeg", "png"]
 ENDINGS: Mapping[Format, str] = {"jpeg": ".jpg", "png": ".png"}
 KEY_IN_NAMES = 12
 """Hex digits of a key, or of a content's hash, in the names of files."""
-
-_LONGEST_SLUG = 60
-_LONGEST_SLUG_BYTES = 120
-"""A file's name has 255 at most, and holds the slug of the style and a key beside this one."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +36,7 @@ class Content:
     @property
     def stem(self) -> str:
         """The name of its files."""
-        return f"{slug(self.id)}--{self.sha256[:KEY_IN_NAMES]}"
+        return f"{make_slug(self.id)}--{self.sha256[:KEY_IN_NAMES]}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ def recipes(
         for strength in strengths or (settings.strength,):
             dialled = Settings.model_validate(settings.model_dump() | {"strength": strength})
             suffix = f"--s{strength:g}" if len(strengths) > 1 else ""
-            made.append(Recipe(style, dialled, f"{slug(style.id)}{suffix}"))
+            made.append(Recipe(style, dialled, f"{make_slug(style.id)}{suffix}"))
     return tuple(made)
 
 
@@ -87,7 +82,7 @@ def plan(contents: Sequence[Content], recipes: Sequence[Recipe], picture_format:
     for content in contents:
         for number, recipe in enumerate(recipes):
             identity = key(content.sha256, recipe.style.sha256, recipe.settings, picture_format, code)
-            stem = f"{slug(content.id)}--{recipe.in_name}--{identity[:KEY_IN_NAMES]}"
+            stem = f"{make_slug(content.id)}--{recipe.in_name}--{identity[:KEY_IN_NAMES]}"
             units.append(Unit(identity, stem, content, number))
     return units
 
@@ -96,21 +91,3 @@ def key(content_sha256: str, style_sha256: str, settings: Settings, picture_form
     """SHA-256 over what a rendered picture depends on: two pictures, the settings, the stored format, the engine."""
     parts: list[Any] = [content_sha256, style_sha256, settings.model_dump(mode="json"), picture_format, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
-
-
-def slug(name: str) -> str:
-    """A name for files and links: letters of any script and digits, without accents, folders and ending."""
-    base = name.rsplit("/", 1)[-1]
-    base = base.rsplit(".", 1)[0] or base
-    plain = "".join(map(_plain, unicodedata.normalize("NFKC", base))).lower()
-    # A single dash at most: a double one parts content, style and key.
-    short = re.sub("-+", "-", plain).strip("-")[:_LONGEST_SLUG]
-    return short.encode("utf-8")[:_LONGEST_SLUG_BYTES].decode("utf-8", "ignore").strip("-") or "image"
-
-
-def _plain(character: str) -> str:
-    """ASCII for letters of the Latin script with accents; other letters, and the marks that are part of them, stay."""
-    ascii_only = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode("ascii")
-    if ascii_only.isalnum():
-        return ascii_only
-    return character if character.isalnum() or unicodedata.category(character) in ("Mn", "Mc") else "-"

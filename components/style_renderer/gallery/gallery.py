@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from atelier import templates
-from components.style_catalog.catalog import Style
+from components.style_catalog.style import Style
 from components.style_renderer.batch.dead_letters import DeadLetter
 from components.style_renderer.batch.units import Content
 from components.style_renderer.gallery import previews

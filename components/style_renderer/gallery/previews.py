@@ -6,7 +6,8 @@ from typing import Any
 from PIL import Image
 
 from atelier import storage
-from components.style_renderer.batch.units import KEY_IN_NAMES, Format, slug
+from atelier.slugs import make_slug
+from components.style_renderer.batch.units import KEY_IN_NAMES, Format
 
 THUMBNAILS = "thumbnails"
 
@@ -32,7 +33,7 @@ def original(stem: str) -> str:
 
 def style(style_id: str, sha256: str) -> str:
     """Where a style's picture lies, relative to the batch's folder."""
-    return f"styles/{slug(style_id)}--{sha256[:KEY_IN_NAMES]}.jpg"
+    return f"styles/{make_slug(style_id)}--{sha256[:KEY_IN_NAMES]}.jpg"
 
 
 def write(directory: str, name: str, image: Image.Image, longer_side: int) -> None:

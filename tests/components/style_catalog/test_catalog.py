@@ -9,13 +9,13 @@ import yaml
 from PIL import Image
 
 from components.style_catalog import catalog
-from components.style_catalog.catalog import CatalogError
+from components.style_catalog.style import CatalogError, load_pixels, resolve_settings
 from components.style_renderer.engine.settings import Settings
 
 
 def faults(path):
     with pytest.raises(CatalogError) as refused:
-        catalog.load(path)
+        catalog.load_catalog(path)
     lines = str(refused.value).splitlines()
     assert all(line.startswith(f"{path}: ") for line in lines)
     return [line.removeprefix(f"{path}: ") for line in lines]
@@ -27,7 +27,7 @@ def faults(path):
 def test_an_entry_becomes_a_style(tmp_path, entry_for, written):
     full = entry_for("wave", artist="Hokusai", year=1831, source="here", preset={"style_scale": 0.5})
     least = entry_for("least", 1)
-    wave, plain = catalog.load(written(full, least))
+    wave, plain = catalog.load_catalog(written(full, least))
     assert wave.file == tmp_path / "wave.png"
     assert wave.sha256 == hashlib.sha256((tmp_path / "wave.png").read_bytes()).hexdigest()
     assert (wave.id, wave.title, wave.artist, wave.year) == ("wave", "A title", "Hokusai", 1831)
@@ -35,7 +35,7 @@ def test_an_entry_becomes_a_style(tmp_path, entry_for, written):
     assert (plain.artist, plain.year, plain.source, plain.preset) == ("", None, "", {})
 
 
-def test_a_relative_catalogue_gives_absolute_files(tmp_path, monkeypatch, entry_for, written):
+def test_a_relative_catalog_gives_absolute_files(tmp_path, monkeypatch, entry_for, written):
     written(entry_for("a", year="1830-1832"))
     monkeypatch.chdir(tmp_path)
     (style,) = catalog.open_catalog("catalog.yaml")
@@ -43,7 +43,7 @@ def test_a_relative_catalogue_gives_absolute_files(tmp_path, monkeypatch, entry_
 
 
 def test_styles_travel_to_workers(entry_for, written):
-    styles = catalog.load(written(entry_for("a", preset={"scales": [{"size": 64, "iterations": 3}]})))
+    styles = catalog.load_catalog(written(entry_for("a", preset={"scales": [{"size": 64, "iterations": 3}]})))
     assert pickle.loads(pickle.dumps(styles)) == styles  # noqa: S301
     assert len({*styles, *styles}) == 1
 
@@ -55,18 +55,16 @@ def test_pixels_are_upright_rgb(tmp_path, entry_for, written):
     entry = entry_for("a")
     Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
     entry["sha256"] = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
-    pixels = catalog.pixels(catalog.load(written(entry))[0])
+    pixels = load_pixels(catalog.load_catalog(written(entry))[0])
     assert pixels.dtype == np.uint8
     assert np.array_equal(pixels, np.rot90(stored, -1))
 
 
 def test_pixels_of_a_file_that_has_changed_are_refused(tmp_path, entry_for, written):
-    (style,) = catalog.load(written(entry_for("a")))
+    (style,) = catalog.load_catalog(written(entry_for("a")))
     entry_for("a", seed=1)
-    with pytest.raises(
-        CatalogError, match=rf"a\.png: its SHA-256 is [0-9a-f]{{64}}, the catalogue says {style.sha256}"
-    ):
-        catalog.pixels(style)
+    with pytest.raises(CatalogError, match=rf"a\.png: its SHA-256 is [0-9a-f]{{64}}, the catalog says {style.sha256}"):
+        load_pixels(style)
 
 
 # Presets.
@@ -74,15 +72,15 @@ def test_pixels_of_a_file_that_has_changed_are_refused(tmp_path, entry_for, writ
 
 def test_overrides_lie_over_the_preset_and_that_over_the_defaults(entry_for, written):
     preset = {"style_weight": 7, "style_scale": 0.5, "scales": [{"size": 64, "iterations": 3}]}
-    (style,) = catalog.load(written(entry_for("a", preset=preset)))
-    settings = catalog.settings_for(style, {"style_scale": 2.0})
+    (style,) = catalog.load_catalog(written(entry_for("a", preset=preset)))
+    settings = resolve_settings(style, {"style_scale": 2.0})
     assert (settings.style_weight, settings.style_scale) == (7, 2)
     assert [(scale.size, scale.iterations) for scale in settings.scales] == [(64, 3)]
     assert settings.pooling == Settings().pooling
     with pytest.raises(
         CatalogError, match=r"style a: unknown setting settings.style_wait; did you mean style_weight\?"
     ):
-        catalog.settings_for(style, {"style_wait": 1})
+        resolve_settings(style, {"style_wait": 1})
 
 
 @pytest.mark.parametrize(
@@ -121,10 +119,10 @@ def test_a_wrong_preset_is_named(entry_for, written, preset, fault):
         ({"year": 18.5}, "year is 18.5: it must be a number, or a text"),
         ({"year": True}, "year is True: it must be a number, or a text"),
         ({"sha256": "abc"}, "sha256 'abc' must be 64 lower-case hexadecimal digits"),
-        ({"file": "../a.png"}, "file ../a.png leads out of the catalogue's folder"),
-        ({"file": "x/../../a.png"}, "file x/../../a.png leads out of the catalogue's folder"),
-        ({"file": "/etc/hostname"}, "file /etc/hostname leads out of the catalogue's folder"),
-        ({"file": "C:\\a.png"}, "file C:\\a.png leads out of the catalogue's folder"),
+        ({"file": "../a.png"}, "file ../a.png leads out of the catalog's folder"),
+        ({"file": "x/../../a.png"}, "file x/../../a.png leads out of the catalog's folder"),
+        ({"file": "/etc/hostname"}, "file /etc/hostname leads out of the catalog's folder"),
+        ({"file": "C:\\a.png"}, "file C:\\a.png leads out of the catalog's folder"),
     ],
 )
 def test_a_faulty_entry_is_named(entry_for, written, values, fault):
@@ -136,7 +134,7 @@ def test_a_faulty_entry_is_named(entry_for, written, values, fault):
 def test_an_id_has_a_form(entry_for, written, style_id):
     entry = {**entry_for("a"), "id": style_id}
     assert f"id {style_id!r} must be 1 to 64 lower-case letters" in "\n".join(faults(written(entry)))
-    catalog.load(written({**entry, "id": "a" * 64}))
+    catalog.load_catalog(written({**entry, "id": "a" * 64}))
 
 
 def test_a_missing_id_is_named_by_its_number(entry_for, written):
@@ -161,7 +159,7 @@ def test_a_missing_file_is_named(tmp_path, entry_for, written):
 def test_a_wrong_hash_shows_both(tmp_path, entry_for, written):
     found = hashlib.sha256((tmp_path / entry_for("a")["file"]).read_bytes()).hexdigest()
     (line,) = faults(written(entry_for("a", sha256="0" * 64)))
-    assert line.startswith(f"entry 1 (a): a.png: its SHA-256 is {found}, the catalogue says {'0' * 64}")
+    assert line.startswith(f"entry 1 (a): a.png: its SHA-256 is {found}, the catalog says {'0' * 64}")
 
 
 def test_an_unreadable_picture_has_its_reason(tmp_path, entry_for, written):
@@ -174,7 +172,7 @@ def test_an_unreadable_picture_has_its_reason(tmp_path, entry_for, written):
 
 
 def test_a_tiny_picture_is_refused(entry_for, written):
-    catalog.load(written(entry_for("a", height=64, width=300)))
+    catalog.load_catalog(written(entry_for("a", height=64, width=300)))
     (line,) = faults(written(entry_for("a", height=300, width=63)))
     assert line == "entry 1 (a): a.png: 63 x 300 pixels are too few; a style needs 64 on the shorter side"
 
@@ -200,7 +198,7 @@ def test_all_faults_are_reported_together(entry_for, written):
         (b"- id: \xff", "it is not UTF-8 text"),
     ],
 )
-def test_what_is_no_catalogue_is_named(tmp_path, content, fault):
+def test_what_is_no_catalog_is_named(tmp_path, content, fault):
     file = tmp_path / "catalog.yaml"
     file.write_bytes(content)
     (line,) = faults(file)
@@ -210,14 +208,14 @@ def test_what_is_no_catalogue_is_named(tmp_path, content, fault):
 # Opening by name.
 
 
-def test_a_catalogue_is_opened_by_file_and_by_folder(tmp_path, entry_for, written):
+def test_a_catalog_is_opened_by_file_and_by_folder(tmp_path, entry_for, written):
     file = written(entry_for("a"))
-    assert catalog.open_catalog(file) == catalog.open_catalog(str(tmp_path)) == catalog.load(file)
+    assert catalog.open_catalog(file) == catalog.open_catalog(str(tmp_path)) == catalog.load_catalog(file)
     with pytest.raises(CatalogError, match=f"{tmp_path}/none: No such file or directory"):
         catalog.open_catalog(tmp_path / "none")
 
 
-def test_a_picture_beside_a_catalogue_that_does_not_name_it_is_refused(tmp_path, entry_for, written):
+def test_a_picture_beside_a_catalog_that_does_not_name_it_is_refused(tmp_path, entry_for, written):
     file = written(entry_for("a"))
     entry_for("b", 1)
     (tmp_path / "Thumbs.db").touch()
@@ -229,9 +227,9 @@ def test_a_picture_beside_a_catalogue_that_does_not_name_it_is_refused(tmp_path,
 def test_a_picture_whose_name_is_not_utf8_has_a_title_that_can_be_written(tmp_path, entry_for):
     entry_for("a")
     (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"caf\xe9 [1].png"))
-    (style,) = catalog.of_folder(tmp_path)
+    (style,) = catalog.load_folder(tmp_path)
     assert (style.id, style.title) == ("caf-1", r"caf\xe9 [1]")
-    assert catalog.pixels(style).shape == (80, 96, 3)
+    assert load_pixels(style).shape == (80, 96, 3)
 
 
 def test_a_folder_called_builtin_is_a_folder_where_it_is_a_path(tmp_path, entry_for, monkeypatch):
@@ -241,24 +239,24 @@ def test_a_folder_called_builtin_is_a_folder_where_it_is_a_path(tmp_path, entry_
     for name in (Path("builtin"), "./builtin"):
         monkeypatch.chdir(tmp_path.parent)
         assert [style.id for style in catalog.open_catalog(name)] == ["a"]
-    assert len(catalog.fingerprint("builtin:builtin")) == 16
+    assert len(catalog.compute_fingerprint("builtin:builtin")) == 16
 
 
-def test_a_plain_folder_is_a_catalogue_of_unknown_licences(tmp_path, entry_for):
+def test_a_plain_folder_is_a_catalog_of_unknown_licences(tmp_path, entry_for):
     for name in ("Café Nuit", "cafe-nuit", "日本"):
         entry_for("x", seed=len(name))
         (tmp_path / "x.png").rename(tmp_path / f"{name}.PNG")
     (tmp_path / "notes.txt").write_text("not a picture")
     (tmp_path / ".hidden.png").write_bytes(b"")
     (tmp_path / "deeper.d").mkdir()
-    styles = catalog.of_folder(tmp_path)
+    styles = catalog.load_folder(tmp_path)
     assert [(style.id, style.title) for style in styles] == [
         ("cafe-nuit", "Café Nuit"),
         ("cafe-nuit-2", "cafe-nuit"),
         ("style", "日本"),
     ]
     assert {style.licence for style in styles} == {"unknown"}
-    assert catalog.pixels(styles[0]).shape == (80, 96, 3)
+    assert load_pixels(styles[0]).shape == (80, 96, 3)
     assert styles[2].sha256 == hashlib.sha256((tmp_path / "日本.PNG").read_bytes()).hexdigest()
 
 
@@ -267,17 +265,17 @@ def test_bad_pictures_of_a_folder_are_all_named(tmp_path, entry_for):
     entry_for("tiny", height=10)
     (tmp_path / "empty.jpg").touch()
     with pytest.raises(CatalogError) as refused:
-        catalog.of_folder(tmp_path)
+        catalog.load_folder(tmp_path)
     first, second = str(refused.value).splitlines()
     assert first == f"{tmp_path}/empty.jpg: empty: 0 bytes"
     assert second.startswith(f"{tmp_path}/tiny.png: 96 x 10 pixels are too few")
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(CatalogError, match=f"{tmp_path}: neither a catalog.yaml nor a picture"):
+    with pytest.raises(CatalogError, match=f"{tmp_path}: neither a catalog.yaml nor an image"):
         catalog.open_catalog(tmp_path)
     with pytest.raises(CatalogError, match=r"No such file or directory; give a catalog\.yaml or a folder"):
-        catalog.of_folder(tmp_path / "none")
+        catalog.load_folder(tmp_path / "none")
 
 
 # Fingerprints.
@@ -286,36 +284,36 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
 def test_the_fingerprint_changes_with_the_file_and_with_every_picture(tmp_path, entry_for, written):
     entries = [entry_for("a"), entry_for("b", 1)]
     file = written(*entries)
-    first = catalog.fingerprint(str(file))
-    assert first == catalog.fingerprint(str(tmp_path)) == catalog.fingerprint(str(written(*entries)))
-    seen = {first, catalog.fingerprint(str(written(entries[0])))}
+    first = catalog.compute_fingerprint(str(file))
+    assert first == catalog.compute_fingerprint(str(tmp_path)) == catalog.compute_fingerprint(str(written(*entries)))
+    seen = {first, catalog.compute_fingerprint(str(written(entries[0])))}
     written(*entries)
     for style_id in ("a", "b"):
         entry_for(style_id, seed=9)
-        seen.add(catalog.fingerprint(str(file)))
+        seen.add(catalog.compute_fingerprint(str(file)))
     (tmp_path / "a.png").unlink()
-    seen.add(catalog.fingerprint(str(file)))
+    seen.add(catalog.compute_fingerprint(str(file)))
     assert len(seen) == 5
     assert all(len(value) == 16 and int(value, 16) >= 0 for value in seen)
 
 
 def test_the_fingerprint_of_a_folder_changes_with_its_pictures(tmp_path, entry_for):
     entry_for("a")
-    seen = {catalog.fingerprint(str(tmp_path))}
+    seen = {catalog.compute_fingerprint(str(tmp_path))}
     (tmp_path / "notes.txt").touch()
-    assert catalog.fingerprint(str(tmp_path)) in seen
+    assert catalog.compute_fingerprint(str(tmp_path)) in seen
     entry_for("b", 1)
-    seen.add(catalog.fingerprint(str(tmp_path)))
+    seen.add(catalog.compute_fingerprint(str(tmp_path)))
     entry_for("b", 2)
-    seen.add(catalog.fingerprint(str(tmp_path)))
+    seen.add(catalog.compute_fingerprint(str(tmp_path)))
     (tmp_path / "b.png").rename(tmp_path / "c.png")
-    seen.add(catalog.fingerprint(str(tmp_path)))
+    seen.add(catalog.compute_fingerprint(str(tmp_path)))
     assert len(seen) == 4
     with pytest.raises(CatalogError, match="No such file"):
-        catalog.fingerprint(str(tmp_path / "none.yaml"))
+        catalog.compute_fingerprint(str(tmp_path / "none.yaml"))
 
 
 def test_yaml_that_names_no_picture_still_has_a_fingerprint(tmp_path):
     file = tmp_path / "catalog.yaml"
     file.write_text(yaml.safe_dump([{"id": "a"}, "text", {"file": 3}]))
-    assert len(catalog.fingerprint(str(file))) == 16
+    assert len(catalog.compute_fingerprint(str(file))) == 16

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from components.style_catalog import drawn
+from components.style_catalog.drawings import brush
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def test_there_are_at_least_four_and_all_differ(pictures):
 @pytest.mark.parametrize("name", drawn.DRAWINGS)
 def test_a_drawing_has_colours_and_strokes(pictures, name):
     image = pixels(pictures[name])
-    assert image.shape == (drawn.SIZE, drawn.SIZE, 3)
+    assert image.shape == (brush.SIZE, brush.SIZE, 3)
     assert image.dtype == np.uint8
     # Five or more colours, far from each other, cover a hundredth of the picture or more each.
     coarse, counts = np.unique((image // 64).reshape(-1, 3), axis=0, return_counts=True)
@@ -48,15 +49,15 @@ def test_a_ramp_runs_through_its_colours():
     palette = np.array([[0.0, 0, 0], [100, 0, 0], [100, 200, 0]])
     tones = np.array([-1, 0, 0.25, 0.5, 0.75, 1, 2])
     expected = [[0, 0, 0], [0, 0, 0], [50, 0, 0], [100, 0, 0], [100, 100, 0], [100, 200, 0], [100, 200, 0]]
-    assert drawn._ramp(palette, tones).tolist() == expected
+    assert brush.blend(palette, tones).tolist() == expected
 
 
 def test_cells_are_those_of_the_nearest_seed():
-    first, second, number = drawn._cells(np.random.default_rng(0), 7, 0.9)
+    first, second, number = brush.find_cells(np.random.default_rng(0), 7, 0.9)
     seeds = (np.stack(np.meshgrid(np.arange(-2, 9), np.arange(-2, 9)), -1) + 0.5) / 7
     seeds += np.random.default_rng(0).uniform(-0.5, 0.5, seeds.shape) * 0.9 / 7
     for row, column in ((0, 0), (767, 3), (400, 250), (100, 767), (555, 555)):
-        x, y = column / drawn.SIZE, row / drawn.SIZE
+        x, y = column / brush.SIZE, row / brush.SIZE
         distances = np.hypot(seeds[..., 0] - x, seeds[..., 1] - y).ravel()
         assert number[row, column] == distances.argmin()
         assert [first[row, column], second[row, column]] == pytest.approx(np.sort(distances)[:2])

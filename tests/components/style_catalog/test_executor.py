@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.style_catalog.catalog import CatalogError
+from components.style_catalog.style import CatalogError, load_pixels
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -32,10 +32,10 @@ def three(entry_for, written):
 
 
 @pytest.mark.slow
-def test_what_is_published_is_a_catalogue_again(three, artifact, tmp_path):
+def test_what_is_published_is_a_catalog_again(three, artifact, tmp_path):
     executor.publish(str(three), "[]", artifact)
-    published = catalog.load(tmp_path / "published" / "catalog.yaml")
-    for was, now in zip(catalog.load(three), published, strict=True):
+    published = catalog.load_catalog(tmp_path / "published" / "catalog.yaml")
+    for was, now in zip(catalog.load_catalog(three), published, strict=True):
         assert (was.id, was.sha256, was.licence, was.preset) == (now.id, now.sha256, now.licence, now.preset)
         assert now.file == tmp_path / "published" / "pictures" / f"{was.id}.png"
     assert artifact.get_int_custom_property("count") == 3
@@ -50,13 +50,13 @@ def test_thumbnails_are_small_jpegs(three, artifact, tmp_path):
         assert wave.format == "JPEG"
         assert wave.size == (256, 32)  # of 640 x 80
         assert coins.size == (96, 80)  # never enlarged
-        original = catalog.pixels(catalog.load(three)[0]).astype(float).mean()
+        original = load_pixels(catalog.load_catalog(three)[0]).astype(float).mean()
         assert np.asarray(wave).mean() == pytest.approx(original, abs=3)
 
 
 def test_chosen_styles_come_in_the_chosen_order(three, artifact, tmp_path):
     executor.publish(str(three), json.dumps(["coins", "wave", "coins"]), artifact)
-    assert [style.id for style in catalog.load(tmp_path / "published" / "catalog.yaml")] == ["coins", "wave"]
+    assert [style.id for style in catalog.load_catalog(tmp_path / "published" / "catalog.yaml")] == ["coins", "wave"]
     assert sorted(file.name for file in (tmp_path / "published" / "pictures").iterdir()) == ["coins.png", "wave.png"]
 
 
@@ -76,7 +76,7 @@ def test_styles_must_be_a_list_of_ids(three, artifact, styles):
         executor.publish(str(three), styles, artifact)
 
 
-def test_a_faulty_catalogue_publishes_nothing(artifact, entry_for, written, tmp_path):
+def test_a_faulty_catalog_publishes_nothing(artifact, entry_for, written, tmp_path):
     with pytest.raises(CatalogError, match=r"entry 1 \(a\): licence is missing"):
         executor.publish(str(written(entry_for("a", licence=""))), "[]", artifact)
     assert not (tmp_path / "published").exists()
@@ -85,13 +85,15 @@ def test_a_faulty_catalogue_publishes_nothing(artifact, entry_for, written, tmp_
 def test_a_plain_folder_is_published_too(artifact, entry_for, tmp_path):
     entry_for("a")
     executor.publish(str(tmp_path), "[]", artifact)
-    (style,) = catalog.load(tmp_path / "published" / "catalog.yaml")
+    (style,) = catalog.load_catalog(tmp_path / "published" / "catalog.yaml")
     assert (style.id, style.licence) == ("a", "unknown")
 
 
 def run(three, root):
     """Runs the component under the local runner; the versions that are published then."""
-    node = StyleCatalog(catalog=str(three), styles="[]", code="none", fingerprint=catalog.fingerprint(str(three)))
+    node = StyleCatalog(
+        catalog=str(three), styles="[]", code="none", fingerprint=catalog.compute_fingerprint(str(three))
+    )
     LocalDagRunner().run(
         pipeline.Pipeline(
             pipeline_name="styles",
@@ -108,8 +110,8 @@ def run(three, root):
 def test_the_component_runs_and_is_cached_until_a_picture_changes(three, entry_for, written, tmp_path):
     root = tmp_path / "root"
     (first,) = run(three, root)
-    assert [style.id for style in catalog.load(first / "catalog.yaml")] == ["wave", "dunes", "coins"]
+    assert [style.id for style in catalog.load_catalog(first / "catalog.yaml")] == ["wave", "dunes", "coins"]
     assert run(three, root) == [first]
     written(entry_for("wave", 5))
     _, second = run(three, root)
-    assert [style.id for style in catalog.load(second / "catalog.yaml")] == ["wave"]
+    assert [style.id for style in catalog.load_catalog(second / "catalog.yaml")] == ["wave"]

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 
-from components.style_catalog.catalog import Style
+from components.style_catalog.style import Style
 
 SIZE = 32
 

@@ -31,13 +31,13 @@ def artifact(kind, path):
 
 @pytest.fixture
 def catalog(styles, tmp_path):
-    """A published catalogue."""
+    """A published catalog."""
     made = artifact(simple_artifacts.Dataset, tmp_path / "catalog")
     entries = []
     for style in styles:
         (tmp_path / "catalog" / style.file.name).write_bytes(style.file.read_bytes())
         entries.append({**vars(style), "file": style.file.name})
-    (tmp_path / "catalog" / "catalog.yaml").write_text(entry.dump(entries))
+    (tmp_path / "catalog" / "catalog.yaml").write_text(entry.dump_entries(entries))
     return made
 
 
@@ -85,7 +85,7 @@ def manifest(folder):
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
-def test_a_splits_pictures_are_rendered_in_the_catalogues_styles(do, examples, tmp_path):
+def test_a_splits_pictures_are_rendered_in_the_catalogs_styles(do, examples, tmp_path):
     gallery = do(examples, contents="split:test", image_key="picture", max_contents=2, strengths=(0.5, 1))
     lines = manifest(tmp_path / "gallery")
     assert [(line["content"]["id"], line["style"]["id"], line["strength"]) for line in lines] == [

@@ -139,5 +139,5 @@ def test_an_error_of_a_component_of_ours_is_told(tmp_path):
     config = v2.KubeflowV2DagRunnerConfig(default_image="none", use_pipeline_spec_2_1=True)
     v2.KubeflowV2DagRunner(config, output_dir=str(tmp_path)).run(pipeline)
     report = replay.replay(tmp_path / "pipeline.json", tmp_path / "root")
-    assert report.failure.startswith("StyleCatalog: components.style_catalog.catalog.CatalogError: ")
+    assert report.failure.startswith("StyleCatalog: components.style_catalog.style.CatalogError: ")
     assert "no-such-style" in report.failure

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.style_catalog.catalog import CatalogError
+from components.style_catalog.style import CatalogError
 from pipeline import cli
 from pipeline.config import config, file_checks
 

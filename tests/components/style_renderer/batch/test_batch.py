@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from atelier import tfrecord
-from components.style_catalog.catalog import CatalogError
+from components.style_catalog.style import CatalogError
 from tests.components.style_renderer import fake_engine
 from tests.deferred import deferred_imports
 

@@ -18,7 +18,7 @@ from components.style_renderer.batch import batch, contents
 from components.style_catalog import catalog
 folder, styles, out = sys.argv[1:]
 batch.render_batch(
-    contents.from_folder(folder), catalog.of_folder(catalog.Path(styles)), out, batch.Request(),
+    contents.from_folder(folder), catalog.load_folder(catalog.Path(styles)), out, batch.Request(),
     batch.local_pipelines(["--runner=FnApiRunner", "--direct_running_mode=in_memory"]),
     engine=fake_engine.die_at_fourth,
 )
@@ -53,7 +53,7 @@ def test_a_killed_batch_loses_the_unit_in_work_and_no_other(run, rendered, folde
     assert len(list((out / "sidecars").glob("*.json"))) == 3
     assert not (out / "manifest.jsonl").exists()
 
-    report = run(styles=catalog.of_folder(styles[0].file.parent), overrides={})
+    report = run(styles=catalog.load_folder(styles[0].file.parent), overrides={})
     assert report.rendered == len(rendered()) == 3
     assert before.items() <= pictures(out).items()
     assert len((out / "manifest.jsonl").read_text().splitlines()) == 6

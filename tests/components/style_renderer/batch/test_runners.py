@@ -28,7 +28,7 @@ if __name__ == "__main__":
     beam, pictures, output = sys.argv[1:]
     report = batch.render_batch(
         contents.from_folder(str(Path(pictures, "content"))),
-        catalog.of_folder(Path(pictures, "styles")),
+        catalog.load_folder(Path(pictures, "styles")),
         output,
         batch.Request(overrides={"scales": [{"size": 64, "iterations": 3}]}, picture_format="png"),
         batch.local_pipelines(beam_args.of(Beam.model_validate_json(beam))),

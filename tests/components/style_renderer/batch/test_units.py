@@ -79,31 +79,6 @@ def test_a_strength_out_of_range_is_refused(tmp_path):
         units.recipes([(fake_engine.style(tmp_path, "red", "#f00"), Settings())], (2.0,))
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("Köln/Straße 5.JPEG", "straße-5"),
-        ("Café.png", "cafe"),
-        ("Cafe\u0301.png", "cafe"),
-        ("a--b__c.png", "a-b-c"),
-        ("../../etc/passwd", "passwd"),
-        ("<script>alert(1)</script>", "script"),
-        (".jpg", "jpg"),
-        ("画像.png", "画像"),
-        ("写真 2.png", "写真-2"),
-        ("Кошка/Ёж №5.png", "ёж-no5"),
-        ("हिन्दी.png", "हिन्दी"),
-        ("한글.png", "한글"),
-        ("\udcff.png", "image"),
-        ("猫" * 300 + ".png", "猫" * 40),
-        ("x" * 300 + ".png", "x" * 60),
-        ("", "image"),
-    ],
-)
-def test_names_of_files_are_plain(name, expected):
-    assert units.slug(name) == expected
-
-
 @pytest.mark.slow
 def test_planning_and_the_gallery_do_not_load_tensorflow():
     modules = "units, store, manifest, contents, rendering, batch"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.style_catalog.catalog import Style
+from components.style_catalog.style import Style
 from components.style_renderer.batch.units import Content
 from tests.deferred import deferred_imports
 
