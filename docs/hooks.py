@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import textwrap
+import types
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,26 @@ def _examples(group: click.Group) -> Iterator[str]:
             yield command.example
 
 
+def run_json() -> str:
+    """Every key of `run.json`: a table for the whole file, and one for each kind of object in it."""
+    from pipeline.report.run_json import RunResult
+
+    tables, seen = [], [RunResult]
+    for model in seen:  # it grows
+        reasons = attribute_docstrings(model)
+        rows = []
+        for name, field in model.model_fields.items():
+            seen += [each for each in _models(field.annotation) if each not in seen]
+            kind = describe_type(field.annotation, field.metadata)
+            meaning = reasons.get(name) or " ".join(
+                inspect.getdoc(each) or "" for each in _models(field.annotation)[:1]
+            )
+            rows.append(f"| `{name}` | {kind} | {_cell(meaning)} |")
+        text = [f"## {'The file' if model is RunResult else model.__name__}", inspect.cleandoc(model.__doc__ or "")]
+        tables += [*text, "\n".join(["| key | type | meaning |\n|---|---|---|", *rows])] if rows else text
+    return "\n\n".join(tables)
+
+
 def _sections(prefixes: dict[type[pydantic.BaseModel], str]) -> Iterator[str]:
     """A table for each section, and one for each kind of value that has keys of its own, such as an interval."""
     values: list[type[pydantic.BaseModel]] = []
@@ -171,16 +192,18 @@ def describe_type(annotation: Any, constraints: typing.Sequence[Any] = ()) -> st
     origin = typing.get_origin(annotation)
     if origin is Literal:
         return _or([f"`{item}`" for item in items])
+    if origin is list or ... in items:
+        return f"list of {describe_type(items[0])}"
     if origin is tuple:
-        one = describe_type(items[0])
-        return f"list of {one}" if ... in items else f"list of {len(items)}: {one} each"
+        kinds = [describe_type(item) for item in items]
+        return f"list of {len(items)}: {f'{kinds[0]} each' if len(set(kinds)) == 1 else ', '.join(kinds)}"
     if origin is dict:
         return f"map from {describe_type(items[0])} to {describe_type(items[1])}"
-    if type(None) in items:
-        return " or ".join([*(describe_type(item, bounds) for item in items if item is not type(None)), "`null`"])
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join("`null`" if item is type(None) else describe_type(item, bounds) for item in items)
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
-    names = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
+    names = {Any: "any value", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
     return names.get(annotation, str(annotation)) + (_range(bounds) if annotation in (int, float) else "")
 
 
@@ -227,4 +250,9 @@ def _or(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
-_TABLES: dict[str, Callable[[], str]] = {"configuration": configuration, "examples": examples, "styles": styles}
+_TABLES: dict[str, Callable[[], str]] = {
+    "configuration": configuration,
+    "examples": examples,
+    "run.json": run_json,
+    "styles": styles,
+}

@@ -3,7 +3,7 @@
 import importlib.util
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import pytest
@@ -22,6 +22,10 @@ def hooks():
     return module
 
 
+class Other(pydantic.BaseModel):
+    """A part."""
+
+
 class Inner(pydantic.BaseModel):
     """A section."""
 
@@ -34,6 +38,9 @@ class Inner(pydantic.BaseModel):
     by_name: dict[str, float] = {}
     limit: Annotated[int, Field(ge=1)] | None = None
     enabled: bool = False
+    pairs: list[tuple[int, float]] = []
+    inner: Other | None = None
+    free: dict[str, Any] = {}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +53,9 @@ class Inner(pydantic.BaseModel):
         ("by_name", "map from text to number"),
         ("limit", "whole number from 1 or `null`"),
         ("enabled", "`true` or `false`"),
+        ("pairs", "list of list of 2: whole number, number"),
+        ("inner", "[Other](#other) or `null`"),
+        ("free", "map from text to any value"),
     ],
 )
 def test_types_in_words(hooks, key, words):
