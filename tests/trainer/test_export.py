@@ -22,7 +22,7 @@ with deferred_imports():
     from tensorflow_serving.apis import prediction_log_pb2
 
     from tests.trainer import tiny_data
-    from trainer import augmentation, export, features
+    from trainer import augmentation, export, features, signatures
     from trainer.images import lossless, ops
 
 pytestmark = pytest.mark.slow  # what they share is exported first, with its TFLite file
@@ -62,7 +62,7 @@ def test_exactly_these_signatures(exported):
         "classify",
         "preprocessing",
     }
-    assert set(exported.loaded.signatures) == set(export.SIGNATURES) == public
+    assert set(exported.loaded.signatures) == set(signatures.SIGNATURES) == public
     taken = exported.loaded.signatures["transform_features"].structured_input_signature
     assert taken == ((), {"examples": tf.TensorSpec([None], tf.string, "examples")})
 
@@ -173,7 +173,9 @@ def warmup(exported):
 def test_warm_up_asks_every_signature_once(exported):
     *predictions, classification = warmup(exported)
     asked = [log.predict_log.request.model_spec.signature_name for log in predictions]
-    assert sorted([*asked, classification.classify_log.request.model_spec.signature_name]) == sorted(export.SIGNATURES)
+    assert sorted([*asked, classification.classify_log.request.model_spec.signature_name]) == sorted(
+        signatures.SIGNATURES
+    )
 
 
 def test_warm_up_classifies_the_same_example(exported):
@@ -283,3 +285,33 @@ def test_no_augmentation_in_tflite(float_tflite):
     names = tflite_ops(float_tflite)
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"} <= names
     assert not random_ops(names)
+
+
+@pytest.mark.slow
+def test_a_signature_is_added_by_one_registered_function(exported, classifier, transformed, tmp_path, monkeypatch):
+    monkeypatch.setattr(signatures, "_SIGNATURES", dict(signatures._SIGNATURES))
+    monkeypatch.setattr(export, "SIGNATURES", signatures._SIGNATURES)
+
+    @signatures.register("best_score", "examples", lambda sample: [sample.example])
+    def best_score(parts, examples):
+        return {"score": tf.reduce_max(parts.signatures["serving_default"](examples)["probabilities"], axis=-1)}
+
+    with pytest.raises(ValueError, match="best_score"):
+        signatures.register("best_score", "examples", lambda sample: [sample.example])
+    directory = tmp_path / "Format-Serving"
+    export.export(
+        classifier,
+        directory,
+        class_names=CLASSES,
+        transform_output=transformed.output,
+        image_key="image/encoded",
+        preprocessing=Preprocessing(size=SIZE, resize="crop", store_size=None),
+        sample=tf.constant(transformed.pixels("train")[:1], tf.float32),
+        provenance={},
+    )
+    added = type(exported)(directory, tf.saved_model.load(str(directory)))
+    request = [tiny_data.only_picture(ENCODED[0])]
+    best = added.serve("serving_default", examples=request)["probabilities"].max(axis=-1)
+    np.testing.assert_allclose(added.serve("best_score", examples=request)["score"], best, rtol=1e-6)
+    asked = [log.predict_log.request.model_spec.signature_name for log in warmup(added)]
+    assert "best_score" in asked

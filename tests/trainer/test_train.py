@@ -18,7 +18,7 @@ with deferred_imports():
 
     from tests import object_store
     from tests.trainer.callbacks import Kill, KilledError, Rates
-    from trainer import backbones, export, train
+    from trainer import backbones, export, signatures, train
     from trainer.training import optimization, precision, task
 
 pytestmark = pytest.mark.slow
@@ -155,7 +155,7 @@ def test_artifacts_may_lie_in_an_object_store(transformed, tmp_path, monkeypatch
     assert "model/model.keras" in written
     assert "model/Format-Serving/assets.extra/tf_serving_warmup_requests" in written
     assert {path.split("/")[1] for path in written if ".tfevents." in path} == {"head", "fine_tune"}
-    assert list(tf.saved_model.load("ram://trainer/model/Format-Serving").signatures) == list(export.SIGNATURES)
+    assert list(tf.saved_model.load("ram://trainer/model/Format-Serving").signatures) == list(signatures.SIGNATURES)
     assert not (tmp_path / "model").exists()
     assert not list(tmp_path.glob("ram*"))
 
