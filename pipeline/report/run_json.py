@@ -17,8 +17,10 @@ Count = Annotated[int, Field(ge=0)]
 State = Literal["complete", "cached", "failed", "running"]
 
 
-class _Part(pydantic.BaseModel, extra="forbid", frozen=True, use_attribute_docstrings=True):
+class _Part(pydantic.BaseModel):
     """One object of the file: it has these keys and no others."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Gate(_Part):

@@ -25,7 +25,7 @@ _CLASSIFY_INPUT, _CLASSES, _SCORES = "inputs", "classes", "scores"
 
 
 @dataclass(frozen=True)
-class Call:
+class CheckedRequest:
     """A checked request."""
 
     signature: str
@@ -36,7 +36,7 @@ class Call:
     """The names that are asked for."""
 
 
-def predict(signatures: Signatures, request: predict_pb2.PredictRequest, max_pixels: int) -> Call:
+def check_predict(signatures: Signatures, request: predict_pb2.PredictRequest, max_pixels: int) -> CheckedRequest:
     """Checks a Predict request.
 
     Args:
@@ -61,11 +61,13 @@ def predict(signatures: Signatures, request: predict_pb2.PredictRequest, max_pix
             )
     if len(set(request.output_filter)) < len(request.output_filter):
         raise invalid(f"duplicate output tensor alias: {','.join(request.output_filter)}")
-    return Call(name, inputs, _rows(inputs), tuple(request.output_filter) or tuple(sorted(signature.outputs)))
+    return CheckedRequest(name, inputs, _rows(inputs), tuple(request.output_filter) or tuple(sorted(signature.outputs)))
 
 
-def classify(signatures: Signatures, request: classification_pb2.ClassificationRequest, max_pixels: int) -> Call:
-    """Checks a Classify request; see `predict`.
+def check_classify(
+    signatures: Signatures, request: classification_pb2.ClassificationRequest, max_pixels: int
+) -> CheckedRequest:
+    """Checks a Classify request; see `check_predict`.
 
     Raises:
       StatusError: INVALID_ARGUMENT.
@@ -92,15 +94,15 @@ def classify(signatures: Signatures, request: classification_pb2.ClassificationR
     serialized = np.array([example.SerializeToString() for example in examples], object)
     _check_pictures(serialized, max_pixels)
     outputs = tuple(each for each in (_CLASSES, _SCORES) if each in signature.outputs)
-    return Call(name, {_CLASSIFY_INPUT: serialized}, len(examples), outputs)
+    return CheckedRequest(name, {_CLASSIFY_INPUT: serialized}, len(examples), outputs)
 
 
-def predicted(outputs: Mapping[str, np.ndarray], names: Iterable[str]) -> predict_pb2.PredictResponse:
+def build_predict_response(outputs: Mapping[str, np.ndarray], names: Iterable[str]) -> predict_pb2.PredictResponse:
     """A Predict answer, yet without its model spec."""
     return predict_pb2.PredictResponse(outputs={name: tf.make_tensor_proto(outputs[name]) for name in names})
 
 
-def classified(outputs: Mapping[str, np.ndarray]) -> classification_pb2.ClassificationResponse:
+def build_classify_response(outputs: Mapping[str, np.ndarray]) -> classification_pb2.ClassificationResponse:
     """A Classify answer, yet without its model spec: the classes of each example in the model's order."""
     classes, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
     shape = (classes if classes is not None else scores).shape  # type: ignore[union-attr]  # one of them is there

@@ -4,7 +4,6 @@ One difference is meant: a refusal here names the file, the field and what to do
 """
 
 import difflib
-import functools
 import os
 import re
 import ssl
@@ -13,12 +12,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import text_format
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier import storage
 from atelier.errors import AtelierError
+from atelier.protobuf import build_messages
+
+_MESSAGES = build_messages(
+    """
+    message BatchingParameters {
+      Int64Value max_batch_size = 1;
+      Int64Value batch_timeout_micros = 2;
+      Int64Value max_enqueued_batches = 3;
+      Int64Value num_batch_threads = 4;
+      StringValue thread_pool_name = 5;
+      repeated int64 allowed_batch_sizes = 6;
+      bool pad_variable_length_inputs = 7;
+      BoolValue enable_large_batch_splitting = 8;
+      Int64Value max_execution_batch_size = 9;
+    }
+    message SSLConfig {
+      string server_key = 1;
+      string server_cert = 2;
+      string custom_ca = 3;
+      bool client_verify = 4;
+    }
+    message PrometheusConfig {
+      bool enable = 1;
+      string path = 2;
+    }
+    message MonitoringConfig {
+      PrometheusConfig prometheus_config = 1;
+    }
+    """,
+    "tensorflow.serving",
+)
+"""The messages of TensorFlow Serving that its Python package leaves out."""
 
 
 class ModelServerConfigError(AtelierError):
@@ -150,7 +181,7 @@ def read_batching_parameters(path: str | os.PathLike[str]) -> BatchingParameters
     Raises:
       ModelServerConfigError: the file cannot be read, or a number in it is one that ModelServer does not take.
     """
-    message = _parse(path, _message("BatchingParameters"))
+    message = _parse(path, _MESSAGES["BatchingParameters"]())
     sizes = tuple(message.allowed_batch_sizes)
     parameters = BatchingParameters(**_values(message) | {"allowed_batch_sizes": sizes})
     for fault in _batching_faults(parameters):
@@ -182,7 +213,7 @@ def read_ssl_config(path: str | os.PathLike[str]) -> SSLConfig:
     Raises:
       ModelServerConfigError: the file cannot be read, or TLS cannot be served with what is in it.
     """
-    config = SSLConfig(**{"server_key": "", "server_cert": ""} | _values(_parse(path, _message("SSLConfig"))))
+    config = SSLConfig(**{"server_key": "", "server_cert": ""} | _values(_parse(path, _MESSAGES["SSLConfig"]())))
     for fault in _ssl_faults(config):
         raise ModelServerConfigError(f"{os.fspath(path)}: {fault}")
     return config
@@ -233,7 +264,7 @@ def read_monitoring_config(path: str | os.PathLike[str]) -> MonitoringConfig:
     Raises:
       ModelServerConfigError: the file cannot be read, or the metrics' path is none.
     """
-    config = MonitoringConfig(**_values(_parse(path, _message("MonitoringConfig")).prometheus_config))
+    config = MonitoringConfig(**_values(_parse(path, _MESSAGES["MonitoringConfig"]()).prometheus_config))
     if not config.path.startswith("/"):
         raise ModelServerConfigError(f"{os.fspath(path)}: path {config.path!r} must begin with a slash")
     return config
@@ -264,57 +295,3 @@ def _known_fields(error: str, message: Message) -> str:
 def _values(message: Message) -> dict[str, Any]:
     """What the file sets, without the wrappers that tell 0 from nothing."""
     return {known.name: getattr(value, "value", value) for known, value in message.ListFields()}
-
-
-_PROTO = """
-message BatchingParameters {
-  Int64Value max_batch_size = 1;
-  Int64Value batch_timeout_micros = 2;
-  Int64Value max_enqueued_batches = 3;
-  Int64Value num_batch_threads = 4;
-  StringValue thread_pool_name = 5;
-  repeated int64 allowed_batch_sizes = 6;
-  bool pad_variable_length_inputs = 7;
-  BoolValue enable_large_batch_splitting = 8;
-  Int64Value max_execution_batch_size = 9;
-}
-message SSLConfig {
-  string server_key = 1;
-  string server_cert = 2;
-  string custom_ca = 3;
-  bool client_verify = 4;
-}
-message PrometheusConfig {
-  bool enable = 1;
-  string path = 2;
-}
-message MonitoringConfig {
-  PrometheusConfig prometheus_config = 1;
-}
-"""
-"""The messages of TensorFlow Serving that its Python package leaves out."""
-
-
-def _message(name: str) -> Message:
-    return message_factory.GetMessageClass(_pool().FindMessageTypeByName(f"tensorflow.serving.{name}"))()
-
-
-@functools.cache
-def _pool() -> descriptor_pool.DescriptorPool:
-    """A pool of their own: in the default one they would clash with a package that does bring them."""
-    file = descriptor_pb2.FileDescriptorProto(name="text_files.proto", package="tensorflow.serving", syntax="proto3")
-    file.dependency.append(wrappers_pb2.DESCRIPTOR.name)
-    for name, body in re.findall(r"message (\w+) {(.*?)}", _PROTO, re.DOTALL):
-        message = file.message_type.add(name=name)
-        for repeated, kind, field_name, number in re.findall(r"(repeated )?(\w+) (\w+) = (\d+);", body):
-            label = "LABEL_REPEATED" if repeated else "LABEL_OPTIONAL"
-            added = message.field.add(name=field_name, number=int(number), label=label)
-            if kind.islower():
-                added.type = f"TYPE_{kind.upper()}"
-            else:
-                package = "google.protobuf" if kind.endswith("Value") else file.package
-                added.type, added.type_name = "TYPE_MESSAGE", f".{package}.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.AddSerializedFile(file.SerializeToString())
-    return pool

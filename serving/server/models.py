@@ -10,43 +10,21 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
 
 import grpc
-from tensorflow_serving.apis import get_model_status_pb2, model_pb2
+from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from compat import freed_memory
 from serving.server.load_retries import FailedLoad, RetryPolicy, contents
-from serving.server.status import StatusError, invalid
+from serving.server.status import StatusError
+from serving.server.version_table import Model, State, Version, VersionTable
 from serving.server.wanted_versions import BasePaths, Configs, Folders, are_alike, labels
-
-State = get_model_status_pb2.ModelVersionStatus.State
 
 _UNAVAILABLE = "is not currently available for inference"
 _log = logging.getLogger("atelier.serving")
-
-
-class Model(Protocol):
-    """What is kept in memory for a version."""
-
-    def close(self) -> None:
-        """Gives its memory back."""
-
-
-@dataclass(eq=False)
-class Version:
-    """One version, from its folder's appearance to long after it was unloaded."""
-
-    model_name: str
-    number: int
-    directory: Path
-    state: int = State.START
-    error: StatusError | None = None
-    model: Model | None = None
-    users: int = 0
 
 
 class Models:
@@ -61,10 +39,7 @@ class Models:
         """
         self._load, self._retries = load, retries or RetryPolicy()
         self._configs: Configs | None = None
-        self._versions: dict[str, dict[int, Version]] = {}
-        self._labels: dict[str, dict[str, int]] = {}
-        self._changed = threading.Condition()
-        """Guards everything above; notified when a user is done."""
+        self._table = VersionTable()
         self._turn = threading.Lock()
         """Held while versions are loaded and unloaded: one at a time, so that two never need memory at once."""
         self._base_paths = BasePaths()
@@ -99,47 +74,20 @@ class Models:
         with self._turn:
             self._update()
 
-    @contextlib.contextmanager
-    def borrow(self, spec: model_pb2.ModelSpec) -> Iterator[Version]:
-        """The version that a request asks for, the newest one by default; it is not unloaded while borrowed.
-
-        Raises:
-          StatusError: NOT_FOUND for a model or version that is not available, INVALID_ARGUMENT for a label that is not
-            known or a spec without a name.
-        """
-        with self._changed:
-            version = self._find(spec)
-            version.users += 1
-        try:
-            yield version
-        finally:
-            with self._changed:
-                version.users -= 1
-                self._changed.notify_all()
+    def borrow(self, spec: model_pb2.ModelSpec) -> AbstractContextManager[Version]:
+        """See `VersionTable.borrow`."""
+        return self._table.borrow(spec)
 
     def states(self, spec: model_pb2.ModelSpec) -> list[Version]:
-        """All versions ever seen of a model, newest first, or the one that the spec names.
-
-        Raises:
-          StatusError: NOT_FOUND; INVALID_ARGUMENT for a label that is not known.
-        """
-        with self._changed:
-            known = self._versions.get(spec.name, {})
-            number = self._number(spec, known)
-            if number is None:
-                if not known:
-                    raise _not_found(f"Could not find any versions of model {spec.name}")
-                return sorted(known.values(), key=lambda version: -version.number)
-            if number not in known:
-                raise _not_found(f"Could not find version {number} of model {spec.name}")
-            return [known[number]]
+        """See `VersionTable.states`."""
+        return self._table.states(spec)
 
     @property
     def is_ready(self) -> bool:
-        """Every model of the configuration has a version that answers."""
-        with self._changed:
+        """Tells whether every model of the configuration has a version that answers."""
+        with self._table.changed:
             configs = self._configs or {}
-            return bool(configs) and all(self._available(name) for name in configs)
+            return bool(configs) and all(self._table.available(name) for name in configs)
 
     def close(self) -> None:
         """Ends the watching and unloads everything, once nothing is borrowed any more."""
@@ -159,11 +107,11 @@ class Models:
     def _start(self, configs: Configs) -> None:
         self._configs = configs
         self._update()
-        with self._changed:
+        with self._table.changed:
             for name, label, number in labels(configs):
-                if number not in self._available(name):
-                    raise _label_refused(name, number)
-                self._labels.setdefault(name, {})[label] = number
+                if number not in self._table.available(name):
+                    raise _label_rejected(name, number)
+                self._table.labels.setdefault(name, {})[label] = number
 
     def _update(self) -> None:
         """Loads what is wanted and not there, oldest first; then unloads what is not wanted any more."""
@@ -171,8 +119,8 @@ class Models:
         for name, number, folder in self._missing(wanted):
             if not self._closing.is_set() and self._is_due(name, number, folder):
                 version = self._bring(name, number, folder)
-                with self._changed:
-                    self._publish(version)
+                with self._table.changed:
+                    self._table.publish(version)
         self._unload_all_but(wanted)
 
     def _reconfigure(self, old: Configs, new: Configs) -> None:
@@ -185,9 +133,9 @@ class Models:
         fixed = {
             (name, label)
             for name, label, number in labels(new)
-            if name not in changed and self._labels.get(name, {}).get(label) == number
+            if name not in changed and self._table.labels.get(name, {}).get(label) == number
         }
-        with self._changed:
+        with self._table.changed:
             self._check_labels(new, wanted, fixed)
         brought = [
             self._bring(name, number, folder)
@@ -195,11 +143,11 @@ class Models:
             if name in changed or self._is_due(name, number, folder)
         ]
         try:
-            with self._changed:
+            with self._table.changed:
                 self._check_brought(new, changed, fixed, brought)
-                replaced = [self._publish(version) for version in brought]
+                replaced = [self._table.publish(version) for version in brought]
                 self._configs = new
-                self._labels = {name: dict(config.version_labels) for name, config in new.items()}
+                self._table.labels = {name: dict(config.version_labels) for name, config in new.items()}
         except StatusError:
             self._reject(brought)
             raise
@@ -216,20 +164,20 @@ class Models:
         """
         for name, label, number in labels(new):
             folders = wanted[name]
-            is_available = number in self._available(name)
+            is_available = number in self._table.available(name)
             if (name, label) in fixed or (folders is None and is_available):
                 continue
-            in_use = self._labels.get(name, {}).get(label, number) != number
+            in_use = self._table.labels.get(name, {}).get(label, number) != number
             if not is_available and (in_use or number not in (folders or {})):
-                raise _label_refused(name, number)
+                raise _label_rejected(name, number)
             if number not in (folders or {}):
-                raise _label_refused(name, number, "its configuration does not load")
+                raise _label_rejected(name, number, "its configuration does not load")
 
     def _check_brought(
         self, new: Configs, changed: set[str], fixed: set[tuple[str, str]], brought: Iterable[Version]
     ) -> None:
         """Raises if a changed model would have no version of its base path, or a label none that is available."""
-        there = {name: {*self._available(name, Path(config.base_path))} for name, config in new.items()}
+        there = {name: {*self._table.available(name, Path(config.base_path))} for name, config in new.items()}
         failed: dict[str, str] = {}
         for version in brought:
             if version.model:
@@ -240,13 +188,13 @@ class Models:
             raise _not_loaded(without)
         for name, label, number in labels(new):
             if (name, label) not in fixed and number not in there[name]:
-                raise _label_refused(name, number)
+                raise _label_rejected(name, number)
 
     def _missing(self, wanted: Mapping[str, Folders | None]) -> Iterator[tuple[str, int, Path]]:
         """What is wanted and not in memory, oldest first; a version of another base path is another one."""
         for name, folders in wanted.items():
             for number, folder in (folders or {}).items():
-                if number not in self._available(name, folder.parent):
+                if number not in self._table.available(name, folder.parent):
                     yield name, number, folder
 
     def _is_due(self, name: str, number: int, folder: Path) -> bool:
@@ -256,8 +204,8 @@ class Models:
     def _bring(self, name: str, number: int, folder: Path) -> Version:
         """Loads a version, which does not answer before `_publish`; one that cannot be loaded is without a model."""
         version = Version(name, number, folder, State.LOADING)
-        with self._changed:
-            known = self._versions.setdefault(name, {})
+        with self._table.changed:
+            known = self._table.by_model.setdefault(name, {})
             if number not in known or known[number].model is None:
                 known[number] = version
         _log.info("model %s version %d: loading from %s", name, number, folder)
@@ -270,25 +218,16 @@ class Models:
             if not isinstance(error, StatusError):
                 _log.exception("model %s version %d: its folder cannot be read as a model", name, number)
                 error = StatusError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
-            with self._changed:
+            with self._table.changed:
                 version.state, version.error = State.END, error
             again = "when" if failure.is_final else f"in {self._retries.seconds:g} s, or when"
             _log.error("model %s version %d: not loaded: %s; tried again %s it changes", name, number, error, again)
             return version
         self._failures.pop((name, number), None)
-        with self._changed:
+        with self._table.changed:
             version.model = model
         _log.info("model %s version %d: loaded after %.1f s", name, number, time.monotonic() - began)
         return version
-
-    def _publish(self, version: Version) -> Version | None:
-        """Lets a version answer, if it is loaded; returns the one of another base path that it replaces."""
-        if version.model is None:
-            return None
-        known = self._versions[version.model_name]
-        before, known[version.number] = known[version.number], version
-        version.state = State.AVAILABLE
-        return before if before is not version else None
 
     def _reject(self, brought: Iterable[Version]) -> None:
         """Unloads what was loaded for a configuration that is not taken."""
@@ -298,13 +237,13 @@ class Models:
                 version.error = StatusError(grpc.StatusCode.CANCELLED, "its configuration was rejected")
 
     def _unload_all_but(self, wanted: Mapping[str, Folders | None]) -> None:
-        for name in list(self._versions):
+        for name in list(self._table.by_model):
             folders = wanted.get(name, {})
             if folders is None:
                 continue  # the base path cannot be listed now
             for key in [key for key in self._failures if key[0] == name and key[1] not in folders]:
                 del self._failures[key]  # what comes back is tried anew
-            available = sorted(self._available(name).values(), key=lambda version: version.number)
+            available = sorted(self._table.available(name).values(), key=lambda version: version.number)
             unwanted = [each for each in available if folders.get(each.number, Path()).parent != each.directory.parent]
             if folders and len(unwanted) == len(available):
                 continue  # none of the wanted ones could be loaded: what there is goes on answering
@@ -312,49 +251,17 @@ class Models:
                 self._unload(version)
 
     def _unload(self, version: Version) -> None:
-        with self._changed:
+        with self._table.changed:
             version.state = State.UNLOADING
             model, version.model = version.model, None
-            self._changed.wait_for(lambda: not version.users)
+            self._table.changed.wait_for(lambda: not version.users)
         assert model is not None
         model.close()
         del model
         freed_memory.give_back()
-        with self._changed:
+        with self._table.changed:
             version.state = State.END
         _log.info("model %s version %d: unloaded", version.model_name, version.number)
-
-    def _find(self, spec: model_pb2.ModelSpec) -> Version:
-        if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
-        available = self._available(spec.name)
-        number = self._number(spec, available)
-        if number is None and not available:
-            raise _not_found(f"Servable not found for request: Latest({spec.name})")
-        if number is None:
-            return available[max(available)]
-        if number not in available:
-            raise _not_found(f"Servable not found for request: Specific({spec.name}, {number})")
-        return available[number]
-
-    def _number(self, spec: model_pb2.ModelSpec, known: Mapping[int, Version]) -> int | None:
-        """The version that the spec names; None: none in particular."""
-        if spec.HasField("version_label"):
-            number = self._labels.get(spec.name, {}).get(spec.version_label)
-            if number is None:
-                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
-            return number
-        if not spec.HasField("version") or (spec.version.value == 0 and 0 not in known):
-            return None  # OpenVINO's client sends 0 for the newest
-        return spec.version.value
-
-    def _available(self, name: str, base: Path | None = None) -> dict[int, Version]:
-        """Those that answer, of one base path or of any."""
-        return {
-            number: version
-            for number, version in self._versions.get(name, {}).items()
-            if version.state == State.AVAILABLE and base in (None, version.directory.parent)
-        }
 
 
 @contextlib.contextmanager
@@ -366,11 +273,7 @@ def _logged(what: str) -> Iterator[None]:
         _log.exception("%s failed", what)
 
 
-def _not_found(message: str) -> StatusError:
-    return StatusError(grpc.StatusCode.NOT_FOUND, message)
-
-
-def _label_refused(name: str, number: int, why: str = _UNAVAILABLE) -> StatusError:
+def _label_rejected(name: str, number: int, why: str = _UNAVAILABLE) -> StatusError:
     message = f"Request to assign label to version {number} of model {name}, which {why}"
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
 

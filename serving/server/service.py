@@ -24,8 +24,9 @@ from tensorflow_serving.apis import (
 from serving.server import calls, model_server_config
 from serving.server.batching import BatchScheduler
 from serving.server.loaded_model import LoadedModel
-from serving.server.models import Models, Version
+from serving.server.models import Models
 from serving.server.status import StatusError, invalid
+from serving.server.version_table import Version
 
 _METADATA_FIELD = "signature_def"
 _log = logging.getLogger("atelier.serving")
@@ -60,9 +61,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> predict_pb2.PredictResponse:
         """Runs one signature on tensors."""
         with self._models.borrow(_spec(request)) as version:
-            call = calls.predict(_model(version).signatures, request, self._max_pixels)
-            response = calls.predicted(self._run(version, call, context), call.outputs)
-            response.model_spec.CopyFrom(_named(version, call.signature))
+            checked = calls.check_predict(_model(version).signatures, request, self._max_pixels)
+            response = calls.build_predict_response(self._run(version, checked, context), checked.outputs)
+            response.model_spec.CopyFrom(_named(version, checked.signature))
             return response
 
     @_answering
@@ -71,9 +72,9 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     ) -> classification_pb2.ClassificationResponse:
         """Runs a classification signature on tf.Examples."""
         with self._models.borrow(_spec(request)) as version:
-            call = calls.classify(_model(version).signatures, request, self._max_pixels)
-            response = calls.classified(self._run(version, call, context))
-            response.model_spec.CopyFrom(_named(version, call.signature))
+            checked = calls.check_classify(_model(version).signatures, request, self._max_pixels)
+            response = calls.build_classify_response(self._run(version, checked, context))
+            response.model_spec.CopyFrom(_named(version, checked.signature))
             return response
 
     @_answering
@@ -93,18 +94,20 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.metadata[_METADATA_FIELD].Pack(signatures)
             return response
 
-    def _run(self, version: Version, call: calls.Call, context: grpc.ServicerContext) -> Mapping[str, np.ndarray]:
+    def _run(
+        self, version: Version, request: calls.CheckedRequest, context: grpc.ServicerContext
+    ) -> Mapping[str, np.ndarray]:
         # A call without a deadline has one in the year 2262 or so, for which threads cannot wait.
         seconds = min(context.time_remaining() or 0.0, threading.TIMEOUT_MAX)
         if seconds <= 0:
             raise _late()
-        run = functools.partial(_model(version).run, call.signature)
+        run = functools.partial(_model(version).run, request.signature)
         if self._batches is None:
-            return run(call.inputs)
-        shapes = tuple((name, array.shape[1:]) for name, array in sorted(call.inputs.items()))
+            return run(request.inputs)
+        shapes = tuple((name, array.shape[1:]) for name, array in sorted(request.inputs.items()))
         # The version itself, not its number: a reload may replace it by one of the same number.
-        key = (version, call.signature, shapes)
-        answer = self._batches.submit(key, run, call.inputs, call.rows)
+        key = (version, request.signature, shapes)
+        answer = self._batches.submit(key, run, request.inputs, request.rows)
         try:
             return answer.result(seconds)
         except FutureTimeoutError:

@@ -55,9 +55,9 @@ def _logs(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
 def _answer(model: LoadedModel, log: prediction_log_pb2.PredictionLog) -> None:
     kind = log.WhichOneof("log_type")
     if kind == "predict_log":
-        call = calls.predict(model.signatures, log.predict_log.request, _MAX_PIXELS)
+        checked = calls.check_predict(model.signatures, log.predict_log.request, _MAX_PIXELS)
     elif kind == "classify_log":
-        call = calls.classify(model.signatures, log.classify_log.request, _MAX_PIXELS)
+        checked = calls.check_classify(model.signatures, log.classify_log.request, _MAX_PIXELS)
     else:
         raise invalid(f"Unsupported log_type for warmup: {kind}")
-    model.run(call.signature, call.inputs)
+    model.run(checked.signature, checked.inputs)

@@ -539,7 +539,7 @@ def test_a_stopping_server_answers_what_it_took(base):
     )
     with serving(config(base), batching=slow) as (server, door):
         answer = door.prediction.Predict.future(predict_request("serving_bytes", {"image_bytes": [picture(255)]}))
-        until(lambda: server._models._versions["tiny"][1].users == 1)  # it has come in
+        until(lambda: server._models._table.by_model["tiny"][1].users == 1)  # it has come in
         server.stop()
         assert tf.make_ndarray(answer.result().outputs["label"]).tolist() == [b"bright"]
         assert refusal(lambda: door.bright(0))[0] == Code.UNAVAILABLE

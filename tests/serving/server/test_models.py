@@ -12,7 +12,8 @@ from serving.server.status import StatusError
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from serving.server.models import Models, State
+    from serving.server.models import Models
+    from serving.server.version_table import State
 
 pytestmark = pytest.mark.slow
 
