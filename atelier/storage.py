@@ -10,7 +10,6 @@ import gzip
 import math
 import os
 import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from atelier.errors import AtelierError
-from atelier.files import tree
+from atelier.files import leftovers, tree
 
 _PARTIAL = ".partial"
 _ABANDONED_S = 24 * 3600.0
@@ -193,9 +192,9 @@ def read_folder(path: str) -> Iterator[Path]:
     if not is_url(path):
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="atelier-") as folder:
-        copy_folder(path, folder)
-        yield Path(folder)
+    with leftovers.scratch("copy") as folder:
+        copy_folder(path, str(folder))
+        yield folder
 
 
 @contextlib.contextmanager
@@ -205,9 +204,9 @@ def write_folder(path: str) -> Iterator[Path]:
         Path(path).mkdir(parents=True, exist_ok=True)
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="atelier-") as folder:
-        yield Path(folder)
-        copy_folder(folder, path)
+    with leftovers.scratch("copy") as folder:
+        yield folder
+        copy_folder(str(folder), path)
 
 
 def _list(folder: str, deep: bool) -> Iterator[tuple[str, Entry]]:

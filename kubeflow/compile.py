@@ -8,7 +8,6 @@ Both take KFP's pipeline specification, schema 2.1; what differs is what their b
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import yaml
 
 from atelier import builtin_names
 from atelier.errors import KubeflowError
+from atelier.files import leftovers
 from atelier.files.replacing import replace_text
 from atelier.layout import SCHEMA_FILE, SPLITS, TRAIN
 from kubeflow import checks
@@ -69,10 +69,10 @@ def pipeline_job(config: Config) -> dict[str, Any]:
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as v2  # seconds, as all of TFX
 
     runner_config = v2.KubeflowV2DagRunnerConfig(default_image=config.kubeflow.image, use_pipeline_spec_2_1=True)
-    with tempfile.TemporaryDirectory() as folder:
-        runner = v2.KubeflowV2DagRunner(runner_config, output_dir=folder, output_filename="job.json")
+    with leftovers.scratch("compile") as folder:
+        runner = v2.KubeflowV2DagRunner(runner_config, output_dir=str(folder), output_filename="job.json")
         runner.run(create_dag(config), write_out=True)
-        job = json.loads(Path(folder, "job.json").read_text(encoding="utf-8"))
+        job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     spec = job["pipelineSpec"]
     spec["defaultPipelineRoot"] = config.kubeflow.pipeline_root
     # What was pushed last is no input of it, so that the cache would never notice a new one.

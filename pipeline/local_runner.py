@@ -1,5 +1,6 @@
 """Runs the DAG on this machine under TFX's LocalDagRunner, and reports what came of it."""
 
+import contextlib
 import json
 import traceback
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from atelier import builtin_names, storage, strict_json
 from atelier.files import image_files, tree
 from atelier.files.replacing import replace_text
 from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
+from compat import tfx_beam_package
 from pipeline import disk_errors, failures, fingerprint
 from pipeline.beam import beam_args
 from pipeline.config.config import Config
@@ -214,8 +216,14 @@ def _run_dag(
         style_contents=style_contents,
         metadata_connection_config=metadata_store.connection_config(config.metadata, output),
     )
+    package = tfx_beam_package.left_out() if config.beam.runner == "direct" else contextlib.nullcontext()
     try:
-        with console.steps(len(dag.components)), logged_progress(console), metadata_store.watched(config.metadata):
+        with (
+            console.steps(len(dag.components)),
+            logged_progress(console),
+            metadata_store.watched(config.metadata),
+            package,
+        ):
             tfx.orchestration.LocalDagRunner().run(dag)
     except NotBlessedError:
         return ""  # no failure: the gate before has refused, and its own reasons say why

@@ -4,11 +4,12 @@ A trial trains as the Trainer would, on the same kept features of the frozen bac
 accuracy. The first trial has the Trainer's own values, if the space holds them: the others have those to beat.
 """
 
+import contextlib
 import json
 import logging
 import shutil
-import tempfile
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from keras_tuner.engine.trial import TrialStatus
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
+from atelier.files import leftovers
 from trainer import backbones, tuned
 from trainer.settings import Interval, Space, Trainer, Tuner, TunerConfig
 from trainer.training.devices import choose_strategy, grow_gpu_memory_on_demand
@@ -162,8 +164,10 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         grow_gpu_memory_on_demand()
         trainer, state = self._config.trainer, self._config.state_dir
         if not state:
-            self._temporary = tempfile.TemporaryDirectory(prefix="atelier-training-")  # gone with this object
-        parent = Path(state or self._temporary.name)
+            stack = contextlib.ExitStack()
+            state = stack.enter_context(leftovers.scratch("training"))
+            weakref.finalize(self, stack.close)  # the folder goes with this object
+        parent = Path(state)
         # The precision is chosen by the work of a trial.
         fine_tunes = bool(self._config.tuner.space.of_fine_tuning)
         own = trainer if fine_tunes else trainer.replace_values({"fine_tune_epochs": 0})

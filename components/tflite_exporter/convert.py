@@ -1,12 +1,13 @@
 """Keras classifier -> TFLite flatbuffer."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+from atelier.files import leftovers
 
 VARIANTS = ("float", "dynamic", "int8")
 
@@ -28,7 +29,8 @@ def convert(classifier: keras.Model, size: int, variant: str, calibration: Seque
     """
     if variant == "int8" and not len(calibration):
         raise ValueError("int8 needs training pictures to calibrate on; the training split has none")
-    with tempfile.TemporaryDirectory() as folder:
+    with leftovers.scratch("tflite") as scratch:
+        folder = str(scratch)
         _save_frozen(classifier, size, tf.float32 if variant == "int8" else tf.uint8, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         if variant != "float":

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from atelier.errors import AtelierError
+from atelier.files import leftovers
 from pipeline.beam import child_processes
 
 GRACE_SECONDS = 5.0
@@ -30,17 +31,18 @@ def run(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[s
       command: the program and its arguments; `python` is the interpreter that runs this.
       folder: where it runs.
       log: takes both its output streams.
-      variables: of its environment, besides this process's own.
+      variables: of its environment, besides this process's own. `TMPDIR` is a folder that ends with the process, as a
+        container's temporary files do.
 
     Raises:
       ProcessError: it cannot be started, or does not end with 0.
     """
-    with log.open("wb") as stream:
+    with log.open("wb") as stream, leftovers.scratch("node") as temporary:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", child_processes.__file__, str(os.getpid()), *command],
                 cwd=folder,
-                env=environment(variables),
+                env=environment({"TMPDIR": str(temporary), **variables}),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from atelier.files import leftovers
 from kubeflow import checks
 from pipeline.config.config import Config
 from pipeline.config.kubeflow import Kubeflow
@@ -36,12 +36,12 @@ def submit(config: Config, given: Mapping[str, str], compile_pipeline: Compile) 
     settings = config.kubeflow
     checks.check_parameters(given, settings, sent=True)
     name = _new_name(config.name)
-    with tempfile.TemporaryDirectory(prefix="atelier-submit-") as folder:
+    with leftovers.scratch("submit") as folder:
         if settings.target == "vertex":
             from kubeflow.submit import vertex
 
             credentials = vertex.credentials()  # before the seconds that compiling takes
-            file = Path(folder, "pipeline.json")
+            file = folder / "pipeline.json"
             compile_pipeline(config, file)
             job = vertex_job(config, _read(file), _values(file, given), name)
             send = vertex.create_schedule if settings.schedule else vertex.create_run
@@ -50,7 +50,7 @@ def submit(config: Config, given: Mapping[str, str], compile_pipeline: Compile) 
         from kubeflow.submit import kfp_endpoint
 
         client = kfp_endpoint.client(settings)
-        file = Path(folder, "pipeline.yaml")
+        file = folder / "pipeline.yaml"
         compile_pipeline(config, file)
         values = _values(file, given)
         add_pod_labels(file, settings.labels)

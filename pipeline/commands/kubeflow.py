@@ -5,13 +5,13 @@ The name of that folder belongs to another distribution on PyPI.
 
 import contextlib
 import signal
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from atelier.errors import KubeflowError
+from atelier.files import leftovers
 from pipeline import source_tree
 from pipeline.commands.options import FILE, config_option, set_option
 from pipeline.commands.verb import Verb
@@ -58,7 +58,7 @@ def compile_(config: Path, overrides: tuple[str, ...], output: Path) -> None:
         compiler = source_tree.load("kubeflow.compile")
         settings = configuration.load(config, overrides)
         # TensorFlow greets on standard error.
-        with tempfile.TemporaryDirectory() as folder, quiet(Path(folder, "log")):
+        with leftovers.scratch("compile") as folder, quiet(folder / "log"):
             job = compiler.compile_pipeline(settings, output)
     click.echo(compiler.summary(job, settings.kubeflow.target))
     click.echo(f"{output}: written")

@@ -1,7 +1,6 @@
 """One version of a model in memory: the SavedModel's graph in a session, which is how ModelServer runs it too."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from atelier.files import leftovers
 from serving.server import status
 
 _INIT = "__saved_model_init_op"
@@ -83,8 +83,8 @@ def _plain(directory: Path) -> Iterator[str]:
     if not set("[]*?\\") & set(str(directory)):
         yield str(directory)
         return
-    with tempfile.TemporaryDirectory(prefix="atelier-model-") as folder:
-        link = Path(folder, "model")
+    with leftovers.scratch("model") as folder:
+        link = folder / "model"
         link.symlink_to(directory.absolute())
         yield str(link)
 

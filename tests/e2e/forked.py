@@ -2,10 +2,15 @@
 
 import multiprocessing
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from atelier.files import leftovers
+from compat import tfx_beam_package
 
 ROOT = Path(__file__).resolve().parents[2]
 _PRELOADED = ["pipeline.cli", "pipeline.pipeline", "pipeline.report.report", "pipeline.ingest.ingest", "trainer.train"]
@@ -19,7 +24,7 @@ def new_process(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedPr
 
 
 def atelier(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs one command to its end, in a process that is forked."""
+    """Runs one command to its end, in a process that is forked, and so are the nodes of a replay."""
     words = list(map(str, arguments))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
@@ -33,10 +38,44 @@ def atelier(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def _run(arguments: list[str], files: list[Path]) -> None:
-    for number, file in enumerate(files, start=1):
-        with file.open("wb") as stream:
-            os.dup2(stream.fileno(), number)
+    _redirect(*files)
     os.chdir(ROOT)
+    from kubeflow.replay import replay_process
     from pipeline import cli
 
+    replay_process.run = _run_node
     sys.exit(cli.main(arguments))
+
+
+def _redirect(stdout: Path, stderr: Path | None = None) -> None:
+    for number, file in ((1, stdout), (2, stderr)):
+        if file:
+            with file.open("wb") as stream:
+                os.dup2(stream.fileno(), number)
+    if not stderr:
+        os.dup2(1, 2)
+
+
+def _run_node(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[str, str]) -> None:
+    """Stands in for `replay_process.run`, which starts an interpreter that imports TFX for each node."""
+    from kubeflow.replay import replay_process
+
+    with leftovers.scratch("node") as temporary:
+        given = {"TMPDIR": str(temporary), **variables}
+        process = multiprocessing.get_context("fork").Process(target=_be_node, args=(command, folder, log, given))
+        process.start()
+        process.join()
+    if process.exitcode:
+        raise replay_process.ProcessError(replay_process.last_error(log))
+
+
+def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> None:
+    _redirect(log)
+    os.chdir(folder)
+    os.environ.update(variables)
+    tempfile.tempdir = None
+    python, option, module, *_ = command
+    assert (python, option) == ("python", "-m")
+    sys.argv = list(command[2:])
+    with tfx_beam_package.left_out():
+        runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -5,8 +5,8 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from PIL import Image
 
 from atelier import tfrecord
 from tests.deferred import deferred_imports
-from tests.e2e.conftest import CONFIG, ROOT, Run
+from tests.e2e import forked
+from tests.e2e.conftest import CONFIG, Run
 
 with deferred_imports():
     import tensorflow as tf
@@ -53,15 +54,10 @@ class Replay:
         return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
 
 
-def atelier(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pipeline.cli", "kubeflow", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=1500)
-
-
-def replay(spec: Path, root: Path, **parameters: object) -> Replay:
+def replay(atelier: Callable[..., subprocess.CompletedProcess], spec: Path, root: Path, **parameters: object) -> Replay:
     given = [word for name, value in parameters.items() for word in ("--parameter", f"{name}={value}")]
     before = set(root.glob("replays/*/replay.json"))
-    done = atelier("replay", spec, "--root", root / "replays", *given)
+    done = atelier("kubeflow", "replay", spec, "--root", root / "replays", *given)
     assert "Traceback" not in done.stderr
     (report,) = set(root.glob("replays/*/replay.json")) - before
     return Replay(done.returncode, done.stdout, done.stderr, root, json.loads(report.read_text()))
@@ -88,21 +84,23 @@ def specs(root: Path) -> dict[str, Path]:
             "data.source": root / "data",
         }
         overrides = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-        done = atelier("compile", "--config", CONFIG, "--output", spec, *overrides)
+        done = forked.atelier("kubeflow", "compile", "--config", CONFIG, "--output", spec, *overrides)
         assert (done.returncode, done.stderr) == (0, "")
     return found
 
 
 @pytest.fixture(scope="module")
 def first(specs: dict[str, Path], root: Path) -> Replay:
-    """Vertex AI's specification, to its end."""
-    return replay(specs["vertex"], root)
+    """Vertex AI's specification, to its end, each node in an interpreter of its own."""
+    return replay(forked.new_process, specs["vertex"], root)
 
 
 @pytest.fixture(scope="module")
 def worse(specs: dict[str, Path], root: Path, first: Replay) -> Replay:
     """Kubeflow's specification, with a candidate that has hardly learnt: the baseline that `first` pushed stops it."""
-    return replay(specs["kfp"], root, train_args='{"splits": ["train"], "num_steps": 1}', min_accuracy=0)
+    return replay(
+        forked.atelier, specs["kfp"], root, train_args='{"splits": ["train"], "num_steps": 1}', min_accuracy=0
+    )
 
 
 @pytest.fixture(params=["first", "worse"], ids=["vertex", "kfp"])

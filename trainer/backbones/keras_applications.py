@@ -1,12 +1,11 @@
 """Keras' own EfficientNets (B0-B7 and V2), which normalize pixels of 0..255 inside."""
 
-import tempfile
 import warnings
-from pathlib import Path
 
 import keras
 import numpy as np
 
+from atelier.files import leftovers
 from trainer.backbones.weights_file import WeightsError, read_checked
 
 _KERAS_DROP_CONNECT = 0.2  # what keras.applications builds in, without an argument to change it
@@ -56,11 +55,11 @@ def load_file(model: keras.Model, path: str, sha256: str, name: str) -> None:
     if not path.endswith(".h5"):
         raise WeightsError(f"{path}: {name} takes its weights from a .weights.h5 or .h5 file")
     content = read_checked(path, sha256)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with leftovers.scratch("weights") as folder, warnings.catch_warnings():
         # Keras 3.15 warns of its own bookkeeping for every layer that it then finds under another path.
         warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
         # The ending tells Keras which of its two formats it is.
-        copy = Path(folder) / ("checked.weights.h5" if path.endswith(".weights.h5") else "checked.h5")
+        copy = folder / ("checked.weights.h5" if path.endswith(".weights.h5") else "checked.h5")
         copy.write_bytes(content)
         try:
             model.load_weights(copy)

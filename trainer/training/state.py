@@ -3,10 +3,11 @@
 import contextlib
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from atelier.files import leftovers
 
 
 @contextlib.contextmanager
@@ -15,8 +16,8 @@ def open_state_directory(configured: str) -> Iterator[Path]:
     if configured:
         yield Path(configured)
         return
-    with tempfile.TemporaryDirectory(prefix="atelier-training-") as folder:
-        yield Path(folder)
+    with leftovers.scratch("training") as folder:
+        yield folder
 
 
 def hash_json(value: Any) -> str:

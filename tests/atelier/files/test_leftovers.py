@@ -70,3 +70,11 @@ def test_scratch_folders_are_private_and_those_of_killed_processes_go(tmp_path, 
         assert first.stat().st_mode & 0o777 == 0o700
         assert names(tmp_path) == sorted([first.name, second.name, "mine"])
     assert names(tmp_path) == ["mine"]
+
+
+def test_no_temporary_folder_is_made_that_a_killed_process_would_leave_for_ever():
+    for package in ("atelier", "compat", "components", "kubeflow", "pipeline", "serving", "trainer"):
+        for file in (ROOT / package).rglob("*.py"):
+            text = file.read_text()
+            assert "mkdtemp(" not in text, file
+            assert "TemporaryDirectory(" not in text, file

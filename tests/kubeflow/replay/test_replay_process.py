@@ -1,5 +1,7 @@
 """A container's stand-in: what its log holds, in the order in which it was said."""
 
+import tempfile
+
 import pytest
 
 from kubeflow.replay import replay_process
@@ -14,3 +16,12 @@ def test_a_traceback_comes_after_what_was_said_before_it(tmp_path, monkeypatch):
     lines = log.read_text().splitlines()
     assert lines[0] == "loading"
     assert lines[-1] == "ValueError: too late"
+
+
+def test_temporary_files_end_with_the_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "system"))
+    (tmp_path / "system").mkdir()
+    command = ["python", "-c", "import tempfile; print(tempfile.mkdtemp())"]
+    replay_process.run(command, folder=tmp_path, log=tmp_path / "log", variables={})
+    assert str(tmp_path / "system") in (tmp_path / "log").read_text()
+    assert list((tmp_path / "system").iterdir()) == []
