@@ -73,7 +73,7 @@ def test_scratch_folders_are_private_and_those_of_killed_processes_go(tmp_path, 
 
 
 def test_no_temporary_folder_is_made_that_a_killed_process_would_leave_for_ever():
-    for package in ("atelier", "compat", "components", "kubeflow", "pipeline", "serving", "trainer"):
+    for package in ("atelier", "components", "kubeflow", "pipeline", "serving", "trainer"):
         for file in (ROOT / package).rglob("*.py"):
             text = file.read_text()
             assert "mkdtemp(" not in text, file
