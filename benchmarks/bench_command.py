@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def run(names: Sequence[str], output: Path) -> None:
     """
     file = output / "bench.json"
     file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=file.parent):
+        pass  # minutes of measuring are not lost to a folder that cannot be written to
     results: list[Result] = []
     for name in names or MODULES:
         print(f"atelier: {name}", file=sys.stderr, flush=True)

@@ -20,6 +20,7 @@ from atelier.files import leftovers
 from atelier.files.replacing import replace_text
 from atelier.layout import SCHEMA_FILE, SPLITS, TRAIN
 from kubeflow import checks
+from pipeline import disk_errors
 from pipeline.config.config import Config
 from pipeline.config.kubeflow import Kubeflow, Resources
 from pipeline.ingest.builtin_sources import BUILTIN
@@ -54,7 +55,7 @@ def compile_pipeline(config: Config, output: Path) -> dict[str, Any]:
         output.parent.mkdir(parents=True, exist_ok=True)
         replace_text(output, text + "\n")
     except OSError as error:
-        raise KubeflowError(f"{output}: cannot be written: {error.strerror}") from None
+        raise KubeflowError(disk_errors.explain(error, output) or f"{output}: {error.strerror}") from None
     return job
 
 

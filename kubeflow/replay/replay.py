@@ -15,10 +15,12 @@ from pathlib import Path
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from atelier.errors import KubeflowError
+from atelier.files.replacing import replace_text
 from kubeflow import checks, spec
 from kubeflow.replay import conditions, replay_parameters, replay_placeholders, replay_process, replay_store
 from kubeflow.replay import executor_input as exchange
 from kubeflow.replay.replay_report import REPORT_FILE, Artifact, Report, Task
+from pipeline import disk_errors
 from pipeline.config.kubeflow import Kubeflow
 
 LIMITS = (
@@ -61,7 +63,8 @@ def replay(
     try:
         (root / run).mkdir(parents=True)
     except OSError as error:
-        raise KubeflowError(f"{root}: cannot be used as the root: {error.strerror}") from None
+        told = disk_errors.explain(error, root) or error.strerror
+        raise KubeflowError(f"{root}: cannot be used as the root: {told}") from None
     return _Run(pipeline, values, root / run, replay_store.ArtifactStore(root / STORE_FILE, pipeline.name)).all(
         announce
     )
@@ -99,7 +102,8 @@ class _Run:
             try:
                 report.write(self._pipeline.name)
             except OSError as error:
-                raise KubeflowError(f"{self._folder}: the report cannot be written: {error.strerror}") from None
+                told = disk_errors.explain(error, self._folder) or error.strerror
+                raise KubeflowError(f"{self._folder}: the report cannot be written: {told}") from None
         states = Counter(task.state for task in report.tasks.values())
         told = ", ".join(f"{count} {state}" for state, count in states.items())
         announce(f"{'total':<{width}} {report.seconds:7.1f} s  {told}; {self._folder / REPORT_FILE}")
@@ -114,7 +118,8 @@ class _Run:
             except (exchange.ExchangeError, conditions.ConditionError, replay_process.ProcessError) as error:
                 task = Task(name, "failed", reason=_explained(str(error)))
             except OSError as error:  # the disk is full, or somebody has removed the folder
-                task = Task(name, "failed", reason=f"{error.filename or self._folder}: {error.strerror}")
+                told = disk_errors.explain(error, self._folder) or f"{error.filename or self._folder}: {error.strerror}"
+                task = Task(name, "failed", reason=told)
             except KeyboardInterrupt:
                 self._tasks[name] = Task(name, "failed", round(time.monotonic() - started, 1), reason="interrupted")
                 raise
@@ -198,7 +203,7 @@ class _Run:
 
 
 def _write_input(given: pb.ExecutorInput, place: exchange.Place) -> None:
-    (place.folder / INPUT_FILE).write_text(exchange.as_json(given, indent=1), encoding="utf-8")
+    replace_text(place.folder / INPUT_FILE, exchange.as_json(given, indent=1))
 
 
 def _artifact(artifact: pb.RuntimeArtifact) -> Artifact:

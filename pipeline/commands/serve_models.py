@@ -3,7 +3,7 @@
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -73,7 +73,9 @@ def serve_models(
         _serve(config, options, terminal)
 
 
-def _serve(config: model_server_config_pb2.ModelServerConfig, options: "Options", terminal: TextIO) -> None:
+def _serve(
+    config: model_server_config_pb2.ModelServerConfig, options: "Options", terminal: native_log.Terminal
+) -> None:
     from serving.server.local_server import LocalServer, stopped_by_signals
     from serving.server.status import StatusError
 
@@ -88,7 +90,7 @@ def _serve(config: model_server_config_pb2.ModelServerConfig, options: "Options"
     terminal.write("atelier serve: stopped\n")
 
 
-def _log_to(terminal: TextIO) -> None:
+def _log_to(terminal: native_log.Terminal) -> None:
     handler = logging.StreamHandler(terminal)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("atelier.serving")

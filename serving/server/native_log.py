@@ -6,14 +6,14 @@ millisecond of a processor a call (3.0 instead of 2.5 with the tests' tiny model
 without.
 """
 
+import contextlib
+import io
 import logging
 import os
 import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TextIO
 
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "INFO", "GRPC_TRACE": "http"}
 """To be set before TensorFlow and gRPC are imported, unless the user has set them."""
@@ -25,18 +25,19 @@ _HANDSHAKE = re.compile(rb"Handshake failed with error SSL_ERROR_SSL: error:\w+:
 _NOT_TLS = (b"WRONG_VERSION_NUMBER", b"HTTP_REQUEST")
 
 
-@contextmanager
-def filtered() -> Iterator[TextIO]:
+@contextlib.contextmanager
+def filtered() -> "Iterator[Terminal]":
     """Takes descriptor 2 over, and gives the stream that still leads to where it led.
 
-    Lines of native code go nowhere, but for `explained`; all others go through.
+    Lines of native code go nowhere, but for `explained`; all others go through. What cannot be written, for lack of
+    space, is lost: the server goes on.
     """
     sys.stderr.flush()
     saved = os.dup(2)
     reading, writing = os.pipe()
     os.dup2(writing, 2)
     os.close(writing)
-    terminal = os.fdopen(saved, "w", buffering=1)
+    terminal = Terminal(saved)
     reader = threading.Thread(target=_pass_on, args=(reading, saved), name="native-log", daemon=True)
     reader.start()
     try:
@@ -45,7 +46,25 @@ def filtered() -> Iterator[TextIO]:
         sys.stderr.flush()
         os.dup2(saved, 2)  # closes the pipe's last writing end, which ends the reader
         reader.join()
-        terminal.close()
+        os.close(saved)
+
+
+class Terminal(io.TextIOBase):
+    """A stream to a descriptor that raises nothing."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def write(self, text: str) -> int:
+        """Writes what can be written."""
+        _write(self._descriptor, text.encode(errors="backslashreplace"))
+        return len(text)
+
+
+def _write(descriptor: int, line: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(descriptor, line)
 
 
 def explained(line: bytes) -> str | None:
@@ -70,4 +89,4 @@ def _pass_on(reading: int, terminal: int) -> None:
             if message := explained(line):
                 _log.warning(message)
             elif not _NATIVE.match(line):
-                os.write(terminal, line)
+                _write(terminal, line)

@@ -21,8 +21,13 @@ def make_executor():
 @pytest.fixture
 def packed(monkeypatch):
     """An entry for each time that TFX packed itself."""
-    calls = []
-    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", lambda: calls.append(1) or "/none/tfx.tar.gz")
+    calls: list[int] = []
+
+    def pack():
+        calls.append(1)
+        return "/none/tfx.tar.gz"
+
+    monkeypatch.setattr(dependency_utils, "build_ephemeral_package", pack)
     return calls
 
 

@@ -4,16 +4,20 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pipeline import disk_errors
+from tests.kubeflow import replayable
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = "name: t\nevaluator: {min_accuracy: 0.2, max_accuracy_drop: 1.0}\n"
+COMPILED = (
+    CONFIG + "kubeflow: {target: kfp, root: /data, image: 'r.example/a:1', classes: 2}\ndata: {source: /data/in}\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -106,17 +110,21 @@ def test_an_ingest_on_a_full_disk_leaves_nothing(images, tmp_path):
         "styles add in/cat/0.png --title x --licence CC0 --catalog disk/catalog.yaml",
         "run --config pets.yaml --data in --output disk/out",
         pytest.param("render --content in --styles builtin --output disk/out", marks=pytest.mark.slow),
+        pytest.param("kubeflow compile --config compiled.yaml --output disk/out/p.yaml", marks=pytest.mark.slow),
+        pytest.param("kubeflow replay pipeline.json --root disk/out", marks=pytest.mark.slow),
+        pytest.param("bench train --output disk/out", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.usefixtures("images")
 def test_every_verb_that_writes_tells_a_read_only_disk(verb, tmp_path):
     (tmp_path / "pets.yaml").write_text(CONFIG)
+    (tmp_path / "compiled.yaml").write_text(COMPILED)
+    replayable.write(tmp_path, replayable.pipeline({"a": replayable.task()}))
+    given = {path.name for path in tmp_path.iterdir()} | {"disk"}
     with mounted(tmp_path / "disk") as disk:
         (disk / "out").mkdir()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        places = [
-            tmp_path / word if word.partition("/")[0] in ("in", "disk", "pets.yaml") else word for word in verb.split()
-        ]
+        places = [tmp_path / word if word.partition("/")[0] in given else word for word in verb.split()]
         line = refusal(*places)
         assert f"{disk}/" in line
         assert "Read-only file system" in line
@@ -131,6 +139,53 @@ def test_a_style_that_cannot_be_copied_in_full_is_not_there(images, tmp_path):
         add = ("styles", "add", "--title", "x", "--licence", "CC0", "--catalog", disk / "catalog.yaml")
         assert "No space left on device" in refusal(*add, noise)
         assert [path.name for path in disk.rglob("*")] == ["pictures"]
+
+
+@contextmanager
+def nearly_full(folder):
+    """A disk on which one more file may be made, and nothing be written to it."""
+    with mounted(folder, "-o", "size=64k") as disk, (disk / "fill").open("wb") as fill:
+        with suppress(OSError):
+            while True:
+                os.write(fill.fileno(), bytes(4096))
+        yield disk
+
+
+@pytest.mark.slow
+def test_a_compiled_specification_on_a_full_disk_is_as_it_was(tmp_path):
+    (tmp_path / "compiled.yaml").write_text(COMPILED)
+    with nearly_full(tmp_path / "disk") as disk:
+        line = refusal("kubeflow", "compile", "--config", tmp_path / "compiled.yaml", "--output", disk / "p.yaml")
+        assert line.startswith(f"atelier: {disk}/p.yaml: No space left on device: free some space")
+        assert [path.name for path in disk.iterdir()] == ["fill"]
+
+
+@pytest.mark.slow
+def test_a_replay_on_a_full_disk_leaves_no_file_in_part(tmp_path):
+    file = replayable.write(tmp_path, replayable.pipeline({"a": replayable.task()}))
+    with nearly_full(tmp_path / "disk") as disk:
+        line = refusal("kubeflow", "replay", file, "--root", disk / "root")
+        assert f"{disk}/root/" in line
+        assert "No space left on device: free some space" in line
+        assert [path.name for path in disk.rglob("*") if path.is_file()] == ["fill"]
+
+
+def test_a_benchmark_on_a_full_disk_is_told_and_what_was_measured_is_on_the_terminal(tmp_path):
+    module = tmp_path / "made_up.py"
+    module.write_text(
+        "from benchmarks.measure import Result\ndef run():\n    yield Result('a', 'b', 3.0, 2.0, 's', None)\n"
+    )
+    program = "import sys; from benchmarks import bench_command; from pipeline import cli; "
+    program += "bench_command.MODULES['made-up'] = 'made_up'; sys.exit(cli.main(sys.argv[1:]))"
+    with nearly_full(tmp_path / "disk") as disk:
+        command = [sys.executable, "-c", program, "bench", "made-up", "--output", str(disk)]
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert "1.500" in done.stdout
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"atelier: {disk}/bench.json: No space left on device: free some space")
+        assert [path.name for path in disk.iterdir()] == ["fill"]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +60,24 @@ def test_the_terminal_gets_all_but_native_lines():
     assert next(line for line in logged if line.startswith("logged")).startswith(
         "logged: a client began with plain text"
     )
+
+
+FLOOD = """
+import logging, os, sys
+from serving.server import native_log
+with native_log.filtered() as terminal:
+    logging.basicConfig(stream=terminal)
+    terminal.write("the first line\\n")
+    for _ in range(3000):  # more than a pipe holds
+        os.write(2, b"y" * 99 + b"\\n")
+        logging.warning("the server's")
+    print(sys.argv[1])
+"""
+
+
+def test_a_log_that_cannot_be_written_stops_nothing():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", FLOOD, "goes on"], stdout=subprocess.PIPE, stderr=full, text=True, check=True
+        )
+    assert done.stdout == "goes on\n"
