@@ -8,21 +8,21 @@ from trainer import features
 
 
 def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]) -> dict[str, tf.Tensor]:
-    """Decodes, resizes and scales the pictures to 0..1.
+    """Decodes, resizes and scales the images to 0..1.
 
     Args:
-      inputs: raw features; the picture is [N] encoded bytes, the label [N] int64.
+      inputs: raw features; the image is [N] encoded bytes, the label [N] int64.
       custom_config: `image_key`, `label_key` and `size` (pixels).
 
     Returns:
-      The picture as [N, size, size, 3] float32 RGB, and the label.
+      The image as [N, size, size, 3] float32 RGB, and the label.
     """
     size = custom_config["size"]
 
     def pixels(encoded: tf.Tensor) -> tf.Tensor:
         return tf.image.resize(tf.io.decode_jpeg(encoded, channels=3), [size, size]) / 255.0
 
-    pictures = tf.map_fn(
+    images = tf.map_fn(
         pixels, inputs[custom_config["image_key"]], fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32)
     )
-    return {features.IMAGE: pictures, features.LABEL: inputs[custom_config["label_key"]]}
+    return {features.IMAGE: images, features.LABEL: inputs[custom_config["label_key"]]}

@@ -1,7 +1,7 @@
-"""`ingest`: files a second of `atelier ingest`, beside one process that loops over the files with Pillow.
+"""`ingest`: files per second of `atelier ingest`, beside one process that loops over the files with Pillow.
 
 Photographs of 400 x 300 to 640 x 480 pixels; a third of them is larger than what is stored, and is scaled down and
-encoded anew. Both sides are fresh processes, and their start-up counts.
+encoded again. Both sides are fresh processes, and their start-up counts.
 """
 
 import shutil
@@ -13,27 +13,27 @@ from pathlib import Path
 
 from benchmarks import measure, processes
 from benchmarks.measure import Result, at_least
-from benchmarks.pictures import write_pictures
+from benchmarks.sample_images import write_images
 from benchmarks.turns import in_turn
 
 NAME = "ingest"
 ROUNDS = measure.ROUNDS
 COUNTS = (1_000, 20_000)
-"""Of pictures."""
+"""Of images."""
 TARGETS = {1: at_least(0.9), 2: at_least(1.6)}
 """By number of Beam's worker processes."""
 SIDES = ((400, 300), (512, 384), (640, 480))
-"""Of the pictures, in pixels."""
+"""Of the images, in pixels."""
 
 
 def run() -> Iterator[Result]:
-    """Yields files a second by number of pictures and of workers."""
+    """Yields files per second by number of images and of workers."""
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
-            pictures, output = Path(folder, "pictures"), Path(folder, "output")
-            write_pictures(pictures, count, SIDES)
-            loop = ("-m", "benchmarks.pillow_loop", pictures, output)
-            ours = (*processes.ATELIER, "ingest", "--source", pictures, "--output", output)
+            images, output = Path(folder, "images"), Path(folder, "output")
+            write_images(images, count, SIDES)
+            loop = ("-m", "benchmarks.pillow_loop", images, output)
+            ours = (*processes.ATELIER, "ingest", "--source", images, "--output", output)
             sides = {
                 str(workers): partial(_rate, count, output, *ours, "--beam", f"workers={workers}")
                 for workers in TARGETS

@@ -1,6 +1,6 @@
 """The script that a user would write for the same task with Keras alone, after Keras' own tutorials.
 
-Pictures come from `image_dataset_from_directory`, are kept decoded in memory (`cache`) and prefetched; augmentation
+Images come from `image_dataset_from_directory`, are kept decoded in memory (`cache`) and prefetched; augmentation
 layers stand before the backbone; `fit` does the rest.
 """
 
@@ -15,13 +15,13 @@ DROPOUT = 0.2
 LABEL_SMOOTHING = 0.1
 
 
-def pictures(folder: Path, size: int, batch_size: int, batches: int | None, *, training: bool) -> tf.data.Dataset:
+def read_images(folder: Path, size: int, batch_size: int, batches: int | None, *, training: bool) -> tf.data.Dataset:
     """Batches of (pixels [N, size, size, 3] float32 in 0..255, one-hot label), decoded once.
 
     Args:
       folder: with a subfolder for each class.
-      size: side in pixels; pictures are cropped to their aspect, as in the pipeline.
-      batch_size: pictures a batch.
+      size: side in pixels; images are cropped to their aspect, as in the pipeline.
+      batch_size: images per batch.
       batches: of an epoch; None: all there are.
       training: shuffles them, differently in every epoch.
     """

@@ -30,7 +30,7 @@ def at_most(bound: float) -> Target:
 
 
 def at_least(bound: float) -> Target:
-    """More is better: pictures a second."""
+    """More is better: images per second."""
     return Target(bound, at_most=False)
 
 

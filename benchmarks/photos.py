@@ -20,7 +20,7 @@ from trainer import backbones
 from trainer.training import batches
 
 SIZE = 224
-"""Side of the pictures in pixels."""
+"""Side of the images in pixels."""
 CLASSES = 12
 _SETTINGS = (
     f"image.size={SIZE}",
@@ -41,9 +41,9 @@ class Run:
     """Goes with this object, at the latest when Python ends."""
 
     @property
-    def pictures(self) -> Path:
+    def images(self) -> Path:
         """`<split>/<class>/*.jpg`: what went in."""
-        return Path(self.folder.name) / "pictures"
+        return Path(self.folder.name) / "images"
 
     @property
     def output(self) -> Path:
@@ -67,7 +67,7 @@ class Run:
         return batches.read_batches(files, accessor, self._transform(), size=SIZE, batch_size=batch_size, **options)
 
     def backbone(self, name: str, weights: str) -> backbones.Backbone:
-        """As the Trainer builds it, for these pictures."""
+        """As the Trainer builds it, for these images."""
         mean, variance = batches.read_channel_statistics(self._files("train"), self._accessor(), self._transform())
         return backbones.build(name, SIZE, weights=weights, mean=mean, variance=variance)
 
@@ -88,10 +88,10 @@ class Run:
 
 @functools.cache
 def run() -> Run:
-    """Writes the pictures and runs the pipeline on them; once in a process, however often it is called."""
+    """Writes the images and runs the pipeline on them; once in a process, however often it is called."""
     done = Run(tempfile.TemporaryDirectory(prefix="atelier-bench-"))
-    builtin_sources.write("photos", done.pictures)
+    builtin_sources.write("photos", done.images)
     settings = [word for setting in _SETTINGS for word in ("--set", setting)]
     config = ROOT / "configs" / "photos.yaml"
-    finished(*ATELIER, "run", "--config", config, "--data", done.pictures, "--output", done.output, *settings)
+    finished(*ATELIER, "run", "--config", config, "--data", done.images, "--output", done.output, *settings)
     return done

@@ -1,8 +1,8 @@
 """What one writes instead of an ingest: one process, one loop, Pillow.
 
-    .venv/bin/python -m benchmarks.pillow_loop PICTURES OUTPUT
+    .venv/bin/python -m benchmarks.pillow_loop IMAGES OUTPUT
 
-Stores opaque 8-bit pictures in the same records as `atelier ingest` does, byte for byte. What it leaves out is what the
+Stores opaque 8-bit images in the same records as `atelier ingest` does, byte for byte. What it leaves out is what the
 ingest is there for: the split goes by the file's name, not by the pixels, nothing is found twice, and the first broken
 file ends it.
 """
@@ -24,11 +24,11 @@ from pipeline.config import config
 _LOSSLESS = ("PNG", "BMP", "GIF", "TIFF")
 
 
-def write(pictures: Path, output: Path) -> None:
+def write(images: Path, output: Path) -> None:
     """Writes `output/<split>/images-*.tfrecord` and `labels.txt` from a folder with a subfolder for each class."""
     settings = config.Ingest()
-    labels = sorted(folder.name for folder in pictures.iterdir())
-    files = sorted(path for path in pictures.rglob("*") if path.is_file())
+    labels = sorted(folder.name for folder in images.iterdir())
+    files = sorted(path for path in images.rglob("*") if path.is_file())
     random.Random(0).shuffle(files)  # records of one class after another train badly
     with ExitStack() as stack:
         writers = {}
@@ -38,7 +38,7 @@ def write(pictures: Path, output: Path) -> None:
                 name = f"images-{shard:05d}-of-{settings.shards:05d}.tfrecord"
                 writers[split, shard] = stack.enter_context((output / split / name).open("wb"))
         for number, file in enumerate(files):
-            path = str(file.relative_to(pictures))
+            path = str(file.relative_to(images))
             position = zlib.crc32(path.encode()) / 2**32
             split = "test" if position < settings.test_fraction else "train"
             if settings.test_fraction <= position < settings.test_fraction + settings.eval_fraction:
@@ -51,7 +51,7 @@ def write(pictures: Path, output: Path) -> None:
 def _record(path: str, encoded: bytes, labels: list[str], store_size: int) -> bytes:
     image = Image.open(io.BytesIO(encoded))
     source, mode = image.format, image.mode
-    # Larger pictures are decoded at 1/2, 1/4 or 1/8 where that loses nothing that the smaller one shows.
+    # Larger images are decoded at 1/2, 1/4 or 1/8 where that loses nothing that the smaller one shows.
     image.draft(None, (3 * store_size, 3 * store_size))
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
     if turned:

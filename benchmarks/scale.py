@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.scale
 
-Runs the pipeline twice at 224 px, on few and on more pictures, and divides the differences: start-up drops out.
+Runs the pipeline twice at 224 px, on few and on more images, and divides the differences: start-up drops out.
 """
 
 import json
@@ -12,11 +12,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.pictures import write_pictures
+from benchmarks.sample_images import write_images
 
 FEW, MORE = 600, 1800
 SIDES = (640, 480)
-"""Of the pictures, in pixels: as JPEG of some 100 kB."""
+"""Of the images, in pixels: as JPEG of some 100 kB."""
 CONFIG = """
 name: scale
 trainer: {head_epochs: 1, fine_tune_epochs: 1, fine_tune_at: 4, mixed_precision: float32}
@@ -26,13 +26,13 @@ tflite: {max_accuracy_drop: 1, max_slice_accuracy_drop: 1, max_disagreement: 1}
 
 
 def measured(root: Path, count: int) -> dict[str, float]:
-    """Seconds by node of a run on `count` pictures, and the bytes that it keeps."""
+    """Seconds by node of a run on `count` images, and the bytes that it keeps."""
     folder = root / str(count)
-    write_pictures(folder / "pictures", count, [SIDES])
+    write_images(folder / "images", count, [SIDES])
     (root / "config.yaml").write_text(CONFIG)
     atelier = [sys.executable, "-m", "pipeline.cli"]
     began = time.perf_counter()
-    ingest = ["ingest", "--source", str(folder / "pictures"), "--output", str(folder / "data")]
+    ingest = ["ingest", "--source", str(folder / "images"), "--output", str(folder / "data")]
     subprocess.run([*atelier, *ingest], check=True, capture_output=True)
     seconds = {"ingest": time.perf_counter() - began}
     run = ["--config", str(root / "config.yaml"), "--data", str(folder / "data"), "--output", str(folder / "output")]
@@ -43,7 +43,7 @@ def measured(root: Path, count: int) -> dict[str, float]:
         seconds[f"Trainer, {name} epoch"] = phase["curves"][0]["seconds"]
     seconds["Trainer, features"] = result["training"]["phases"]["head"]["feature_cache"]["first_epoch_s"]
     stored = {
-        "bytes of a picture": sum(file.stat().st_size for file in (folder / "pictures").rglob("*.jpg")),
+        "bytes of an image": sum(file.stat().st_size for file in (folder / "images").rglob("*.jpg")),
         "bytes ingested": sum(file.stat().st_size for file in (folder / "data").rglob("*.tfrecord")),
         "bytes transformed": result["transform"]["bytes_per_image"] * count,
     }
@@ -54,7 +54,7 @@ def main() -> None:
     """Prints a table."""
     with tempfile.TemporaryDirectory() as folder:
         few, more = (measured(Path(folder), count) for count in (FEW, MORE))
-    print(f"| what | {FEW} pictures | {MORE} pictures | one more |\n|---|---|---|---|")
+    print(f"| what | {FEW} images | {MORE} images | one more |\n|---|---|---|---|")
     for name in more:
         slope = (more[name] - few[name]) / (MORE - FEW)
         if name.startswith("bytes"):

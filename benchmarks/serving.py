@@ -1,6 +1,6 @@
 """Requests a second and latency of `atelier serve` beside the SavedModel's own signature in this process.
 
-One picture a request; requests are built beforehand, as a JPEG photograph for `serving_bytes` and as pixels for
+One image a request; requests are built beforehand, as a JPEG photograph for `serving_bytes` and as pixels for
 `serving_pixels`. Server and clients share the machine's cores; in this process there are no clients to pay for.
 """
 
@@ -91,7 +91,7 @@ def _compared(
 
 
 def _targets(signature: str, clients: int, batching: str) -> tuple[Target | None, Target | None]:
-    """Of requests a second, and of p50: for encoded pictures and the server as it starts by default."""
+    """Of requests per second, and of p50: for encoded images and the server as it starts by default."""
     if signature != "serving_bytes" or batching != "no batching":
         return None, None
     return at_least(0.9) if clients == max(CLIENTS) else None, at_most(1.3) if clients == 1 else None
@@ -120,7 +120,7 @@ def _load(opened: Callable[[], _Call], clients: int) -> _Load:
 
 
 def _inputs() -> dict[str, tuple[str, np.ndarray]]:
-    """The input's name and one picture, by signature."""
+    """The input's name and one image, by signature."""
     photograph = Image.open(packaged.find(*_PHOTOGRAPH)).convert("RGB")
     jpeg = io.BytesIO()
     photograph.save(jpeg, "JPEG", quality=90)

@@ -59,7 +59,7 @@ class _ReachedError(Exception):
 
 
 def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], output: Path) -> None:
-    """Prints the seconds of both ways to the same loss, and keeps their pictures in `output`."""
+    """Prints the seconds of both ways to the same loss, and keeps their images in `output`."""
     settings = Settings(
         network=network,
         weights="random" if network == "vgg19" else "imagenet",
@@ -83,8 +83,8 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     usual = [_adam(exact, start, contents_, grams, weights, steps, rate) for rate in learning_rates]
     for rate, (seconds, loss, _) in zip(learning_rates, usual, strict=True):
         print(f"usual way, learning rate {rate}: {seconds}, loss {loss:.5g}", flush=True)
-    usual_s, target, picture = min(usual, key=lambda run: run[1])
-    Image.fromarray(picture[:height, :width]).save(output / f"usual_{network}_{size}.png")
+    usual_s, target, image = min(usual, key=lambda run: run[1])
+    Image.fromarray(image[:height, :width]).save(output / f"usual_{network}_{size}.png")
 
     reached: list[tuple[_Seconds, Iterate]] = []
 
@@ -103,7 +103,7 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
         again = tf.constant(canvas.padded(image, exact.network.stride)[np.newaxis].astype(np.float32))
         loss = float(exact.evaluate(again, contents_, grams, weights)[0][0])
         usual_rounded = float(
-            exact.evaluate(tf.constant(picture[np.newaxis], tf.float32), contents_, grams, weights)[0][0]
+            exact.evaluate(tf.constant(image[np.newaxis], tf.float32), contents_, grams, weights)[0][0]
         )
         Image.fromarray(image).save(output / f"ours_{network}_{size}.png")
         print(
@@ -129,7 +129,7 @@ def _adam(
     steps: int,
     learning_rate: float,
 ) -> tuple[_Seconds, float, np.ndarray]:
-    """Seconds, final loss and picture of the usual way."""
+    """Seconds, final loss and image of the usual way."""
     image = tf.Variable(start / 255)
     optimizer = keras.optimizers.Adam(learning_rate, epsilon=1e-7)
     optimizer.build([image])
@@ -152,7 +152,7 @@ def _adam(
 
 
 def batch_of_units(size: int) -> None:
-    """Prints pictures a minute of 16 units, with one worker process and with two."""
+    """Prints images per minute of 16 units, with one worker process and with two."""
     styles = catalog.open_catalog("builtin")[:4]
     for workers in (1, 2):
         with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +170,7 @@ def batch_of_units(size: int) -> None:
 
 
 def optimizers_alone(height: int, width: int) -> None:
-    """Prints what an optimiser itself costs a call, on a quadratic that costs next to nothing."""
+    """Prints what an optimizer itself costs a call, on a quadratic that costs next to nothing."""
     random = np.random.default_rng(0)
     shape = (1, height, width, 3)
     slopes, middle = (random.uniform(low, high, shape).astype(np.float32) for low, high in ((0.1, 50), (-20, 275)))

@@ -1,6 +1,6 @@
 """Latency, size and accuracy of the exported TFLite files at one and two threads, beside Keras' `predict`.
 
-One picture at a time on both sides, the same test pictures, what either sets up not counted. The files are those that
+One image at a time on both sides, the same test images, what either sets up not counted. The files are those that
 TFLiteExporter wrote from the Keras model beside them; LiteRT runs them as `serving.tflite_model` does.
 """
 
@@ -21,7 +21,7 @@ from components.tflite_exporter import convert
 from trainer import export
 
 NTH = 2
-"""Every second test picture is classified: 144, of every class."""
+"""Every second test image is classified: 144, of every class."""
 THREADS = (1, 2)
 WARM_UP = 5
 """Runs that allocate; not counted."""
@@ -29,7 +29,7 @@ WARM_UP = 5
 
 @dataclass(frozen=True)
 class _Pass:
-    """All pictures, one after another."""
+    """All images, one after another."""
 
     p50: float
     """Milliseconds, as `p99`."""
@@ -40,7 +40,7 @@ class _Pass:
 def run() -> Iterator[Result]:
     """INT8 beside float, then each variant beside Keras."""
     trained = photos.run()
-    pictures, labels = _test_pictures(trained)
+    images, labels = _test_images(trained)
     files = {
         variant: trained.artifact("TFLiteExporter", "tflite") / "variants" / f"{variant}.tflite"
         for variant in convert.VARIANTS
@@ -50,8 +50,8 @@ def run() -> Iterator[Result]:
     }
     keras_file = trained.artifact("Trainer", "model") / export.KERAS_FILE
     model = keras.models.load_model(keras_file)
-    classify["keras"] = lambda picture: model.predict(picture, verbose=0)[0]
-    passes = in_turn({name: _side(one, pictures, labels) for name, one in classify.items()})
+    classify["keras"] = lambda image: model.predict(image, verbose=0)[0]
+    passes = in_turn({name: _side(one, images, labels) for name, one in classify.items()})
     p50, p99, accuracy = (
         {name: statistics.median(getattr(one, figure) for one in found) for name, found in passes.items()}
         for figure in ("p50", "p99", "accuracy")
@@ -71,7 +71,7 @@ def run() -> Iterator[Result]:
         yield Result("tflite", f"{variant}, size", sizes[variant], keras_file.stat().st_size / 1e6, "MB", None)
 
 
-def _test_pictures(trained: photos.Run) -> tuple[list[np.ndarray], list[int]]:
+def _test_images(trained: photos.Run) -> tuple[list[np.ndarray], list[int]]:
     """Each [1, size, size, 3] uint8, and their class ids."""
     rows = list(trained.batches("test", 1).as_numpy_iterator())[::NTH]
     return [pixels.astype(np.uint8) for pixels, _ in rows], [int(label[0]) for _, label in rows]
@@ -83,8 +83,8 @@ def _litert(file: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
 
-    def classify(picture: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(source["index"], picture)
+    def classify(image: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(source["index"], image)
         interpreter.invoke()
         return interpreter.get_tensor(target["index"])[0]
 
@@ -92,15 +92,15 @@ def _litert(file: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _side(
-    classify: Callable[[np.ndarray], np.ndarray], pictures: list[np.ndarray], labels: list[int]
+    classify: Callable[[np.ndarray], np.ndarray], images: list[np.ndarray], labels: list[int]
 ) -> Callable[[], _Pass]:
     def measured() -> _Pass:
-        for picture in pictures[:WARM_UP]:
-            classify(picture)
+        for image in images[:WARM_UP]:
+            classify(image)
         seconds, right = [], 0
-        for picture, label in zip(pictures, labels, strict=True):
+        for image, label in zip(images, labels, strict=True):
             began = time.perf_counter()
-            scores = classify(picture)
+            scores = classify(image)
             seconds.append(time.perf_counter() - began)
             right += int(scores.argmax() == label)
         p50, p99 = np.percentile(np.array(seconds) * 1e3, [50, 99])

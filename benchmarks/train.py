@@ -1,6 +1,6 @@
-"""Pictures a second of the Trainer's path beside a plain Keras script, and the time of both to the same accuracy.
+"""Images per second of the Trainer's path beside a plain Keras script, and the time of both to the same accuracy.
 
-Both sides have one backbone with the same weights, the same pictures, batch size, precision, loss and optimiser. What
+Both sides have one backbone with the same weights, the same images, batch size, precision, loss and optimizer. What
 either builds and traces is not counted, nor what Transform did: it decodes and resizes once for all trainings.
 """
 
@@ -20,7 +20,7 @@ STEPS, EVAL_STEPS = 12, 1
 EPOCHS = 3
 """Of the frozen phase."""
 ACCURACY = 0.9
-"""Of the eval split, to be reached on all pictures."""
+"""Of the eval split, to be reached on all images."""
 MOST_EPOCHS = 20
 """In which it must be reached."""
 
@@ -46,7 +46,7 @@ def run() -> Iterator[Result]:
 
 
 def _frozen(data: training.Data, name: str, weights: str) -> Iterator[Result]:
-    """Pictures of an epoch, times the epochs, by second: the first one, which has our features to compute, and all."""
+    """Images of an epoch, times the epochs, by second: the first one, which has our features to compute, and all."""
     keras.utils.set_random_seed(0)
     ours, theirs = _sides(data, name, weights)
     ours.compile_frozen()
@@ -62,7 +62,7 @@ def _frozen(data: training.Data, name: str, weights: str) -> Iterator[Result]:
 
 
 def _fine_tuning(data: training.Data, name: str, weights: str) -> Result:
-    """Pictures of an epoch by second; the Keras script has them decoded in memory by then."""
+    """Images of an epoch by second; the Keras script has them decoded in memory by then."""
     keras.utils.set_random_seed(0)
     ours, theirs = _sides(data, name, weights)
     ours.compile_fine_tuning()
@@ -116,7 +116,7 @@ def _short(name: str) -> str:
 
 
 class _Beginning:
-    """What a compiled model and its optimiser start from, to start from it again."""
+    """What a compiled model and its optimizer start from, to start from it again."""
 
     def __init__(self, model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)

@@ -1,4 +1,4 @@
-"""One way to train beside another: the Trainer's, and that of `keras_script`, on one backbone and the same pictures."""
+"""One way to train beside another: the Trainer's, and that of `keras_script`, on one backbone and the same images."""
 
 import tempfile
 import time
@@ -53,7 +53,7 @@ class Clock(keras.callbacks.Callback):
 
 @dataclass
 class Data:
-    """How many batches of a run's pictures an epoch has; None: all."""
+    """How many batches of a run's images an epoch has; None: all."""
 
     run: photos.Run
     train: int | None
@@ -64,17 +64,17 @@ class Data:
         dataset, limit = self.run.batches(split, BATCH, **options), self._limit(split)
         return dataset if limit is None else dataset.take(limit)
 
-    def labelled(self, split: str, **options: Any) -> tf.data.Dataset:
+    def labeled(self, split: str, **options: Any) -> tf.data.Dataset:
         """The same with one-hot labels and a known length, as the Trainer passes them to `fit`."""
-        count, limit = len(list((self.run.pictures / split).rglob("*.jpg"))), self._limit(split)
+        count, limit = len(list((self.run.images / split).rglob("*.jpg"))), self._limit(split)
         batches = -(-count // BATCH) if limit is None else limit
         dataset = self.ours(split, **options).map(lambda pixels, label: (pixels, tf.one_hot(label, photos.CLASSES)))
         return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
     def theirs(self, split: str) -> tf.data.Dataset:
-        """The pictures' files, as the Keras script reads them; nothing is decoded yet."""
-        folder = self.run.pictures / split
-        return keras_script.pictures(folder, photos.SIZE, BATCH, self._limit(split), training=split == "train")
+        """The images' files, as the Keras script reads them; nothing is decoded yet."""
+        folder = self.run.images / split
+        return keras_script.read_images(folder, photos.SIZE, BATCH, self._limit(split), training=split == "train")
 
     def _limit(self, split: str) -> int | None:
         return self.train if split == "train" else self.evaluation
@@ -116,7 +116,7 @@ class Ours:
 
     def whole_model(self, epochs: int) -> Clock:
         """Epochs of the whole model, for which it must be compiled; with what the phase keeps after each."""
-        train, evaluation = self._data.labelled("train", seed=0), self._data.labelled("eval")
+        train, evaluation = self._data.labeled("train", seed=0), self._data.labeled("eval")
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
             fit(self.classifier.model, train, evaluation, epochs, Path(folder), clock)
@@ -143,7 +143,7 @@ class Theirs:
         return clock, time.perf_counter() - began
 
     def fine_tuning(self, epochs: int) -> Clock:
-        """Epochs after `frozen`, whose decoded pictures are in memory."""
+        """Epochs after `frozen`, whose decoded images are in memory."""
         clock = Clock()
         self._fit(epochs, clock)
         return clock

@@ -21,11 +21,11 @@ from pathlib import Path
 from atelier import tfrecord
 from benchmarks import measure, processes
 from benchmarks.measure import Result, at_least, at_most
-from benchmarks.pictures import write_pictures
+from benchmarks.sample_images import write_images
 
 NAME = "transform"
 ROUNDS = measure.ROUNDS
-PICTURES = 1_000
+IMAGES = 1_000
 """Side by side."""
 SIDES = ((400, 300), (512, 384), (640, 480))
 """Of these, in pixels."""
@@ -37,7 +37,7 @@ HANDFUL = 10
 
 
 def run() -> Iterator[Result]:
-    """Yields pictures a second and bytes a picture, then seconds a picture and memory of few and more pictures."""
+    """Yields images per second and bytes per image, then seconds per image and memory of few and more images."""
     with tempfile.TemporaryDirectory() as folder:
         yield from _side_by_side(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
@@ -45,18 +45,18 @@ def run() -> Iterator[Result]:
 
 
 def _side_by_side(root: Path) -> Iterator[Result]:
-    write_pictures(root / "pictures", PICTURES, SIDES)
-    examples = _ingested(root, str(root / "pictures"), PICTURES)
+    write_images(root / "images", IMAGES, SIDES)
+    examples = _ingested(root, str(root / "images"), IMAGES)
     stored: dict[str, float] = {}
 
     def rate(way: str) -> float:
         figures = _node(root, way, examples, SIZE)
-        stored[way] = figures["bytes"] / PICTURES
-        return PICTURES / figures["seconds"]
+        stored[way] = figures["bytes"] / IMAGES
+        return IMAGES / figures["seconds"]
 
     yield measure.compared(
         NAME,
-        f"{PICTURES} photographs, {SIZE} px; float32",
+        f"{IMAGES} photographs, {SIZE} px; float32",
         "images/s",
         at_least(1.0),
         lambda: rate("ours"),

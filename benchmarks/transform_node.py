@@ -32,7 +32,7 @@ def run(way: str, examples: Path, output: Path, size: int) -> dict[str, float]:
       way: one of `WAYS`.
       examples: holds `Split-train/*.gz` and `schema/schema.pbtxt`.
       output: a folder that does not exist.
-      size: of the transformed pictures in pixels.
+      size: of the transformed images in pixels.
 
     Returns:
       `seconds` of the executor, `bytes` of the transformed examples, and `peak_bytes` of this process's memory.

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from atelier import tfrecord
-from benchmarks import pictures, pillow_loop
+from benchmarks import pillow_loop, sample_images
 from pipeline.beam import beam_args
 from pipeline.config import config
 from pipeline.ingest import ingest
@@ -20,16 +20,16 @@ def records(folder):
 
 @pytest.mark.slow
 def test_records_are_those_of_ingest(tmp_path):
-    source = tmp_path / "pictures"
-    pictures.write_pictures(source, 60, [(400, 300), (640, 480), (2400, 1800)])
+    source = tmp_path / "images"
+    sample_images.write_images(source, 60, [(400, 300), (640, 480), (2400, 1800)])
     photo = Image.open(source / "class_0" / "00000.jpg")
     turned = Image.Exif()
     turned[274] = 6
     photo.save(source / "class_0" / "turned.jpg", exif=turned)
     photo.convert("L").save(source / "class_1" / "grey.jpg")
-    photo.save(source / "class_2" / "picture.png")
-    photo.save(source / "class_3" / "picture.bmp")
-    photo.save(source / "class_4" / "picture.webp")
+    photo.save(source / "class_2" / "image.png")
+    photo.save(source / "class_3" / "image.bmp")
+    photo.save(source / "class_4" / "image.webp")
 
     ingest.ingest(str(source), tmp_path / "ours", config.Ingest(), beam_args.IN_MEMORY)
     pillow_loop.write(source, tmp_path / "loop")

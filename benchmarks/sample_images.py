@@ -1,4 +1,4 @@
-"""Labelled pictures to measure with: cuts from photographs that packages bring along."""
+"""Labeled images to measure with: cuts from photographs that packages bring along."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ PHOTOGRAPHS = (
 )
 
 
-def write_pictures(folder: Path, count: int, sides: Sequence[tuple[int, int]]) -> None:
+def write_images(folder: Path, count: int, sides: Sequence[tuple[int, int]]) -> None:
     """Writes `count` cuts as JPEG, each at a scale and place of its own, a class a photograph.
 
     Args:
       folder: gets a subfolder for each class.
-      count: of the pictures.
+      count: of the images.
       sides: width and height in pixels; each class has them in turn.
     """
     random = np.random.default_rng(0)
