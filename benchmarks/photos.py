@@ -90,7 +90,7 @@ class Run:
 def run() -> Run:
     """Writes the images and runs the pipeline on them; once in a process, however often it is called."""
     done = Run(tempfile.TemporaryDirectory(prefix="atelier-bench-"))
-    builtin_sources.write("photos", done.images)
+    builtin_sources.write_source("photos", done.images)
     settings = [word for setting in _SETTINGS for word in ("--set", setting)]
     config = ROOT / "configs" / "photos.yaml"
     finished(*ATELIER, "run", "--config", config, "--data", done.images, "--output", done.output, *settings)

@@ -17,7 +17,7 @@ from kubeflow.submit import cron, labels
 from pipeline.config.beam import is_bucket_folder
 from pipeline.config.config import Config, Evaluator
 from pipeline.config.kubeflow import Kubeflow
-from pipeline.ingest.builtin_sources import BUILTIN
+from pipeline.ingest import builtin_sources
 
 PARAMETERS = frozenset({"data_root", "schema_file", "train_args", "min_accuracy", "max_accuracy_drop"})
 """Of a run of this project's pipeline."""
@@ -69,7 +69,7 @@ def check_config(config: Config, *, sent: bool) -> None:
     check_image(settings.image)
     _check_place("kubeflow.root", settings.root, settings, sent)
     if config.data.source and not builtin_names.resolve(
-        config.data.source, BUILTIN
+        config.data.source, builtin_sources.NAMES
     ):  # compile has words of its own for these
         _check_place("data.source", config.data.source, settings, sent)
     if settings.schema_file:

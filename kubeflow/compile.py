@@ -23,7 +23,7 @@ from kubeflow import checks
 from pipeline import disk_errors
 from pipeline.config.config import Config
 from pipeline.config.kubeflow import Kubeflow, Resources
-from pipeline.ingest.builtin_sources import BUILTIN
+from pipeline.ingest import builtin_sources
 from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
 
 JOBS = ("Trainer", "Tuner")
@@ -184,7 +184,7 @@ def _check(config: Config) -> None:
     if any(resources.machine_type for resources in settings.nodes.values()):
         needed["kubeflow.project"] = (settings.project, "the Google Cloud project that the training job runs in")
     checks.require(needed)
-    if word := builtin_names.resolve(config.data.source, BUILTIN):
+    if word := builtin_names.resolve(config.data.source, builtin_sources.NAMES):
         raise KubeflowError(
             f"data.source is {word}, which is made on this machine: run `atelier ingest "
             f"--source {word}`, copy its output to where all nodes see it, and name that folder"

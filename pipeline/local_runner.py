@@ -17,8 +17,8 @@ from pipeline.beam import beam_args
 from pipeline.config.config import Config
 from pipeline.console import Console, logged_progress, quiet
 from pipeline.fingerprint import Contents
-from pipeline.ingest import sources
-from pipeline.ingest.builtin_sources import BUILTIN
+from pipeline.ingest import builtin_sources, sources
+from pipeline.ingest.errors import SourceError
 from pipeline.metadata import metadata_store
 from pipeline.records import dataset, inputs, record_check
 from pipeline.report import report_tables
@@ -114,8 +114,8 @@ def _prepare(
     """TFRecords as they are, or made from images unless the same images were ingested before."""
     if not config.data.source:
         raise dataset.DataError("no data: give --data DIR, or data.source in the config")
-    builtin_names.check(config.data.source, BUILTIN, "data.source")
-    builtin = builtin_names.resolve(config.data.source, BUILTIN)
+    builtin_names.check(config.data.source, builtin_sources.NAMES, "data.source")
+    builtin = builtin_names.resolve(config.data.source, builtin_sources.NAMES)
     source = Path(config.data.source)
     if not builtin and (config.data.splits or _holds_records(source)):
         return dataset.find(source, config.data), {}
@@ -146,7 +146,7 @@ def _holds_records(source: Path) -> bool:
     records = dataset.record_files(source)
     try:
         image = sources.labelled_image(source) if records else ""
-    except sources.SourceError as error:
+    except SourceError as error:
         raise dataset.DataError(str(error)) from None
     if image:
         record = records[0].relative_to(source)
@@ -162,7 +162,7 @@ def _images(source: Path, contents: Contents) -> list[str]:
     """The source's own name and the fingerprint of the images that an ingest would read."""
     try:
         files = sources.scan(source).files
-    except sources.SourceError as error:
+    except SourceError as error:
         raise dataset.DataError(str(error)) from None
     return [str(source.resolve()), fingerprint.of_files({file.path: source / file.path for file in files}, contents)]
 

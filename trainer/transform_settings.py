@@ -25,7 +25,7 @@ class Data(Section):
     """Where the images come from and how their records name things."""
 
     source: str = ""
-    """`mnist`, `photos`, a folder of labeled images, or a folder of TFRecords."""
+    """A folder of labeled images, a folder of TFRecords, or a built-in source: see `atelier ingest --help`."""
     image_key: Name = layout.ENCODED_IMAGE
     """Feature with the encoded image."""
     label_key: Name = layout.CLASS_ID

@@ -6,6 +6,7 @@ import click
 
 from pipeline.commands.options import FILE, beam_option, set_option
 from pipeline.commands.verb import Verb
+from pipeline.ingest import builtin_sources
 
 
 @click.command(
@@ -16,7 +17,7 @@ from pipeline.commands.verb import Verb
 )
 @click.option(
     "--source",
-    metavar="DIR|mnist|photos",
+    metavar="|".join(["DIR", *builtin_sources.NAMES]),
     type=click.Path(),
     required=True,
     help="Read this folder, whose subfolders are the classes, or a built-in source.",
@@ -38,8 +39,8 @@ def command(source: str, output: Path, overrides: tuple[str, ...], beam: tuple[s
 
     from pipeline.beam import beam_args
     from pipeline.console import Console
-    from pipeline.ingest import ingest
+    from pipeline.ingest import ingest, ingest_report
 
     with beam_args.reaching(beam_settings), Console().bar(f"ingesting {source}") as progress:
         report = ingest.ingest(source, output, settings, beam_args.of(beam_settings), progress)
-    click.echo(ingest.summary(report, output))
+    click.echo(ingest_report.summarize(report, output))

@@ -6,6 +6,7 @@ import click
 
 from pipeline.commands.options import FILE, config_option, set_option
 from pipeline.commands.verb import Verb
+from pipeline.ingest.builtin_sources import NAMES
 
 
 @click.command(
@@ -19,8 +20,8 @@ from pipeline.commands.verb import Verb
     "--data",
     metavar="DIR",
     type=click.Path(),
-    help="Read this folder of labeled images or TFRecords, or a built-in source: mnist or photos. It takes the place "
-    "of data.source in the configuration.",
+    help=f"Read this folder of labeled images or TFRecords, or a built-in source: {' or '.join(NAMES)}. It takes the "
+    "place of data.source in the configuration.",
 )
 @click.option(
     "--output",

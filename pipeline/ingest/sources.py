@@ -15,17 +15,14 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier.errors import AtelierError
 from atelier.files import tree
 from atelier.files.image_files import format_path, is_utf8
 from atelier.layout import SPLIT_BY_ALIAS, SPLITS, TRAIN
+from pipeline.ingest import builtin_sources
+from pipeline.ingest.errors import SourceError
 
 _IMAGES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 """How files of the formats that are ingested begin, beside WebP."""
-
-
-class SourceError(AtelierError):
-    """A source that cannot be ingested; the message names it and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def scan(root: Path) -> Listing:
     ignored: Counter[str] = Counter()
     if not root.is_dir():
         what = "not a folder" if root.exists() else "no such folder"
-        raise SourceError(f"{root}: {what}; give a folder of labelled pictures, `mnist` or `photos`")
+        raise SourceError(f"{root}: {what}; give a folder of labeled images, or {' or '.join(builtin_sources.NAMES)}")
     given = _given_splits(root, _folders(root, ignored))
     files: list[File] = []
     for split, folder in sorted(given.items()) or [("", root)]:

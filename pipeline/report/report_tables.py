@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.config import TFLite
-from pipeline.ingest.ingest import REMARKS
+from pipeline.ingest.ingest_report import REMARKS
 from pipeline.report import confusion
 
 _METRICS = {"accuracy": "accuracy", "top_k_accuracy": "top-{k} accuracy", "loss": "cross-entropy"}

@@ -13,6 +13,7 @@ from pipeline import fingerprint, local_runner
 from pipeline.config import config
 from pipeline.console import Console
 from pipeline.ingest import ingest
+from pipeline.ingest.errors import IngestError
 from pipeline.records import dataset
 
 
@@ -150,10 +151,10 @@ def test_an_ingest_that_failed_is_not_taken_for_done(settings, pictures, prepare
     whole = ingest.ingest
 
     def fails(*_):
-        raise ingest.IngestError("too many bad files")
+        raise IngestError("too many bad files")
 
     monkeypatch.setattr(ingest, "ingest", fails)
-    with pytest.raises(ingest.IngestError):
+    with pytest.raises(IngestError):
         prepare(chosen)
     (pictures / "cat" / "1.png").write_bytes(b"png")
     monkeypatch.setattr(ingest, "ingest", whole)

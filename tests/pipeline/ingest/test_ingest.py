@@ -11,7 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from pipeline import cli
 from pipeline.config import config
-from pipeline.ingest import ingest, units
+from pipeline.ingest import ingest, ingest_report, units
 from tests.atelier import icc
 from tests.deferred import deferred_imports
 
@@ -226,7 +226,7 @@ def test_given_splits_are_kept_and_leaks_are_named(tmp_path):
     assert report["leakage"]["dropped"] == 1
     assert report["leakage"]["examples"][0]["dropped"] == "train/ape/leak.bmp"
     assert report["leakage"]["examples"][0]["kept"] == "validation/ape/00.png"
-    lines = ingest.summary(report, tmp_path / "out").splitlines()
+    lines = ingest_report.summarize(report, tmp_path / "out").splitlines()
     assert lines[0].startswith(f"{tmp_path / 'out'}: train ")
     assert "of 3 classes" in lines[0]
     assert "  1 pictures dropped that another split has, too" in lines
@@ -273,7 +273,7 @@ def test_a_class_that_a_split_lacks_is_reported(tmp_path):
     fill(tmp_path / "root", split="test")
     report = run(tmp_path / "root", tmp_path / "out")
     assert report["classes_missing"] == {"train": [], "eval": ["cat"], "test": []}
-    assert "  eval has no cat" in ingest.summary(report, tmp_path / "out").splitlines()
+    assert "  eval has no cat" in ingest_report.summarize(report, tmp_path / "out").splitlines()
 
 
 def test_the_number_of_shards_is_set(tmp_path, folder):

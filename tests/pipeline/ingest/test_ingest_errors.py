@@ -16,7 +16,7 @@ from PIL import Image
 from pipeline.beam.beam_args import processes
 from pipeline.config import config
 from pipeline.ingest import ingest
-from pipeline.ingest.ingest import IngestError
+from pipeline.ingest.errors import IngestError
 
 BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 

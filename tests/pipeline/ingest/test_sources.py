@@ -7,7 +7,8 @@ import pytest
 from atelier.files import image_files
 from atelier.images import Reason, RejectedImageError
 from pipeline.ingest import sources
-from pipeline.ingest.sources import File, SourceError
+from pipeline.ingest.errors import SourceError
+from pipeline.ingest.sources import File
 
 
 def make(root, *paths):
