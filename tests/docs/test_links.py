@@ -59,4 +59,21 @@ def test_ten_questions_of_newcomers_are_answered_by_files():
     for question, answer in rows:
         files = [each for each in re.findall("`([^`]+)`", answer) if "/" in each]
         assert files, question
-        assert [file for file in files if not (ROOT / file).is_file()] == [], question
+        assert [file for file in files if not (ROOT / file).exists()] == [], question
+
+
+@pytest.mark.parametrize(
+    ("page", "folders"),
+    [
+        ("explanation/serving.md", ["serving/server"]),
+        (
+            "explanation/style-transfer.md",
+            [f"components/style_renderer/{name}" for name in ("batch", "engine", "gallery")],
+        ),
+    ],
+)
+def test_pages_name_every_module_of_their_folders(page, folders):
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / page).read_text(encoding="utf-8")))
+    there = {file.name for folder in folders for file in (ROOT / folder).glob("*.py") if file.name != "__init__.py"}
+    assert there <= {name.rpartition("/")[2] for name in named}
+    assert {name for name in named if "/" not in name} <= there
