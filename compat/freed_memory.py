@@ -1,4 +1,8 @@
-"""Memory that is free, and yet counts as this process's."""
+"""Memory that is free, and yet counts as this process's.
+
+glibc keeps freed pages, and Linux counts the pages of mapped files to the process that touched them. It can go when
+memory is bounded without it: tests/components/style_renderer/engine/test_memory.py measures that.
+"""
 
 import contextlib
 import ctypes

@@ -1,17 +1,22 @@
-"""Mends two faults of MLMD 1.21 on PostgreSQL, which stop a pipeline there.
+"""Works around two faults of MLMD on PostgreSQL, which stop a pipeline there.
 
 A text with a backslash cannot be written. libpq quotes it as ` E'...'` and any other as `'...'`; MLMD takes the first
-and the last character off, puts quotes of its own around the rest, and so sends broken SQL. JSON within JSON, as in the
-Trainer's parameters, and the traces of failed nodes have backslashes. They are stored as another character.
+and the last character off, puts quotes of its own around the rest, and so sends broken SQL. JSON within JSON, as in
+the Trainer's parameters, and the traces of failed nodes have backslashes. They are stored as another character.
 
 What is asked for by ids comes in no particular order: once changed, a row is the table's last. TFX counts on the order
 of the ids when it takes outputs from the cache, and takes one output for another. Here the order is made.
+
+Needed with MLMD 1.21. It can go when MLMD keeps a custom property with a backslash, and `get_artifacts_by_id([2, 1])`
+returns 2 before 1 after artifact 2 was changed.
 """
 
 from typing import Any
 
 from google.protobuf.message import Message
 from ml_metadata.metadata_store import MetadataStore
+
+UPSTREAM = {"ml-metadata": "1.21.0"}
 
 STAND_IN = "\ue05c"
 """For a backslash: from Unicode's private area, which no text has a reason to use."""
@@ -27,18 +32,18 @@ _BY_IDS = {
 """What is asked for and what comes, by the method of the store."""
 
 
-def mend(store: MetadataStore) -> MetadataStore:
+def repair_store(store: MetadataStore) -> MetadataStore:
     """Changes the store, which must be PostgreSQL's; returns it."""
     call = store._call_method
 
-    def call_mended(method_name: str, request: Message, response: Message) -> None:
+    def call_repaired(method_name: str, request: Message, response: Message) -> None:
         _replace(request, "\\", STAND_IN)
         call(method_name, request, response)
         _replace(response, STAND_IN, "\\")
         if method_name in _BY_IDS:
             _put_in_order(request, response, *_BY_IDS[method_name])
 
-    store._call_method = call_mended
+    store._call_method = call_repaired
     return store
 
 

@@ -17,6 +17,7 @@ from click.shell_completion import shell_complete
 
 from atelier import __version__, loopback
 from atelier.errors import AtelierError
+from compat.standard_streams import drop_output
 from pipeline import stopping
 from pipeline.commands.verb import Invocation, LazyGroup
 
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except Exception as error:  # noqa: BLE001  # a bug is raised again
         if isinstance(error, BrokenPipeError) and _output_is_closed():
-            _drop_output()
+            drop_output()
             return 128 + signal.SIGPIPE
         return _tell_disk_error(error, invocation.output or _STANDARD_OUTPUT)
 
@@ -115,7 +116,7 @@ def _flush_output() -> bool:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _drop_output()
+        drop_output()
         _tell_disk_error(error, _STANDARD_OUTPUT)
         return False
     return True
@@ -126,13 +127,6 @@ def _output_is_closed() -> bool:
     poll = select.poll()
     poll.register(sys.stdout, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def _drop_output() -> None:
-    """Lets what is still to be written to standard output go nowhere, instead of failing at the process's end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 if __name__ == "__main__":

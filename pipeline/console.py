@@ -6,13 +6,11 @@ on, the process's own file descriptors 1 and 2 lead to the log; this console kee
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Protocol, TextIO
+from typing import IO, Protocol
 
 import absl.logging
 from rich.console import Console as RichConsole
@@ -33,7 +31,7 @@ class Console:
     """Progress over named steps: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
-        """Writes to `stream`, by default a copy of standard error that survives `quiet`."""
+        """Writes to `stream`, by default a copy of standard error that survives `send_to_file`."""
         own = stream or os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
         self._rich = RichConsole(file=own, highlight=False, emoji=False)
         self._progress: Progress | None = None
@@ -135,37 +133,6 @@ def _columns(counted: bool = True) -> tuple[ProgressColumn, ...]:
         *((MofNCompleteColumn(),) if counted else ()),
         TimeElapsedColumn(),
     )
-
-
-@contextmanager
-def quiet(log_file: Path) -> Iterator[None]:
-    """Sends everything that this process writes to its standard streams to `log_file` instead."""
-    log_file.parent.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
-    with log_file.open("ab") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
-    try:
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            _flush(stream)
-        for target, source in zip((1, 2), saved, strict=True):
-            os.dup2(source, target)
-            os.close(source)
-
-
-def _flush(stream: TextIO) -> None:
-    """Writes what is left to the log; where the disk is full it goes nowhere, and never to the terminal."""
-    try:
-        stream.flush()
-    except OSError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-        stream.flush()
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from atelier.files import image_files, tree
 from atelier.files.replacing import replace_text
 from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
 from compat import tfx_beam_package
+from compat.standard_streams import send_to_file
 from pipeline import disk_errors, failures, fingerprint
 from pipeline.beam import beam_args
 from pipeline.config.config import Config
-from pipeline.console import Console, logged_progress, quiet
+from pipeline.console import Console, logged_progress
 from pipeline.fingerprint import Contents
 from pipeline.ingest import builtin_sources, sources
 from pipeline.ingest.errors import SourceError
@@ -64,7 +65,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise dataset.DataError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
-    with quiet(output / LOG_FILE):
+    with send_to_file(output / LOG_FILE):
         pipeline_name = metadata_store.connect(config.metadata, output, config.name)
         if pipeline_name != config.name:
             console.say(
@@ -216,7 +217,7 @@ def _run_dag(
         style_contents=style_contents,
         metadata_connection_config=metadata_store.connection_config(config.metadata, output),
     )
-    package = tfx_beam_package.left_out() if config.beam.runner == "direct" else contextlib.nullcontext()
+    package = tfx_beam_package.skip_package() if config.beam.runner == "direct" else contextlib.nullcontext()
     try:
         with (
             console.steps(len(dag.components)),

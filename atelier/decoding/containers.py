@@ -3,15 +3,12 @@
 import io
 import re
 
-from PIL import Image, ImageFile, PngImagePlugin
+from PIL import Image, ImageFile
 
 from atelier.decoding.rejection import PNG_END, Reason, RejectedImageError
+from compat import pillow_limits
 
-# The caller's own limit is checked against the header before anything is decoded. Pillow's fixed limits would warn
-# below a larger one, and raise where ours allows the image.
-Image.MAX_IMAGE_PIXELS = None
-# Pillow rejects a PNG whose profile is larger than 1 MiB, which the tables of printers and scanners can be.
-PngImagePlugin.MAX_TEXT_CHUNK = 16 * 2**20
+pillow_limits.lift_limits()
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 # FF 00 is a data byte, D0-D7 are restarts, FF FF is filling: none of them begins a segment.

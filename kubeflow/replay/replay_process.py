@@ -11,7 +11,7 @@ from pathlib import Path
 
 from atelier.errors import AtelierError
 from atelier.files import leftovers
-from pipeline.beam import child_processes
+from compat import child_processes
 
 GRACE_SECONDS = 5.0
 """Between asking a process to end and ending it."""

@@ -78,7 +78,7 @@ def processes(count: int) -> tuple[str, ...]:
         return IN_MEMORY
     # Beam's local runner; its own worker processes outlive it, and it waits for ever for one that has died.
     return (
-        "--runner=pipeline.beam.worker_processes.LocalRunner",
+        "--runner=compat.beam_worker_processes.LocalRunner",
         "--direct_running_mode=multi_processing",
         f"--direct_num_workers={count}",
     )
@@ -114,7 +114,7 @@ def _dask(settings: Beam) -> tuple[str, ...]:
             f"beam.runner=dask: Dask is not installed here, and not among what atelier needs: pip install '{_DASK}'"
         )
     named = {option.partition("=")[0] for option in settings.options}
-    options = ["--runner=pipeline.beam.dask_runner.DaskRunner"]
+    options = ["--runner=compat.beam_on_dask.DaskRunner"]
     if not named & {"--dask_client_address", "--dask_scheduler_file"}:  # a cluster that runs has its own workers
         options.append(f"--dask_workers={settings.workers}")
     if not named & {"--dask_npartitions", "--dask_partition_size"}:

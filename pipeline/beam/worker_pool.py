@@ -8,7 +8,7 @@ from concurrent.futures import process
 from typing import TypeVar
 
 from atelier.errors import AtelierError
-from pipeline.beam import child_processes
+from compat import child_processes
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

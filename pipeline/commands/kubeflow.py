@@ -51,14 +51,14 @@ def compile_(config: Path, overrides: tuple[str, ...], output: Path) -> None:
 
     Kubeflow Pipelines and Vertex AI run it.
     """
+    from compat.standard_streams import send_to_file
     from pipeline.config import config as configuration
-    from pipeline.console import quiet
 
     with _extra_kfp():
         compiler = source_tree.load("kubeflow.compile")
         settings = configuration.load(config, overrides)
         # TensorFlow greets on standard error.
-        with leftovers.scratch("compile") as folder, quiet(folder / "log"):
+        with leftovers.scratch("compile") as folder, send_to_file(folder / "log"):
             job = compiler.compile_pipeline(settings, output)
     click.echo(compiler.summary(job, settings.kubeflow.target))
     click.echo(f"{output}: written")

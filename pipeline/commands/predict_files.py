@@ -16,7 +16,8 @@ from rich.console import Console as Terminal
 from rich.table import Table
 
 from atelier.files import image_files, tree
-from pipeline.console import Console, quiet
+from compat.standard_streams import send_to_file
+from pipeline.console import Console
 from serving.client import NoPredictionError, Prediction, PreparedImage, ServingError
 from serving.client.predictions import Answer
 from serving.client.preparation import ImageSource, Preparation
@@ -61,7 +62,7 @@ def predict_files(
             in_folders = any(path.is_dir() for path in paths)
             bar = console.bar("predicting") if in_folders else contextlib.nullcontext(lambda *_: None)
             # TensorFlow and LiteRT greet on standard error, whatever one tells them.
-            with _warnings_shown(console), quiet(Path(os.devnull)), predictor as opened, bar as move:
+            with _warnings_shown(console), send_to_file(Path(os.devnull)), predictor as opened, bar as move:
                 opened.preparation()  # a server that cannot be asked is no fault of each image
                 move(0, len(files))
                 for start in range(0, len(files), batch):

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from atelier import builtin_names
+from compat.standard_streams import send_to_file
 from components.style_catalog import catalog
 from components.style_renderer.batch import batch, contents, photographs, units
 from pipeline.beam import beam_args
 from pipeline.config.beam import Beam
 from pipeline.config.config import ConfigError
-from pipeline.console import Console, quiet
+from pipeline.console import Console
 from pipeline.fingerprint import of_code
 
 LOG_FILE = "render.log"
@@ -73,7 +74,7 @@ def render_folder(
         max_bad_fraction=max_bad_fraction,
         code=of_code("components.style_renderer.engine.render"),
     )
-    with beam_args.reaching(beam), quiet(output / LOG_FILE), console.bar("preparing", counted=False) as progress:
+    with beam_args.reaching(beam), send_to_file(output / LOG_FILE), console.bar("preparing", counted=False) as progress:
         report = batch.render_batch(
             contents.from_folder(folder, leave_out=str(output)),
             chosen,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier import versions
-from serving.server import model_server_config, native_log
+from compat import native_log
+from serving.server import model_server_config
 
 if TYPE_CHECKING:
     from serving.server.local_server import Options
@@ -50,7 +51,7 @@ def serve_models(
       ModelServerConfigError: a file is wrong or asks for what this server lacks, or there are no models there.
       ServerError: the address cannot be used.
     """
-    with native_log.filtered() as terminal:
+    with native_log.filter_native_lines() as terminal:
         terminal.write(f"{FIRST_LINE}\n")
         os.environ.update(native_log.ENVIRONMENT | os.environ)
         _log_to(terminal)

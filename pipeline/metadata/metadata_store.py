@@ -10,8 +10,6 @@ import logging
 import os
 import random
 import re
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,7 +21,8 @@ from ml_metadata import errors
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from compat import mlmd_on_postgresql
+from compat import mlmd_on_postgresql, tfx_metadata_handler
+from compat.standard_streams import record_errors
 from pipeline.config.metadata import Metadata
 from pipeline.metadata import database_server
 from pipeline.metadata.metadata_url import HIDDEN, Server, parse
@@ -86,7 +85,7 @@ def asked(settings: Metadata, output: Path) -> mlmd.ConnectionConfig:
 def opened(connection: mlmd.ConnectionConfig) -> MetadataStore:
     """A store that works the same on every database."""
     store = MetadataStore(connection)
-    return mlmd_on_postgresql.mend(store) if connection.HasField("postgresql") else store
+    return mlmd_on_postgresql.repair_store(store) if connection.HasField("postgresql") else store
 
 
 def connect(settings: Metadata, output: Path, pipeline_name: str) -> str:
@@ -128,24 +127,17 @@ def watched(settings: Metadata) -> Iterator[None]:
     if server is None:
         yield
         return
-    from tfx.orchestration import metadata
 
-    enter = metadata.Metadata.__enter__
-
-    def enter_if_it_answers(self: metadata.Metadata) -> metadata.Metadata:
-        _ask(server)
-        entered = enter(self)
+    def repair(store: MetadataStore) -> None:
         if server.kind == "postgresql":
-            mlmd_on_postgresql.mend(entered.store)
-        return entered
+            mlmd_on_postgresql.repair_store(store)
 
     log = logging.getLogger("absl")
     log.addFilter(_hide_password)
-    metadata.Metadata.__enter__ = enter_if_it_answers
     try:
-        yield
+        with tfx_metadata_handler.watch_connections(lambda: _ask(server), repair):
+            yield
     finally:
-        metadata.Metadata.__enter__ = enter
         log.removeFilter(_hide_password)
 
 
@@ -230,22 +222,14 @@ def _first_connection(server: Server) -> MetadataStore:
 
 def _open(config: mlmd.ConnectionConfig) -> tuple[MetadataStore | None, str]:
     """The store, or what was said instead, in the exception and on standard error, which is where PostgreSQL's lies."""
-    sys.stderr.flush()
-    saved = os.dup(2)
     store, words = None, ""
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    log: list[str] = []
+    with record_errors(log):
         try:
             store = opened(config)
         except (RuntimeError, errors.StatusError) as error:
             words = str(error)
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-        said.seek(0)
-        log = said.read()
-    os.write(2, log)
-    reported = re.findall(r"PostgreSQL error: (.*)", log.decode(errors="replace"))
+    reported = re.findall(r"PostgreSQL error: (.*)", "".join(log))
     return store, reported[-1] if reported else words
 
 

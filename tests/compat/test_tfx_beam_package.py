@@ -38,7 +38,7 @@ def test_tfx_still_packs_itself_for_workers_in_this_process(packed):
 
 
 def test_it_does_not_while_it_is_left_out(packed):
-    with tfx_beam_package.left_out():
+    with tfx_beam_package.skip_package():
         assert not [argument for argument in make_executor() if "package" in argument]
     assert packed == []
     make_executor()

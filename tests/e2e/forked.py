@@ -77,5 +77,5 @@ def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping
     python, option, module, *_ = command
     assert (python, option) == ("python", "-m")
     sys.argv = list(command[2:])
-    with tfx_beam_package.left_out():
+    with tfx_beam_package.skip_package():
         runpy.run_module(module, run_name="__main__", alter_sys=True)

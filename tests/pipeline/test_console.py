@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from compat.standard_streams import send_to_file
 from pipeline import console
 
 
@@ -156,10 +157,11 @@ def test_the_log_takes_what_python_and_other_code_write(tmp_path):
     program = f"""
 import os, subprocess, sys
 from pathlib import Path
+from compat.standard_streams import send_to_file
 from pipeline import console
 shown = console.Console()
 print("before")
-with console.quiet(Path({str(tmp_path)!r}, "deep", "run.log")):
+with send_to_file(Path({str(tmp_path)!r}, "deep", "run.log")):
     print("from Python")
     sys.stderr.write("from Python's stderr\\n")
     os.write(2, b"from C++\\n")
@@ -182,7 +184,7 @@ def test_the_streams_come_back_after_a_failure_and_the_log_is_continued(tmp_path
     log = tmp_path / "run.log"
 
     def fail(word):
-        with console.quiet(log):
+        with send_to_file(log):
             os.write(1, f"{word}\n".encode())
             raise ValueError(word)
 

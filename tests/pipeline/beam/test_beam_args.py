@@ -22,7 +22,7 @@ CLOUD = {"project": "my-project", "region": "europe-west1", "service_account": "
 
 def read(arguments):
     """What Beam makes of the arguments, beside its defaults."""
-    import pipeline.beam.dask_runner  # noqa: F401  # as Beam does, which looks the runner up by its path
+    import compat.beam_on_dask  # noqa: F401  # as Beam does, which looks the runner up by its path
 
     found = PipelineOptions(list(arguments)).get_all_options(drop_default=True)
     return {name: value for name, value in found.items() if name != "labels"}
@@ -55,7 +55,7 @@ def test_processes_on_this_machine_are_told_from_other_runners(arguments, count)
             {"workers": 3, "temp_location": "/shared/tmp"},
             CLOUD,
             {
-                "runner": "pipeline.beam.worker_processes.LocalRunner",
+                "runner": "compat.beam_worker_processes.LocalRunner",
                 "direct_running_mode": "multi_processing",
                 "direct_num_workers": 3,
                 "temp_location": "/shared/tmp",
@@ -64,12 +64,12 @@ def test_processes_on_this_machine_are_told_from_other_runners(arguments, count)
         (
             {"runner": "dask", "workers": 2, "setup_file": "/not/used/setup.py"},
             {},
-            {"runner": "pipeline.beam.dask_runner.DaskRunner", "dask_workers": 2, "partition_size": 1},
+            {"runner": "compat.beam_on_dask.DaskRunner", "dask_workers": 2, "partition_size": 1},
         ),
         (
             {"runner": "dask", "options": ("--dask_client_address=tcp://scheduler:8786", "--dask_npartitions=8")},
             {},
-            {"runner": "pipeline.beam.dask_runner.DaskRunner", "address": "tcp://scheduler:8786", "npartitions": 8},
+            {"runner": "compat.beam_on_dask.DaskRunner", "address": "tcp://scheduler:8786", "npartitions": 8},
         ),
         (
             {"runner": "flink", "workers": 4, "options": (FLINK,)},

@@ -433,7 +433,7 @@ def test_a_report_is_made_of_a_run_whose_database_is_gone(tmp_path):
 @pytest.fixture
 def mended(tmp_path):
     """SQLite in the place of PostgreSQL, mended as that is."""
-    return mlmd_on_postgresql.mend(MetadataStore(connection("", tmp_path)))
+    return mlmd_on_postgresql.repair_store(MetadataStore(connection("", tmp_path)))
 
 
 def test_backslashes_reach_the_database_as_another_character_and_come_back(mended, tmp_path):

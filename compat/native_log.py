@@ -1,9 +1,12 @@
 """Standard error of a server's process: its own lines, without the hundreds of TensorFlow's and gRPC's native code.
 
-Two of gRPC's tell what nothing else does: that a client's first bytes were not what this port speaks. They are put into
-words. gRPC writes the one about plain text only while it traces HTTP/2, so that is switched on. It costs half a
+Two of gRPC's tell what nothing else does: that a client's first bytes were not what this port speaks. They are put
+into words. gRPC writes the one about plain text only while it traces HTTP/2, so that is switched on. It costs half a
 millisecond of a processor a call (3.0 instead of 2.5 with the tests' tiny model); `GRPC_TRACE= atelier serve ...` does
 without.
+
+Needed with TensorFlow 2.21 and gRPC 1.85. It can go when both write to Python's `logging`, and gRPC's server tells of
+failed handshakes there.
 """
 
 import contextlib
@@ -14,6 +17,8 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
+
+UPSTREAM = {"tensorflow": "2.21.0", "grpcio": "1.85.1"}
 
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2", "GRPC_VERBOSITY": "INFO", "GRPC_TRACE": "http"}
 """To be set before TensorFlow and gRPC are imported, unless the user has set them."""
@@ -26,10 +31,10 @@ _NOT_TLS = (b"WRONG_VERSION_NUMBER", b"HTTP_REQUEST")
 
 
 @contextlib.contextmanager
-def filtered() -> "Iterator[Terminal]":
+def filter_native_lines() -> "Iterator[Terminal]":
     """Takes descriptor 2 over, and gives the stream that still leads to where it led.
 
-    Lines of native code go nowhere, but for `explained`; all others go through. What cannot be written, for lack of
+    Lines of native code go nowhere, but for those that `explain` knows; all others go through. What cannot be written, for lack of
     space, is lost: the server goes on.
     """
     sys.stderr.flush()
@@ -67,8 +72,8 @@ def _write(descriptor: int, line: bytes) -> None:
         os.write(descriptor, line)
 
 
-def explained(line: bytes) -> str | None:
-    """What a line of gRPC's says about a client that cannot be understood; None for any other line."""
+def explain(line: bytes) -> str | None:
+    """Puts a line of gRPC about a client that cannot be understood into words; None for any other line."""
     if _TLS_TO_PLAIN.search(line):
         return (
             "a client began with TLS, and this port speaks plain text: leave TLS out at the client, or start the "
@@ -86,7 +91,7 @@ def explained(line: bytes) -> str | None:
 def _pass_on(reading: int, terminal: int) -> None:
     with os.fdopen(reading, "rb") as lines:
         for line in lines:
-            if message := explained(line):
+            if message := explain(line):
                 _log.warning(message)
             elif not _NATIVE.match(line):
                 _write(terminal, line)

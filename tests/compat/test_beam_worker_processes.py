@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 MAP = """
 import os, signal, sys, time
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from atelier.errors import BeamError
-from pipeline.beam import beam_args, worker_processes
+from compat import beam_worker_processes
+from pipeline.beam import beam_args
 from pipeline.config.beam import Beam
 
 def work(number, what, folder):
@@ -29,7 +30,7 @@ def work(number, what, folder):
 
 def main(what, folder):
     if what == "broken":
-        worker_processes._START = "raise SystemExit('no such library')"
+        beam_worker_processes._START = "raise SystemExit('no such library')"
     try:
         with beam.Pipeline(options=PipelineOptions(list(beam_args.of(Beam(workers=2))))) as pipeline:
             pipeline | beam.Create([1, 2]) | beam.Reshuffle() | beam.Map(work, what, folder)

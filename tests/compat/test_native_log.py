@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.server import native_log
+from compat import native_log
 
 PREFIX = b"I1124 12:14:30.375624   27175 ssl_transport_security.cc:2563] "
 HANDSHAKE = PREFIX + b"Handshake failed with error SSL_ERROR_SSL: error:100000f7:SSL routines:OPENSSL_internal:"
@@ -24,18 +24,18 @@ HANDSHAKE = PREFIX + b"Handshake failed with error SSL_ERROR_SSL: error:100000f7
     ],
 )
 def test_what_a_client_did_wrong_is_put_into_words(line, said):
-    assert said in str(native_log.explained(line))
+    assert said in str(native_log.explain(line))
 
 
 @pytest.mark.parametrize("line", [b"", PREFIX + b"CANCEL PINGS: OK\n", b"Traceback (most recent call last):\n"])
 def test_other_lines_say_nothing(line):
-    assert native_log.explained(line) is None
+    assert native_log.explain(line) is None
 
 
 PROGRAM = """
 import logging, os, sys
-from serving.server import native_log
-with native_log.filtered() as terminal:
+from compat import native_log
+with native_log.filter_native_lines() as terminal:
     logging.basicConfig(stream=terminal, format="logged: %(message)s")
     os.write(2, b"I0000 00:00:1795 port.cc:153] oneDNN custom operations are on\\n")
     os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\\n")
@@ -64,8 +64,8 @@ def test_the_terminal_gets_all_but_native_lines():
 
 FLOOD = """
 import logging, os, sys
-from serving.server import native_log
-with native_log.filtered() as terminal:
+from compat import native_log
+with native_log.filter_native_lines() as terminal:
     logging.basicConfig(stream=terminal)
     terminal.write("the first line\\n")
     for _ in range(3000):  # more than a pipe holds

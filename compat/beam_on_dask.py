@@ -1,8 +1,11 @@
-"""Beam's DaskRunner with what it lacks: a cluster of the size that was asked for, its end, and refusals.
+"""Beam's DaskRunner with what it lacks: a cluster of the size that the options name, its end, and rejections.
 
 Beam's own starts as many workers as the machine has processors and leaves them running. What it cannot do it leaves
 out or fails at without a word that helps: it mixes tagged outputs up, drops what `finish_bundle` puts out and all but
-the last branch of a graph, and cannot read files. Here all branches run, and the rest is refused.
+the last branch of a graph, and cannot read files. Here all branches run, and the rest is rejected.
+
+Needed with Beam 2.77. It can go when Beam's DaskRunner has an option for the number of workers, ends its cluster, and
+either runs or rejects tagged outputs, `finish_bundle`, several branches and the reading of files.
 """
 
 import argparse
@@ -21,6 +24,8 @@ from dask import bag, distributed
 from dask.base import optimize
 
 from atelier.errors import BeamError
+
+UPSTREAM = {"apache-beam": "2.77.0"}
 
 # The last two have nothing left to do: Dask's grouping has done it, in the one window that there is.
 _RUNNABLE = {*transform_evaluator.TRANSLATIONS, overrides._Reshuffle, overrides._GroupAlsoByWindow}
@@ -45,7 +50,7 @@ class DaskRunner(dask_runner.DaskRunner):
           BeamError: the pipeline has what Beam's translation into Dask cannot do.
         """
         pipeline.replace_all(overrides.dask_overrides())
-        pipeline.visit(_Refusing())
+        pipeline.visit(_RejectUnsupported())
         dask_options = options.view_as(dask_runner.DaskOptions).get_all_options(drop_default=True, current_only=True)
         visitor = self.to_dask_bag_visitor(dask_runner.DaskOptions._extract_bag_kwargs(dask_options))
         pipeline.visit(visitor)
@@ -103,8 +108,8 @@ def _ends(bags: dict[AppliedPTransform, bag.Bag]) -> list[bag.Bag]:
     return [made for applied, made in bags.items() if applied not in read]
 
 
-class _Refusing(PipelineVisitor):
-    """Refuses what would fail obscurely, or give other results than elsewhere."""
+class _RejectUnsupported(PipelineVisitor):
+    """Rejects what would fail obscurely, or give other results than elsewhere."""
 
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
         if problem := _problem(transform_node):

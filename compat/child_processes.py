@@ -2,6 +2,9 @@
 
 Run as a program it replaces itself by a command that ends with its parent: `child_processes.py PARENT COMMAND...`.
 It imports the standard library only, so that it also starts where this package is not on the path.
+
+Python has no call for it, but Linux's `prctl` does it. It can go when `subprocess` and `multiprocessing` have an
+option that ends a child with its parent.
 """
 
 import ctypes

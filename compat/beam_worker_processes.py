@@ -2,6 +2,9 @@
 
 Beam's own waits for ever for a worker process that has died, at its start or later, and leaves its workers behind
 where it is ended itself.
+
+Needed with Beam 2.77. It can go when a pipeline on Beam's FnApiRunner with `--direct_running_mode=multi_processing`
+raises an error after `kill -9` of one of its workers, and no worker is left after `kill -9` of the pipeline.
 """
 
 import contextlib
@@ -24,14 +27,16 @@ from google.protobuf import json_format, text_format
 
 from atelier import loopback
 from atelier.errors import BeamError
-from pipeline.beam import child_processes
+from compat import child_processes
+
+UPSTREAM = {"apache-beam": "2.77.0"}
 
 _DIED = "a Beam worker process ended early"
 _GRACE_S = 5.0
 """For a worker without work to end by itself."""
 _START = (
     "import sys\n"
-    "from pipeline.beam import child_processes\n"
+    "from compat import child_processes\n"
     "child_processes.start_worker(int(sys.argv[1]))\n"
     "from apache_beam.runners.worker import sdk_worker_main\n"
     "sdk_worker_main.main(sys.argv)\n"
