@@ -34,8 +34,8 @@ _NOT_TLS = (b"WRONG_VERSION_NUMBER", b"HTTP_REQUEST")
 def filter_native_lines() -> "Iterator[Terminal]":
     """Takes descriptor 2 over, and gives the stream that still leads to where it led.
 
-    Lines of native code go nowhere, but for those that `explain` knows; all others go through. What cannot be written, for lack of
-    space, is lost: the server goes on.
+    Lines of native code go nowhere, but for those that `explain` knows; all others go through. What cannot be written,
+    for lack of space, is lost: the server goes on.
     """
     sys.stderr.flush()
     saved = os.dup(2)

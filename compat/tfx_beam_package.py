@@ -3,8 +3,8 @@
 `tfx.utils.dependency_utils` builds a source distribution of TFX for remote workers, whatever the runner: 50 MB in the
 temporary folder that are never removed, and three seconds, for each of five nodes. Workers on this machine have TFX.
 
-Needed with TFX 1.21. It can go when `make_beam_dependency_flags` asks for the runner first: `tests/compat/test_tfx_beam_package.py` then
-fails.
+Needed with TFX 1.21. It can go when `make_beam_dependency_flags` asks for the runner first:
+`tests/compat/test_tfx_beam_package.py` then fails.
 """
 
 import contextlib
