@@ -9,7 +9,8 @@ from pathlib import Path
 from tfx import v1 as tfx
 from tfx.proto import example_gen_pb2
 
-from pipeline import gates
+from atelier.preprocessing import Preprocessing
+from components.evaluator import gates
 from pipeline.beam import beam_args
 from pipeline.config import config
 from pipeline.metadata import metadata_store
@@ -54,6 +55,7 @@ def create_pipeline(settings: config.Config, data: Path, output: Path) -> tfx.ds
         eval_args=tfx.proto.EvalArgs(splits=["eval"]),
         custom_config={
             **{name: sections[name] for name in ("data", "image", "augmentation", "trainer")},
+            "preprocessing": Preprocessing(**sections["image"], store_size=settings.ingest.store_size).model_dump(),
             "state_dir": "",
             "provenance": {},
         },
@@ -62,8 +64,8 @@ def create_pipeline(settings: config.Config, data: Path, output: Path) -> tfx.ds
         examples=examples,
         model=trainer.outputs["model"],
         example_splits=["test"],
-        eval_config=gates.saved_model(
-            settings.evaluator, label_key=settings.data.label_key, text_labels=False, class_count=None
+        eval_config=gates.build_saved_model_gate(
+            **settings.evaluator.model_dump(), label_key=settings.data.label_key, text_labels=False, class_count=None
         ),
     )
     pusher = tfx.components.Pusher(

@@ -16,6 +16,7 @@ from atelier.layout import EVAL, SPLITS, TEST, TRAIN
 from atelier.preprocessing import Preprocessing
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
+from components.evaluator import gates
 from components.evaluator.component import Evaluator
 from components.pusher.component import Pusher, TFLitePusher
 from components.style_catalog import catalog
@@ -23,7 +24,6 @@ from components.style_catalog.component import StyleCatalog
 from components.style_renderer.component import StyleRenderer
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
-from pipeline import gates
 from pipeline.beam import beam_args
 from pipeline.config.config import Config
 from pipeline.fingerprint import of_code
@@ -244,8 +244,11 @@ def _release_model(
         model=trained.model,
         baseline_model=baseline.outputs["baseline"],
         example_splits=[TEST],
-        eval_config=gates.saved_model(
-            config.evaluator,
+        eval_config=gates.build_saved_model_gate(
+            min_accuracy=config.evaluator.min_accuracy,
+            max_accuracy_drop=config.evaluator.max_accuracy_drop,
+            top_k=config.evaluator.top_k,
+            slices=config.evaluator.slices,
             label_key=config.data.label_key,
             text_labels=data.text_labels,
             class_count=data.class_count,
@@ -286,7 +289,13 @@ def _release_tflite(
             model=exporter.outputs["tflite"],
             baseline_model=trained.model,
             example_splits=[TEST],
-            eval_config=gates.tflite(config.tflite, variant),
+            eval_config=gates.build_tflite_gate(
+                variant,
+                max_accuracy_drop=config.tflite.max_accuracy_drop,
+                max_slice_accuracy_drop=config.tflite.max_slice_accuracy_drop,
+                max_disagreement=config.tflite.max_disagreement,
+                agreement_code=of_code(gates.AGREEMENT_MODULE),
+            ),
         ).with_id(name)
         for name, variant in config.tflite.gates.items()
     ]

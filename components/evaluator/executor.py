@@ -7,7 +7,7 @@ from tfx import types
 from tfx.components.evaluator import executor as tfx_evaluator
 from tfx.utils import proto_utils
 
-from components.evaluator import thresholds
+from components.evaluator.thresholds import apply_thresholds
 
 MIN_ACCURACY = "min_accuracy"
 MAX_ACCURACY_DROP = "max_accuracy_drop"
@@ -35,6 +35,5 @@ class Executor(tfx_evaluator.Executor):
                 raise ValueError(f"{name} is {value}: expected 0 to 1")
         config = config_pb2.EvalConfig()
         proto_utils.json_to_proto(exec_properties[_EVAL_CONFIG], config)
-        threshold = thresholds.overall(lower=given[MIN_ACCURACY], drop=given[MAX_ACCURACY_DROP])
-        thresholds.of_accuracy(config).CopyFrom(threshold)
+        apply_thresholds(config, lower=given[MIN_ACCURACY], drop=given[MAX_ACCURACY_DROP])
         super().Do(input_dict, output_dict, {**exec_properties, _EVAL_CONFIG: proto_utils.proto_to_json(config)})

@@ -10,15 +10,13 @@ _EXACT = 1e-6
 _ACCURACY = "SparseCategoricalAccuracy"
 
 
-def overall(*, lower: float | None = None, drop: float | None = None) -> config_pb2.PerSliceMetricThreshold:
-    """A threshold over all examples. A metric's plain `threshold` would hold on every slice alike."""
-    return on(OVERALL, lower=lower, drop=drop)
-
-
-def on(
-    slices: config_pb2.SlicingSpec, *, lower: float | None = None, drop: float | None = None
+def build_threshold(
+    slices: config_pb2.SlicingSpec = OVERALL, *, lower: float | None = None, drop: float | None = None
 ) -> config_pb2.PerSliceMetricThreshold:
-    """On each of `slices`: at least `lower`, and at most `drop` below the baseline."""
+    """Builds a threshold on each of `slices`: at least `lower`, and at most `drop` below the baseline.
+
+    A metric's plain `threshold` would hold on every slice alike.
+    """
     threshold = config_pb2.MetricThreshold()
     if lower is not None:
         threshold.value_threshold.lower_bound.value = lower - _EXACT
@@ -28,8 +26,8 @@ def on(
     return config_pb2.PerSliceMetricThreshold(slicing_specs=[slices], threshold=threshold)
 
 
-def of_accuracy(config: config_pb2.EvalConfig) -> config_pb2.PerSliceMetricThreshold:
-    """The place in `config` where the accuracy's first threshold stands.
+def apply_thresholds(config: config_pb2.EvalConfig, *, lower: float, drop: float) -> None:
+    """Replaces the accuracy's first threshold in `config`.
 
     Raises:
       ValueError: the accuracy has none.
@@ -37,5 +35,6 @@ def of_accuracy(config: config_pb2.EvalConfig) -> config_pb2.PerSliceMetricThres
     for spec in config.metrics_specs:
         for metric in spec.metrics:
             if metric.class_name == _ACCURACY and metric.per_slice_thresholds:
-                return metric.per_slice_thresholds[0]
+                metric.per_slice_thresholds[0].CopyFrom(build_threshold(lower=lower, drop=drop))
+                return
     raise ValueError(f"eval_config has no threshold on {_ACCURACY}")

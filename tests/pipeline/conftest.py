@@ -8,7 +8,7 @@ from tests.deferred import deferred_imports
 from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilities
 
 with deferred_imports():
-    from pipeline import gates
+    from components.evaluator import gates
     from pipeline.beam import beam_args
     from pipeline.config import config
 
@@ -70,9 +70,15 @@ def saved_model_gate():
     """The SavedModel's gate, set upon the predictions: what TFLite predicted against what the SavedModel did."""
 
     def build(settings):
-        eval_config = gates.saved_model(settings, label_key="label", text_labels=False, class_count=3)
+        eval_config = gates.build_saved_model_gate(
+            **settings.model_dump(), label_key="label", text_labels=False, class_count=3
+        )
         del eval_config.model_specs[:]
-        eval_config.model_specs.extend(gates.tflite(config.TFLite(), "int8").model_specs)
+        eval_config.model_specs.extend(
+            gates.build_tflite_gate(
+                "int8", max_accuracy_drop=0, max_slice_accuracy_drop=0, max_disagreement=0, agreement_code=""
+            ).model_specs
+        )
         return eval_config
 
     return build

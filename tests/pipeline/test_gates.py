@@ -12,13 +12,21 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     from tensorflow_model_analysis.proto import config_pb2
 
-    from components.evaluator import thresholds
+    from components.evaluator import gates, metrics, thresholds
     from components.tflite_exporter import materialised
-    from pipeline import gates
     from pipeline.report import evaluations, results
 
 AT_THE_BOUNDS = config.TFLite(max_accuracy_drop=0.1, max_slice_accuracy_drop=0.2, max_disagreement=0.15)
 SETTINGS = config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01)
+
+
+def build_saved_model(settings, **options):
+    return gates.build_saved_model_gate(**settings.model_dump(), **options)
+
+
+def build_tflite(settings, code="1234"):
+    bounds = settings.model_dump(include={"max_accuracy_drop", "max_slice_accuracy_drop", "max_disagreement"})
+    return gates.build_tflite_gate("int8", **bounds, agreement_code=code)
 
 
 def verdict(node, name="Evaluator"):
@@ -30,7 +38,7 @@ def verdict(node, name="Evaluator"):
 
 @pytest.mark.slow
 def test_tflite_passes_where_every_bound_is_met_exactly(evaluate):
-    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS, "int8")), "Evaluator.tflite") == {
+    assert verdict(evaluate(build_tflite(AT_THE_BOUNDS)), "Evaluator.tflite") == {
         "blessed": True,
         "reasons": [],
     }
@@ -39,7 +47,7 @@ def test_tflite_passes_where_every_bound_is_met_exactly(evaluate):
 @pytest.mark.slow
 def test_tflite_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate):
     closer = config.TFLite(max_accuracy_drop=0.0999, max_slice_accuracy_drop=0.1999, max_disagreement=0.1499)
-    refused = verdict(evaluate(gates.tflite(closer, "int8")), "Evaluator.tflite")
+    refused = verdict(evaluate(build_tflite(closer)), "Evaluator.tflite")
     assert not refused["blessed"]
     # Class 1 loses 1 of 15, which is allowed; that class 0 agrees on 4 of 5 only does not matter.
     assert sorted(refused["reasons"]) == [
@@ -59,7 +67,7 @@ def test_tflite_is_refused_by_each_bound_that_is_missed_by_a_little(evaluate):
 )
 @pytest.mark.slow
 def test_one_missed_bound_suffices(evaluate, bound, reason):
-    refused = verdict(evaluate(gates.tflite(AT_THE_BOUNDS.model_copy(update=bound), "int8")), "Evaluator.tflite")
+    refused = verdict(evaluate(build_tflite(AT_THE_BOUNDS.model_copy(update=bound))), "Evaluator.tflite")
     assert not refused["blessed"]
     (given,) = refused["reasons"]
     assert re.fullmatch(reason, given)
@@ -67,7 +75,7 @@ def test_one_missed_bound_suffices(evaluate, bound, reason):
 
 @pytest.mark.slow
 def test_a_gate_without_pictures_refuses_and_says_so(evaluate):
-    assert verdict(evaluate(gates.tflite(AT_THE_BOUNDS, "int8"), pictures=0), "Evaluator.tflite") == {
+    assert verdict(evaluate(build_tflite(AT_THE_BOUNDS), pictures=0), "Evaluator.tflite") == {
         "blessed": False,
         "reasons": ["no image to measure on (all images)", "no image to measure on (label)"],
     }
@@ -104,20 +112,20 @@ def test_bounds_stand_on_all_pictures_only_except_tflites_on_labels():
             for spec in bound.slicing_specs
         ]
 
-    saved_model = gates.saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
-    for metrics in (*saved_model.metrics_specs, *gates.tflite(AT_THE_BOUNDS, "int8").metrics_specs):
+    saved_model = build_saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
+    for metrics in (*saved_model.metrics_specs, *build_tflite(AT_THE_BOUNDS).metrics_specs):
         assert not metrics.thresholds
         assert not any(metric.HasField("threshold") for metric in metrics.metrics)  # these hold on every slice
     (value_and_change,) = thresholds(saved_model)
     assert value_and_change[0] == ()
     assert value_and_change[1]["valueThreshold"]["lowerBound"] == pytest.approx(0.9, abs=1e-5)
     assert value_and_change[1]["changeThreshold"]["absolute"] == pytest.approx(-0.01, abs=1e-5)
-    assert [where for where, _ in thresholds(gates.tflite(AT_THE_BOUNDS, "int8"))] == [(), (materialised.LABEL,), ()]
+    assert [where for where, _ in thresholds(build_tflite(AT_THE_BOUNDS))] == [(), (materialised.LABEL,), ()]
 
 
 @pytest.mark.parametrize(("count", "by_class"), [(3, True), (200, True), (201, False), (None, False)])
 def test_metrics_by_class_are_left_out_where_there_are_too_many(count, by_class):
-    eval_config = gates.saved_model(SETTINGS, label_key="label", text_labels=False, class_count=count)
+    eval_config = build_saved_model(SETTINGS, label_key="label", text_labels=False, class_count=count)
     specs = [spec for spec in eval_config.metrics_specs if spec.HasField("binarize")]
     assert len(specs) == by_class
     if by_class:
@@ -126,19 +134,19 @@ def test_metrics_by_class_are_left_out_where_there_are_too_many(count, by_class)
 
 
 def test_the_saved_model_is_asked_by_its_signature_and_the_raw_label():
-    (spec,) = gates.saved_model(SETTINGS, label_key="kind", text_labels=False, class_count=3).model_specs
+    (spec,) = build_saved_model(SETTINGS, label_key="kind", text_labels=False, class_count=3).model_specs
     assert (spec.signature_name, spec.prediction_key, spec.label_key) == ("serving_default", "probabilities", "kind")
     assert not spec.preprocessing_function_names
 
 
 def test_text_labels_get_their_ids_from_the_model():
-    (spec,) = gates.saved_model(SETTINGS, label_key="kind", text_labels=True, class_count=3).model_specs
+    (spec,) = build_saved_model(SETTINGS, label_key="kind", text_labels=True, class_count=3).model_specs
     assert spec.label_key == "label_xf"
     assert list(spec.preprocessing_function_names) == ["transform_features"]
 
 
 def test_slices_are_all_pictures_and_each_configured_feature():
-    eval_config = gates.saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
+    eval_config = build_saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
     assert [list(spec.feature_keys) for spec in eval_config.slicing_specs] == [
         [],
         ["image/class/label"],
@@ -146,11 +154,24 @@ def test_slices_are_all_pictures_and_each_configured_feature():
     ]
 
 
-def test_an_edit_of_the_agreement_metric_changes_the_gate(monkeypatch):
-    before = gates.tflite(AT_THE_BOUNDS, "int8")
-    assert gates.tflite(AT_THE_BOUNDS, "int8") == before
-    monkeypatch.setattr(gates, "of_code", lambda module: f"{module}, edited")
-    assert gates.tflite(AT_THE_BOUNDS, "int8") != before
+def test_an_edit_of_the_agreement_metric_changes_the_gate():
+    assert build_tflite(AT_THE_BOUNDS) == build_tflite(AT_THE_BOUNDS)
+    assert build_tflite(AT_THE_BOUNDS, code="edited") != build_tflite(AT_THE_BOUNDS)
+
+
+def test_a_metric_is_added_by_one_registered_function(monkeypatch):
+    monkeypatch.setattr(metrics, "_BUILDERS", {scope: list(found) for scope, found in metrics._BUILDERS.items()})
+    before = build_saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
+
+    @metrics.register("classes")
+    def build_specificity(context):
+        return config_pb2.MetricConfig(class_name="Specificity", config=f'{{"num_thresholds": {context.class_count}}}')
+
+    after = build_saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
+    (added,) = [metric for spec in after.metrics_specs for metric in spec.metrics if metric.class_name == "Specificity"]
+    assert added.config == '{"num_thresholds": 3}'
+    del after.metrics_specs[2].metrics[-1]
+    assert after == before
 
 
 @pytest.mark.slow
@@ -176,4 +197,4 @@ def test_a_threshold_that_is_no_share_is_refused(evaluate, saved_model_gate, thr
 
 def test_without_a_threshold_to_set_the_gate_says_so():
     with pytest.raises(ValueError, match="no threshold on SparseCategoricalAccuracy"):
-        thresholds.of_accuracy(config_pb2.EvalConfig())
+        thresholds.apply_thresholds(config_pb2.EvalConfig(), lower=0.9, drop=0.01)

@@ -116,6 +116,7 @@ def test_each_variant_in_the_order_of_preference_has_a_gate_of_its_own():
         keys = {spec["name"]: spec["prediction_key"] for spec in evaluation["model_specs"]}
         assert keys == {"candidate": f"{variant}_probabilities", "baseline": "saved_model_probabilities"}
         assert f"{variant}_agrees" in found[gate].exec_properties["eval_config"]
+        assert fingerprint.of_code("components.tflite_exporter.agreement") in found[gate].exec_properties["eval_config"]
     pusher = found["Pusher.tflite"]
     assert found["TFLiteExporter"].exec_properties["push"] == pusher.exec_properties["variants"] == "int8,dynamic,float"
     blessings = [pusher.inputs[key].producer_component_id for key in executor.BLESSINGS]
