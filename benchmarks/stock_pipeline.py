@@ -89,7 +89,7 @@ def create_pipeline(settings: config.Config, data: Path, output: Path) -> tfx.ds
             pusher,
         ],
         metadata_connection_config=metadata_store.connection_config(settings.metadata, output),
-        beam_pipeline_args=list(beam_args.of_run(settings)),
+        beam_pipeline_args=list(beam_args.build_run_options(settings)),
     )
 
 

@@ -163,7 +163,7 @@ def batch_of_units(size: int) -> None:
                 styles,
                 str(Path(folder, "out")),
                 batch.Request(size=size),
-                batch.local_pipelines(beam_args.processes(workers)),
+                batch.local_pipelines(beam_args.build_process_options(workers)),
             )
         rate = 60 * report.rendered / report.seconds
         print(f"{workers} worker(s): {report.rendered} of {size} px in {report.seconds:.1f} s, {rate:.1f} a minute")

@@ -132,8 +132,8 @@ def _prepare(
     report_file = folder / INGEST_REPORT_FILE
     if not (report_file.is_file() and key_file.is_file() and key_file.read_text() == _key(made_from, folder, contents)):
         key_file.unlink(missing_ok=True)
-        with console.bar(f"ingesting {config.data.source}") as progress, beam_args.reaching(config.beam):
-            ingest.ingest(config.data.source, folder, config.ingest, beam_args.of_run(config), progress)
+        with console.bar(f"ingesting {config.data.source}") as progress, beam_args.explain_missing_service(config.beam):
+            ingest.ingest(config.data.source, folder, config.ingest, beam_args.build_run_options(config), progress)
         replace_text(key_file, _key(made_from, folder, contents))
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 

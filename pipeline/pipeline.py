@@ -78,7 +78,7 @@ def create_pipeline(
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
-        beam_pipeline_args=list(beam_args.of_run(config)),
+        beam_pipeline_args=list(beam_args.build_run_options(config)),
     )
 
 

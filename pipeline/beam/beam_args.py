@@ -18,8 +18,10 @@ IN_MEMORY = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direc
 _DASK = "dask[distributed]==2026.8.0"
 
 
-def of(settings: Beam, *, project: str = "", region: str = "", service_account: str = "") -> tuple[str, ...]:
-    """The options of the runner that `settings` names.
+def build_pipeline_options(
+    settings: Beam, *, project: str = "", region: str = "", service_account: str = ""
+) -> tuple[str, ...]:
+    """Builds the options of the runner that `settings` names.
 
     With the defaults everything stays in this process, and nothing is looked for on a network.
 
@@ -34,7 +36,7 @@ def of(settings: Beam, *, project: str = "", region: str = "", service_account: 
     """
     workers = settings.workers
     if settings.runner == "direct":
-        return (*processes(workers), *_given("temp_location", settings.temp_location), *settings.options)
+        return (*build_process_options(workers), *_given("temp_location", settings.temp_location), *settings.options)
     if settings.runner == "dask":
         return (*_dask(settings), *_given("temp_location", settings.temp_location), *settings.options)
     runner = {
@@ -62,21 +64,23 @@ def of(settings: Beam, *, project: str = "", region: str = "", service_account: 
     )
 
 
-def of_run(config: Config) -> tuple[str, ...]:
-    """The options of a run's Beam nodes and of its ingest; on Dataflow with what the section `kubeflow` says.
+def build_run_options(config: Config) -> tuple[str, ...]:
+    """Builds the options of a run's Beam nodes and of its ingest; on Dataflow with what the section `kubeflow` says.
 
     Raises:
       BeamError: the runner's library is not installed.
     """
     cloud = config.kubeflow
-    return of(config.beam, project=cloud.project, region=cloud.region, service_account=cloud.service_account)
+    return build_pipeline_options(
+        config.beam, project=cloud.project, region=cloud.region, service_account=cloud.service_account
+    )
 
 
-def processes(count: int) -> tuple[str, ...]:
-    """The options of `count` worker processes on this machine."""
+def build_process_options(count: int) -> tuple[str, ...]:
+    """Builds the options of `count` worker processes on this machine."""
     if count == 1:
         return IN_MEMORY
-    # Beam's local runner; its own worker processes outlive it, and it waits for ever for one that has died.
+    # Beam's local runner; its own worker processes outlive it, and it waits forever for one that has died.
     return (
         "--runner=compat.beam_worker_processes.LocalRunner",
         "--direct_running_mode=multi_processing",
@@ -84,15 +88,18 @@ def processes(count: int) -> tuple[str, ...]:
     )
 
 
-def process_count(arguments: Sequence[str]) -> int:
-    """Of how many processes `arguments` are the options, `processes(count)` and no others; 0 if they ask for more."""
+def count_processes(arguments: Sequence[str]) -> int:
+    """Returns the number of processes that `build_process_options` made these options for.
+
+    It is 0 for any other options, which ask for more than processes on this machine.
+    """
     count = next((option.partition("=")[2] for option in arguments if option.startswith("--direct_num_workers=")), "")
-    return int(count) if count.isdigit() and tuple(arguments) == processes(int(count)) else 0
+    return int(count) if count.isdigit() and tuple(arguments) == build_process_options(int(count)) else 0
 
 
 @contextlib.contextmanager
-def reaching(settings: Beam) -> Iterator[None]:
-    """Says what Beam does not: that nobody answers where the job service should be.
+def explain_missing_service(settings: Beam) -> Iterator[None]:
+    """Names the job service that does not answer, which Beam leaves out.
 
     Raises:
       BeamError: in place of gRPC's error without a message.
@@ -111,14 +118,14 @@ def reaching(settings: Beam) -> Iterator[None]:
 def _dask(settings: Beam) -> tuple[str, ...]:
     if importlib.util.find_spec("dask") is None or importlib.util.find_spec("distributed") is None:
         raise BeamError(
-            f"beam.runner=dask: Dask is not installed here, and not among what atelier needs: pip install '{_DASK}'"
+            f"beam.runner=dask: Dask is not installed, and is not a dependency of Atelier: pip install '{_DASK}'"
         )
     named = {option.partition("=")[0] for option in settings.options}
     options = ["--runner=compat.beam_on_dask.DaskRunner"]
     if not named & {"--dask_client_address", "--dask_scheduler_file"}:  # a cluster that runs has its own workers
         options.append(f"--dask_workers={settings.workers}")
     if not named & {"--dask_npartitions", "--dask_partition_size"}:
-        # Beam's default of 128 leaves small batches to one worker; an element here is many pictures, or a slow one.
+        # Beam's default of 128 leaves small batches to one worker; an element here is many images, or a slow one.
         options.append("--dask_partition_size=1")
     return tuple(options)
 

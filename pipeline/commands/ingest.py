@@ -41,6 +41,6 @@ def command(source: str, output: Path, overrides: tuple[str, ...], beam: tuple[s
     from pipeline.console import Console
     from pipeline.ingest import ingest, ingest_report
 
-    with beam_args.reaching(beam_settings), Console().bar(f"ingesting {source}") as progress:
-        report = ingest.ingest(source, output, settings, beam_args.of(beam_settings), progress)
+    with beam_args.explain_missing_service(beam_settings), Console().bar(f"ingesting {source}") as progress:
+        report = ingest.ingest(source, output, settings, beam_args.build_pipeline_options(beam_settings), progress)
     click.echo(ingest_report.summarize(report, output))

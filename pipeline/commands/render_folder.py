@@ -74,13 +74,17 @@ def render_folder(
         max_bad_fraction=max_bad_fraction,
         code=of_code("components.style_renderer.engine.render"),
     )
-    with beam_args.reaching(beam), send_to_file(output / LOG_FILE), console.bar("preparing", counted=False) as progress:
+    with (
+        beam_args.explain_missing_service(beam),
+        send_to_file(output / LOG_FILE),
+        console.bar("preparing", counted=False) as progress,
+    ):
         report = batch.render_batch(
             contents.from_folder(folder, leave_out=str(output)),
             chosen,
             str(output),
             request,
-            batch.local_pipelines(beam_args.of(beam)),
+            batch.local_pipelines(beam_args.build_pipeline_options(beam)),
             announce=console.say,
             progress_to=lambda text, share: progress(round(1000 * share), 1000, text),
         )

@@ -26,7 +26,7 @@ from atelier.layout import (
 )
 from atelier.watching import watching
 from pipeline.beam import worker_pool
-from pipeline.beam.beam_args import process_count
+from pipeline.beam.beam_args import count_processes
 from pipeline.config import config
 from pipeline.ingest import builtin_sources, ingest_report, output_folder, problems, sources, splits, units
 from pipeline.ingest.errors import IngestError, SourceError
@@ -152,7 +152,7 @@ def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]
 
     On this machine alone it does without Beam, which takes seconds of each process to start.
     """
-    count = process_count(beam_args)
+    count = count_processes(beam_args)
     if count == 1:
         for plan in plans:
             work(plan)

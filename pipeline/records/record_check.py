@@ -27,7 +27,7 @@ from atelier.files.replacing import replace_text
 from atelier.layout import QUARANTINE_FILE, QUARANTINE_FOLDER, QUARANTINE_RECORDS_FILE, SPLITS
 from pipeline import fingerprint
 from pipeline.beam import worker_pool
-from pipeline.beam.beam_args import of_run, process_count
+from pipeline.beam.beam_args import build_run_options, count_processes
 from pipeline.config.config import Config, Data
 from pipeline.failures import shorten
 from pipeline.ingest.units import MAX_QUARANTINED_BYTES
@@ -123,7 +123,7 @@ def _scan_all(
     scan = functools.partial(record_scan.scan, keys=keys, max_pixels=config.ingest.max_pixels, buckets=tuple(buckets))
     found = {}
     size = sum(file.stat().st_size for file in files)
-    processes = min(process_count(of_run(config)) or 1, len(files)) if size > _ONE_PROCESS else 1
+    processes = min(count_processes(build_run_options(config)) or 1, len(files)) if size > _ONE_PROCESS else 1
     with contextlib.closing(_each(scan, files, processes)) as each:
         for number, (file, scanned) in enumerate(zip(files, each, strict=True)):
             found[file] = scanned

@@ -32,7 +32,8 @@ def main(what, folder):
     if what == "broken":
         beam_worker_processes._START = "raise SystemExit('no such library')"
     try:
-        with beam.Pipeline(options=PipelineOptions(list(beam_args.of(Beam(workers=2))))) as pipeline:
+        options = PipelineOptions(list(beam_args.build_pipeline_options(Beam(workers=2))))
+        with beam.Pipeline(options=options) as pipeline:
             pipeline | beam.Create([1, 2]) | beam.Reshuffle() | beam.Map(work, what, folder)
     except BeamError as error:
         print(error)

@@ -31,16 +31,16 @@ def read(arguments):
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
-        (beam_args.of(Beam()), 1),
-        (beam_args.of(Beam(workers=3)), 3),
-        (beam_args.of(Beam(workers=3, temp_location="/shared/tmp")), 0),
-        (beam_args.of(Beam(runner="flink", workers=2, options=(FLINK,))), 0),
+        (beam_args.build_pipeline_options(Beam()), 1),
+        (beam_args.build_pipeline_options(Beam(workers=3)), 3),
+        (beam_args.build_pipeline_options(Beam(workers=3, temp_location="/shared/tmp")), 0),
+        (beam_args.build_pipeline_options(Beam(runner="flink", workers=2, options=(FLINK,))), 0),
         (("--direct_num_workers=two",), 0),
         ((), 0),
     ],
 )
 def test_processes_on_this_machine_are_told_from_other_runners(arguments, count):
-    assert beam_args.process_count(arguments) == count
+    assert beam_args.count_processes(arguments) == count
 
 
 @pytest.mark.parametrize(
@@ -142,13 +142,13 @@ def test_processes_on_this_machine_are_told_from_other_runners(arguments, count)
 )
 def test_beam_knows_every_option(settings, cloud, expected, caplog):
     with caplog.at_level(logging.WARNING):
-        found = read(beam_args.of(Beam(**settings), **cloud))
+        found = read(beam_args.build_pipeline_options(Beam(**settings), **cloud))
     assert found == expected
     assert not caplog.text
 
 
 def test_the_defaults_stay_in_this_process():
-    assert beam_args.of(Beam()) == beam_args.IN_MEMORY
+    assert beam_args.build_pipeline_options(Beam()) == beam_args.IN_MEMORY
     assert config.load_beam() == Beam()
 
 
@@ -164,9 +164,9 @@ def test_the_setup_file_goes_to_remote_workers_by_its_absolute_path(tmp_path, mo
                 "options": (ENDPOINT,),
             }
         )
-        assert f"--setup_file={tmp_path}/setup.py" in beam_args.of(settings)
+        assert f"--setup_file={tmp_path}/setup.py" in beam_args.build_pipeline_options(settings)
     for here in (Beam(setup_file="setup.py"), Beam(runner="dask", setup_file="setup.py")):
-        assert not [option for option in beam_args.of(here) if "setup" in option]
+        assert not [option for option in beam_args.build_pipeline_options(here) if "setup" in option]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_dask_that_is_missing_is_named(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "distributed" else found(name))
     with pytest.raises(BeamError, match=r"beam\.runner=dask.*pip install 'dask\[distributed\]==2026"):
-        beam_args.of(Beam(runner="dask"))
+        beam_args.build_pipeline_options(Beam(runner="dask"))
 
 
 @pytest.mark.parametrize(
@@ -226,18 +226,18 @@ def test_dask_that_is_missing_is_named(monkeypatch):
 def test_ingest_and_render_take_the_section(arguments, expected, monkeypatch, tmp_path):
     from pipeline import cli
     from pipeline.commands import render_folder
-    from pipeline.ingest import ingest
+    from pipeline.ingest import ingest, ingest_report
 
     used = []
     monkeypatch.setattr(ingest, "ingest", lambda *arguments: used.append(arguments[3]))
-    monkeypatch.setattr(ingest, "summary", lambda *_: "")
+    monkeypatch.setattr(ingest_report, "summarize", lambda *_: "")
     monkeypatch.setattr(render_folder, "render_folder", lambda *_, beam, **__: used.append(beam))
     output = ["--output", str(tmp_path)]
     assert cli.main(["ingest", "--source", "mnist", *output, *arguments]) == 0
     render = ["render", "--content", "photos", "--styles", "builtin", *output]
     assert cli.main([*render, *arguments]) == 0
     assert cli.main([*render, *arguments, "--workers", "2"]) == 0
-    assert used == [beam_args.of(expected), expected, expected.model_copy(update={"workers": 2})]
+    assert used == [beam_args.build_pipeline_options(expected), expected, expected.model_copy(update={"workers": 2})]
 
 
 def test_a_wrong_section_ends_in_one_line(capsys, tmp_path):

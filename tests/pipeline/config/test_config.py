@@ -51,7 +51,7 @@ def test_the_smallest_file_gets_every_default(write):
     assert settings.data == config.Data()
     assert settings.trainer.backbone == "efficientnet_lite0"
     assert settings.image.size == 224
-    assert beam_args.of(settings.beam) == beam_args.IN_MEMORY
+    assert beam_args.build_pipeline_options(settings.beam) == beam_args.IN_MEMORY
 
 
 def test_the_augmentation_defaults_are_the_image_data_generator_recipe(write):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.beam.beam_args import processes
+from pipeline.beam.beam_args import build_process_options
 from pipeline.config import config
 from pipeline.ingest import ingest
 from pipeline.ingest.errors import IngestError
@@ -157,7 +157,7 @@ def test_a_worker_process_that_is_killed_ends_the_ingest_in_words(tmp_path):
     killer = threading.Thread(target=kill_the_first)
     killer.start()
     with pytest.raises(IngestError, match=r"(?s)ended from outside.*beam.workers.*ingest.max_pixels"):
-        ingest.ingest(str(tmp_path / "source"), output, config.Ingest(), processes(2))
+        ingest.ingest(str(tmp_path / "source"), output, config.Ingest(), build_process_options(2))
     killer.join()
     assert (output / "ingest_report.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
