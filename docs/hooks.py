@@ -126,7 +126,8 @@ def run_json() -> str:
     """Every key of `run.json`: a table for the whole file, and one for each kind of object in it."""
     from pipeline.report.run_json import RunResult
 
-    tables, seen = [], [RunResult]
+    tables: list[str] = []
+    seen: list[type[pydantic.BaseModel]] = [RunResult]
     for model in seen:  # it grows
         reasons = attribute_docstrings(model)
         rows = []

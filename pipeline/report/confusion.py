@@ -1,6 +1,6 @@
 """What a confusion matrix says: precision and recall by class, the pairs that are mixed up, and a heat map.
 
-The matrix comes as its cells that are not empty: [actual class, predicted class, pictures]. The predicted class is the
+The matrix comes as its cells that are not empty: [actual class, predicted class, images]. The predicted class is the
 most probable one, however improbable it is; -1 stands for none.
 """
 
@@ -12,44 +12,44 @@ from dataclasses import dataclass
 Cells = Sequence[Sequence[int]]
 
 MOST_LABELS = 40
-"""A heat map of more classes cannot be labelled legibly."""
+"""A heat map of more classes cannot be labeled legibly."""
 LEVELS = 10
 """Shades of the heat map."""
 
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How well one class is recognised."""
+    """How well one class is recognized."""
 
     name: str
-    pictures: int
-    """Test pictures of this class."""
+    images: int
+    """Test images of this class."""
     precision: float | None
-    """Of the pictures taken for this class, the share that is; None if none was."""
+    """Of the images taken for this class, the share that is; None if none was."""
     recall: float | None
-    """Of this class's pictures, the share that was recognised; None if there is none."""
+    """Of this class's images, the share that was recognized; None if there is none."""
     mistaken_for: str
-    """The class that its pictures are most often taken for, "" if none is mistaken."""
+    """The class that its images are most often taken for, "" if none is mistaken."""
     mistakes: int
     """How many of them are taken for `mistaken_for`."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Pictures of one class that were taken for another."""
+    """Images of one class that were taken for another."""
 
     actual: str
     predicted: str
-    pictures: int
+    images: int
     share: float
-    """Of all pictures of the actual class."""
+    """Of all images of the actual class."""
 
 
 @dataclass(frozen=True)
 class HeatCell:
     """One cell of the heat map."""
 
-    pictures: int
+    images: int
     share: float
     """Of the row."""
     level: int
@@ -65,7 +65,7 @@ def class_name(number: int, names: Sequence[str]) -> str:
 
 
 def by_class(cells: Cells, names: Sequence[str]) -> list[ClassRow]:
-    """A row for each class that was seen or predicted, lowest recall first, classes without pictures last."""
+    """A row for each class that was seen or predicted, lowest recall first, classes without images last."""
     right = Counter({actual: count for actual, predicted, count in cells if actual == predicted})
     actual_count, predicted_count = _sums(cells, 0), _sums(cells, 1)
     worst: dict[int, tuple[int, int]] = {}
@@ -78,18 +78,18 @@ def by_class(cells: Cells, names: Sequence[str]) -> list[ClassRow]:
         rows.append(
             ClassRow(
                 name=class_name(number, names),
-                pictures=actual_count[number],
+                images=actual_count[number],
                 precision=right[number] / predicted_count[number] if predicted_count[number] else None,
                 recall=right[number] / actual_count[number] if actual_count[number] else None,
                 mistaken_for=class_name(-predicted, names) if mistakes else "",
                 mistakes=mistakes,
             )
         )
-    return sorted(rows, key=lambda row: (row.recall is None, row.recall or 0.0, -row.pictures))
+    return sorted(rows, key=lambda row: (row.recall is None, row.recall or 0.0, -row.images))
 
 
 def pairs(cells: Cells, names: Sequence[str], most: int) -> list[Pair]:
-    """The `most` pairs with most pictures."""
+    """The `most` pairs with most images."""
     actual_count = _sums(cells, 0)
     wrong = sorted((c for c in cells if c[0] != c[1]), key=lambda c: (-c[2], -c[2] / actual_count[c[0]]))
     return [

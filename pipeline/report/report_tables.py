@@ -6,12 +6,13 @@ from typing import Any
 from pipeline.config.config import TFLite
 from pipeline.ingest.ingest_report import REMARKS
 from pipeline.report import confusion
+from pipeline.report.columns import Cell, Column
 
 _METRICS = {"accuracy": "accuracy", "top_k_accuracy": "top-{k} accuracy", "loss": "cross-entropy"}
 
 
 def gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row a gate: what it `guards`, `verdict`, the `reasons` of a refusal, and the configured `rules`."""
+    """Returns a row for each gate: what it `guards`, its `verdict`, the `reasons` of a rejection, its `rules`."""
     evaluator, tflite = result["config"]["evaluator"], result["config"]["tflite"]
     of_saved_model = [
         f"accuracy at least {evaluator['min_accuracy']:g}",
@@ -26,15 +27,15 @@ def gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
             rules = [
                 f"{variants[name]} at most {tflite['max_accuracy_drop']:g} below the SavedModel",
                 f"at most {tflite['max_slice_accuracy_drop']:g} below it on any label",
-                f"another top class on at most {tflite['max_disagreement']:g} of the pictures",
+                f"another top class on at most {tflite['max_disagreement']:g} of the images",
             ]
-        verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "refused"
+        verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "rejected"
         rows.append({"guards": guards, "verdict": verdict, "reasons": gate["reasons"] if gate else [], "rules": rules})
     return rows
 
 
 def not_preferred(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Variants of `tflite.push` that were not pushed, though another one was, and why."""
+    """Returns the variants of `tflite.push` that were not pushed although another one was, and why."""
     told = result["tflite_push"]
     if not any(variant["pushed"] for variant in told.values()):
         return []  # the gates' own reasons say it
@@ -43,7 +44,7 @@ def not_preferred(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def metric_names(result: Mapping[str, Any]) -> dict[str, str]:
-    """Metrics that were measured, in order, with their names for people; their number of pictures is none of them."""
+    """Returns the measured metrics in order, with names for people; the number of images is not among them."""
     k = result["config"]["evaluator"]["top_k"]
     known = {key: name.format(k=k) for key, name in _METRICS.items() if key in result["metrics"]}
     others = {key: key.replace("_", " ") for key in result["metrics"] if key not in _METRICS and key != "example_count"}
@@ -51,7 +52,7 @@ def metric_names(result: Mapping[str, Any]) -> dict[str, str]:
 
 
 def slices(result: Mapping[str, Any], names: Sequence[str], text_labels: bool) -> dict[str, list[dict[str, Any]]]:
-    """By the features that cut them, lowest accuracy first: `name`, and `metrics`."""
+    """Returns slices by their features, lowest accuracy first: `name`, and `metrics`."""
     label_key = result["config"]["data"]["label_key"]
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in result["slices"]:
@@ -68,10 +69,10 @@ def slices(result: Mapping[str, Any], names: Sequence[str], text_labels: bool) -
     return groups
 
 
-def artefacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[dict[str, Any]]:
-    """A row an artefact; None where something was not measured.
+def artifacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[dict[str, Any]]:
+    """Returns a row for each artifact; None where something was not measured.
 
-    `meant` tells the variants that are to be pushed from those that are there to be compared.
+    `meant` tells the variants that are to be pushed from those for comparison.
     """
     rows = []
     if saved_model_bytes is not None:
@@ -105,7 +106,7 @@ def artefacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[
 
 
 def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Facts of the ingest's report; findings only where there are any."""
+    """Returns facts of the ingest's report; findings only where there are any."""
     if not ingest:
         return []
     facts = [
@@ -113,16 +114,16 @@ def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Files", f"{ingest['files']:,}"),
         ("Formats kept", ", ".join(f"{name} {count:,}" for name, count in ingest["formats"].items())),
         ("Bytes", f"{size(ingest['bytes']['read'])} read, {size(ingest['bytes']['stored'])} stored"),
-        ("Speed", f"{ingest['pictures_per_second']:,} pictures a second"),
+        ("Speed", f"{ingest['pictures_per_second']:,} images a second"),
     ]
     findings = [
         ("Files passed over", ", ".join(f"{name} {count:,}" for name, count in ingest["ignored"].items())),
         ("Copies within a split", ingest["duplicates"]["pictures"]),
-        ("Same picture under two labels", ingest["conflicting_labels"]["pictures"]),
+        ("Same image under two labels", ingest["conflicting_labels"]["pictures"]),
         ("Dropped: also in another split", ingest["leakage"]["dropped"]),
         ("Near-duplicates in another split", ingest["near_duplicates"]["pictures"]),
         *(
-            (f"Classes without {split} pictures", ", ".join(missing))
+            (f"Classes without {split} images", ", ".join(missing))
             for split, missing in ingest["classes_missing"].items()
         ),
         *(
@@ -134,25 +135,25 @@ def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def class_counts(ingest: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
-    """(class, pictures in train, eval, test), most pictures first."""
+    """Returns (class, images in train, eval, test), most images first."""
     splits = [records["classes"] for records in ingest.get("records", {}).values()]
     rows = [(name, [split.get(name, 0) for split in splits]) for name in ingest.get("classes", [])]
     return sorted(rows, key=lambda row: -sum(row[1]))
 
 
-def unreached(result: Mapping[str, Any], pictures: bool) -> list[str]:
-    """What a run that stopped early has left open."""
+def unreached(result: Mapping[str, Any], images: bool) -> list[str]:
+    """Returns what a run that stopped early did not produce."""
     reached = {
         "training curves": any(phase.get("curves") for phase in result["training"].get("phases", {}).values()),
         "metrics": bool(result["metrics"]),
-        "pictures with their predictions": pictures,
+        "images with their predictions": images,
         "TFLite measurements": bool(result["tflite"]),
     }
     return [name for name, there in reached.items() if not there]
 
 
 def size(count: float) -> str:
-    """Bytes, for people."""
+    """Returns bytes for people."""
     units = iter(("B", "kB", "MB", "GB", "TB"))
     unit = next(units)
     while count >= 999.5 and unit != "TB":
@@ -161,7 +162,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, for people."""
+    """Returns seconds for people."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -172,5 +173,27 @@ def duration(seconds: float) -> str:
 
 
 def score(value: float | None) -> str:
-    """A share or a loss with the digits of the gates' reasons; a dash where there is none."""
+    """Returns a share or a loss with the digits of the gates' reasons; a dash for None."""
     return "–" if value is None else f"{value:.4f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f} ms"
+
+
+def _pushed_to(row: Mapping[str, Any]) -> Cell:
+    if row["pushed"]:
+        return Cell(row["pushed"], "code")
+    return Cell("not pushed", "warn") if row["meant"] else Cell("for comparison", "note")
+
+
+ARTIFACT_COLUMNS = (
+    Column("Artifact", lambda row: row["name"]),
+    Column("Size", lambda row: size(row["bytes"]), is_number=True),
+    Column("Accuracy", lambda row: score(row["accuracy"]), is_number=True),
+    Column("Disagreement", lambda row: score(row["disagreement"]), is_number=True),
+    Column("Latency p50", lambda row: _milliseconds(row["p50"]), is_number=True),
+    Column("p99", lambda row: _milliseconds(row["p99"]), is_number=True),
+    Column("Pushed to", _pushed_to),
+)
+"""Of the rows of `artifacts`."""

@@ -10,11 +10,9 @@ from tfx.types import artifact_utils
 from components.tflite_exporter.executor import MEASUREMENTS_FILE
 from pipeline.config.config import Config
 from pipeline.report.nodes import Node
+from pipeline.report.run_json import FINISHED
 from trainer import tuned
 from trainer.train import TRAINING_FILE
-
-FINISHED = ("complete", "cached")
-"""States of a node whose outputs can be read."""
 
 
 def read_training(trainer: Node | None) -> dict[str, Any]:

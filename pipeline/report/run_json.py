@@ -15,6 +15,8 @@ from pydantic import Field
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 State = Literal["complete", "cached", "failed", "running"]
+FINISHED = ("complete", "cached")
+"""States of a node whose outputs can be read."""
 
 
 class _Part(pydantic.BaseModel):

@@ -1,4 +1,4 @@
-"""Test pictures that the model got wrong and right, for people to look at."""
+"""Test images that the model got wrong and right, for people to look at."""
 
 import base64
 import io
@@ -12,12 +12,12 @@ from PIL import Image
 from pipeline.report.confusion import class_name
 
 MOST_RECORDS = 512
-"""Pictures that are predicted anew: enough to find telling ones, and a few seconds of work."""
+"""Images that are predicted anew: enough to find telling ones, and a few seconds of work."""
 WRONG, RIGHT = 24, 12
-"""Pictures shown."""
+"""Images shown."""
 
 _TINY = 64
-"""Up to this side, a picture goes into the page to the bit and is shown with its pixels."""
+"""Up to this side, a image goes into the page to the bit and is shown with its pixels."""
 _SIDE = 192
 """Larger ones are shrunk to this: twice what the page gives them, for fine screens."""
 _BATCH = 32
@@ -26,7 +26,7 @@ _TOP = 3
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the model says about N pictures."""
+    """What the model says about N images."""
 
     pixels: np.ndarray
     """[N, H, W, 3] uint8 RGB."""
@@ -46,8 +46,8 @@ class Guess:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One picture with its probabilities."""
+class ShownImage:
+    """One image with its probabilities."""
 
     actual: str
     predicted: str
@@ -60,16 +60,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Showcase:
-    """A choice of pictures."""
+    """A choice of images."""
 
     seen: int
-    """Pictures from which they were chosen."""
+    """Images from which they were chosen."""
     cut: bool
     """There may have been more."""
     wrong_count: int
-    wrong: list[Picture]
+    wrong: list[ShownImage]
     """Most confident mistakes first."""
-    right: list[Picture]
+    right: list[ShownImage]
     """From the least to the most certain, evenly spread over the ranks between."""
 
 
@@ -112,19 +112,19 @@ def choose(predictions: Predictions, names: Sequence[str]) -> Showcase:
         seen=len(predicted),
         cut=len(predicted) == MOST_RECORDS,
         wrong_count=len(wrong),
-        wrong=[_picture(predictions, index, names) for index in wrong[:WRONG]],
-        right=[_picture(predictions, index, names) for index in right[spread]],
+        wrong=[_show(predictions, index, names) for index in wrong[:WRONG]],
+        right=[_show(predictions, index, names) for index in right[spread]],
     )
 
 
-def _picture(predictions: Predictions, index: int, names: Sequence[str]) -> Picture:
+def _show(predictions: Predictions, index: int, names: Sequence[str]) -> ShownImage:
     actual = int(predictions.labels[index])
     probabilities = predictions.probabilities[index]
     shown = [int(number) for number in np.argsort(-probabilities, kind="stable")[:_TOP]]
     if actual not in shown and actual < len(probabilities):
         shown.append(actual)
     pixels = predictions.pixels[index]
-    return Picture(
+    return ShownImage(
         actual=class_name(actual, names),
         predicted=class_name(shown[0], names),
         source=_data_url(pixels),

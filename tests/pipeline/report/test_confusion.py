@@ -14,11 +14,11 @@ NAMES = ["cat", "dog", "bird"]
 
 def test_precision_and_recall_by_hand():
     bird, cat, dog = confusion.by_class(CELLS, NAMES)
-    assert (cat.name, cat.pictures, cat.precision, cat.recall) == ("cat", 10, 7 / 8, 0.7)
+    assert (cat.name, cat.images, cat.precision, cat.recall) == ("cat", 10, 7 / 8, 0.7)
     assert (cat.mistaken_for, cat.mistakes) == ("dog", 3)
-    assert (dog.name, dog.pictures, dog.precision, dog.recall) == ("dog", 4, 4 / 7, 1.0)
+    assert (dog.name, dog.images, dog.precision, dog.recall) == ("dog", 4, 4 / 7, 1.0)
     assert (dog.mistaken_for, dog.mistakes) == ("", 0)
-    assert (bird.name, bird.pictures, bird.precision, bird.recall) == ("bird", 1, None, 0.0)
+    assert (bird.name, bird.images, bird.precision, bird.recall) == ("bird", 1, None, 0.0)
 
 
 def test_precision_and_recall_agree_with_scikit_learn():
@@ -31,14 +31,14 @@ def test_precision_and_recall_agree_with_scikit_learn():
     precision, recall, _, support = metrics.precision_recall_fscore_support(actual, predicted)
     for number in range(12):
         row = rows[number]
-        assert (row.precision, row.recall, row.pictures) == pytest.approx(
+        assert (row.precision, row.recall, row.images) == pytest.approx(
             (precision[number], recall[number], support[number])
         )
 
 
 def test_a_class_that_is_only_predicted_comes_last():
     rows = confusion.by_class([[0, 2, 1], [0, 0, 1]], [])
-    assert [(row.name, row.pictures, row.recall, row.precision) for row in rows] == [
+    assert [(row.name, row.images, row.recall, row.precision) for row in rows] == [
         ("0", 2, 0.5, 1.0),
         ("2", 0, None, 0.0),
     ]
@@ -61,7 +61,7 @@ def test_heat_map_by_hand():
     rows = confusion.heat_map(CELLS, [*NAMES, "fish"])
     assert rows is not None
     assert [name for name, _ in rows] == ["cat", "dog", "bird", "fish"]
-    assert [[cell.pictures for cell in cells] for _, cells in rows] == [
+    assert [[cell.images for cell in cells] for _, cells in rows] == [
         [7, 3, 0, 0],
         [0, 4, 0, 0],
         [1, 0, 0, 0],

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from pipeline.config import config
-from pipeline.report import report, report_tables, showcase
+from pipeline.report import report, report_tables, sections, showcase
+from pipeline.report.columns import Cell, Column, Table
+from pipeline.report.evidence import Evidence
 
 VOID = {"meta", "img", "br", "link"}
 SELF_CLOSED = {"path", "circle"}
@@ -188,7 +190,7 @@ def ingest_report(**changes):
 
 
 def render(result, **evidence):
-    return Page(report.render(result, report.Evidence(**evidence), NOW))
+    return Page(report.render(result, Evidence(**evidence), NOW))
 
 
 def test_a_run_that_passed():
@@ -203,7 +205,7 @@ def test_a_run_that_passed():
         ["top-2 accuracy", "0.9000"],
         ["cross-entropy", "0.5123"],
         ["expected calibration error", "0.2500"],
-        ["test pictures", "15"],
+        ["test images", "15"],
     ]
     assert page.rows("Accuracy and disagreement") == [
         ["SavedModel", "21.5 MB", "0.7333", "–", "–", "–", "serving_model/17"],
@@ -222,10 +224,10 @@ def test_a_run_that_passed():
     ]
     assert "2 min 34 s in float32" in page.text
     assert "no format is 1.1 times as fast as float32 (float32 211.3 ms a step, mixed_bfloat16 437.0 ms" in page.text
-    assert "Transform keeps 15.1 kB a picture, 0.025 of its float32 pixels" in page.text
+    assert "Transform keeps 15.1 kB an image, 0.025 of its float32 pixels" in page.text
     assert "keras 3.15.1" in page.text
     assert "min_accuracy: 0.75" in page.text
-    assert "did not get to: pictures with their predictions." in page.text
+    assert "did not get to: images with their predictions." in page.text
 
 
 def test_slices_come_by_feature_with_the_worst_first():
@@ -267,7 +269,7 @@ def test_a_perfect_model():
         slices=[{"slice": {"image/format": "png"}, "metrics": {"accuracy": 1.0, "example_count": 10.0}}],
     )
     page = render(result)
-    assert "every test picture was recognised" in page.text
+    assert "every test image was recognized" in page.text
     assert page.rows("Metrics by image/format") == [["png", "1.0000", "–", "–", "10"]]
 
 
@@ -285,10 +287,12 @@ def test_a_run_that_a_gate_refused():
             nodes_s={"Evaluator": 1.0, "TFLiteExporter": 2.0},
         )
     )
-    assert f"Refused The SavedModel gate turned the model down. Nothing was pushed. Evaluator: {reason}" in page.text
-    assert f"SavedModel ✗ refused {reason} asks for accuracy at least 0.75 at most 0.02 below the baseline" in page.text
+    assert f"Rejected The SavedModel gate rejected the model. Nothing was pushed. Evaluator: {reason}" in page.text
+    assert (
+        f"SavedModel ✗ rejected {reason} requires accuracy at least 0.75 at most 0.02 below the baseline" in page.text
+    )
     assert "TFLite not reached" in page.text
-    assert "did not get to: pictures with their predictions, TFLite measurements." in page.text
+    assert "did not get to: images with their predictions, TFLite measurements." in page.text
 
 
 def test_only_the_tflite_gate_refused():
@@ -304,7 +308,7 @@ def test_only_the_tflite_gate_refused():
             tflite_push=tflite_push(pushed=None),
         )
     )
-    assert "Refused The TFLite gate turned the model down." in page.text
+    assert "Rejected The TFLite gate rejected the model." in page.text
     assert "The SavedModel was pushed to serving_model/17 ; no TFLite file was pushed." in page.text
     assert page.rows("Accuracy and disagreement")[-1][-1] == "not pushed"
 
@@ -332,7 +336,7 @@ def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushe
     assert "Passed The gates let the SavedModel and a TFLite variant through. The" in page.text
     assert f"TFLite int8 was not pushed: its gate rejected it: {reason}." in page.text
     assert "TFLite float was not pushed: it passed its gate, but dynamic comes first." in page.text
-    assert f"TFLite int8 ✗ refused {reason}" in page.text
+    assert f"TFLite int8 ✗ rejected {reason}" in page.text
     assert "TFLite dynamic ✓ passed" in page.text
     where = {row[0]: row[-1] for row in page.rows("Accuracy and disagreement")}
     assert where == {
@@ -349,9 +353,9 @@ def test_a_run_that_stopped_early_leads_with_the_reason():
         "AnomalyGate: the data has anomalies: test: label: 11 is out of its domain"
     ) in page.text
     assert "run.log" in page.text
-    assert [heading for heading in page.headings if heading in ("Metrics", "Classes", "Training", "Artefacts")] == []
+    assert [heading for heading in page.headings if heading in ("Metrics", "Classes", "Training", "Artifacts")] == []
     assert (
-        "did not get to: training curves, metrics, pictures with their predictions, TFLite measurements."
+        "did not get to: training curves, metrics, images with their predictions, TFLite measurements."
     ) in page.text
     assert page.rows("Time by node") == [["ImportExampleGen", "done", "21 s"], ["AnomalyGate", "failed", "0.5 s"]]
 
@@ -364,7 +368,7 @@ def test_a_push_that_failed_is_no_pass():
 
 def test_a_run_of_no_node():
     page = render(stopped_run(nodes={}, nodes_s={}, data={}))
-    assert "The run stopped before both gates had spoken." in page.text
+    assert "The run stopped before both gates had a verdict." in page.text
     assert "No node ran." in page.text
     assert "No split was counted." in page.text
 
@@ -402,7 +406,7 @@ def test_any_part_may_be_missing(missing):
 def test_the_gallery_is_a_link_beside_the_page():
     gallery = {"page": "gallery/gallery.html", "pictures": 18, "rendered": 6, "dead_letters": 0}
     page = render(finished_run(gallery=gallery))
-    assert "The gallery has 18 rendered pictures." in page.text
+    assert "The gallery has 18 rendered images." in page.text
     assert ("a", {"href": "gallery/gallery.html"}) in page.tags
     assert "The gallery" not in render(finished_run()).text
 
@@ -419,9 +423,9 @@ def test_what_the_ingest_found():
         ["Files", "1,234"],
         ["Formats kept", "jpeg 1,000, png 34"],
         ["Bytes", "5.2 MB read, 2.0 MB stored"],
-        ["Speed", "244.1 pictures a second"],
+        ["Speed", "244.1 images a second"],
         ["Near-duplicates in another split", "7"],
-        ["Classes without eval pictures", "cat"],
+        ["Classes without eval images", "cat"],
     ]
     remarks = {"one_color": {"images": 1200, "examples": [f"cat/{n}.png" for n in range(5)]}}
     page = render(finished_run(ingest=ingest_report(remarks=remarks)))
@@ -430,7 +434,7 @@ def test_what_the_ingest_found():
         "Images of nearly one color",
         "1,200, for example cat/0.png, cat/1.png, cat/2.png",
     ]
-    assert page.rows("Pictures by class and split") == [["dog", "20", "1", "3"], ["cat", "10", "0", "2"]]
+    assert page.rows("Images by class and split") == [["dog", "20", "1", "3"], ["cat", "10", "0", "2"]]
     assert page.rows("Precision and recall by class")[1][0] == "cat"
 
 
@@ -439,8 +443,8 @@ def test_pictures_are_shown_with_their_probabilities():
     chosen = showcase.choose(
         showcase.Predictions(pixels, np.array([0, 1]), np.array([[0.2, 0.8], [0.1, 0.9]])), ["cat", "dog"]
     )
-    page = render(finished_run(), pictures=chosen)
-    assert "Of all 2 test pictures, the SavedModel gets 1 wrong." in page.text
+    page = render(finished_run(), images=chosen)
+    assert "Of all 2 test images, the SavedModel gets 1 wrong." in page.text
     assert "cat , taken for dog" in page.text
     probabilities = [table["rows"] for table in page.tables if table["caption"] == "Probabilities"]
     assert probabilities == [
@@ -448,7 +452,7 @@ def test_pictures_are_shown_with_their_probabilities():
         [["✓dog", "", "90.0 %"], ["cat", "", "10.0 %"]],
     ]
     images = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert [image["alt"] for image in images] == ["Test picture of class cat", "Test picture of class dog"]
+    assert [image["alt"] for image in images] == ["Test image of class cat", "Test image of class dog"]
     assert "did not get to" not in page.text
 
 
@@ -474,7 +478,7 @@ def test_nothing_that_users_name_becomes_markup():
     page = render(
         result,
         class_names=[HOSTILE, '" onclick="x'],
-        pictures=chosen,
+        images=chosen,
         quarantine={HOSTILE: [{"path": HOSTILE, "detail": HOSTILE}]},
     )
     assert "script" not in {tag for tag, _ in page.tags}
@@ -486,7 +490,7 @@ def test_nothing_that_users_name_becomes_markup():
 def test_the_page_asks_for_nothing_from_outside():
     pixels = np.zeros((1, 8, 8, 3), np.uint8)
     chosen = showcase.choose(showcase.Predictions(pixels, np.array([0]), np.array([[1.0]])), [])
-    text = report.render(finished_run(), report.Evidence(pictures=chosen), NOW)
+    text = report.render(finished_run(), Evidence(images=chosen), NOW)
     page = Page(text)
     addresses = [str(attributes[key]) for _, attributes in page.tags for key in ("src", "href") if key in attributes]
     assert addresses
@@ -523,7 +527,7 @@ def test_a_thousand_classes_stay_readable():
             records={split: {"classes": dict.fromkeys(names, 7)} for split in ("train", "eval", "test")},
         ),
     )
-    text = report.render(result, report.Evidence(class_names=names), NOW)
+    text = report.render(result, Evidence(class_names=names), NOW)
     assert len(text) < 1_500_000
     page = Page(text)
     shown, folded = [table["rows"][1:] for table in page.tables if table["caption"].startswith("Metrics by image")]
@@ -595,3 +599,29 @@ def test_trials_are_a_chart_and_a_table_best_first():
     kinds = [attributes.get("class") for tag, attributes in page.tags if tag == "g"]
     assert [kind for kind in kinds if kind and kind.startswith("trial")] == ["trial", "trial chosen"]
     assert "Tuning" not in render(finished_run()).headings
+
+
+def test_a_section_is_registered_by_one_function(monkeypatch):
+    """As docs/extending.md has it: a table without a template of its own."""
+    monkeypatch.setattr(sections, "SECTIONS", [*sections.SECTIONS])
+
+    @sections.section("bytes", "Bytes")
+    def build_bytes(run):
+        columns = (
+            Column("Artifact", lambda row: row["name"]),
+            Column("Bytes", lambda row: str(row["bytes"]), is_number=True),
+            Column("State", lambda _: Cell(HOSTILE, "warn")),
+        )
+        return Table("Exact sizes.", columns, run.artifacts) if run.artifacts else None
+
+    page = render(finished_run())
+    assert page.headings.index("Bytes") > page.headings.index("The run")
+    assert ("a", {"href": "#bytes"}) in page.tags
+    assert page.rows("Exact sizes.") == [["TFLite float", "13497712", HOSTILE], ["TFLite int8", "3982672", HOSTILE]]
+    assert "Bytes" not in render(finished_run(tflite={})).headings
+
+
+def test_a_column_more_is_one_entry(monkeypatch):
+    more = Column("Bytes", lambda row: str(row["bytes"]), is_number=True)
+    monkeypatch.setattr(report_tables, "ARTIFACT_COLUMNS", (*report_tables.ARTIFACT_COLUMNS, more))
+    assert [row[-1] for row in render(finished_run()).rows("Accuracy and disagreement")] == ["13497712", "3982672"]

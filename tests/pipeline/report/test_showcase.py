@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report import report, showcase
+from pipeline.report import evidence, showcase
 
 NAMES = ["black", "grey", "white"]
 
@@ -145,16 +145,16 @@ def test_the_report_finds_model_and_pictures_among_the_nodes(artifacts):
         ),
     }
     result: dict[str, Any] = {"quarantine": {"count": 0, "reasons": {}}}
-    evidence = report._gather(result, nodes, artifacts)
-    assert evidence.class_names == ["black", "gr\u2028ey", "white"]
-    assert not evidence.text_labels
+    found = evidence.gather_evidence(result, nodes, artifacts)
+    assert found.class_names == ["black", "gr\u2028ey", "white"]
+    assert not found.text_labels
     files = (artifacts / "model" / "Format-Serving").rglob("*")
-    assert evidence.saved_model_bytes == sum(file.stat().st_size for file in files if file.is_file())
-    assert evidence.pictures is not None
-    assert [(p.actual, p.predicted) for p in evidence.pictures.wrong] == [("black", "white")]
-    assert len(evidence.pictures.right) == 3
+    assert found.saved_model_bytes == sum(file.stat().st_size for file in files if file.is_file())
+    assert found.images is not None
+    assert [(p.actual, p.predicted) for p in found.images.wrong] == [("black", "white")]
+    assert len(found.images.right) == 3
 
     del nodes["Transform"]
-    assert report._gather(result, nodes, artifacts).pictures is None
+    assert evidence.gather_evidence(result, nodes, artifacts).images is None
     nodes["Trainer"].state = "failed"
-    assert report._gather(result, nodes, artifacts) == report.Evidence()
+    assert evidence.gather_evidence(result, nodes, artifacts) == evidence.Evidence()
