@@ -29,7 +29,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Renders; see `StyleRenderer` for the arguments.
 
         Raises:
-          batch.RenderError: too many units are missing; those that are there stay in the store.
+          outcome.RenderError: too many units are missing; those that are there stay in the store.
           contents.ContentError: there are no contents where `contents` says.
           CatalogError: the catalogue or the settings are wrong.
         """

@@ -7,7 +7,7 @@ from typing import Any
 from atelier import builtin_names
 from compat.standard_streams import send_to_file
 from components.style_catalog import catalog
-from components.style_renderer.batch import batch, contents, photographs, units
+from components.style_renderer.batch import batch, contents, outcome, photographs, units
 from pipeline.beam import beam_args
 from pipeline.config.beam import Beam
 from pipeline.config.config import ConfigError
@@ -54,7 +54,7 @@ def render_folder(
       ConfigError: the output folder cannot be used.
       BeamError: the Beam runner is not installed, or its job service does not answer.
       CatalogError, contents.ContentError: styles or contents cannot be used.
-      batch.RenderError: too many images could not be rendered; the others are written.
+      outcome.RenderError: too many images could not be rendered; the others are written.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def render_folder(
             announce=console.say,
             progress_to=lambda text, share: progress(round(1000 * share), 1000, text),
         )
-    return batch.summary(report)
+    return outcome.summarize(report)
 
 
 def _check_output(output: Path, content: str, styles: str) -> None:

@@ -8,39 +8,30 @@ decoded is set aside: copies of the files concerned, without those records, take
 import contextlib
 import dataclasses
 import functools
-import gzip
-import hashlib
 import json
-import shutil
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import PIL
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from atelier import tfrecord
 from atelier.files.replacing import replace_text
-from atelier.layout import QUARANTINE_FILE, QUARANTINE_FOLDER, QUARANTINE_RECORDS_FILE, SPLITS
+from atelier.layout import SPLITS
 from pipeline import fingerprint
 from pipeline.beam import worker_pool
 from pipeline.beam.beam_args import build_run_options, count_processes
 from pipeline.config.config import Config, Data
 from pipeline.failures import shorten
-from pipeline.ingest.units import MAX_QUARANTINED_BYTES
-from pipeline.records import class_names, record_scan
+from pipeline.records import class_names, record_scan, set_aside
 from pipeline.records.class_names import Classes, Declared, LabelError, Seen
-from pipeline.records.dataset import SIDECARS, DataError, Dataset, split_files
-from pipeline.records.record_scan import ANY_SPLIT, Broken, Keys, Scanned
+from pipeline.records.dataset import DataError, Dataset, split_files
+from pipeline.records.record_scan import ANY_SPLIT, Keys, Scanned
 
 Progress = Callable[[int, int], None]
 
-FOLDER = "filtered_records"
-"""In the output folder: the records without those that were set aside, and their quarantine."""
-QUARANTINE = f"{FOLDER}/{QUARANTINE_FOLDER}/{QUARANTINE_FILE}"
 FACTS_FILE = "record_check.json"
 """In the output folder: what the pass over the records found."""
 
@@ -84,7 +75,7 @@ def check(
     records = sum(one.records for one in found.values())
     broken = {file: one.broken for file, one in found.items() if one.broken}
     _check_problems(files, found)
-    quarantine = _set_aside(data, config, output, files, broken, records, identity)
+    quarantine = set_aside.set_aside(data, config, output, files, broken, records, identity)
     try:
         classes = _classes(data, config.data, files, found)
     except LabelError as error:
@@ -93,8 +84,9 @@ def check(
     changes: dict[str, Any] = {"class_names": classes.names}
     if broken:
         reasons = ", ".join(f"{reason} {count}" for reason, count in quarantine["reasons"].items())
-        warnings.append(f"{quarantine['count']} of {records} records are set aside ({reasons}): {output / QUARANTINE}")
-        changes["folder"] = output / FOLDER
+        place = output / set_aside.QUARANTINE
+        warnings.append(f"{quarantine['count']} of {records} records are set aside ({reasons}): {place}")
+        changes["folder"] = output / set_aside.FOLDER
     return Checked(dataclasses.replace(data, warnings=tuple(warnings), **changes), quarantine)
 
 
@@ -116,7 +108,7 @@ def _scan_all(
     buckets = () if len(data.splits) > 1 else config.data.split_buckets
     code = fingerprint.of_code("pipeline.records.record_scan")
     settings = [dataclasses.astuple(keys), config.ingest.max_pixels, buckets, code, PIL.__version__]
-    key = _digest([identity, settings])
+    key = set_aside.compute_digest([identity, settings])
     kept = output / FACTS_FILE
     if facts := _kept(kept, key):
         return dict(zip(files, facts, strict=True))
@@ -163,10 +155,6 @@ def _kept(file: Path, key: str) -> list[Scanned]:
 
 def _as_json(found: Mapping[Path, Scanned]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(one) for one in found.values()]
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def _check_problems(files: Mapping[Path, list[str]], found: Mapping[Path, Scanned]) -> None:
@@ -218,125 +206,3 @@ def _declared(data: Dataset, settings: Data) -> Declared:
     label = features.get(settings.label_key)
     highest = label.int_domain.max if label and label.HasField("int_domain") else 0
     return Declared(data.class_names, tuple(names), highest + 1 if highest > 0 else None)
-
-
-def _set_aside(
-    data: Dataset,
-    config: Config,
-    output: Path,
-    files: Mapping[Path, list[str]],
-    broken: Mapping[Path, list[Broken]],
-    records: int,
-    identity: str,
-) -> dict[str, Any]:
-    """Writes the quarantine and, within the budget, the records without what is in it."""
-    everything = [image for images in broken.values() for image in images]
-    reasons = record_scan.count_reasons(everything)
-    summary: dict[str, Any] = {
-        "count": len(everything),
-        "fraction": len(everything) / max(records, 1),
-        "reasons": reasons,
-    }
-    folder, key_file = output / FOLDER, output / f"{FOLDER}.key"
-    if not everything:
-        if key_file.is_file():
-            shutil.rmtree(folder, ignore_errors=True)
-            key_file.unlink()
-        return summary
-    summary["records"] = QUARANTINE
-    within = len(everything) <= config.ingest.max_bad_fraction * records
-    key = _digest([within, identity, str(data.folder.resolve()), [_rows(data, *item) for item in broken.items()]])
-    if not (within and folder.is_dir() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
-        if folder.exists() and not key_file.is_file():
-            raise DataError(
-                f"{folder}: is no folder of an earlier run; move it away: filtered records are written there"
-            )
-        replace_text(key_file, "unfinished")
-        partial = output / f".{FOLDER}.partial"
-        for old in (partial, folder):
-            shutil.rmtree(old, ignore_errors=True)
-        _write_quarantine(data, broken, partial / QUARANTINE_FOLDER, config.data.image_key, keep_images=within)
-        if within:
-            _write_filtered(data, files, broken, partial)
-        partial.rename(folder)
-        replace_text(key_file, key)
-    if not within:
-        raise DataError(_over_budget(data, broken, summary, records, config.ingest.max_bad_fraction, folder))
-    return summary
-
-
-def _rows(data: Dataset, file: Path, images: list[Broken]) -> list[dict[str, Any]]:
-    """Lines of `quarantine.jsonl`."""
-    name = str(file.relative_to(data.folder))
-    return [
-        {"path": name, "record": image.record, "reason": image.reason, "detail": shorten(image.detail)}
-        for image in images
-    ]
-
-
-def _write_quarantine(
-    data: Dataset, broken: Mapping[Path, list[Broken]], folder: Path, image_key: str, *, keep_images: bool
-) -> None:
-    """Writes `quarantine.jsonl` and, if the images are kept, `quarantine.tfrecord`, as the ingest does."""
-    folder.mkdir(parents=True)
-    with (folder / QUARANTINE_FILE).open("w", encoding="utf-8") as lines:
-        for file, images in broken.items():
-            lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _rows(data, file, images))
-    if not keep_images:
-        return
-    with (folder / QUARANTINE_RECORDS_FILE).open("wb") as target:
-        for file, images in broken.items():
-            rows = {image.record: row for image, row in zip(images, _rows(data, file, images), strict=True)}
-            for number, record in enumerate(tfrecord.read_file(file)):
-                if number in rows:
-                    encoded = tfrecord.first_bytes(record, image_key) or b""
-                    kept = {"encoded": encoded} if len(encoded) <= MAX_QUARANTINED_BYTES else {}
-                    tfrecord.write(target, tfrecord.example({**rows[number], **kept}))
-
-
-def _write_filtered(
-    data: Dataset, files: Mapping[Path, list[str]], broken: Mapping[Path, list[Broken]], folder: Path
-) -> None:
-    """Copies the files that hold broken images, without them, and links the others, and the files beside them."""
-    for name in SIDECARS:
-        if (data.folder / name).is_file():
-            (folder / name).symlink_to((data.folder / name).resolve())
-    for file in files:
-        target = folder / file.relative_to(data.folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if file not in broken:
-            target.symlink_to(file.resolve())
-            continue
-        left_out = {image.record for image in broken[file]}
-        with _opened(target) as stream:
-            for number, record in enumerate(tfrecord.read_file(file)):
-                if number not in left_out:
-                    tfrecord.write(stream, record)
-
-
-def _opened(file: Path) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(file, "wb")) if tfrecord.is_gzip(file) else file.open("wb")
-
-
-def _over_budget(
-    data: Dataset,
-    broken: Mapping[Path, list[Broken]],
-    summary: Mapping[str, Any],
-    records: int,
-    allowed: float,
-    folder: Path,
-) -> str:
-    example: dict[str, str] = {}
-    for file, images in broken.items():
-        for row in _rows(data, file, images):
-            example.setdefault(row["reason"], f"{row['path']}, record {row['record']}")
-    reasons: Counter[str] = Counter(summary["reasons"])
-    width = max(map(len, reasons))
-    table = [f"  {'reason':{width}}  records  for example"]
-    table += [f"  {reason:{width}}  {count:7d}  {example[reason]}" for reason, count in reasons.most_common()]
-    return (
-        f"{data.folder}: {summary['count']} of {records} records ({summary['fraction']:.1%}) hold an image that cannot "
-        f"be decoded, more than ingest.max_bad_fraction ({allowed:.1%}) allows: mend or remove them, or raise it\n"
-        + "\n".join(table)
-        + f"\nThe records, counted from 0, and their reasons: {folder}/{QUARANTINE_FOLDER}/{QUARANTINE_FILE}"
-    )

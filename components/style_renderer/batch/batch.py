@@ -19,20 +19,19 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from PIL import Image
 
 from atelier import storage
-from atelier.errors import AtelierError
 from atelier.files import leftovers
 from atelier.layout import MAX_PIXELS
 from components.style_catalog.style import Style, load_pixels, resolve_settings
 from components.style_renderer.batch import (
     contents,
-    dead_letters,
     manifest,
+    outcome,
     progress,
     publishing,
     rendering,
     units,
 )
-from components.style_renderer.batch.dead_letters import DeadLetter
+from components.style_renderer.batch.outcome import RenderError, Report
 from components.style_renderer.engine.settings import Settings
 from components.style_renderer.gallery import gallery, previews
 
@@ -40,10 +39,6 @@ FOLDERS = frozenset({rendering.PICTURES, manifest.SIDECARS, "originals", "styles
 """What a batch makes in its folder, beside hidden folders."""
 
 _WORK = ".work"
-
-
-class RenderError(AtelierError):
-    """A batch that lost more units than it may; the message has the reasons. What could be rendered is written."""
 
 
 @dataclass(frozen=True)
@@ -69,22 +64,6 @@ class Request:
     max_bad_fraction: float = 0.1
     max_pixels: int = MAX_PIXELS
     code: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a batch did."""
-
-    contents: int
-    """Different pictures that could be used."""
-    pictures: int
-    """In the gallery: every content in every style at every strength, without those among the dead letters."""
-    rendered: int
-    """Of them by this batch; the others were there already."""
-    dead: tuple[DeadLetter, ...]
-    seconds: float
-    gallery: str
-    """Path of the page."""
 
 
 def render_batch(
@@ -157,7 +136,7 @@ def render_batch(
             with progress.following(in_work, len(missing), progress_to), pipeline:
                 _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(render)
         rendered = manifest.present(directory, rendering.PICTURES, missing)
-        dead = (*found.dead, *_lost(missing, recipes, rendered, rendering.buried(in_work)))
+        dead = (*found.dead, *outcome.list_lost(missing, recipes, rendered, rendering.buried(in_work)))
     page = gallery.Page(
         lines=manifest.for_batch(planned, recipes, present | rendered),
         contents=found.contents,
@@ -166,7 +145,7 @@ def render_batch(
         size=size,
     )
     written = publishing.publish(page, directory, output, pipelines)
-    _check_budget(dead, found.count, len(recipes), request.max_bad_fraction, output)
+    outcome.check_budget(dead, found.count, len(recipes), request.max_bad_fraction, output)
     seconds = time.monotonic() - started
     return Report(len(found.contents), len(page.lines), len(rendered), dead, seconds, written)
 
@@ -198,16 +177,6 @@ def _work_folder(directory: str) -> Iterator[str]:
 def local_pipelines(beam_args: Sequence[str]) -> Callable[[], beam.Pipeline]:
     """Makes Beam pipelines with these arguments."""
     return lambda: beam.Pipeline(options=PipelineOptions(list(beam_args)))
-
-
-def summary(report: Report) -> str:
-    """Says in a few lines what a batch did."""
-    counts = f"{report.pictures} pictures of {report.contents} contents"
-    done = f"{report.rendered} rendered in {report.seconds:.1f} s, {report.pictures - report.rendered} there already"
-    lines = [f"{report.gallery}: {counts}; {done}"]
-    if report.dead:
-        lines += [f"  {len(report.dead)} dead letters:", dead_letters.table(report.dead)]
-    return "\n".join(lines)
 
 
 def _settings(style: Style, request: Request) -> Settings:
@@ -261,23 +230,6 @@ def _prepare(
     return contents.collect(lists, len(sources), most)
 
 
-def _lost(
-    asked: Sequence[units.Unit],
-    recipes: Sequence[units.Recipe],
-    rendered: Mapping[str, Any],
-    buried: Mapping[str, DeadLetter],
-) -> list[DeadLetter]:
-    """Dead letters of the units that are not there: no unit goes missing without one."""
-    letters = []
-    for unit in asked:
-        if unit.key not in rendered:  # a repeated bundle may have failed first, and rendered it then
-            style = recipes[unit.recipe].style.id
-            strength = recipes[unit.recipe].settings.strength
-            unknown = DeadLetter(unit.content.id, "lost", "no worker has reported it: run again", style, strength)
-            letters.append(buried.get(unit.key, unknown))
-    return letters
-
-
 def _threads(options: PipelineOptions) -> int:
     """Threads of one of the local runner's worker processes; 0 (as TensorFlow likes) elsewhere."""
     direct = options.view_as(DirectOptions)
@@ -285,19 +237,3 @@ def _threads(options: PipelineOptions) -> int:
         return 0
     processors = len(os.sched_getaffinity(0))
     return max(1, processors // (direct.direct_num_workers or processors))
-
-
-def _check_budget(
-    dead: Sequence[DeadLetter], looked_at: int, recipes: int, max_bad_fraction: float, output: str
-) -> None:
-    asked, lost = looked_at * recipes, dead_letters.lost_units(dead, recipes)
-    if not lost or (lost <= max_bad_fraction * asked and lost < asked):
-        return
-    remedy = "remove what is at fault"
-    if lost < asked:
-        remedy += ", or raise --max-bad-fraction (of a run: style.max_bad_fraction)"
-    raise RenderError(
-        f"{lost} of {asked} pictures ({lost / asked:.1%}) could not be rendered, more than the "
-        f"{max_bad_fraction:.1%} allowed: {remedy}\n{dead_letters.table(dead)}\n"
-        f"All of them, and what could be rendered: {output}"
-    )

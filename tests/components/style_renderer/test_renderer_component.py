@@ -16,7 +16,7 @@ with deferred_imports():
     from tfx.types.experimental import simple_artifacts
 
     from components.style_renderer import component, executor
-    from components.style_renderer.batch import batch, contents, rendering
+    from components.style_renderer.batch import contents, outcome, rendering
     from tests.components.style_renderer.conftest import IN_MEMORY
 
 pytestmark = pytest.mark.slow
@@ -127,7 +127,7 @@ def test_a_folder_of_contents(do, folder, tmp_path):
 
 def test_over_the_budget_it_fails_and_the_store_keeps_what_there_is(do, folder, tmp_path):
     (folder / "b.png").write_bytes(b"broken")
-    with pytest.raises(batch.RenderError, match="2 of 6"):
+    with pytest.raises(outcome.RenderError, match="2 of 6"):
         do(contents=str(folder))
     assert len(list((tmp_path / "store" / "pictures").iterdir())) == 4
 

@@ -9,7 +9,7 @@ from pipeline import cli
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from components.style_renderer.batch import batch
+    from components.style_renderer.batch import batch, outcome
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def render(images, monkeypatch, capsys):
 
         def rendered(sources, *_, **__):
             read.extend(source.name for source in sources)
-            return batch.Report(0, 0, 0, (), 0.0, "")
+            return outcome.Report(0, 0, 0, (), 0.0, "")
 
         monkeypatch.setattr(batch, "render_batch", rendered)
         options = {"content": "content", "styles": "styles", "output": "out"} | options
@@ -134,7 +134,7 @@ def test_the_budget_can_be_raised(images, monkeypatch, capsys):
 
     def rendered(*arguments, **_):
         requests.append(arguments[3])
-        return batch.Report(0, 0, 0, (), 0.0, "")
+        return outcome.Report(0, 0, 0, (), 0.0, "")
 
     monkeypatch.setattr(batch, "render_batch", rendered)
     command = ["render", "--content", str(images / "content"), "--styles", str(images / "styles"), "--output", "out"]

@@ -15,7 +15,7 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    from components.style_renderer.batch import batch, contents, publishing, rendering
+    from components.style_renderer.batch import batch, contents, outcome, publishing, rendering
 
 
 @pytest.fixture
@@ -231,12 +231,12 @@ def test_broken_contents_go_to_the_dead_letters_and_the_rest_is_rendered(run, ou
         ("b.png", "truncated", "")
     ]
     assert "truncated" in (out / "gallery.html").read_text()
-    assert "b.png" in batch.summary(report)
+    assert "b.png" in outcome.summarize(report)
 
 
 def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, folder):
     (folder / "b.png").write_bytes(b"\x89PNG broken")
-    with pytest.raises(batch.RenderError) as error:
+    with pytest.raises(outcome.RenderError) as error:
         run(max_bad_fraction=0.33)
     assert "2 of 6 pictures (33.3%)" in str(error.value)
     assert "--max-bad-fraction" in str(error.value)
@@ -276,14 +276,14 @@ def test_a_unit_that_goes_missing_without_a_word_is_a_dead_letter_too(run, out, 
 
 
 def test_failing_units_count_against_the_budget(run):
-    with pytest.raises(batch.RenderError, match=r"3 of 6 pictures \(50.0%\)"):
+    with pytest.raises(outcome.RenderError, match=r"3 of 6 pictures \(50.0%\)"):
         run(engine=fake_engine.refuse_red, max_bad_fraction=0.49)
 
 
 def test_nothing_at_all_is_never_within_the_budget(run, out, folder):
     for file in folder.rglob("*.png"):
         file.write_bytes(b"broken")
-    with pytest.raises(batch.RenderError, match="not_an_image") as error:
+    with pytest.raises(outcome.RenderError, match="not_an_image") as error:
         run(max_bad_fraction=1.0)
     assert "--max-bad-fraction" not in str(error.value)  # it would not help
     assert len(dead_letters(out)) == 3
