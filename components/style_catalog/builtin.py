@@ -6,7 +6,7 @@ Everything is written at run time; no image is part of this repository.
 import hashlib
 import importlib.metadata
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,14 @@ _PACKAGED = {
 }
 
 
-def write_catalog(folder: Path) -> Path:
+def write_catalog(folder: Path, ids: Collection[str] = ()) -> Path:
     """Writes the catalog: `catalog.yaml` and `pictures/`.
 
     It holds seven drawn styles and four from packages.
+
+    Args:
+      folder: where it is written.
+      ids: the styles that are written; empty: all. To draw one takes most of a second.
 
     Returns:
       the path of `catalog.yaml`.
@@ -110,7 +114,8 @@ def write_catalog(folder: Path) -> Path:
     """
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = []
-    for style_id, suffix, encoded, facts in [*_drawn(), *_from_packages()]:
+    wanted = ids or list_ids()
+    for style_id, suffix, encoded, facts in [*_drawn(wanted), *_from_packages(wanted)]:
         file = f"pictures/{style_id}{suffix}"
         (folder / file).write_bytes(encoded)
         entries.append({"id": style_id, "file": file, "sha256": hashlib.sha256(encoded).hexdigest(), **facts})
@@ -135,13 +140,15 @@ def compute_fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _drawn() -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
-    for style_id, title in _DRAWN.items():
+def _drawn(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
+    for style_id in filter(wanted.__contains__, _DRAWN):
+        title = _DRAWN[style_id]
         yield style_id, ".png", drawn.draw(style_id), {"title": title, **_ATELIER}
 
 
-def _from_packages() -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
-    for style_id, origin in _PACKAGED.items():
+def _from_packages(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
+    for style_id in filter(wanted.__contains__, _PACKAGED):
+        origin = _PACKAGED[style_id]
         try:
             path = packaged.find(origin.package, origin.file)
         except FileNotFoundError as error:

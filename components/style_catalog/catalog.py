@@ -36,24 +36,26 @@ UNKNOWN_LICENCE = "unknown"
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
-def open_catalog(name: str | Path, builtin_folder: Path | None = None) -> tuple[Style, ...]:
+def open_catalog(name: str | Path, builtin_folder: Path | None = None, ids: Sequence[str] = ()) -> tuple[Style, ...]:
     """Reads the styles of a catalog.
 
     Args:
       name: `builtin`, a `catalog.yaml`, or a folder of images.
       builtin_folder: where the built-in catalog is written; by default, a folder that is removed at exit.
+      ids: the styles that the caller selects: no other is drawn of the built-in catalog.
 
     Raises:
-      CatalogError: it cannot be used.
+      CatalogError: it cannot be used, or the built-in catalog lacks one of `ids`.
     """
     if isinstance(name, str) and builtin_names.resolve(name, (builtin_names.CATALOG,)):
+        check_ids(str(name), builtin.list_ids(), ids)
         folder = builtin_folder
         if folder is None:
             kept = contextlib.ExitStack()
             folder = kept.enter_context(leftovers.scratch("styles"))
             atexit.register(kept.close)
         try:
-            return load_catalog(builtin.write_catalog(folder))
+            return load_catalog(builtin.write_catalog(folder, ids))
         except builtin.BuiltinError as error:
             raise CatalogError(str(error)) from None
     path = Path(name)

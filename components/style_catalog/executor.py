@@ -30,7 +30,7 @@ def publish(name: str, styles: str, published: types.Artifact) -> None:
             publish(str(copy / file), styles, published)
         return
     with leftovers.scratch("styles") as scratch:
-        opened = catalog.open_catalog(name, Path(scratch, "builtin"))
+        opened = catalog.open_catalog(name, Path(scratch, "builtin"), ids)
         kept = catalog.select_styles(name, opened, ids)
         folder = Path(scratch, "published")
         _write(kept, folder)

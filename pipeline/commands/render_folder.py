@@ -62,7 +62,7 @@ def render_folder(
         raise ConfigError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
     builtin_names.check(styles, (builtin_names.CATALOG,), "--styles")
     builtin_names.check(content, (builtin_names.PHOTOS,), "--content")
-    chosen = catalog.select_styles(styles, catalog.open_catalog(styles), ids)
+    chosen = catalog.select_styles(styles, catalog.open_catalog(styles, ids=ids), ids)
     _check_output(output, content, styles)
     packaged = builtin_names.resolve(content, (builtin_names.PHOTOS,))
     folder = photographs.write(str(output / "photographs")) if packaged else content

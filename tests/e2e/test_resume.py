@@ -14,6 +14,8 @@ from tests.e2e.conftest import CONFIG, ROOT, Run, run_pipeline
 
 pytestmark = pytest.mark.slow
 
+RUN = ("--config", CONFIG, "--set", "style.enabled=false")  # nothing here is about the gallery
+
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,7 +30,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed(tree: Path, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a run that got SIGKILL after its first epoch of fine-tuning."""
     output = tmp_path_factory.mktemp("killed") / "output"
-    command = [sys.executable, "-m", "pipeline.cli", "run", "--config", CONFIG, "--data", digits, "--output", output]
+    command = [sys.executable, "-m", "pipeline.cli", "run", *RUN, "--data", digits, "--output", output]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [str(word) for word in command], cwd=tree, stderr=subprocess.PIPE, text=True, env=environment
@@ -56,7 +58,7 @@ def _wait_for(folder: Path, pattern: str) -> None:
 @pytest.fixture(scope="module")
 def resumed(tree: Path, digits: Path, killed: Path) -> Run:
     """The next run."""
-    return run_pipeline(killed, "--config", CONFIG, "--data", digits, tree=tree)
+    return run_pipeline(killed, *RUN, "--data", digits, tree=tree)
 
 
 def test_the_next_run_goes_on_from_the_finished_nodes(resumed: Run) -> None:
@@ -80,7 +82,7 @@ def test_training_goes_on_from_the_last_epoch(resumed: Run) -> None:
 def test_changed_code_is_not_served_from_the_cache(tree: Path, digits: Path, resumed: Run) -> None:
     source = tree / "trainer" / "preprocessing.py"
     source.write_text(source.read_text() + "\n# another version\n")
-    changed = run_pipeline(resumed.output, "--config", CONFIG, "--data", digits, tree=tree)
+    changed = run_pipeline(resumed.output, *RUN, "--data", digits, tree=tree)
     assert changed.code == 0, changed.stderr
     nodes = changed.result["nodes"]
     assert nodes["AnomalyGate"] == "cached"

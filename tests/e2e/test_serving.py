@@ -328,7 +328,7 @@ class Clients:
     def _work(self, answers: list[int]) -> None:
         try:
             with Client(self._target) as client:
-                while not self._stop.wait(0.03):
+                while not self._stop.wait(0.1):
                     answers.append(client.predict([noisy_png(len(answers))])[0].version)
         except ServingError as error:
             self.failures.append(error)

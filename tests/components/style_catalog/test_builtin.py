@@ -63,6 +63,24 @@ def test_writing_it_twice_gives_the_same(styles, tmp_path):
     assert [(style.id, style.sha256) for style in again] == [(style.id, style.sha256) for style in styles]
 
 
+def test_only_the_selected_styles_are_drawn(monkeypatch, tmp_path):
+    calls: list[str] = []
+    stream = io.BytesIO()
+    Image.effect_noise((64, 64), 50).convert("RGB").save(stream, "PNG")
+
+    def draw(name):
+        calls.append(name)
+        return stream.getvalue()
+
+    monkeypatch.setattr("components.style_catalog.drawn.draw", draw)
+    opened = catalog.open_catalog("builtin", tmp_path / "few", ["petals", "mosaic"])
+    assert sorted(style.id for style in opened) == ["mosaic", "petals"]
+    assert calls == ["mosaic"]
+    with pytest.raises(CatalogError, match="there is no style mosaik; did you mean mosaic"):
+        catalog.open_catalog("builtin", tmp_path / "none", ["mosaik"])
+    assert calls == ["mosaic"]
+
+
 @pytest.mark.usefixtures("quickly")
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr("atelier.files.packaged.util.find_spec", lambda _: None)
