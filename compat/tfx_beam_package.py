@@ -9,7 +9,6 @@ Needed with TFX 1.21. It can go when `make_beam_dependency_flags` asks for the r
 
 import contextlib
 from collections.abc import Iterator
-from unittest import mock
 
 UPSTREAM = {"tfx": "1.21.0"}
 
@@ -19,5 +18,9 @@ def skip_package() -> Iterator[None]:
     """Beam's arguments stay as they are until the block ends."""
     from tfx.utils import dependency_utils  # seconds, as all of TFX
 
-    with mock.patch.object(dependency_utils, "make_beam_dependency_flags", lambda arguments: arguments):
+    add_package = dependency_utils.make_beam_dependency_flags
+    dependency_utils.make_beam_dependency_flags = lambda arguments: arguments
+    try:
         yield
+    finally:
+        dependency_utils.make_beam_dependency_flags = add_package

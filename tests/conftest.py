@@ -21,6 +21,7 @@ LONGEST = (
     "tests/e2e/test_resume.py",
     "tests/e2e/test_render.py",
     "tests/e2e/test_data.py",
+    "tests/docs/test_notebook.py",
     "tests/components/style_renderer/batch/test_runners.py",
     "tests/kubeflow/replay/test_replay_tfx.py",
     "tests/trainer/test_backbones.py",
