@@ -118,7 +118,7 @@ setup(
     python_requires=">=3.11,<3.14",
     # Named one by one: the folder kubeflow/ runs from the root only, since that name belongs to another distribution.
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-    package_data={"": ["**/*.html", "**/*.j2", "**/*.css", "**/*.js"]},
+    package_data={"": ["**/*.html", "**/*.j2", "**/*.css", "**/*.js", "**/*.npz"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["atelier = pipeline.cli:main"]},

@@ -1,14 +1,16 @@
 """The losses of Gatys, Ecker and Bethge 2016, "Image style transfer using convolutional neural networks" (CVPR).
 
-Each is a function of float32 tensors. Where the paper and this differ, it is said and why.
+Each is a function of float32 tensors of whichever Keras backend runs. Where the paper and this differ, it is said and
+why.
 """
 
 from collections.abc import Sequence
 
-import tensorflow as tf
+import keras
+from keras import ops
 
 
-def gram(features: tf.Tensor) -> tf.Tensor:
+def gram(features: keras.KerasTensor) -> keras.KerasTensor:
     """Correlations between channels: sum over positions of f_i f_j, divided by the number of positions.
 
     Equation 3; the division, which the paper has in the loss, makes pictures of different sizes comparable.
@@ -19,22 +21,25 @@ def gram(features: tf.Tensor) -> tf.Tensor:
     Returns:
       [N, C, C] float32.
     """
-    return gram_sum(features) / tf.cast(tf.shape(features)[1] * tf.shape(features)[2], tf.float32)
+    _, height, width, _ = ops.shape(features)
+    return gram_sum(features) / ops.cast(height * width, "float32")
 
 
-def gram_sum(features: tf.Tensor) -> tf.Tensor:
+def gram_sum(features: keras.KerasTensor) -> keras.KerasTensor:
     """Sum over positions of f_i f_j: [N, H, W, C] to [N, C, C]; adds up over the tiles of a picture."""
-    shape = tf.shape(features)
-    positions = tf.reshape(features, [shape[0], shape[1] * shape[2], features.shape[-1]])
-    return tf.matmul(positions, positions, transpose_a=True)
+    images, height, width, channels = ops.shape(features)
+    positions = ops.reshape(features, (images, height * width, channels))
+    return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions)
 
 
-def content_loss(features: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+def content_loss(features: keras.KerasTensor, target: keras.KerasTensor) -> keras.KerasTensor:
     """Mean squared difference of features, [N, H, W, C] to [N] (equation 1 has half the sum instead of the mean)."""
-    return tf.reduce_mean(tf.math.squared_difference(features, target), axis=[1, 2, 3])
+    return ops.mean(ops.square(features - target), axis=(1, 2, 3))
 
 
-def style_loss(grams: Sequence[tf.Tensor], targets: Sequence[tf.Tensor], weights: Sequence[float]) -> tf.Tensor:
+def style_loss(
+    grams: Sequence[keras.KerasTensor], targets: Sequence[keras.KerasTensor], weights: Sequence[float]
+) -> keras.KerasTensor:
     """Mean squared difference of Gram matrices, then the weighted mean over layers (equations 4 and 5).
 
     Args:
@@ -46,23 +51,24 @@ def style_loss(grams: Sequence[tf.Tensor], targets: Sequence[tf.Tensor], weights
       [N] float32.
     """
     layers = [
-        weight * tf.reduce_mean(tf.math.squared_difference(found, wanted), axis=[1, 2])
+        weight * ops.mean(ops.square(found - wanted), axis=(1, 2))
         for found, wanted, weight in zip(grams, targets, weights, strict=True)
     ]
-    return tf.add_n(layers) / sum(weights)
+    return sum(layers) / sum(weights)
 
 
-def total_variation(image: tf.Tensor) -> tf.Tensor:
+def total_variation(image: keras.KerasTensor) -> keras.KerasTensor:
     """Mean squared difference between neighbours, down plus across: [N, H, W, C] to [N].
 
     The squared form of Mahendran and Vedaldi 2015, "Understanding deep image representations by inverting them",
     section 2 (beta = 2). The mean is over pixels and channels, so that the weight does not depend on the size.
     """
-    return total_variation_sum(image) / tf.cast(tf.reduce_prod(tf.shape(image)[1:]), tf.float32)
+    _, height, width, channels = ops.shape(image)
+    return total_variation_sum(image) / ops.cast(height * width * channels, "float32")
 
 
-def total_variation_sum(image: tf.Tensor) -> tf.Tensor:
+def total_variation_sum(image: keras.KerasTensor) -> keras.KerasTensor:
     """Sum of squared differences between neighbours: [N, H, W, C] to [N]."""
-    down = tf.math.squared_difference(image[:, 1:], image[:, :-1])
-    across = tf.math.squared_difference(image[:, :, 1:], image[:, :, :-1])
-    return tf.reduce_sum(down, axis=[1, 2, 3]) + tf.reduce_sum(across, axis=[1, 2, 3])
+    down = ops.square(image[:, 1:] - image[:, :-1])
+    across = ops.square(image[:, :, 1:] - image[:, :, :-1])
+    return ops.sum(down, axis=(1, 2, 3)) + ops.sum(across, axis=(1, 2, 3))

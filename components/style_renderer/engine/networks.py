@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
 from components.style_renderer.engine.settings import Settings
 from trainer.backbones import WeightsError, efficientnet_lite, keras_applications, lite_weights
@@ -86,9 +86,9 @@ class FeatureNetwork:
         """Of the coarsest layer: sides that are multiples of it meet no rounding on their way down."""
         return max(self.strides.values())
 
-    def __call__(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+    def __call__(self, image: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
         """Features of pictures [N, H, W, 3] of 0..255, as float32 whatever the network computes in."""
-        return {name: tf.cast(features, tf.float32) for name, features in self.model(image, training=False).items()}
+        return {name: ops.cast(features, "float32") for name, features in self.model(image, training=False).items()}
 
 
 def recipe(settings: Settings) -> Recipe:

@@ -1,0 +1,60 @@
+"""What steers the training of a stylizer: one frozen object, whose defaults stand here and nowhere else."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from atelier.field_types import Count, Fraction, Integer, Number, Seed
+from components.style_renderer.engine.settings import Weight
+
+_Pixels = Annotated[Integer, Field(ge=64, le=4096)]
+
+
+class TrainingSettings(BaseModel):
+    """How a network learns the styles of a catalog."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    steps: Count = 24_000
+    """Batches in all."""
+    minutes: Annotated[Number, Field(gt=0)] | None = None
+    """The training stops after so many, even if steps are left."""
+    batch_size: Annotated[Integer, Field(ge=1, le=256)] = 16
+    """Crops in a batch."""
+    image_size: Annotated[Integer, Field(ge=64, le=1024, multiple_of=16)] = 256
+    """Height and width in pixels of the crops that the network is trained on."""
+    style_size: _Pixels = 512
+    """Longer side in pixels at which a style image is looked at. Strokes are those of the optimizer at this size."""
+    smallest_crop: _Pixels = 256
+    """Side in pixels of the part of a photograph that is scaled to `image_size`, at least."""
+    largest_crop: _Pixels = 640
+    """At most; the shorter side of the photograph limits it too."""
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = 2e-3
+    """Of Adam, at its highest: it rises at first, and falls along a cosine to a hundredth at the end."""
+    content_weight: Weight = 3.0
+    """In units of the optimizer's. A network takes more: it has to find the subject by itself, where the optimizer
+    starts from the image."""
+    style_weight: Weight = 1.0
+    """In units of the optimizer's."""
+    tv_weight: Weight = 1.0
+    """In units of the optimizer's."""
+    full_strength: Fraction = 0.6
+    """Share of the crops that are trained at a strength of 1; the others have strengths of 0..1."""
+    blends: Fraction = 0.1
+    """Share of the crops that are trained on a blend of two styles."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Of the network and of the features; losses and weights are float32."""
+    steps_per_round: Count = 250
+    """The training state is saved after each round."""
+    workers: Annotated[Integer, Field(ge=1, le=64)] = 2
+    """Threads that cut the crops."""
+    seed: Seed = 0
+    """Of the first weights and of the crops."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TrainingSettings":
+        if self.largest_crop < self.smallest_crop:
+            raise ValueError(
+                f"largest_crop is {self.largest_crop}, smallest_crop {self.smallest_crop}: it must not be smaller"
+            )
+        return self

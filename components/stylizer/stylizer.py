@@ -1,0 +1,147 @@
+"""A trained stylizer: the network, the ids of its styles, and the file that holds both.
+
+stylizer = load_base()
+stylized = stylizer.stylize(image, {"great-wave": 1.0}, strength=0.8)
+"""
+
+import difflib
+import hashlib
+import io
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from components.stylizer import network
+
+BASE = Path(__file__).parent / "base.npz"
+"""The base network, which `train_base` made; BASE.md beside it is its model card."""
+BASE_SHA256 = "071f9797c878a5d1202746aced9d172fe9de0b01f8dd5dee085a2d324af0f61c"
+
+_FORMAT = 1
+_HEADER = "header"
+
+
+class StylizerError(ValueError):
+    """A file that holds no stylizer, or an image, style or strength that it does not take; the message says which."""
+
+
+@dataclass(frozen=True)
+class Stylizer:
+    """A network and the ids of its styles, in the order of its rows."""
+
+    model: keras.Model
+    styles: tuple[str, ...]
+
+    def stylize(self, image: np.ndarray, weights: Mapping[str, float], strength: float = 1.0) -> np.ndarray:
+        """Restyles an image.
+
+        Args:
+          image: [H, W, 3] uint8 RGB of any size.
+          weights: by style id; their sum is divided out.
+          strength: 0 gives the image back, 1 the style in full.
+
+        Returns:
+          [H, W, 3] uint8.
+
+        Raises:
+          StylizerError: the image, a style or the strength is not what it should be.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
+            raise StylizerError(f"the image is {image.dtype} of shape {image.shape}: expected uint8 [H, W, 3]")
+        if not 0 <= strength <= 1:
+            raise StylizerError(f"the strength is {strength}: expected 0..1")
+        height, width = image.shape[:2]
+        found = self.model.predict_on_batch(
+            {
+                "image": pad(image)[np.newaxis],
+                "style": self.row(weights)[np.newaxis],
+                "strength": np.array([strength], np.float32),
+            }
+        )
+        return np.clip(np.rint(found[0, :height, :width]), 0, 255).astype(np.uint8)
+
+    def row(self, weights: Mapping[str, float]) -> np.ndarray:
+        """The network's input [S] for style weights by id: their sum is 1.
+
+        Raises:
+          StylizerError: an id is unknown, a weight is below 0 or no number, or none is above 0.
+        """
+        for style in weights:
+            if style not in self.styles:
+                near = difflib.get_close_matches(style, self.styles, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.styles)}"
+                raise StylizerError(f"there is no style {style}; {hint}")
+        total = sum(weights.values())
+        if not all(0 <= weight < math.inf for weight in weights.values()) or not 0 < total < math.inf:
+            raise StylizerError(f"the style weights are {dict(weights)}: expected one above 0, and none below")
+        return np.array([weights.get(style, 0.0) / total for style in self.styles], np.float32)
+
+    def save(self, path: Path) -> None:
+        """Writes the file: weights as float16, ids and shape of the network as JSON; whole or not at all."""
+        variables = {variable.path: variable for variable in self.model.variables}
+        arrays = {name: np.asarray(keras.ops.convert_to_numpy(value), np.float16) for name, value in variables.items()}
+        header = {"format": _FORMAT, "styles": self.styles, **_shape(self.model)}
+        partial = path.with_name(f".{path.name}.partial")
+        with partial.open("wb") as stream:
+            np.savez_compressed(stream, **{_HEADER: np.array(json.dumps(header))}, **arrays)  # type: ignore[arg-type]
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+
+
+def load_base() -> Stylizer:
+    """The base network that comes with the project.
+
+    Raises:
+      StylizerError: its file is missing or damaged.
+    """
+    return load(BASE, BASE_SHA256)
+
+
+def load(path: Path, sha256: str = "") -> Stylizer:
+    """Reads a file that `Stylizer.save` wrote. Nothing in it can run code.
+
+    Args:
+      path: the file.
+      sha256: the hash that it must have; "" takes any.
+
+    Raises:
+      StylizerError: it cannot be read, has another hash, or is no stylizer.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StylizerError(f"{path}: the stylizer cannot be read: {error.strerror}") from None
+    if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise StylizerError(f"{path}: its SHA-256 is {found}, expected {sha256}; restore the file")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            header = json.loads(str(arrays[_HEADER]))
+            if header["format"] != _FORMAT:
+                raise ValueError(f"its format is {header['format']}, expected {_FORMAT}")
+            styles = tuple(header["styles"])
+            model = network.build(len(styles), channels=header["channels"], blocks=header["blocks"])
+            values = {variable.path: arrays[variable.path] for variable in model.variables}
+            for variable in model.variables:
+                variable.assign(values[variable.path].astype(np.float32))
+    except Exception as error:  # noqa: BLE001 (a damaged zip or array raises nearly anything)
+        raise StylizerError(f"{path}: it is no stylizer, or a damaged one ({error})") from None
+    return Stylizer(model, styles)
+
+
+def pad(image: np.ndarray) -> np.ndarray:
+    """Reflects [H, W, 3] at its end until the sides are multiples of the network's stride."""
+    height, width = image.shape[:2]
+    return np.pad(image, ((0, -height % network.STRIDE), (0, -width % network.STRIDE), (0, 0)), mode="symmetric")
+
+
+def _shape(model: keras.Model) -> dict[str, object]:
+    names = [layer.name for layer in model.layers]
+    channels = [model.get_layer(f"encoder{number}_conv").filters for number in (1, 2, 3)]
+    return {"channels": channels, "blocks": sum(name.endswith("_add") for name in names)}

@@ -1,0 +1,173 @@
+"""Trains the base network of the stylizer: a folder of photographs and a catalog in, one file out.
+
+    KERAS_BACKEND=jax python -m components.stylizer.train_base \
+        --content photographs/train --held-out photographs/held_out --output base.npz --state state
+
+It goes on from the training state in the folder `--state`. It needs no TensorFlow: on a machine with an accelerator,
+Keras with JAX is enough.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pydantic
+from keras import ops
+from PIL import Image
+
+from atelier import builtin_names, images
+from components.style_catalog import catalog
+from components.style_catalog.style import CatalogError, load_pixels
+from components.stylizer import network, training
+from components.stylizer.settings import TrainingSettings
+from components.stylizer.stylizer import Stylizer
+from components.stylizer.training import TrainingError
+from trainer.backbones import WeightsError
+
+_MAX_PIXELS = 100_000_000
+_LONGER_SIDE = 1024
+"""Photographs are kept in memory at this size at most."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = TrainingSettings(**{name: getattr(options, name) for name in TrainingSettings.model_fields})
+        _train(options, settings)
+    except pydantic.ValidationError as error:
+        detail = error.errors()[0]
+        option = "".join(f"--{name}: ".replace("_", "-") for name in detail["loc"])
+        sys.stderr.write(f"{option}{detail['msg']}\n")
+        return 2
+    except (CatalogError, TrainingError, WeightsError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _train(options: argparse.Namespace, settings: TrainingSettings) -> None:
+    began = time.monotonic()
+    keras.utils.set_random_seed(settings.seed)
+    styles = catalog.open_catalog(options.catalog)
+    photographs = read_photographs(options.content)
+    held_out = read_photographs(options.held_out) if options.held_out else {}
+    options.state.mkdir(parents=True, exist_ok=True)
+    stylizer = Stylizer(network.build(len(styles), precision=settings.precision), tuple(style.id for style in styles))
+    _say(f"{len(photographs)} photographs, {len(styles)} styles, {keras.backend.backend()}")
+    objective = training.build(
+        stylizer.model, [load_pixels(style) for style in styles], settings, options.state / "targets.npz"
+    )
+    _say(f"targets after {time.monotonic() - began:.0f} s")
+    report = _Report(stylizer, list(held_out.values()), options.state, options.report_seconds)
+    done = training.train(
+        objective, list(photographs.values()), settings, options.state / "training.npz", callbacks=[report]
+    )
+    stylizer.save(options.output)
+    _say(f"{done} steps in {time.monotonic() - began:.0f} s: {options.output}")
+
+
+def read_photographs(folder: Path) -> dict[str, Image.Image]:
+    """The images of a folder, mode RGB, 1024 pixels on the longer side at most, by name.
+
+    Raises:
+      TrainingError: there is none, or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"{folder}: no such folder; give a folder of photographs")
+    found = {}
+    for file in sorted(folder.iterdir()):
+        if file.name.startswith("."):
+            continue
+        try:
+            image = images.decode(file.read_bytes(), _MAX_PIXELS).image
+        except (OSError, images.RejectedImageError) as error:
+            raise TrainingError(f"{file}: {error}; remove it from the folder") from None
+        image.thumbnail((_LONGER_SIDE, _LONGER_SIDE), Image.Resampling.LANCZOS)
+        found[file.name] = image
+    if not found:
+        raise TrainingError(f"{folder}: there is no image in it; give a folder of photographs")
+    return found
+
+
+class _Report(keras.callbacks.Callback):
+    """Tells the losses after each round, and now and then writes a sheet: a row an image, a column a style."""
+
+    def __init__(self, stylizer: Stylizer, held_out: Sequence[Image.Image], folder: Path, seconds: float) -> None:
+        super().__init__()
+        self._stylizer, self._folder, self._seconds = stylizer, folder, seconds
+        self._images = [_square(image, 384) for image in held_out]
+        self._began = self._last = time.monotonic()
+        self._steps = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._steps += 1
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        now = time.monotonic()
+        step = int(ops.convert_to_numpy(self.model.optimizer.iterations))
+        rate = self._steps / (now - self._began)
+        shown = " ".join(f"{name} {float(value):.4g}" for name, value in (logs or {}).items())
+        _say(f"step {step}, {rate:.2f} steps/s: {shown}")
+        if self._images and now - self._last >= self._seconds:
+            self._last = now
+            self._sheet().save(self._folder / f"sheet-{step:06d}.jpg", quality=85)
+
+    def _sheet(self) -> Image.Image:
+        count, side = len(self._stylizer.styles), self._images[0].shape[0]
+        sheet = Image.new("RGB", ((count + 1) * side, len(self._images) * side))
+        for row, image in enumerate(self._images):
+            sheet.paste(Image.fromarray(image), (0, row * side))
+            found = self._stylizer.model.predict_on_batch(
+                {
+                    "image": np.repeat(image[np.newaxis], count, 0),
+                    "style": np.eye(count, dtype=np.float32),
+                    "strength": np.ones(count, np.float32),
+                }
+            )
+            for column, pixels in enumerate(np.clip(np.rint(found), 0, 255).astype(np.uint8), 1):
+                sheet.paste(Image.fromarray(pixels), (column * side, row * side))
+        return sheet
+
+
+def _square(image: Image.Image, side: int) -> np.ndarray:
+    shorter = min(image.size)
+    left, top = ((length - shorter) // 2 for length in image.size)
+    box = (left, top, left + shorter, top + shorter)
+    return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS, box))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m components.stylizer.train_base",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--content", type=Path, required=True, help="Folder of photographs to train on.")
+    parser.add_argument("--held-out", type=Path, help="Folder of photographs for the sample sheets.")
+    parser.add_argument(
+        "--catalog", default=builtin_names.CATALOG, help="Catalog of styles: builtin, a file or a folder."
+    )
+    parser.add_argument("--output", type=Path, required=True, help="File to write the network to.")
+    parser.add_argument("--state", type=Path, required=True, help="Folder for the training state and sample sheets.")
+    parser.add_argument("--report-seconds", type=float, default=60.0, help="A sample sheet is written so often.")
+    for name, field in TrainingSettings.model_fields.items():
+        kind = float if field.default is None else type(field.default)
+        text = " ".join((field.description or "").split()).replace("%", "%%")
+        default = "" if field.default is None else f" Default: {field.default}."
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=field.default, help=f"{text}{default}")
+    return parser
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

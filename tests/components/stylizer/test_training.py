@@ -1,0 +1,138 @@
+"""Training: crops, the loss, going on where it stopped, and what is refused. Everything is tiny."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from components.stylizer.settings import TrainingSettings
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+
+    from components.style_renderer.engine import canvas, networks, objective
+    from components.style_renderer.engine.settings import Settings
+    from components.stylizer import network, train_base, training
+    from components.stylizer.crops import Crops
+    from components.stylizer.training import TrainingError
+
+TINY: dict[str, Any] = {
+    "image_size": 64,
+    "batch_size": 2,
+    "smallest_crop": 64,
+    "largest_crop": 80,
+    "style_size": 64,
+    "workers": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    random = np.random.default_rng(0)
+    return [Image.fromarray(random.integers(0, 256, size, np.uint8)) for size in ((90, 120, 3), (70, 66, 3))]
+
+
+@pytest.fixture(scope="module")
+def styles():
+    random = np.random.default_rng(1)
+    return [random.integers(0, 256, (70, 90, 3), np.uint8), np.full((64, 64, 3), 90, np.uint8)]
+
+
+def build(styles, settings):
+    keras.utils.set_random_seed(0)
+    return training.build(network.build(len(styles), channels=(3, 4, 5), blocks=1), styles, settings)
+
+
+def test_crops_depend_on_the_step_alone(photographs):
+    settings = TrainingSettings(**TINY | {"batch_size": 40, "blends": 0.5})
+    batch = Crops(photographs, 3, settings).batch(7)
+    assert batch["image"].shape == (40, 64, 64, 3)
+    assert batch["image"].dtype == np.uint8
+    np.testing.assert_allclose(batch["style"].sum(1), 1, rtol=1e-6)
+    assert 5 < ((batch["style"] > 0).sum(1) == 2).sum() < 30
+    assert 10 < (batch["strength"] == 1).sum() < 38
+    later = Crops(photographs, 3, settings, first_step=5)[2][0]
+    for name, values in batch.items():
+        np.testing.assert_array_equal(later[name], values)
+    assert (Crops(photographs, 3, settings).batch(8)["image"] != batch["image"]).any()
+
+
+def test_the_loss_is_the_optimizers(styles):
+    settings = TrainingSettings(**TINY)
+    found = build(styles, settings)
+    random = np.random.default_rng(2)
+    image, stylized = random.uniform(0, 255, (2, 1, 64, 64, 3)).astype(np.float32)
+    terms = [float(term[0]) for term in found.terms(image, np.array([[1.0, 0.0]], np.float32), stylized)]
+    judge = objective.shared(Settings(), "float32")
+    expected, _ = judge.evaluate(stylized, judge.contents(image), judge.style_targets(styles[0], 64), [1.0, 1.0, 1.0])
+    np.testing.assert_allclose(terms, expected[1:], rtol=1e-4)
+    inputs = {"image": image, "style": np.array([[1.0, 0.0]], np.float32), "strength": np.array([0.5], np.float32)}
+    recipe = networks.recipe(Settings())
+    weights = (3 * recipe.content_weight, recipe.style_weight / 8, recipe.tv_weight / 8)
+    np.testing.assert_allclose(found.compute_loss(x=inputs, y_pred=stylized), np.dot(weights, terms), rtol=1e-4)
+
+
+def test_targets_are_kept_for_the_same_styles_only(styles, tmp_path, monkeypatch):
+    recipe, cache = networks.recipe(Settings()), tmp_path / "targets.npz"
+    first = training.style_targets(recipe, styles, 64, cache)
+    expected = objective.shared(Settings(), "float32").style_targets(styles[0], 64)
+    for target, gram in zip(first, expected, strict=True):
+        np.testing.assert_allclose(target[0], gram[0], rtol=1e-4, atol=1e-4)
+    again = training.style_targets(recipe, styles[::-1], 64, cache)
+    np.testing.assert_allclose(again[0], first[0][::-1], rtol=1e-5)
+    monkeypatch.setattr(canvas, "resized", None)  # nothing is computed
+    np.testing.assert_array_equal(training.style_targets(recipe, styles[::-1], 64, cache)[0], again[0])
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_gives_the_same_weights(styles, photographs, tmp_path):
+    settings = TrainingSettings(**TINY | {"steps": 6, "steps_per_round": 2})
+    whole = build(styles, settings)
+    first = whole.network.get_weights()
+    assert training.train(whole, photographs, settings) == 6
+
+    class Killed(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations == 3:
+                raise KeyboardInterrupt
+
+    state = tmp_path / "training.npz"
+    with pytest.raises(KeyboardInterrupt):
+        training.train(build(styles, settings), photographs, settings, state, [Killed()])
+    resumed = build(styles, settings)
+    assert training.train(resumed, photographs, settings, state) == 6
+    for value, expected, start in zip(resumed.network.get_weights(), whole.network.get_weights(), first, strict=True):
+        np.testing.assert_array_equal(value, expected)
+        assert (expected != start).any()
+    assert training.train(resumed, photographs, settings, state) == 6  # nothing is left to do
+    other = TrainingSettings(**settings.model_dump() | {"content_weight": 9.0})
+    with pytest.raises(TrainingError, match=r"training\.npz: .* other settings or styles; remove it"):
+        training.train(build(styles, other), photographs, other, state)
+    state.write_bytes(b"damaged")
+    with pytest.raises(TrainingError, match=r"training\.npz: it is no training state"):
+        training.train(build(styles, settings), photographs, settings, state)
+
+
+def test_no_photographs_are_refused(styles):
+    with pytest.raises(TrainingError, match="no photographs"):
+        training.train(build(styles, TrainingSettings(**TINY)), [], TrainingSettings(**TINY))
+
+
+def test_settings_that_contradict_each_other_are_refused():
+    with pytest.raises(ValidationError, match="largest_crop is 100, smallest_crop 200"):
+        TrainingSettings(smallest_crop=200, largest_crop=100)
+
+
+def test_the_command_names_what_is_wrong(tmp_path, capsys):
+    arguments = ["--content", str(tmp_path / "none"), "--output", str(tmp_path / "o"), "--state", str(tmp_path / "s")]
+    assert train_base.main(arguments) == 1
+    assert "none: no such folder" in capsys.readouterr().err
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.jpg").write_bytes(b"no image")
+    assert train_base.main(arguments) == 1
+    assert "a.jpg" in capsys.readouterr().err
+    assert train_base.main([*arguments, "--image-size", "100"]) == 2
+    assert "--image-size" in capsys.readouterr().err
