@@ -27,8 +27,8 @@ _TICK_NS = 2 * 10**9
 """Longer than a tick of any file system's clock (FAT: 2 s)."""
 
 
-def of_code(module: str) -> str:
-    """SHA-256 (16 hex digits) of a module of ours, all of ours that it imports, and the main libraries' versions.
+def fingerprint_code(module: str) -> str:
+    """Returns the SHA-256 (16 hex digits) of a module, of all of ours that it imports, and of main libraries' versions.
 
     Raises:
       ModuleNotFoundError: there is no such module of ours.
@@ -45,11 +45,11 @@ def of_code(module: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def of_files(files: Mapping[str, Path], contents: "Contents") -> str:
-    """SHA-256 (16 hex digits) of the files' names and contents.
+def fingerprint_files(files: Mapping[str, Path], contents: "Contents") -> str:
+    """Returns the SHA-256 (16 hex digits) of the files' names and contents.
 
     Args:
-      files: by their names, which count; where they lie does not.
+      files: by their names, which count; where the files lie does not.
       contents: reads the files, or remembers them.
     """
     digest = hashlib.sha256()

@@ -22,7 +22,6 @@ from pipeline.ingest import builtin_sources, sources
 from pipeline.ingest.errors import SourceError
 from pipeline.metadata import metadata_store
 from pipeline.records import dataset, inputs, record_check
-from pipeline.report import report_tables
 from pipeline.run_inputs import DataFacts, Places, RunParameters
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ class Outcome:
 
 
 def run(config: Config, output: Path, console: Console) -> Outcome:
-    """Ingests if there are pictures to ingest, runs the DAG, writes `run.json` and `report.html`.
+    """Ingests if there are images to ingest, runs the DAG, writes `run.json` and `report.html`.
 
     Args:
       config: `config.data.source` says where the data is.
@@ -98,7 +97,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
 
 
 def _check_path(output: Path) -> None:
-    """Refuses an output that TensorFlow, Beam or ML Metadata would take for something else."""
+    """Rejects an output that TensorFlow, Beam or ML Metadata would take for something else."""
     path = str(output)
     if patterns := sorted(set(path) & set("[]*?\\")):
         raise dataset.DataError(
@@ -127,7 +126,7 @@ def _prepare(
     made_from = [
         builtin or _images(source, contents),
         config.ingest.model_dump(),
-        fingerprint.of_code("pipeline.ingest.ingest"),
+        fingerprint.fingerprint_code("pipeline.ingest.ingest"),
     ]
     report_file = folder / INGEST_REPORT_FILE
     if not (report_file.is_file() and key_file.is_file() and key_file.read_text() == _key(made_from, folder, contents)):
@@ -165,13 +164,16 @@ def _images(source: Path, contents: Contents) -> list[str]:
         files = sources.scan(source).files
     except SourceError as error:
         raise dataset.DataError(str(error)) from None
-    return [str(source.resolve()), fingerprint.of_files({file.path: source / file.path for file in files}, contents)]
+    return [
+        str(source.resolve()),
+        fingerprint.fingerprint_files({file.path: source / file.path for file in files}, contents),
+    ]
 
 
 def _key(made_from: list[Any], folder: Path, contents: Contents) -> str:
     """What an ingest was made from, and what it has made, so that neither changes unnoticed."""
     files = {name: folder / name for name in tree.walk(folder).paths}
-    return json.dumps([made_from, fingerprint.of_files(files, contents)])
+    return json.dumps([made_from, fingerprint.fingerprint_files(files, contents)])
 
 
 def _run_dag(
@@ -189,7 +191,8 @@ def _run_dag(
 
     from components.baseline_model.executor import pushed_versions
     from components.tflite_exporter.executor import NotBlessedError
-    from pipeline.pipeline import collect_provenance, create_pipeline
+    from pipeline.node_configs import collect_provenance
+    from pipeline.pipeline import create_pipeline
 
     places = Places.below(str(output), keep_training_state=True)
     dag = create_pipeline(
@@ -227,7 +230,7 @@ def _run_dag(
         ):
             tfx.orchestration.LocalDagRunner().run(dag)
     except NotBlessedError:
-        return ""  # no failure: the gate before has refused, and its own reasons say why
+        return ""  # no failure: the gate before has rejected it, and its own reasons say why
     except Exception as error:  # noqa: BLE001  # nodes raise anything
         # A node's failure is the run's result; the whole trace is in the log.
         traceback.print_exc()
@@ -281,7 +284,7 @@ def _link_gallery(gallery: str, output: Path) -> None:
 
 
 def _choose_baseline(serving: Path, versions: list[str], ours: dict[str, str]) -> str:
-    """The newest pushed version that another configuration, code or data has made.
+    """Returns the newest pushed version that another configuration, code or data has made.
 
     What this very training pushed before is no baseline for it: an unchanged rerun would otherwise
     be measured against itself and never come from the cache.
@@ -292,28 +295,3 @@ def _choose_baseline(serving: Path, versions: list[str], ours: dict[str, str]) -
         if {key: theirs.get(key) for key in ours} != ours:  # what a Tuner chose is there, too: it follows from ours
             return version
     return ""
-
-
-def summary(outcome: Outcome, output: Path) -> str:
-    """The last lines on the terminal: verdicts, the main figures, and where things are."""
-    result = outcome.result
-    lines = []
-    metrics, tflite = result["metrics"], result["tflite"]
-    if "accuracy" in metrics:
-        lines.append(f"accuracy     {metrics['accuracy']:.4f} on {int(metrics['example_count'])} test pictures")
-    for variant, measured in tflite.items():
-        lines.append(
-            f"{'tflite ' + variant:15}{measured['accuracy']:.4f}, {measured['bytes'] / 1e6:.2f} MB, "
-            f"{measured['latency_ms_p50']:.1f} ms (p99 {measured['latency_ms_p99']:.1f})"
-        )
-    for name, gate in result["gates"].items():
-        verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "REFUSED"
-        lines.append(f"gate         {name}: {verdict}")
-    for name, path in result["pushed"].items():
-        lines.append(f"{name:13}{output / path if path else 'not pushed'}")
-    for variant, reason in report_tables.not_preferred(result):
-        lines.append(f"not pushed   tflite {variant}: {reason}")
-    if gallery := result["gallery"]:
-        lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} pictures")
-    lines.append(f"report       {outcome.report}")
-    return "\n".join(lines)

@@ -1,22 +1,18 @@
 """The DAG, and nothing else: the same for every runner."""
 
 import json
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from tfx import v1 as tfx
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.extensions.google_cloud_ai_platform.trainer.component import Trainer as VertexTrainer
 from tfx.extensions.google_cloud_ai_platform.tuner.component import Tuner as VertexTuner
-from tfx.proto import example_gen_pb2
 from tfx.types import BaseChannel
 
 from atelier import builtin_names
-from atelier.layout import EVAL, SPLITS, TEST, TRAIN
-from atelier.preprocessing import Preprocessing
+from atelier.layout import EVAL, TEST, TRAIN
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
-from components.evaluator import gates
 from components.evaluator.component import Evaluator
 from components.pusher.component import Pusher, TFLitePusher
 from components.style_catalog import catalog
@@ -24,9 +20,10 @@ from components.style_catalog.component import StyleCatalog
 from components.style_renderer.component import StyleRenderer
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
+from pipeline import node_configs
 from pipeline.beam import beam_args
 from pipeline.config.config import Config
-from pipeline.fingerprint import of_code
+from pipeline.fingerprint import fingerprint_code
 from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
 
 PREPROCESSING_FN = "trainer.preprocessing.preprocessing_fn"
@@ -63,7 +60,7 @@ def create_pipeline(
     validated = _validate_data(config, parameters, data)
     transform = _build_transform(config, validated, data)
     trained = _train(config, places, parameters, data, validated, transform, vertex or VertexJobs())
-    released = _release_model(config, places, parameters, data, validated, trained, baseline_version)
+    baseline, evaluator, pusher = _release_model(config, places, parameters, data, validated, trained, baseline_version)
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=places.pipeline_root,
@@ -72,8 +69,8 @@ def create_pipeline(
             transform,
             *trained.tuner,
             trained.trainer,
-            *released,
-            *_release_tflite(config, places, transform, trained, released),
+            *(baseline, evaluator, pusher),
+            *_release_tflite(config, places, transform, trained, evaluator),
             *(_render_gallery(config, places, validated, style_contents) if config.style.enabled else []),
         ],
         enable_cache=enable_cache,
@@ -111,18 +108,10 @@ class _Training(NamedTuple):
         return self.trainer.outputs["model"]
 
 
-class _Release(NamedTuple):
-    """The gate of the SavedModel, and what is around it."""
-
-    baseline: BaseComponent
-    evaluator: BaseComponent
-    pusher: BaseComponent
-
-
 def _validate_data(config: Config, parameters: RunParameters, data: DataFacts) -> _ValidatedData:
     # Reads the TFRecords, and splits them if they have one split only.
     example_gen = tfx.components.ImportExampleGen(
-        input_base=parameters.data_root, **_build_split_configs(data.splits, config)
+        input_base=parameters.data_root, **node_configs.build_split_configs(config, data)
     )
 
     # Measures the raw records, for the schema and the report.
@@ -141,7 +130,7 @@ def _validate_data(config: Config, parameters: RunParameters, data: DataFacts) -
 
     # Stops the run if the data has anomalies.
     anomaly_gate = AnomalyGate(
-        anomalies=example_validator.outputs["anomalies"], code=of_code("components.anomaly_gate.component")
+        anomalies=example_validator.outputs["anomalies"], code=fingerprint_code("components.anomaly_gate.component")
     )
     return _ValidatedData(example_gen, statistics_gen, schema_gen, example_validator, anomaly_gate)
 
@@ -152,15 +141,7 @@ def _build_transform(config: Config, validated: _ValidatedData, data: DataFacts)
         examples=validated.examples,
         schema=validated.schema,
         preprocessing_fn=PREPROCESSING_FN,
-        custom_config={
-            "image_key": config.data.image_key,
-            "label_key": config.data.label_key,
-            **config.image.model_dump(mode="json"),
-            "augmentation": config.augmentation.model_dump(mode="json"),
-            # Where labels are ids, new names are no reason to transform anew.
-            **({"class_names": list(data.class_names)} if data.text_labels and data.class_names else {}),
-            "code": [of_code("components.transform.component"), of_code("trainer.preprocessing")],
-        },
+        custom_config=node_configs.build_transform_config(config, data),
     )
     transform.add_upstream_node(validated.anomaly_gate)
     return transform
@@ -182,11 +163,6 @@ def _train(
         "train_args": parameters.train_args or tfx.proto.TrainArgs(splits=[TRAIN]),
         "eval_args": tfx.proto.EvalArgs(splits=[EVAL]),
     }
-    settings = config.model_dump(mode="json", include={"data", "image", "augmentation", "trainer", "tuner"})
-    tuner_settings = settings.pop("tuner")
-    settings["state_dir"] = places.state_directory
-    if data.class_names:
-        settings["class_names"] = list(data.class_names)
 
     # Searches for the Trainer's values, on the eval split.
     tuner: list[BaseComponent] = []
@@ -195,12 +171,7 @@ def _train(
         if vertex.tuning:
             tuner_class = VertexTuner
             tune_args = tfx.proto.TuneArgs(num_parallel_trials=config.tuner.parallel_trials)
-        custom_config = {
-            **settings,
-            "tuner": tuner_settings,
-            "code": of_code("trainer.tuner"),
-            **(vertex.tuning or {}),
-        }
+        custom_config = node_configs.build_tuner_config(config, places, data) | dict(vertex.tuning or {})
         tuner = [tuner_class(tuner_fn=TUNER_FN, tune_args=tune_args, custom_config=custom_config, **inputs)]
 
     # Trains the classifier, and exports it as a SavedModel and as a Keras file.
@@ -208,14 +179,7 @@ def _train(
     trainer = trainer_class(
         run_fn=RUN_FN,
         hyperparameters=tuner[0].outputs["best_hyperparameters"] if tuner else None,
-        custom_config={
-            **settings,
-            "preprocessing": Preprocessing(
-                **config.image.model_dump(), store_size=data.store_size, max_pixels=config.ingest.max_pixels
-            ).model_dump(),
-            "provenance": collect_provenance(config, data.fingerprint),
-            **(vertex.training or {}),
-        },
+        custom_config=node_configs.build_trainer_config(config, places, data) | dict(vertex.training or {}),
         **inputs,
     )
     return _Training(tuner, trainer)
@@ -229,13 +193,13 @@ def _release_model(
     validated: _ValidatedData,
     trained: _Training,
     baseline_version: str,
-) -> _Release:
+) -> tuple[BaseComponent, BaseComponent, BaseComponent]:
     # Finds the pushed version that the candidate must beat.
     baseline = BaselineModel(
         candidate=trained.model,
         serving_directory=places.serving_directory,
         version=baseline_version,
-        code=of_code("components.baseline_model.component"),
+        code=fingerprint_code("components.baseline_model.component"),
     )
 
     # Measures the candidate and the baseline on the test split, and blesses the candidate or not.
@@ -244,15 +208,7 @@ def _release_model(
         model=trained.model,
         baseline_model=baseline.outputs["baseline"],
         example_splits=[TEST],
-        eval_config=gates.build_saved_model_gate(
-            min_accuracy=config.evaluator.min_accuracy,
-            max_accuracy_drop=config.evaluator.max_accuracy_drop,
-            top_k=config.evaluator.top_k,
-            slices=config.evaluator.slices,
-            label_key=config.data.label_key,
-            text_labels=data.text_labels,
-            class_count=data.class_count,
-        ),
+        eval_config=node_configs.build_saved_model_gate(config, data),
         min_accuracy=parameters.min_accuracy,
         max_accuracy_drop=parameters.max_accuracy_drop,
     )
@@ -263,22 +219,22 @@ def _release_model(
         model_blessing=evaluator.outputs["blessing"],
         push_destination=_build_destination(places.serving_directory),
     )
-    return _Release(baseline, evaluator, pusher)
+    return baseline, evaluator, pusher
 
 
 def _release_tflite(
-    config: Config, places: Places, transform: BaseComponent, trained: _Training, released: _Release
+    config: Config, places: Places, transform: BaseComponent, trained: _Training, evaluator: BaseComponent
 ) -> list[BaseComponent]:
     # Converts the blessed model to TFLite, proves and measures each variant, and writes their predictions.
     exporter = TFLiteExporter(
         model=trained.model,
-        blessing=released.evaluator.outputs["blessing"],
+        blessing=evaluator.outputs["blessing"],
         transformed_examples=transform.outputs["transformed_examples"],
         size=config.image.size,
         resize=config.image.resize,
         push=",".join(config.tflite.push),
         calibration_images=config.tflite.calibration_images,
-        code=of_code("components.tflite_exporter.component"),
+        code=fingerprint_code("components.tflite_exporter.component"),
     )
 
     # Compares each variant with the SavedModel on those predictions. Neither model is run again: the blessing and its
@@ -289,13 +245,7 @@ def _release_tflite(
             model=exporter.outputs["tflite"],
             baseline_model=trained.model,
             example_splits=[TEST],
-            eval_config=gates.build_tflite_gate(
-                variant,
-                max_accuracy_drop=config.tflite.max_accuracy_drop,
-                max_slice_accuracy_drop=config.tflite.max_slice_accuracy_drop,
-                max_disagreement=config.tflite.max_disagreement,
-                agreement_code=of_code(gates.AGREEMENT_MODULE),
-            ),
+            eval_config=node_configs.build_tflite_gate(config.tflite, variant),
         ).with_id(name)
         for name, variant in config.tflite.gates.items()
     ]
@@ -304,8 +254,7 @@ def _release_tflite(
     pusher = TFLitePusher(
         tflite=exporter.outputs["tflite"],
         blessings={
-            variant: evaluator.outputs["blessing"]
-            for variant, evaluator in zip(config.tflite.push, evaluators, strict=True)
+            variant: gate.outputs["blessing"] for variant, gate in zip(config.tflite.push, evaluators, strict=True)
         },
         push_destination=_build_destination(places.tflite_directory),
     ).with_id("Pusher.tflite")
@@ -321,7 +270,7 @@ def _render_gallery(
     style_catalog = StyleCatalog(
         catalog=style.catalog,
         styles=json.dumps(style.styles),
-        code=of_code("components.style_catalog.component"),
+        code=fingerprint_code("components.style_catalog.component"),
         fingerprint=catalog.compute_fingerprint(style.catalog),
     )
 
@@ -338,35 +287,12 @@ def _render_gallery(
         picture_format=style.picture_format,
         max_bad_fraction=style.max_bad_fraction,
         store_directory=places.style_store,
-        engine_code=of_code("components.style_renderer.engine.render"),
-        code=of_code("components.style_renderer.component"),
+        engine_code=fingerprint_code("components.style_renderer.engine.render"),
+        code=fingerprint_code("components.style_renderer.component"),
     )
     if from_split:
         style_renderer.add_upstream_node(validated.anomaly_gate)  # images of data with anomalies are not rendered
     return [style_catalog, style_renderer]
-
-
-def collect_provenance(config: Config, data_fingerprint: str) -> dict[str, str]:
-    """Returns what tells two trainings apart: their configuration, code and data."""
-    return {
-        "config": config.model_dump_json(include={"data", "image", "augmentation", "trainer", "tuner"}),
-        "code": of_code("trainer.train"),
-        "data": data_fingerprint,
-    }
-
-
-def _build_split_configs(splits: Mapping[str, str], config: Config) -> dict[str, object]:
-    """ImportExampleGen's input and, where there is only one pattern, its hash split."""
-    input_config = example_gen_pb2.Input(
-        splits=[example_gen_pb2.Input.Split(name=name, pattern=pattern) for name, pattern in splits.items()]
-    )
-    if len(splits) > 1:
-        return {"input_config": input_config}
-    buckets = zip(SPLITS, config.data.split_buckets, strict=True)
-    output = example_gen_pb2.SplitConfig(
-        splits=[example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=count) for name, count in buckets]
-    )
-    return {"input_config": input_config, "output_config": example_gen_pb2.Output(split_config=output)}
 
 
 def _build_destination(path: str) -> tfx.proto.PushDestination:

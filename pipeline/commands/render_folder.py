@@ -12,7 +12,7 @@ from pipeline.beam import beam_args
 from pipeline.config.beam import Beam
 from pipeline.config.config import ConfigError
 from pipeline.console import Console
-from pipeline.fingerprint import of_code
+from pipeline.fingerprint import fingerprint_code
 
 LOG_FILE = "render.log"
 
@@ -72,7 +72,7 @@ def render_folder(
         strengths=tuple(strengths),
         picture_format=image_format,
         max_bad_fraction=max_bad_fraction,
-        code=of_code("components.style_renderer.engine.render"),
+        code=fingerprint_code("components.style_renderer.engine.render"),
     )
     with (
         beam_args.explain_missing_service(beam),

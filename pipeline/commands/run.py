@@ -45,11 +45,12 @@ def command(config: Path, data: str | None, output: Path | None, overrides: tupl
     from pipeline import local_runner
     from pipeline.config import file_checks
     from pipeline.console import Console
+    from pipeline.run_summary import format_summary
 
     file_checks.check_files(settings)
     output = output or Path("output", settings.name)
     outcome = local_runner.run(settings, output, Console())
-    click.echo(local_runner.summary(outcome, output))
+    click.echo(format_summary(outcome.result, outcome.report, output))
     for reason in outcome.result["reasons"]:
         click.echo(f"atelier: {reason}", err=True)
     return 0 if outcome.passed else 1

@@ -45,7 +45,7 @@ def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Cont
             # Beam decompresses by the name's ending.
             links[f"{split}/{number:05d}{'.gz' if tfrecord.is_gzip(file) else ''}"] = file
     beside = {name: file for name in dataset.SIDECARS if (file := data.folder / name).is_file()}
-    found = fingerprint.of_files(links | beside, contents)
+    found = fingerprint.fingerprint_files(links | beside, contents)
     folder = _link(links, output / FOLDER / "records", found)
     if data.schema:
         shutil.copyfile(data.schema, folder / SCHEMA_FILE)
@@ -71,7 +71,7 @@ def link_contents(source: Path, output: Path, contents: fingerprint.Contents) ->
     if not found:
         raise dataset.DataError(f"{format_path(str(source))}: no content images found; give a folder of images")
     files = {name: source / name for name in found}
-    return _link(files, output / FOLDER / "contents", fingerprint.of_files(files, contents))
+    return _link(files, output / FOLDER / "contents", fingerprint.fingerprint_files(files, contents))
 
 
 def _link(links: Mapping[str, Path], parent: Path, name: str) -> Path:

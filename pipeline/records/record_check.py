@@ -70,7 +70,7 @@ def check(
       DataError: the records cannot be used; the message names split, file and record, and the remedy.
     """
     files = _files(data)
-    identity = fingerprint.of_files({str(file.relative_to(data.folder)): file for file in files}, contents)
+    identity = fingerprint.fingerprint_files({str(file.relative_to(data.folder)): file for file in files}, contents)
     found = _scan_all(data, config, output, list(files), identity, progress)
     records = sum(one.records for one in found.values())
     broken = {file: one.broken for file, one in found.items() if one.broken}
@@ -106,7 +106,7 @@ def _scan_all(
     """What the files hold: as it was kept, or read now."""
     keys = Keys(config.data.image_key, config.data.label_key, config.data.text_key)
     buckets = () if len(data.splits) > 1 else config.data.split_buckets
-    code = fingerprint.of_code("pipeline.records.record_scan")
+    code = fingerprint.fingerprint_code("pipeline.records.record_scan")
     settings = [dataclasses.astuple(keys), config.ingest.max_pixels, buckets, code, PIL.__version__]
     key = set_aside.compute_digest([identity, settings])
     kept = output / FACTS_FILE

@@ -157,7 +157,7 @@ def test_the_gallery_shows_each_content_in_each_style(first_run: Run) -> None:
         with Image.open(folder / line["file"]) as picture:
             assert picture.size == (64, 64)
             assert np.asarray(picture).std() > 10
-    assert f"gallery      {first_run.output / gallery['page']}: 4 pictures" in first_run.stdout
+    assert f"gallery      {first_run.output / gallery['page']}: 4 images" in first_run.stdout
     assert 'href="gallery/gallery.html"' in (first_run.output / "report.html").read_text()
 
 

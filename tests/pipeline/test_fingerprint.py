@@ -54,18 +54,18 @@ def reached(tree, module):
     """The files whose edit changes the fingerprint of `module`."""
     found = set()
     for name in SOURCES:
-        before = fingerprint.of_code(module)
+        before = fingerprint.fingerprint_code(module)
         edit(tree / name)
-        if fingerprint.of_code(module) != before:
+        if fingerprint.fingerprint_code(module) != before:
             found.add(name)
     return found
 
 
 def test_it_is_sixteen_hex_digits_and_the_same_every_time(tree):
-    first = fingerprint.of_code("trainer.train")
+    first = fingerprint.fingerprint_code("trainer.train")
     assert re.fullmatch("[0-9a-f]{16}", first)
-    assert fingerprint.of_code("trainer.train") == first
-    assert fingerprint.of_code("trainer.model") != first
+    assert fingerprint.fingerprint_code("trainer.train") == first
+    assert fingerprint.fingerprint_code("trainer.model") != first
 
 
 def test_it_follows_imports_at_first_and_second_hand_and_inside_functions(tree):
@@ -117,24 +117,24 @@ def test_imports_in_a_circle_end(tree):
 
 
 def test_a_new_import_is_followed_too(tree):
-    before = fingerprint.of_code("trainer.model")
+    before = fingerprint.fingerprint_code("trainer.model")
     (tree / "trainer/model.py").write_text(SOURCES["trainer/model.py"] + "import trainer.unrelated\n")
     fingerprint._imports.cache_clear()
-    changed = fingerprint.of_code("trainer.model")
+    changed = fingerprint.fingerprint_code("trainer.model")
     edit(tree / "trainer/unrelated.py")
-    assert len({before, changed, fingerprint.of_code("trainer.model")}) == 3
+    assert len({before, changed, fingerprint.fingerprint_code("trainer.model")}) == 3
 
 
 def test_another_version_of_a_main_library_changes_it(tree, monkeypatch):
-    before = fingerprint.of_code("trainer.model")
+    before = fingerprint.fingerprint_code("trainer.model")
     monkeypatch.setattr("importlib.metadata.version", lambda _: "0.0.1")
-    assert fingerprint.of_code("trainer.model") != before
+    assert fingerprint.fingerprint_code("trainer.model") != before
 
 
 @pytest.mark.parametrize("name", ["trainer.missing", "numpy.linalg", "trainer.model.Dense"])
 def test_what_is_no_module_of_ours_has_no_fingerprint(tree, name):
     with pytest.raises(ModuleNotFoundError, match=f"{name} is no module of components, trainer"):
-        fingerprint.of_code(name)
+        fingerprint.fingerprint_code(name)
 
 
 def test_in_the_project_the_gate_does_not_hang_on_the_trainer_but_transform_does():
@@ -164,28 +164,29 @@ def test_files_by_name_and_content_alone(tmp_path, contents):
     files = {name: tmp_path / name for name in ("a.tfrecord", "b.tfrecord")}
     for file in files.values():
         file.write_bytes(b"12345")
-    before = fingerprint.of_files(files, contents)
+    before = fingerprint.fingerprint_files(files, contents)
     assert re.fullmatch("[0-9a-f]{16}", before)
-    assert fingerprint.of_files({"a.tfrecord": files["a.tfrecord"]}, contents) != before
+    assert fingerprint.fingerprint_files({"a.tfrecord": files["a.tfrecord"]}, contents) != before
     assert (
-        fingerprint.of_files({"a.tfrecord": files["b.tfrecord"], "c.tfrecord": files["a.tfrecord"]}, contents) != before
+        fingerprint.fingerprint_files({"a.tfrecord": files["b.tfrecord"], "c.tfrecord": files["a.tfrecord"]}, contents)
+        != before
     )
 
     os.utime(files["a.tfrecord"], ns=(0, 1))
-    assert fingerprint.of_files(files, contents) == before
+    assert fingerprint.fingerprint_files(files, contents) == before
     files["a.tfrecord"].rename(tmp_path / "elsewhere")
-    assert fingerprint.of_files(files | {"a.tfrecord": tmp_path / "elsewhere"}, contents) == before
+    assert fingerprint.fingerprint_files(files | {"a.tfrecord": tmp_path / "elsewhere"}, contents) == before
     (tmp_path / "elsewhere").write_bytes(b"12346")
-    assert fingerprint.of_files(files | {"a.tfrecord": tmp_path / "elsewhere"}, contents) != before
+    assert fingerprint.fingerprint_files(files | {"a.tfrecord": tmp_path / "elsewhere"}, contents) != before
 
 
 def test_what_cannot_be_read_is_part_of_it(tmp_path, contents):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "gone").symlink_to("nowhere")
     name = os.fsdecode(b"caf\xe9.png")
-    before = fingerprint.of_files({"pipe": tmp_path / "pipe", name: tmp_path / "gone"}, contents)
+    before = fingerprint.fingerprint_files({"pipe": tmp_path / "pipe", name: tmp_path / "gone"}, contents)
     (tmp_path / "nowhere").write_bytes(b"1")
-    assert fingerprint.of_files({"pipe": tmp_path / "pipe", name: tmp_path / "gone"}, contents) != before
+    assert fingerprint.fingerprint_files({"pipe": tmp_path / "pipe", name: tmp_path / "gone"}, contents) != before
 
 
 def remembering(tmp_path, monkeypatch):

@@ -80,7 +80,7 @@ def test_changed_pictures_or_settings_are_ingested_again(settings, pictures, pre
     smaller = chosen.model_copy(update={"ingest": config.Ingest(store_size=64)})
     assert prepare(smaller)[1] == {"number": 3}
     assert prepare(smaller.model_copy(update={"image": config.Image(size=64)}))[1] == {"number": 3}
-    monkeypatch.setattr(fingerprint, "of_code", lambda module: f"{module}, edited")
+    monkeypatch.setattr(fingerprint, "fingerprint_code", lambda module: f"{module}, edited")
     assert prepare(smaller)[1] == {"number": 4}
     assert [size for _, size in ingests] == [512, 512, 64, 64]
 
@@ -260,49 +260,6 @@ def test_the_baseline_is_the_newest_version_that_another_training_has_made(tmp_p
     assert local_runner._choose_baseline(tmp_path, [], ours) == ""
     (tmp_path / "12").mkdir()  # pushed by others, so without provenance
     assert local_runner._choose_baseline(tmp_path, ["11", "12"], ours) == "12"
-
-
-def test_the_summary_names_verdicts_figures_and_paths():
-    measured = {"accuracy": 0.875, "bytes": 2_500_000, "latency_ms_p50": 4.04, "latency_ms_p99": 6.06}
-    result = {
-        "metrics": {"accuracy": 0.9, "example_count": 40.0},
-        "tflite": {"int8": measured},
-        "gates": {"Evaluator": {"blessed": True}, "Evaluator.tflite": {"blessed": False}, "Other": None},
-        "pushed": {"saved_model": "serving_model/17", "tflite": None},
-        "tflite_push": {
-            "int8": {"pushed": False, "reason": "its gate rejected it: agreement 0.8 is below 0.95"},
-            "float": {"pushed": True, "reason": "the first"},
-        },
-        "config": {"tflite": {"push": ["int8", "float"]}},
-        "gallery": {"page": "gallery/gallery.html", "pictures": 18},
-    }
-    lines = local_runner.summary(local_runner.Outcome(result, Path("out/report.html")), Path("out")).splitlines()
-    assert [" ".join(line.split()) for line in lines] == [
-        "accuracy 0.9000 on 40 test pictures",
-        "tflite int8 0.8750, 2.50 MB, 4.0 ms (p99 6.1)",
-        "gate Evaluator: passed",
-        "gate Evaluator.tflite: REFUSED",
-        "gate Other: not reached",
-        "saved_model out/serving_model/17",
-        "tflite not pushed",
-        "not pushed tflite int8: its gate rejected it: agreement 0.8 is below 0.95",
-        "gallery out/gallery/gallery.html: 18 pictures",
-        "report out/report.html",
-    ]
-
-
-def test_a_run_that_failed_early_has_a_summary_too():
-    result = {
-        "metrics": {},
-        "tflite": {},
-        "gates": {"Evaluator": None},
-        "pushed": {"saved_model": None},
-        "tflite_push": {},
-        "gallery": None,
-    }
-    text = local_runner.summary(local_runner.Outcome(result, Path("r.html")), Path("out"))
-    assert "Evaluator: not reached" in text
-    assert "not pushed" in text
 
 
 @pytest.mark.parametrize(

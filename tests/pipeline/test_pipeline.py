@@ -17,7 +17,7 @@ with deferred_imports():
     from tfx.orchestration import metadata
 
     from components.pusher import executor
-    from pipeline import pipeline
+    from pipeline import node_configs, pipeline
 
 CONFIG = config.Config(
     name="pets",
@@ -116,7 +116,10 @@ def test_each_variant_in_the_order_of_preference_has_a_gate_of_its_own():
         keys = {spec["name"]: spec["prediction_key"] for spec in evaluation["model_specs"]}
         assert keys == {"candidate": f"{variant}_probabilities", "baseline": "saved_model_probabilities"}
         assert f"{variant}_agrees" in found[gate].exec_properties["eval_config"]
-        assert fingerprint.of_code("components.tflite_exporter.agreement") in found[gate].exec_properties["eval_config"]
+        assert (
+            fingerprint.fingerprint_code("components.tflite_exporter.agreement")
+            in found[gate].exec_properties["eval_config"]
+        )
     pusher = found["Pusher.tflite"]
     assert found["TFLiteExporter"].exec_properties["push"] == pusher.exec_properties["variants"] == "int8,dynamic,float"
     blessings = [pusher.inputs[key].producer_component_id for key in executor.BLESSINGS]
@@ -134,8 +137,8 @@ def test_without_a_schema_one_is_inferred():
 def test_transform_is_told_the_keys_the_size_and_the_augmentation(dag):
     found = told(nodes(dag)["Transform"])
     assert found.pop("code") == [
-        fingerprint.of_code("components.transform.component"),
-        fingerprint.of_code("trainer.preprocessing"),
+        fingerprint.fingerprint_code("components.transform.component"),
+        fingerprint.fingerprint_code("trainer.preprocessing"),
     ]
     assert found == {
         "image_key": "image",
@@ -153,7 +156,7 @@ def test_the_trainer_is_told_its_sections_and_its_provenance(dag):
     assert found["image"] == {"size": 64, "resize": "pad"}
     assert found["trainer"] == CONFIG.trainer.model_dump(mode="json")
     assert found["state_dir"] == "/output/training_state"
-    assert found["provenance"] == pipeline.collect_provenance(CONFIG, "0123456789abcdef")
+    assert found["provenance"] == node_configs.collect_provenance(CONFIG, "0123456789abcdef")
     assert nodes(dag)["Trainer"].exec_properties["run_fn"] == "trainer.train.run_fn"
 
 
@@ -170,15 +173,15 @@ def test_the_tuner_stands_between_transform_and_the_trainer():
     assert (chosen.producer_component_id, chosen.output_key) == ("Tuner", "best_hyperparameters")
     found, trainer = told(nodes(dag)["Tuner"]), told(nodes(dag)["Trainer"])
     assert found.pop("tuner") == tuner_section.model_dump(mode="json")
-    assert found.pop("code") == fingerprint.of_code("trainer.tuner")
+    assert found.pop("code") == fingerprint.fingerprint_code("trainer.tuner")
     assert found == {key: trainer[key] for key in ("data", "image", "augmentation", "trainer", "state_dir")}
     properties = nodes(dag)["Tuner"].exec_properties
     assert (properties["tuner_fn"], properties["tune_args"]) == ("trainer.tuner.tuner_fn", None)
     assert properties["train_args"] == nodes(dag)["Trainer"].exec_properties["train_args"]
     # Another space makes another training, so the model pushed before is a baseline for it.
-    assert pipeline.collect_provenance(
+    assert node_configs.collect_provenance(
         CONFIG.model_copy(update={"tuner": tuner_section}), ""
-    ) != pipeline.collect_provenance(CONFIG, "")
+    ) != node_configs.collect_provenance(CONFIG, "")
 
 
 def test_each_node_of_ours_carries_the_fingerprint_of_its_code(dag):
@@ -187,8 +190,8 @@ def test_each_node_of_ours_carries_the_fingerprint_of_its_code(dag):
         ("BaselineModel", "components.baseline_model.component"),
         ("TFLiteExporter", "components.tflite_exporter.component"),
     ):
-        assert nodes(dag)[name].exec_properties["code"] == fingerprint.of_code(module)
-    assert told(nodes(dag)["Trainer"])["provenance"]["code"] == fingerprint.of_code("trainer.train")
+        assert nodes(dag)[name].exec_properties["code"] == fingerprint.fingerprint_code(module)
+    assert told(nodes(dag)["Trainer"])["provenance"]["code"] == fingerprint.fingerprint_code("trainer.train")
 
 
 def test_the_exporter_and_the_baseline_are_told_their_parameters(dag):
@@ -264,8 +267,10 @@ def test_changed_data_or_another_baseline_reach_the_nodes_that_depend_on_them():
 
 def test_changed_code_reaches_the_nodes_that_run_it(monkeypatch):
     before = parameters(CONFIG)
-    real = fingerprint.of_code
-    monkeypatch.setattr(pipeline, "of_code", lambda name: "edited" if name == "trainer.train" else real(name))
+    real = fingerprint.fingerprint_code
+    monkeypatch.setattr(
+        node_configs, "fingerprint_code", lambda name: "edited" if name == "trainer.train" else real(name)
+    )
     after = parameters(CONFIG)
     assert {name for name in before if before[name] != after[name]} == {"Trainer"}
 
@@ -293,12 +298,12 @@ def test_a_single_set_is_split_by_a_hash():
 
 
 def test_provenance_tells_trainings_apart_by_what_they_depend_on():
-    ours = pipeline.collect_provenance(CONFIG, "data")
-    assert pipeline.collect_provenance(changed("evaluator", min_accuracy=0.5), "data") == ours
-    assert pipeline.collect_provenance(changed("tflite", push=("float",)), "data") == ours
-    assert pipeline.collect_provenance(changed("trainer", seed=1), "data") != ours
-    assert pipeline.collect_provenance(changed("augmentation", copies=3), "data") != ours
-    assert pipeline.collect_provenance(CONFIG, "other data") != ours
+    ours = node_configs.collect_provenance(CONFIG, "data")
+    assert node_configs.collect_provenance(changed("evaluator", min_accuracy=0.5), "data") == ours
+    assert node_configs.collect_provenance(changed("tflite", push=("float",)), "data") == ours
+    assert node_configs.collect_provenance(changed("trainer", seed=1), "data") != ours
+    assert node_configs.collect_provenance(changed("augmentation", copies=3), "data") != ours
+    assert node_configs.collect_provenance(CONFIG, "other data") != ours
     assert json.loads(json.dumps(ours)) == ours
 
 
