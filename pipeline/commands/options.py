@@ -68,7 +68,7 @@ class Target(click.ParamType):
         from serving.client import target
 
         try:
-            return target.check(value)
+            return target.check_target(value)
         except ValueError as error:
             self.fail(str(error), parameter, context)
 

@@ -77,14 +77,14 @@ def serve_models(
 def _serve(
     config: model_server_config_pb2.ModelServerConfig, options: "Options", terminal: native_log.Terminal
 ) -> None:
-    from serving.server.local_server import LocalServer, stopped_by_signals
+    from serving.server.local_server import LocalServer, stop_on_signals
     from serving.server.status import StatusError
 
     try:
         server = LocalServer(config, options)
     except StatusError as error:
         raise model_server_config.ModelServerConfigError(str(error)) from None
-    with stopped_by_signals(server):
+    with stop_on_signals(server):
         names = ", ".join(each.name for each in config.model_config_list.config)
         kind = "TLS" if options.ssl else "plain text"
         terminal.write(f"atelier serve: {names} at {server.target}, {kind}; Ctrl-C or SIGTERM stops it\n")

@@ -9,7 +9,7 @@ import grpc
 
 from serving.client.errors import ServingError
 from serving.client.protos import MODEL_SERVICE, PREDICTION_SERVICE
-from serving.client.target import PORT, check, is_excluded, is_loopback
+from serving.client.target import PORT, check_target, is_excluded, is_loopback
 
 TARGET = f"localhost:{PORT}"
 """Where ModelServer listens by default."""
@@ -18,9 +18,9 @@ DEADLINE = 30.0
 BATCH = 32
 """Images a call."""
 MAX_MESSAGE_BYTES = 64 * 2**20
-"""Of a request or an answer. gRPC's own limit for answers is 4 MiB; for requests it has none."""
+"""Of a request or an answer. gRPC's own limit is 4 MiB for answers; it has none for requests."""
 ATTEMPTS = 5
-"""The most that gRPC allows. With the pauses between them (0.1, 0.2, 0.4, 0.8 s) a call gives up after about 1.5 s."""
+"""The most that gRPC, which retries, allows; with its pauses (0.1, 0.2, 0.4, 0.8 s) a call gives up after 1.5 s."""
 
 _RETRY = {
     "methodConfig": [
@@ -53,7 +53,7 @@ def connect(api: Any, target: str, tls: "Tls | None", gzip: bool, max_message_by
       ServingError: `target` is not HOST:PORT, or a file of `tls` cannot be used.
     """
     try:
-        check(target)
+        check_target(target)
     except ValueError as error:
         raise ServingError(str(error)) from None
     options, compression = channel_options(target, max_message_bytes), grpc.Compression.Gzip if gzip else None
@@ -79,8 +79,8 @@ class Tls:
     """An encrypted connection; PEM files.
 
     Attributes:
-      ca: certificates of the authorities that are trusted; None: those that gRPC brings along.
-      cert: the client's own certificate, and those between it and its authority, for servers that ask for one (mTLS).
+      ca: certificates of the trusted authorities; None: those that gRPC includes.
+      cert: the client's own certificate, with those between it and its authority, for servers that require one (mTLS).
       key: its private key.
     """
 
@@ -96,7 +96,7 @@ class Tls:
         """Reads the files.
 
         Raises:
-          ServingError: one cannot be read, or is not PEM.
+          ServingError: a file cannot be read, or is not PEM.
         """
         return grpc.ssl_channel_credentials(_pem(self.ca), _pem(self.key), _pem(self.cert))
 
@@ -108,7 +108,7 @@ def _pem(file: Path | None) -> bytes | None:
         content = file.read_bytes()
     except OSError as error:
         raise ServingError(f"{file}: cannot be read: {error.strerror}") from None
-    # gRPC would find out, too, but tell its log only.
+    # gRPC would notice, too, but would report it in its log only.
     if b"-----BEGIN " not in content:
         raise ServingError(f"{file}: holds no certificate or key in PEM form (-----BEGIN ...)")
     return content

@@ -1,4 +1,4 @@
-"""What a person reads when a prediction cannot be had: what is wrong, where, and what to do about it."""
+"""Explains failed calls to a user: what is wrong, where, and what to do about it."""
 
 import re
 import socket
@@ -6,7 +6,7 @@ import socket
 import grpc
 
 from atelier.errors import AtelierError
-from serving.client.target import proxy
+from serving.client.target import find_proxy
 
 Code = grpc.StatusCode
 
@@ -69,7 +69,7 @@ _TLS_FAULT = r"WRONG_VERSION_NUMBER|CERTIFICATE_VERIFY_FAILED|Hostname Verificat
 
 
 class ServingError(AtelierError):
-    """A prediction that cannot be had; the message is written for a person.
+    """A prediction cannot be made; the message is written for a user.
 
     Attributes:
       code: the gRPC status; None where no server was asked.
@@ -81,7 +81,7 @@ class ServingError(AtelierError):
 
 
 def explain_failure(error: grpc.RpcError, target: str, deadline: float, encrypted: bool) -> ServingError:
-    """Puts a failed call into words.
+    """Returns the error that explains a failed call.
 
     Args:
       error: of the call.
@@ -94,13 +94,13 @@ def explain_failure(error: grpc.RpcError, target: str, deadline: float, encrypte
 
 
 def largest_batch(error: ServingError) -> int:
-    """Returns how many images the server takes in a call, if the error is that they were more; else 0."""
+    """Returns how many images the server takes in a call if the error says that there were more; else 0."""
     match = re.search(r"larger than maximum input batch size (\d+)", str(error))
     return int(match[1]) if match and error.code is Code.INVALID_ARGUMENT else 0
 
 
 def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, encrypted: bool) -> str:
-    way = proxy(target)
+    way = find_proxy(target)
     if code is Code.DEADLINE_EXCEEDED:
         passing = f" through the proxy {way[1]}, which {way[0]} names," if way else ""
         return (
@@ -128,7 +128,7 @@ def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, en
             groups = [group for group in match.groups() if group is not None]
             return words.format(*groups, target=target, why=_last_words(details))
     if code is Code.UNIMPLEMENTED:
-        return f"{target} is no TensorFlow Serving, or lacks this call: {details}"
+        return f"{target} is not TensorFlow Serving, or lacks this call: {details}"
     if code is Code.UNAVAILABLE:
         return f"{target} is not available, after several tries: {details}"
     return f"{target} answers {code.name}: {details}"
@@ -139,7 +139,7 @@ def _last_words(details: str) -> str:
 
 
 def _listens(target: str) -> bool:
-    """Of several addresses, gRPC tells what became of one: `localhost` may be refused as ::1, and not as 127.0.0.1."""
+    """Tells whether something listens. gRPC reports one of several addresses: ::1 of `localhost`, but not 127.0.0.1."""
     host, _, port = target.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=1).close()

@@ -1,4 +1,4 @@
-"""Where a server is: `HOST:PORT` as it is written, and whether gRPC goes to it through a proxy.
+"""The address of a server: checks `HOST:PORT`, and finds the proxy through which gRPC would reach it.
 
 gRPC takes the proxy that `grpc_proxy`, `https_proxy` or `http_proxy` names for every host that `no_grpc_proxy` or
 `no_proxy` does not, this machine's own addresses included.
@@ -12,19 +12,19 @@ import socket
 from collections.abc import Mapping
 
 PORT = 8500
-"""Of ModelServer's gRPC; 8501 is that of its REST API."""
+"""ModelServer's port for gRPC; 8501 is the port of its REST API."""
 
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
-"""In gRPC's order: the first one that is set counts, also if it is empty, which means no proxy."""
+"""In gRPC's order: the first one that is set counts; an empty one means no proxy."""
 _GRPC_SCHEMES = ("unix:", "unix-abstract:", "vsock:", "dns:", "ipv4:", "ipv6:", "xds:")
 _LOCAL_NAMES = ("localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback")
 
 
-def check(target: str) -> str:
-    """Returns a target that gRPC understands.
+def check_target(target: str) -> str:
+    """Returns the target if gRPC understands it.
 
     Raises:
-      ValueError: it is none, such as a URL; the message says what to write.
+      ValueError: it does not, as with a URL; the message says what to write.
     """
     if target.startswith(_GRPC_SCHEMES):
         return target
@@ -36,7 +36,7 @@ def check(target: str) -> str:
     if port is None:
         raise ValueError(f"{target}: no port; write {_joined(host, PORT)}")
     if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
-        raise ValueError(f"{target}: {port} is no port; write {_joined(host, PORT)}")
+        raise ValueError(f"{target}: {port} is not a port; write {_joined(host, PORT)}")
     if address != target:
         encrypted = ", with --tls" if scheme.lower() in ("https", "grpcs") else ""
         raise ValueError(
@@ -49,17 +49,17 @@ def check(target: str) -> str:
 def parse_argument(text: str) -> str:
     """Returns a target of the command line; a type for argparse."""
     try:
-        return check(text)
+        return check_target(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def is_loopback(target: str) -> bool:
-    """Tells whether a target is this machine itself, in any spelling; a proxy would look for it on its own machine."""
+    """Tells whether a target is this machine, in any spelling; a proxy would look for it on its own machine."""
     return all(_is_local(host) for host in _hosts(target))
 
 
-def proxy(target: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
+def find_proxy(target: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
     """Returns the variable whose proxy gRPC takes to a target, and the proxy's HOST:PORT; None without one."""
     name = next((name for name in _PROXIES if name in environment), "")
     match = re.match(r"http://(?:[^/@]*@)?([^/?#]+)", environment.get(name, ""), re.IGNORECASE)
@@ -77,7 +77,7 @@ def is_excluded(target: str, environment: Mapping[str, str] = os.environ) -> boo
 
 
 def _split(address: str) -> tuple[str, str | None]:
-    """Host and port; an IPv6 address stands in brackets, or has no port."""
+    """Returns host and port; an IPv6 address is in brackets, or has no port."""
     match = re.fullmatch(r"\[([^\]]*)\](?::(.*))?", address)
     if match:
         return match[1], match[2]
@@ -92,7 +92,7 @@ def _joined(host: str, port: int | str) -> str:
 
 
 def _hosts(target: str) -> list[str]:
-    """Of gRPC's own forms, too: dns://server/HOST:PORT, ipv4:ADDRESS:PORT,ADDRESS:PORT."""
+    """Returns the hosts, also those of gRPC's own forms: dns://server/HOST:PORT, ipv4:ADDRESS:PORT,ADDRESS:PORT."""
     address = re.sub(r"^(dns:(//[^/]*/)?|ipv[46]:)", "", target, flags=re.IGNORECASE)
     return [_split(each)[0].lower() for each in address.split(",")]
 

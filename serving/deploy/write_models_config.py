@@ -2,8 +2,8 @@
 
     python -m serving.deploy.write_models_config output/demo/serving_model
 
-gives both labels to the newest version. `--stable`, `--canary` and `--load` choose others; what none of them names is
-not loaded.
+gives both labels to the newest version. `--stable`, `--canary` and `--load` choose others. A version that none of them
+names is not loaded.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from atelier import versions
 MODELS_CONFIG = Path(__file__).with_name("models.config")
 
 
-def models_config(
+def format_models_config(
     *, stable: int, canary: int, load: Collection[int] = (), name: str = "default", base_path: str = "/models/default"
 ) -> str:
     """Returns the text of a `models.config`.
@@ -47,7 +47,7 @@ model_config_list {{
 """
 
 
-def pushed_versions(models: Path) -> list[int]:
+def find_pushed_versions(models: Path) -> list[int]:
     """Returns the versions in `models` that ModelServer would find and that hold a model, lowest first.
 
     Raises:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     try:
-        pushed = pushed_versions(options.models)
+        pushed = find_pushed_versions(options.models)
         if not pushed and not versions.folders(options.models):
             sys.exit(
                 f"{options.models}: no version, a numbered folder with saved_model.pb: "
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # Written beside and renamed: ModelServer, which polls the file, never reads half of it.
     partial = options.output.with_name(f".{options.output.name}.partial")
-    text = models_config(stable=stable, canary=canary, load=options.load, base_path=options.base_path)
+    text = format_models_config(stable=stable, canary=canary, load=options.load, base_path=options.base_path)
     partial.write_text(text, encoding="utf-8")
     partial.replace(options.output)
     sys.stdout.write(f"{options.output}: stable {stable}, canary {canary}\n")

@@ -76,7 +76,7 @@ class BatchScheduler:
         return task.future
 
     def close(self) -> None:
-        """Answers what waits, and ends the threads."""
+        """Answers the waiting requests, and ends the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -130,7 +130,7 @@ def _answer(tasks: Sequence[_Task], padding: Callable[[int], int]) -> None:
     try:
         answers = _run_merged(tasks, padding)
     except Exception:  # noqa: BLE001  # whatever it is, it comes again for the request that is at fault
-        # One request's bad picture must not be its neighbours' failure: each is run alone.
+        # A bad image in one request must not fail the others: each is run alone.
         for task in tasks:
             _answer_alone(task, padding)
         return

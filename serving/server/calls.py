@@ -1,7 +1,7 @@
-"""From a request to what the model is called with, and from what it gave to the answer.
+"""Checks requests before the model is called, and builds responses from its outputs.
 
-Status codes and messages are TensorFlow Serving's where it has such a check too. Two checks are ours, since a small
-request must not take much memory: `max_pixels`, and tensors whose values are repeated to fill a shape.
+Status codes and messages are those of TensorFlow Serving where it has the same check. Two checks are ours, because a
+small request must not take much memory: `max_pixels`, and tensors whose values are repeated to fill a shape.
 """
 
 import math
@@ -30,10 +30,10 @@ class CheckedRequest:
 
     signature: str
     inputs: Mapping[str, np.ndarray]
-    """As the signature wants them, [rows, ...] each."""
+    """As the signature expects them, each [rows, ...]."""
     rows: int
     outputs: tuple[str, ...]
-    """The names that are asked for."""
+    """Names of the requested outputs."""
 
 
 def check_predict(signatures: Signatures, request: predict_pb2.PredictRequest, max_pixels: int) -> CheckedRequest:
@@ -42,7 +42,7 @@ def check_predict(signatures: Signatures, request: predict_pb2.PredictRequest, m
     Args:
       signatures: of the model.
       request: with one tensor for each of the signature's inputs.
-      max_pixels: width x height, at most, of any picture in it.
+      max_pixels: width x height, at most, of any image in it.
 
     Raises:
       StatusError: FAILED_PRECONDITION for an unknown signature, else INVALID_ARGUMENT.
@@ -78,7 +78,7 @@ def check_classify(
     signature = signatures[name]
     if set(signature.inputs) != {_CLASSIFY_INPUT} or not {_CLASSES, _SCORES} & set(signature.outputs):
         raise invalid(
-            f"Signature {name} is none for Classify: it takes {_set(signature.inputs)} and gives "
+            f"Signature {name} does not belong to Classify: it takes {_set(signature.inputs)} and gives "
             f"{_set(signature.outputs)}; expected {{{_CLASSIFY_INPUT}}} and {{{_CLASSES},{_SCORES}}}"
         )
     kind = request.input.WhichOneof("kind")
@@ -92,18 +92,18 @@ def check_classify(
     if not examples:
         raise invalid("Input is empty")
     serialized = np.array([example.SerializeToString() for example in examples], object)
-    _check_pictures(serialized, max_pixels)
+    _check_images(serialized, max_pixels)
     outputs = tuple(each for each in (_CLASSES, _SCORES) if each in signature.outputs)
     return CheckedRequest(name, {_CLASSIFY_INPUT: serialized}, len(examples), outputs)
 
 
 def build_predict_response(outputs: Mapping[str, np.ndarray], names: Iterable[str]) -> predict_pb2.PredictResponse:
-    """A Predict answer, yet without its model spec."""
+    """Builds a PredictResponse without its model spec."""
     return predict_pb2.PredictResponse(outputs={name: tf.make_tensor_proto(outputs[name]) for name in names})
 
 
 def build_classify_response(outputs: Mapping[str, np.ndarray]) -> classification_pb2.ClassificationResponse:
-    """A Classify answer, yet without its model spec: the classes of each example in the model's order."""
+    """Builds a ClassificationResponse without its model spec: the classes of each example in the model's order."""
     classes, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
     shape = (classes if classes is not None else scores).shape  # type: ignore[union-attr]  # one of them is there
     response = classification_pb2.ClassificationResponse()
@@ -139,7 +139,7 @@ def _check_names(sent: Mapping[str, object], wanted: Mapping[str, object]) -> No
 def _array(
     alias: str, tensor: tensor_pb2.TensorProto, signature: meta_graph_pb2.SignatureDef, max_pixels: int
 ) -> np.ndarray:
-    """One input, checked against the signature."""
+    """Returns one input, checked against the signature."""
     wanted = signature.inputs[alias]
     if tensor.dtype != wanted.dtype:
         sent, needed = (
@@ -160,7 +160,7 @@ def _array(
     except (TypeError, ValueError) as error:
         raise invalid(f"tensor parsing error: {alias}: {error}") from None
     if array.dtype == object:
-        _check_pictures(array, max_pixels)
+        _check_images(array, max_pixels)
     return array
 
 
@@ -172,19 +172,21 @@ def _rows(inputs: Mapping[str, np.ndarray]) -> int:
         raise invalid("input tensors must have equal 0th-dimension size")
     (count,) = rows or {0}
     if not count:
-        raise invalid("the batch is empty: send at least one picture")
+        raise invalid("the batch is empty: send at least one image")
     return int(count or 0)
 
 
-def _check_pictures(values: np.ndarray, max_pixels: int) -> None:
-    """Refuses pictures, also those in tf.Examples, whose headers promise too much: nothing is decoded for it."""
+def _check_images(values: np.ndarray, max_pixels: int) -> None:
+    """Rejects images, also those in tf.Examples, whose headers promise too many pixels; nothing is decoded for it."""
     for number, value in enumerate(values.ravel()):
-        for encoded in _encoded_pictures(value):
+        for encoded in _read_encoded_images(value):
             if images.count_promised_pixels(encoded) > max_pixels:
-                raise invalid(f"picture {number}: its header promises more than the {max_pixels} pixels that are taken")
+                raise invalid(
+                    f"image {number}: its header promises more than the {max_pixels} pixels that this server takes"
+                )
 
 
-def _encoded_pictures(value: bytes) -> list[bytes]:
+def _read_encoded_images(value: bytes) -> list[bytes]:
     try:
         return tfrecord.bytes_values(value)
     except DecodeError:

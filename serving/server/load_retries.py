@@ -1,4 +1,4 @@
-"""When a version that could not be loaded is tried again: after a while, and when something in its folder changes.
+"""Decides when to load a failed version again: after a while, and when something in its folder changes.
 
 ModelServer tries again by time alone (`max_num_load_retries`, `load_retry_interval_micros`). Here a slow copy is served
 as soon as it is whole, however long it takes.
@@ -42,23 +42,23 @@ class FailedLoad:
 
     @property
     def is_final(self) -> bool:
-        """Only a change in the folder brings another try."""
+        """Tells whether only a change in the folder brings another try."""
         return self._retries >= self._policy.most
 
     def is_due(self) -> bool:
-        """Looks at the folder: is it time to try again?
+        """Looks at the folder, and tells whether it is time to try again.
 
         A change counts once the folder looks the same at two calls one after the other: what is still being copied
         would fail again.
         """
-        seen = contents(self.folder)
+        seen = read_contents(self.folder)
         settled, self._seen = seen == self._seen, seen
         if settled and seen != self._tried:
             return True
         return not self.is_final and time.monotonic() >= self._next
 
 
-def contents(folder: Path) -> Contents:
+def read_contents(folder: Path) -> Contents:
     """Returns what tells whether anything in a folder changes: each name with its inode, size, and times."""
     paths = [str(folder)]
     for parent, folders, files in os.walk(folder):

@@ -1,4 +1,4 @@
-"""One version of a model in memory: the SavedModel's graph in a session, which is how ModelServer runs it too."""
+"""One version of a model in memory: the SavedModel's graph in a session, as ModelServer runs it."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ _INIT = "__saved_model_init_op"
 
 
 class LoadedModel:
-    """A SavedModel that answers; several threads may call `run` at once."""
+    """A loaded SavedModel; several threads may call `run` at a time."""
 
     def __init__(self, directory: Path) -> None:
         """Loads the graph tagged `serve` and its variables.
@@ -51,7 +51,7 @@ class LoadedModel:
           Every output of the signature, by name.
 
         Raises:
-          StatusError: the graph refuses the input, say because a picture cannot be decoded.
+          StatusError: the graph rejects the input, for example an image that cannot be decoded.
         """
         call, feeds, fetches = self._calls[signature]
         try:

@@ -1,7 +1,7 @@
-"""A local stand-in for TensorFlow Serving's ModelServer, for laptops, tests and CI; production runs ModelServer.
+"""A local server with the gRPC API of TensorFlow Serving's ModelServer, for laptops, tests and CI.
 
-It speaks ModelServer's gRPC API, and reads the same model folders and text files, so that what works against one works
-against the other. It has no REST, no Prometheus, and one process's Python between the network and the graph.
+Production runs ModelServer. Both read the same model folders and text files, so that what works with one works with the
+other. This server has no REST API and no Prometheus metrics, and Python stands between the network and the graph.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ with contextlib.suppress(AttributeError):
 
 SERVICES = ("tensorflow.serving.PredictionService", "tensorflow.serving.ModelService")
 _THREADS = 32
-"""Calls that are answered at once; with batching most of them only wait."""
+"""Calls that are answered at a time; with batching, most of them only wait."""
 _log = logging.getLogger("atelier.serving")
 
 
@@ -51,26 +51,26 @@ class Options:
     """What a server is started with, besides its models."""
 
     host: str = "127.0.0.1"
-    """Loopback: whoever reaches the port may use the models, and reload others."""
+    """Loopback: whoever reaches the port may use the models and load others."""
     port: int = 8500
     """0 takes a free one."""
     batching: BatchingParameters | None = None
     """None answers each request by a run of its own."""
     ssl: SSLConfig | None = None
     max_message_mb: int = 64
-    """Of a request; larger ones are refused before they are read to the end."""
+    """Of a request; larger ones are rejected before they are read to the end."""
     max_pixels: int = MAX_PIXELS
-    """Of a picture; what a header promises counts, before anything is decoded."""
+    """Of an image; the header counts, before anything is decoded."""
     poll_seconds: float = 1.0
     """Between two looks for new versions."""
     load_retries: RetryPolicy = field(default_factory=RetryPolicy)
     """Of versions that could not be loaded."""
     grace_seconds: float = 30.0
-    """For the calls that are being answered when the server is stopped."""
+    """Time for running calls when the server is stopped."""
 
 
 class LocalServer:
-    """A running server; stop it, or leave its `with` block."""
+    """A running server. Stop it, or leave its `with` block."""
 
     def __init__(self, config: model_server_config_pb2.ModelServerConfig, options: Options) -> None:
         """Loads the models and starts to answer.
@@ -117,7 +117,7 @@ class LocalServer:
         return f"{self._options.host}:{self.port}"
 
     def stop(self) -> None:
-        """Takes no new calls, answers those it has, and unloads the models."""
+        """Takes no new calls, answers the running ones, and unloads the models."""
         if self._stopped.is_set():
             return
         self._stopped.set()
@@ -174,8 +174,8 @@ def _credentials(ssl: SSLConfig) -> grpc.ServerCredentials:
 
 
 @contextlib.contextmanager
-def stopped_by_signals(server: LocalServer) -> Iterator[None]:
-    """Within it, SIGINT and SIGTERM stop the server gracefully."""
+def stop_on_signals(server: LocalServer) -> Iterator[None]:
+    """Within this context, SIGINT and SIGTERM stop the server gracefully."""
     asked = threading.Event()
     before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

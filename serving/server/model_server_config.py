@@ -1,6 +1,6 @@
-"""Reads the text files that configure TensorFlow Serving's ModelServer, and refuses what ModelServer would refuse.
+"""Reads the text files that configure TensorFlow Serving's ModelServer, and rejects what ModelServer would reject.
 
-One difference is meant: a refusal here names the file, the field and what to do about it.
+The messages differ on purpose: they name the file, the field and what to do.
 """
 
 import difflib
@@ -53,7 +53,7 @@ _MESSAGES = build_messages(
 
 
 class ModelServerConfigError(AtelierError):
-    """A configuration that ModelServer would not start with; the message says where and what to do."""
+    """ModelServer would not start with this configuration; the message says where, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class BatchingParameters:
     batch_timeout_micros: int = 0
     """How long a batch that is not full waits for more."""
     max_enqueued_batches: int = 10
-    """What would wait behind that many batches is refused with UNAVAILABLE."""
+    """A request that would wait behind that many batches is rejected with UNAVAILABLE."""
     num_batch_threads: int = len(os.sched_getaffinity(0))
     """Batches run at the same time. The default is that of TensorFlow: the processors that this process may use."""
     thread_pool_name: str = "batch_threads"

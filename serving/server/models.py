@@ -1,8 +1,8 @@
-"""Which versions of which models are in memory: base paths are watched, versions come and go as their policy says.
+"""Keeps versions of models in memory: watches base paths, and loads and unloads versions as their policy says.
 
 Paths, policies, labels and states are TensorFlow Serving's: `base_path/<number>/`, `model_version_policy`,
-`version_labels`, START to END. A new version is loaded and warmed up before an old one is let go, so that one of them
-always answers.
+`version_labels`, START to END. A new version is loaded and warmed up before an old one is unloaded, so that one of
+them always answers.
 """
 
 import contextlib
@@ -18,17 +18,17 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from compat import freed_memory
-from serving.server.load_retries import FailedLoad, RetryPolicy, contents
+from serving.server.load_retries import FailedLoad, RetryPolicy, read_contents
 from serving.server.status import StatusError
 from serving.server.version_table import Model, State, Version, VersionTable
-from serving.server.wanted_versions import BasePaths, Configs, Folders, are_alike, labels
+from serving.server.wanted_versions import BasePaths, Configs, Folders, are_alike, list_labels
 
 _UNAVAILABLE = "is not currently available for inference"
 _log = logging.getLogger("atelier.serving")
 
 
 class Models:
-    """The models of a `ModelServerConfig`, kept as it says."""
+    """The models of a `ModelServerConfig`."""
 
     def __init__(self, load: Callable[[Path], Model], retries: RetryPolicy | None = None) -> None:
         """Prepares to keep models.
@@ -108,7 +108,7 @@ class Models:
         self._configs = configs
         self._update()
         with self._table.changed:
-            for name, label, number in labels(configs):
+            for name, label, number in list_labels(configs):
                 if number not in self._table.available(name):
                     raise _label_rejected(name, number)
                 self._table.labels.setdefault(name, {})[label] = number
@@ -132,7 +132,7 @@ class Models:
         # As in ModelServer, before anything is loaded. `fixed` labels are those that are in use and do not change.
         fixed = {
             (name, label)
-            for name, label, number in labels(new)
+            for name, label, number in list_labels(new)
             if name not in changed and self._table.labels.get(name, {}).get(label) == number
         }
         with self._table.changed:
@@ -162,7 +162,7 @@ class Models:
         A new label may be for a version that is still to be loaded, as in ModelServer with
         `--allow_version_labels_for_unavailable_models`.
         """
-        for name, label, number in labels(new):
+        for name, label, number in list_labels(new):
             folders = wanted[name]
             is_available = number in self._table.available(name)
             if (name, label) in fixed or (folders is None and is_available):
@@ -186,7 +186,7 @@ class Models:
                 failed[version.model_name] = f"version {version.number}: {version.error}"
         if without := {name: failed[name] for name in changed if not there[name]}:
             raise _not_loaded(without)
-        for name, label, number in labels(new):
+        for name, label, number in list_labels(new):
             if (name, label) not in fixed and number not in there[name]:
                 raise _label_rejected(name, number)
 
@@ -209,7 +209,7 @@ class Models:
             if number not in known or known[number].model is None:
                 known[number] = version
         _log.info("model %s version %d: loading from %s", name, number, folder)
-        tried, began = contents(folder), time.monotonic()
+        tried, began = read_contents(folder), time.monotonic()
         try:
             model = self._load(folder)
         except Exception as error:  # noqa: BLE001  # a damaged model raises anything, and other models go on
@@ -266,7 +266,7 @@ class Models:
 
 @contextlib.contextmanager
 def _logged(what: str) -> Iterator[None]:
-    """Whatever goes wrong is told in the log alone: the next time may find it mended."""
+    """Logs whatever goes wrong, and goes on: the next attempt may succeed."""
     try:
         yield
     except Exception:  # noqa: BLE001

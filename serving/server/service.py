@@ -52,7 +52,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict, Classify and GetModelMetadata; Regress and MultiInference stay UNIMPLEMENTED."""
 
     def __init__(self, models: Models, batches: BatchScheduler | None, max_pixels: int) -> None:
-        """Answers from `models`, through `batches` if there are any; pictures have at most `max_pixels`."""
+        """Answers from `models`, through `batches` if there are any; images have at most `max_pixels`."""
         self._models, self._batches, self._max_pixels = models, batches, max_pixels
 
     @_answering
@@ -81,7 +81,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def GetModelMetadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """Tells the signatures."""
+        """Returns the signatures."""
         spec = _spec(request)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
@@ -97,10 +97,10 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _run(
         self, version: Version, request: calls.CheckedRequest, context: grpc.ServicerContext
     ) -> Mapping[str, np.ndarray]:
-        # A call without a deadline has one in the year 2262 or so, for which threads cannot wait.
+        # Without a deadline, gRPC returns a time near the year 2262, longer than threads can wait.
         seconds = min(context.time_remaining() or 0.0, threading.TIMEOUT_MAX)
         if seconds <= 0:
-            raise _late()
+            raise _deadline_error()
         run = functools.partial(_model(version).run, request.signature)
         if self._batches is None:
             return run(request.inputs)
@@ -113,7 +113,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         except FutureTimeoutError:
             if not answer.cancel():
                 futures.wait([answer])  # it runs by now: its version must not be unloaded under it
-            raise _late() from None
+            raise _deadline_error() from None
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
@@ -127,7 +127,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def GetModelStatus(
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        """Tells the state of every version, newest first, or of one."""
+        """Returns the state of every version, newest first, or of one."""
         response = get_model_status_pb2.GetModelStatusResponse()
         for version in self._models.states(_spec(request)):
             found = response.model_version_status.add(version=version.number, state=version.state)
@@ -173,5 +173,5 @@ def _model(version: Version) -> LoadedModel:
     return cast("LoadedModel", version.model)
 
 
-def _late() -> StatusError:
+def _deadline_error() -> StatusError:
     return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the model's turn came")

@@ -1,4 +1,4 @@
-"""What a server answers instead of a result: one of gRPC's status codes and a message."""
+"""Errors that a server answers with: one of gRPC's status codes and a message."""
 
 import grpc
 
@@ -14,11 +14,11 @@ class StatusError(AtelierError):
 
 
 def invalid(message: str) -> StatusError:
-    """The request itself is wrong: INVALID_ARGUMENT."""
+    """Returns INVALID_ARGUMENT: the request itself is wrong."""
     return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
 
 
 def from_number(number: int, message: str) -> StatusError:
-    """Of a TensorFlow error, whose codes are gRPC's; UNKNOWN where there is no such code."""
+    """Returns the error for a TensorFlow error, whose codes are gRPC's; UNKNOWN for any other number."""
     codes = {code.value[0]: code for code in grpc.StatusCode}
     return StatusError(codes.get(number, grpc.StatusCode.UNKNOWN), message)

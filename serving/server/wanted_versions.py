@@ -1,4 +1,4 @@
-"""Which versions a `ModelServerConfig` asks for: policy, base path and labels."""
+"""Finds the versions that a `ModelServerConfig` asks for: policy, base path and labels."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ class BasePaths:
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
-        """By model, why there is nothing to load: it is logged once, not at every look."""
+        """By model, why there is nothing to load; logged once, not at every look."""
 
     def look(self, configs: Configs) -> dict[str, Folders | None]:
         """Returns the wanted version folders by model; None for a model whose base path cannot be listed now."""
@@ -55,7 +55,7 @@ def are_alike(one: model_server_config_pb2.ModelConfig, other: model_server_conf
     return same_base and one.model_version_policy == other.model_version_policy
 
 
-def labels(configs: Configs) -> Iterator[tuple[str, str, int]]:
+def list_labels(configs: Configs) -> Iterator[tuple[str, str, int]]:
     """Yields (model, label, version) for every label."""
     for name, config in configs.items():
         for label, number in sorted(config.version_labels.items()):

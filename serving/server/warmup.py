@@ -17,13 +17,13 @@ from serving.server.status import StatusError, invalid
 
 FILE = Path(ASSETS_EXTRA, "tf_serving_warmup_requests")
 MOST_RECORDS = 1000
-"""TensorFlow Serving refuses files of more."""
+"""TensorFlow Serving rejects files of more."""
 _MAX_PIXELS = 2**40
-"""None of the file's pictures is refused: it came with the model."""
+"""No image of the file is rejected: the file came with the model."""
 
 
 def replay(model: LoadedModel, directory: Path) -> int:
-    """Has the model answer each record of its warm-up file; returns how many, 0 where there is no file.
+    """Lets the model answer each record of its warm-up file; returns their number, 0 without a file.
 
     Raises:
       StatusError: INVALID_ARGUMENT for a file that cannot be read or has too many records; what the model says to one

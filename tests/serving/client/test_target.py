@@ -10,7 +10,7 @@ from serving.client import target
     ["localhost:8500", "127.0.0.1:1", "[::1]:65535", "a-b.example:8500", "dns:///a:1", "ipv4:10.0.0.1:5"],
 )
 def test_what_grpc_understands_stays(good):
-    assert target.check(good) == good
+    assert target.check_target(good) == good
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_what_grpc_understands_stays(good):
         ("localhost", "no port; write localhost:8500"),
         ("http://localhost", "no port; write localhost:8500"),
         ("::1", "no port; write [::1]:8500"),
-        ("localhost:http", "http is no port"),
-        ("localhost:0", "0 is no port"),
-        ("localhost:65536", "65536 is no port"),
+        ("localhost:http", "http is not a port"),
+        ("localhost:0", "0 is not a port"),
+        ("localhost:65536", "65536 is not a port"),
         ("localhost:", "is no port"),
         (":8500", "names no host"),
         ("", "names no host"),
@@ -37,7 +37,7 @@ def test_what_grpc_understands_stays(good):
 )
 def test_what_is_no_target_is_refused_with_what_to_write(written, better):
     with pytest.raises(ValueError, match="write") as refused:
-        target.check(written)
+        target.check_target(written)
     assert better in f"{refused.value} "
 
 
@@ -73,7 +73,7 @@ def test_what_is_no_target_is_refused_with_what_to_write(written, better):
 )
 def test_this_machine_in_every_spelling(written, local):
     assert target.is_loopback(written) == local
-    assert target.proxy(written, {"http_proxy": "http://p:1"}) == (None if local else ("http_proxy", "p:1"))
+    assert target.find_proxy(written, {"http_proxy": "http://p:1"}) == (None if local else ("http_proxy", "p:1"))
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_this_machine_in_every_spelling(written, local):
     ],
 )
 def test_the_proxy_is_the_one_that_grpc_takes(environment, found):
-    assert target.proxy("models.example:8500", environment) == found
+    assert target.find_proxy("models.example:8500", environment) == found
 
 
 def test_a_network_may_be_excluded():
     environment = {"http_proxy": "http://p:1", "no_proxy": "10.1.0.0/16"}
-    assert target.proxy("10.1.2.3:1", environment) is None
-    assert target.proxy("10.2.2.3:1", environment) == ("http_proxy", "p:1")
+    assert target.find_proxy("10.1.2.3:1", environment) is None
+    assert target.find_proxy("10.2.2.3:1", environment) == ("http_proxy", "p:1")

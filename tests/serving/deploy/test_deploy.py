@@ -345,7 +345,7 @@ def test_a_version_that_model_server_cannot_load_is_wrong_usage(pushed, tmp_path
 
 
 def test_the_checked_in_placeholders_are_what_the_command_writes():
-    text = write_models_config.models_config(stable=1, canary=2)
+    text = write_models_config.format_models_config(stable=1, canary=2)
     config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     model_server_config.check(config)
     assert dict(config.model_config_list.config[0].version_labels) == {"stable": 1, "canary": 2}
