@@ -30,7 +30,7 @@ def test_what_grpc_understands_stays(good):
         ("localhost:http", "http is not a port"),
         ("localhost:0", "0 is not a port"),
         ("localhost:65536", "65536 is not a port"),
-        ("localhost:", "is no port"),
+        ("localhost:", "is not a port"),
         (":8500", "names no host"),
         ("", "names no host"),
     ],
