@@ -23,7 +23,7 @@ def format_summary(result: Mapping[str, Any], report: Path, output: Path) -> str
         lines.append(f"gate         {name}: {verdict}")
     for name, path in result["pushed"].items():
         lines.append(f"{name:13}{output / path if path else 'not pushed'}")
-    for variant, reason in report_tables.not_preferred(result):
+    for variant, reason in report_tables.list_not_preferred(result):
         lines.append(f"not pushed   tflite {variant}: {reason}")
     if gallery := result["gallery"]:
         lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} images")

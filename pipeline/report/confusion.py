@@ -57,15 +57,15 @@ class HeatCell:
     right: bool
 
 
-def class_name(number: int, names: Sequence[str]) -> str:
-    """The name of a class id; the id itself where no name is known."""
+def find_class_name(number: int, names: Sequence[str]) -> str:
+    """Returns the name of a class id; the id itself if no name is known."""
     if number < 0:
         return "none"
     return names[number] if number < len(names) else str(number)
 
 
-def by_class(cells: Cells, names: Sequence[str]) -> list[ClassRow]:
-    """A row for each class that was seen or predicted, lowest recall first, classes without images last."""
+def count_by_class(cells: Cells, names: Sequence[str]) -> list[ClassRow]:
+    """Returns a row for each class that was seen or predicted, lowest recall first, classes without images last."""
     right = Counter({actual: count for actual, predicted, count in cells if actual == predicted})
     actual_count, predicted_count = _sums(cells, 0), _sums(cells, 1)
     worst: dict[int, tuple[int, int]] = {}
@@ -77,29 +77,29 @@ def by_class(cells: Cells, names: Sequence[str]) -> list[ClassRow]:
         mistakes, predicted = worst.get(number, (0, 0))
         rows.append(
             ClassRow(
-                name=class_name(number, names),
+                name=find_class_name(number, names),
                 images=actual_count[number],
                 precision=right[number] / predicted_count[number] if predicted_count[number] else None,
                 recall=right[number] / actual_count[number] if actual_count[number] else None,
-                mistaken_for=class_name(-predicted, names) if mistakes else "",
+                mistaken_for=find_class_name(-predicted, names) if mistakes else "",
                 mistakes=mistakes,
             )
         )
     return sorted(rows, key=lambda row: (row.recall is None, row.recall or 0.0, -row.images))
 
 
-def pairs(cells: Cells, names: Sequence[str], most: int) -> list[Pair]:
-    """The `most` pairs with most images."""
+def find_pairs(cells: Cells, names: Sequence[str], most: int) -> list[Pair]:
+    """Returns the `most` pairs with most images."""
     actual_count = _sums(cells, 0)
     wrong = sorted((c for c in cells if c[0] != c[1]), key=lambda c: (-c[2], -c[2] / actual_count[c[0]]))
     return [
-        Pair(class_name(actual, names), class_name(predicted, names), count, count / actual_count[actual])
+        Pair(find_class_name(actual, names), find_class_name(predicted, names), count, count / actual_count[actual])
         for actual, predicted, count in wrong[:most]
     ]
 
 
-def heat_map(cells: Cells, names: Sequence[str]) -> list[tuple[str, list[HeatCell]]] | None:
-    """Rows (name of the actual class, a cell for each predicted class); None above `MOST_LABELS` classes.
+def build_heat_map(cells: Cells, names: Sequence[str]) -> list[tuple[str, list[HeatCell]]] | None:
+    """Returns rows (name of the actual class, a cell for each predicted class); None above `MOST_LABELS` classes.
 
     Shades follow the square root of the share of the row: one mistake in a hundred must still be seen.
     """
@@ -116,7 +116,7 @@ def heat_map(cells: Cells, names: Sequence[str]) -> list[tuple[str, list[HeatCel
             share = count / actual_count[actual] if count else 0.0
             level = max(1, round(LEVELS * math.sqrt(share))) if count else 0
             row.append(HeatCell(count, share, level, actual == predicted))
-        rows.append((class_name(actual, names), row))
+        rows.append((find_class_name(actual, names), row))
     return rows
 
 

@@ -65,8 +65,8 @@ class Chart:
     """Names of the phases, at their middles."""
 
 
-def training(phases: Mapping[str, Mapping[str, Any]], metric: Literal["accuracy", "loss"]) -> Chart | None:
-    """Curves of `metric` on train and eval over all epochs, phase after phase; None if nothing was recorded.
+def build_training_chart(phases: Mapping[str, Mapping[str, Any]], metric: Literal["accuracy", "loss"]) -> Chart | None:
+    """Builds curves of `metric` on train and eval over all epochs, phase after phase; None if nothing was recorded.
 
     Args:
       phases: by name, in order; `curves` holds a row an epoch with `epoch` (from 0), `accuracy`, `loss`, `val_accuracy`
@@ -119,8 +119,8 @@ def training(phases: Mapping[str, Mapping[str, Any]], metric: Literal["accuracy"
     )
 
 
-def reliability(rows: Sequence[Sequence[float]]) -> Chart | None:
-    """Reliability diagram: predicted probability against the share that came true; None without measurements.
+def build_reliability_diagram(rows: Sequence[Sequence[float]]) -> Chart | None:
+    """Builds a reliability diagram: predicted probability against the share that came true; None without measurements.
 
     Args:
       rows: [mean probability, share that came true, number of probabilities] a bin.
@@ -147,11 +147,11 @@ def reliability(rows: Sequence[Sequence[float]]) -> Chart | None:
     )
 
 
-def expected_calibration_error(rows: Sequence[Sequence[float]]) -> float:
-    """Mean gap between probability and share that came true, weighted by count (Guo et al. 2017, equation 3).
+def compute_calibration_error(rows: Sequence[Sequence[float]]) -> float:
+    """Computes the mean gap of probability and share that came true, weighted by count (Guo et al. 2017, equation 3).
 
     Args:
-      rows: as for `reliability`, at least one.
+      rows: as for `build_reliability_diagram`, at least one.
     """
     return sum(abs(p - share) * count for p, share, count in rows) / sum(count for _, _, count in rows)
 

@@ -11,7 +11,7 @@ from pipeline.report.columns import Cell, Column
 _METRICS = {"accuracy": "accuracy", "top_k_accuracy": "top-{k} accuracy", "loss": "cross-entropy"}
 
 
-def gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
+def list_gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns a row for each gate: what it `guards`, its `verdict`, the `reasons` of a rejection, its `rules`."""
     evaluator, tflite = result["config"]["evaluator"], result["config"]["tflite"]
     of_saved_model = [
@@ -34,7 +34,7 @@ def gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def not_preferred(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+def list_not_preferred(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns the variants of `tflite.push` that were not pushed although another one was, and why."""
     told = result["tflite_push"]
     if not any(variant["pushed"] for variant in told.values()):
@@ -43,7 +43,7 @@ def not_preferred(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, told[name]["reason"]) for name in preferred if not told[name]["pushed"]]
 
 
-def metric_names(result: Mapping[str, Any]) -> dict[str, str]:
+def name_metrics(result: Mapping[str, Any]) -> dict[str, str]:
     """Returns the measured metrics in order, with names for people; the number of images is not among them."""
     k = result["config"]["evaluator"]["top_k"]
     known = {key: name.format(k=k) for key, name in _METRICS.items() if key in result["metrics"]}
@@ -51,13 +51,13 @@ def metric_names(result: Mapping[str, Any]) -> dict[str, str]:
     return known | others
 
 
-def slices(result: Mapping[str, Any], names: Sequence[str], text_labels: bool) -> dict[str, list[dict[str, Any]]]:
+def group_slices(result: Mapping[str, Any], names: Sequence[str], text_labels: bool) -> dict[str, list[dict[str, Any]]]:
     """Returns slices by their features, lowest accuracy first: `name`, and `metrics`."""
     label_key = result["config"]["data"]["label_key"]
     groups: dict[str, list[dict[str, Any]]] = {}
     for entry in result["slices"]:
         values = [
-            confusion.class_name(int(value), names)
+            confusion.find_class_name(int(value), names)
             if feature == label_key and not text_labels and value.isdecimal()
             else value
             for feature, value in entry["slice"].items()
@@ -69,7 +69,7 @@ def slices(result: Mapping[str, Any], names: Sequence[str], text_labels: bool) -
     return groups
 
 
-def artifacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[dict[str, Any]]:
+def list_artifacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[dict[str, Any]]:
     """Returns a row for each artifact; None where something was not measured.
 
     `meant` tells the variants that are to be pushed from those for comparison.
@@ -105,7 +105,7 @@ def artifacts(result: Mapping[str, Any], saved_model_bytes: int | None) -> list[
     return rows
 
 
-def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def list_ingest_facts(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns facts of the ingest's report; findings only where there are any."""
     if not ingest:
         return []
@@ -113,7 +113,7 @@ def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Source", str(ingest["source"])),
         ("Files", f"{ingest['files']:,}"),
         ("Formats kept", ", ".join(f"{name} {count:,}" for name, count in ingest["formats"].items())),
-        ("Bytes", f"{size(ingest['bytes']['read'])} read, {size(ingest['bytes']['stored'])} stored"),
+        ("Bytes", f"{format_size(ingest['bytes']['read'])} read, {format_size(ingest['bytes']['stored'])} stored"),
         ("Speed", f"{ingest['pictures_per_second']:,} images a second"),
     ]
     findings = [
@@ -134,14 +134,14 @@ def ingested(ingest: Mapping[str, Any]) -> list[tuple[str, str]]:
     return facts + [(name, f"{value:,}" if isinstance(value, int) else value) for name, value in findings if value]
 
 
-def class_counts(ingest: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
+def count_images_by_class(ingest: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
     """Returns (class, images in train, eval, test), most images first."""
     splits = [records["classes"] for records in ingest.get("records", {}).values()]
     rows = [(name, [split.get(name, 0) for split in splits]) for name in ingest.get("classes", [])]
     return sorted(rows, key=lambda row: -sum(row[1]))
 
 
-def unreached(result: Mapping[str, Any], images: bool) -> list[str]:
+def list_unreached(result: Mapping[str, Any], images: bool) -> list[str]:
     """Returns what a run that stopped early did not produce."""
     reached = {
         "training curves": any(phase.get("curves") for phase in result["training"].get("phases", {}).values()),
@@ -152,7 +152,7 @@ def unreached(result: Mapping[str, Any], images: bool) -> list[str]:
     return [name for name, there in reached.items() if not there]
 
 
-def size(count: float) -> str:
+def format_size(count: float) -> str:
     """Returns bytes for people."""
     units = iter(("B", "kB", "MB", "GB", "TB"))
     unit = next(units)
@@ -161,7 +161,7 @@ def size(count: float) -> str:
     return f"{count:.0f} {unit}" if unit == "B" or count >= 99.95 else f"{count:.1f} {unit}"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Returns seconds for people."""
     if seconds < 10:
         return f"{seconds:.1f} s"
@@ -172,7 +172,7 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def score(value: float | None) -> str:
+def format_score(value: float | None) -> str:
     """Returns a share or a loss with the digits of the gates' reasons; a dash for None."""
     return "–" if value is None else f"{value:.4f}"
 
@@ -189,11 +189,11 @@ def _pushed_to(row: Mapping[str, Any]) -> Cell:
 
 ARTIFACT_COLUMNS = (
     Column("Artifact", lambda row: row["name"]),
-    Column("Size", lambda row: size(row["bytes"]), is_number=True),
-    Column("Accuracy", lambda row: score(row["accuracy"]), is_number=True),
-    Column("Disagreement", lambda row: score(row["disagreement"]), is_number=True),
+    Column("Size", lambda row: format_size(row["bytes"]), is_number=True),
+    Column("Accuracy", lambda row: format_score(row["accuracy"]), is_number=True),
+    Column("Disagreement", lambda row: format_score(row["disagreement"]), is_number=True),
     Column("Latency p50", lambda row: _milliseconds(row["p50"]), is_number=True),
     Column("p99", lambda row: _milliseconds(row["p99"]), is_number=True),
     Column("Pushed to", _pushed_to),
 )
-"""Of the rows of `artifacts`."""
+"""Of the rows of `list_artifacts`."""

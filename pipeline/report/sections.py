@@ -19,7 +19,11 @@ from pipeline.report.columns import Table
 from pipeline.report.evidence import Evidence
 
 TEMPLATES = Path(__file__).with_name("templates")
-FILTERS = {"size": report_tables.size, "duration": report_tables.duration, "score": report_tables.score}
+FILTERS = {
+    "size": report_tables.format_size,
+    "duration": report_tables.format_duration,
+    "score": report_tables.format_score,
+}
 MOST_ROWS = 30
 """Rows of a table that are shown at once; the rest waits behind a click."""
 _PAIRS = 15
@@ -41,18 +45,18 @@ class RunData:
     @cached_property
     def classes(self) -> list[confusion.ClassRow]:
         """A row for each class, lowest recall first."""
-        return confusion.by_class(self.result["confusion"], self.class_names)
+        return confusion.count_by_class(self.result["confusion"], self.class_names)
 
     @cached_property
     def artifacts(self) -> list[dict[str, Any]]:
         """A row for each artifact."""
-        return report_tables.artifacts(self.result, self.evidence.saved_model_bytes)
+        return report_tables.list_artifacts(self.result, self.evidence.saved_model_bytes)
 
     @property
     def calibration_error(self) -> float | None:
         """None without measurements."""
         calibration = self.result["calibration"]
-        return plots.expected_calibration_error(calibration) if calibration else None
+        return plots.compute_calibration_error(calibration) if calibration else None
 
 
 Content = Table | Mapping[str, Any] | None
@@ -108,8 +112,8 @@ def render_sections(run: RunData) -> list[RenderedSection]:
 @section("gates", "Gates")
 def build_gates(run: RunData) -> Content:
     """Builds verdicts, reasons and thresholds, and what was not reached."""
-    missing = report_tables.unreached(run.result, run.evidence.images is not None)
-    return {"gates": report_tables.gates(run.result), "missing": missing}
+    missing = report_tables.list_unreached(run.result, run.evidence.images is not None)
+    return {"gates": report_tables.list_gates(run.result), "missing": missing}
 
 
 @section("metrics", "Metrics")
@@ -119,8 +123,8 @@ def build_metrics(run: RunData) -> Content:
         return None
     return {
         "metrics": run.result["metrics"],
-        "metric_names": report_tables.metric_names(run.result),
-        "slices": report_tables.slices(run.result, run.class_names, run.evidence.text_labels),
+        "metric_names": report_tables.name_metrics(run.result),
+        "slices": report_tables.group_slices(run.result, run.class_names, run.evidence.text_labels),
         "calibration_error": run.calibration_error,
     }
 
@@ -133,8 +137,8 @@ def build_classes(run: RunData) -> Content:
     cells = run.result["confusion"]
     return {
         "classes": run.classes,
-        "pairs": confusion.pairs(cells, run.class_names, _PAIRS),
-        "heat_map": confusion.heat_map(cells, run.class_names),
+        "pairs": confusion.find_pairs(cells, run.class_names, _PAIRS),
+        "heat_map": confusion.build_heat_map(cells, run.class_names),
     }
 
 
@@ -151,8 +155,8 @@ def build_tuning(run: RunData) -> Content:
     if not found:
         return None
     return {
-        "trials": trials.rows(found),
-        "trials_chart": trials.parallel(found, run.result["config"]["tuner"]["space"]),
+        "trials": trials.format_rows(found),
+        "trials_chart": trials.build_parallel_coordinates(found, run.result["config"]["tuner"]["space"]),
         "trials_size": (trials.WIDTH, trials.HEIGHT, trials.TOP, trials.BOTTOM),
     }
 
@@ -161,14 +165,18 @@ def build_tuning(run: RunData) -> Content:
 def build_training(run: RunData) -> Content:
     """Builds accuracy and loss by epoch."""
     phases = run.result["training"].get("phases", {})
-    charts = [chart for chart in (plots.training(phases, "accuracy"), plots.training(phases, "loss")) if chart]
+    charts = [
+        chart
+        for chart in (plots.build_training_chart(phases, "accuracy"), plots.build_training_chart(phases, "loss"))
+        if chart
+    ]
     return {"curves": charts} if charts else None
 
 
 @section("calibration", "Calibration")
 def build_calibration(run: RunData) -> Content:
     """Builds the reliability diagram."""
-    chart = plots.reliability(run.result["calibration"])
+    chart = plots.build_reliability_diagram(run.result["calibration"])
     return {"reliability": chart, "calibration_error": run.calibration_error} if chart else None
 
 
@@ -186,7 +194,10 @@ def build_artifacts(run: RunData) -> Content:
 def build_data(run: RunData) -> Content:
     """Builds counts by split and class, what ingest found, and the quarantine."""
     ingest = run.result["ingest"]
-    return {"ingested": report_tables.ingested(ingest), "class_counts": report_tables.class_counts(ingest)}
+    return {
+        "ingested": report_tables.list_ingest_facts(ingest),
+        "class_counts": report_tables.count_images_by_class(ingest),
+    }
 
 
 @section("run", "The run")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.report.confusion import class_name
+from pipeline.report.confusion import find_class_name
 
 MOST_RECORDS = 512
 """Images that are predicted anew: enough to find telling ones, and a few seconds of work."""
@@ -125,11 +125,11 @@ def _show(predictions: Predictions, index: int, names: Sequence[str]) -> ShownIm
         shown.append(actual)
     pixels = predictions.pixels[index]
     return ShownImage(
-        actual=class_name(actual, names),
-        predicted=class_name(shown[0], names),
+        actual=find_class_name(actual, names),
+        predicted=find_class_name(shown[0], names),
         source=_data_url(pixels),
         tiny=_is_tiny(pixels),
-        guesses=[Guess(class_name(n, names), float(probabilities[n]), n == actual) for n in shown],
+        guesses=[Guess(find_class_name(n, names), float(probabilities[n]), n == actual) for n in shown],
     )
 
 

@@ -52,13 +52,15 @@ class Chart:
     lines: list[Line]
 
 
-def rows(trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """A row a trial, best first: `trial`, `accuracy`, `epochs` (None where all had as many) and `values` as texts."""
-    return [{**trial, "values": {key: number(value) for key, value in trial["values"].items()}} for trial in trials]
+def format_rows(trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns rows, best first: `trial`, `accuracy`, `epochs` (None: all trials had as many) and `values` as texts."""
+    return [
+        {**trial, "values": {key: format_number(value) for key, value in trial["values"].items()}} for trial in trials
+    ]
 
 
-def parallel(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> Chart | None:
-    """Parallel coordinates: an axis for each value that was searched, and one for the score.
+def build_parallel_coordinates(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> Chart | None:
+    """Builds parallel coordinates: an axis for each value that was searched, and one for the score.
 
     Args:
       trials: best first, the first one chosen; each with `trial`, `accuracy` and `values` by key.
@@ -80,7 +82,7 @@ def parallel(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> C
     for index, trial in enumerate(trials):
         values = {**trial["values"], SCORE: trial["accuracy"]}
         points = [f"{places[key]:g} {scales[key][0](value):g}" for key, value in values.items()]
-        told = ", ".join(f"{key} {number(value)}" for key, value in values.items())
+        told = ", ".join(f"{key} {format_number(value)}" for key, value in values.items())
         share = (trial["accuracy"] - low) / (high - low)
         lines.append(
             Line("M" + "L".join(points), round(0.15 + 0.6 * share, 2), index == 0, f"{trial['trial']}: {told}")
@@ -89,8 +91,8 @@ def parallel(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> C
     return Chart(axes, lines[::-1])
 
 
-def number(value: Any) -> str:
-    """Three digits are enough to try a value again."""
+def format_number(value: Any) -> str:
+    """Returns a value as text; three digits are enough to try it again."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -113,4 +115,4 @@ def _interval(low: float, high: float, sampling: str) -> _Scale:
         share = (bend(min(max(value, low), high)) - bend(low)) / (bend(high) - bend(low))
         return round(BOTTOM - share * (BOTTOM - TOP), 1)
 
-    return scale, [Tick(scale(low), number(float(low))), Tick(scale(high), number(float(high)))]
+    return scale, [Tick(scale(low), format_number(float(low))), Tick(scale(high), format_number(float(high)))]

@@ -10,7 +10,7 @@ def row(epoch, accuracy, val_accuracy):
 
 
 def test_epochs_count_on_through_the_phases():
-    chart = plots.training(
+    chart = plots.build_training_chart(
         {"head": {"curves": [row(0, 0.2, 0.4), row(1, 0.6, 0.8)]}, "fine_tune": {"curves": [row(0, 0.8, 1.0)]}},
         "accuracy",
     )
@@ -36,7 +36,7 @@ def test_epochs_count_on_through_the_phases():
 
 def test_what_is_missing_or_not_finite_leaves_a_gap():
     curves = [row(0, 0.5, math.nan), {"epoch": 1.0, "accuracy": None, "val_accuracy": 0.5}, row(2, 0.5, math.inf)]
-    chart = plots.training({"head": {"curves": curves}}, "accuracy")
+    chart = plots.build_training_chart({"head": {"curves": curves}}, "accuracy")
     assert chart is not None
     train, evaluation = chart.lines
     assert [dot.text[-7:] for dot in train.dots] == ["epoch 1", "epoch 3"]
@@ -45,11 +45,11 @@ def test_what_is_missing_or_not_finite_leaves_a_gap():
 
 @pytest.mark.parametrize("phases", [{}, {"head": {}}, {"head": {"curves": []}}, {"head": {"curves": [{"epoch": 0.0}]}}])
 def test_no_curve_without_a_measurement(phases):
-    assert plots.training(phases, "loss") is None
+    assert plots.build_training_chart(phases, "loss") is None
 
 
 def test_long_trainings_have_few_ticks_and_no_dots():
-    chart = plots.training({"head": {"curves": [row(i, i / 200, i / 200) for i in range(200)]}}, "accuracy")
+    chart = plots.build_training_chart({"head": {"curves": [row(i, i / 200, i / 200) for i in range(200)]}}, "accuracy")
     assert chart is not None
     assert [tick.text for tick in chart.x_ticks] == [str(1 + 20 * i) for i in range(10)]
     assert all(not line.dots for line in chart.lines)
@@ -71,17 +71,17 @@ def test_ticks_are_round_and_enclose_the_values(low, high, expected):
 
 
 def test_reliability_by_hand():
-    chart = plots.reliability([[0.25, 0.5, 3.0], [0.75, 1.0, 1.0]])
+    chart = plots.build_reliability_diagram([[0.25, 0.5, 3.0], [0.75, 1.0, 1.0]])
     assert chart is not None
     perfect, measured = chart.lines
     assert perfect.path == "M46 220L430 26"
     assert [(dot.x, dot.y) for dot in measured.dots] == [(142, 123), (334, 26)]
     assert measured.dots[0].radius > measured.dots[1].radius
     assert measured.dots[0].text == "said 0.250, came true 0.500, 3 times"
-    assert plots.reliability([]) is None
+    assert plots.build_reliability_diagram([]) is None
 
 
 def test_expected_calibration_error_by_hand():
     # (3 * |0.25 - 0.5| + 1 * |0.75 - 1|) / 4
-    assert plots.expected_calibration_error([[0.25, 0.5, 3.0], [0.75, 1.0, 1.0]]) == pytest.approx(0.25)
-    assert plots.expected_calibration_error([[0.1, 0.2, 9.0], [0.9, 0.4, 1.0]]) == pytest.approx(0.14)
+    assert plots.compute_calibration_error([[0.25, 0.5, 3.0], [0.75, 1.0, 1.0]]) == pytest.approx(0.25)
+    assert plots.compute_calibration_error([[0.1, 0.2, 9.0], [0.9, 0.4, 1.0]]) == pytest.approx(0.14)

@@ -572,7 +572,7 @@ def test_write_replaces_the_page_and_reads_the_quarantine(tmp_path):
     ],
 )
 def test_durations(seconds, text):
-    assert report_tables.duration(seconds) == text
+    assert report_tables.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ def test_durations(seconds, text):
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_949, "99.9 kB"), (999_600, "1.0 MB"), (123_456_789, "123 MB")],
 )
 def test_sizes(count, text):
-    assert report_tables.size(count) == text
+    assert report_tables.format_size(count) == text
 
 
 def test_trials_are_a_chart_and_a_table_best_first():

@@ -16,7 +16,7 @@ RUN = [
 
 
 def test_each_value_has_its_place_by_hand():
-    chart = trials.parallel(RUN, SPACE)
+    chart = trials.build_parallel_coordinates(RUN, SPACE)
     assert chart is not None
     # Four axes from 60 to 840; each from 270 (bottom) to 40 (top).
     assert [(axis.x, axis.name) for axis in chart.axes] == [
@@ -43,12 +43,12 @@ def test_each_value_has_its_place_by_hand():
 
 
 def test_one_trial_and_none():
-    chart = trials.parallel(RUN[:1], SPACE)
+    chart = trials.build_parallel_coordinates(RUN[:1], SPACE)
     assert chart is not None
     assert chart.lines[0].path == "M60 155L320 155L580 155L840 40"
-    assert trials.parallel([], SPACE) is None
+    assert trials.build_parallel_coordinates([], SPACE) is None
 
 
 def test_rows_say_three_digits():
     row = {"trial": "3", "accuracy": 0.5, "epochs": None, "values": {"rate": 0.00123456, "batch_size": 128}}
-    assert trials.rows([row]) == [{**row, "values": {"rate": "0.00123", "batch_size": "128"}}]
+    assert trials.format_rows([row]) == [{**row, "values": {"rate": "0.00123", "batch_size": "128"}}]
