@@ -1,4 +1,4 @@
-"""StyleRenderer: every content picture in every style of a catalogue, with a gallery to look at."""
+"""StyleRenderer: every content image in every style of a catalog, with a gallery to look at."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class StyleRendererSpec(ComponentSpec):
 class StyleRenderer(base_beam_component.BaseBeamComponent):
     """Renders contents x styles x strengths on Beam.
 
-    The output `gallery` holds the batch's pictures in `pictures/`, `manifest.jsonl`, `renders-*.tfrecord`,
+    The output `gallery` holds the batch's images in `pictures/`, `manifest.jsonl`, `renders-*.tfrecord`,
     `dead_letters.jsonl` and `gallery.html`. It is a plain `Dataset`, which Kubeflow Pipelines and Vertex AI know.
     """
 
@@ -69,18 +69,18 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
 
         Args:
           catalog: from StyleCatalog.
-          contents: `split:NAME` of `examples`, `photos` (three that packages ship), or a folder of pictures.
+          contents: `split:NAME` of `examples`, `photos` (three that packages ship), or a folder of images.
           store_directory: where rendered units are kept from one execution to the next, so that a killed or an extended
             one goes on; all workers must see it.
           engine_code: fingerprint of the engine: units that another one rendered are rendered again.
           code: fingerprint of this component's source, so that the cache notices an edit.
           examples: whose split is rendered.
-          image_key: the feature of `examples` that holds the encoded picture.
+          image_key: the feature of `examples` that holds the encoded image.
           max_contents: the first ones only; 0 for all.
           overrides: fields of `Settings`, over the styles' presets.
           size: longer side of the renderings in pixels; 0: the settings' own.
           strengths: each style is rendered at each of them; empty: at its settings' own.
-          picture_format: of the rendered pictures, jpeg or png.
+          picture_format: of the rendered images, jpeg or png.
           max_bad_fraction: share of the units that may be missing at the end before the component fails.
         """
         spec = StyleRendererSpec(

@@ -18,7 +18,7 @@ _LOGGER = logging.getLogger("atelier.style_renderer")
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Renders into the store, which outlives the execution, and copies this batch's pictures to the artifact."""
+    """Renders into the store, which outlives the execution, and copies this batch's images to the artifact."""
 
     def Do(
         self,
@@ -31,7 +31,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Raises:
           outcome.RenderError: too many units are missing; those that are there stay in the store.
           contents.ContentError: there are no contents where `contents` says.
-          CatalogError: the catalogue or the settings are wrong.
+          CatalogError: the catalog or the settings are wrong.
         """
         gallery = artifact_utils.get_single_instance(output_dict["gallery"])
         published = artifact_utils.get_single_instance(input_dict["catalog"])
@@ -45,7 +45,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             code=exec_properties["engine_code"],
         )
         with leftovers.scratch("styles") as scratch:
-            # The catalogue is read as files, wherever the artifact lies; workers get the styles by the store.
+            # The catalog is read as files, wherever the artifact lies; workers get the styles by the store.
             storage.copy_folder(published.uri, str(scratch))
             report = batch.render_batch(
                 _sources(exec_properties, input_dict.get("examples", [])),
@@ -56,7 +56,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 output=gallery.uri,
                 progress_to=_LogSteps(),
             )
-        gallery.set_int_custom_property("pictures", report.pictures)
+        gallery.set_int_custom_property("pictures", report.images)
         gallery.set_int_custom_property("rendered", report.rendered)
         gallery.set_int_custom_property("dead_letters", len(report.dead))
 

@@ -50,7 +50,7 @@ def test_a_folder_in_a_folder_of_styles_and_what_changes_later(pictures: Path, t
     assert first.returncode == 0, first.stderr
     assert "6 to render: about " in first.stderr
     assert "MB of memory" in first.stderr
-    assert "6 pictures of 3 contents; 6 rendered" in first.stdout
+    assert "6 images of 3 contents; 6 rendered" in first.stdout
     assert "unknown" in (output / "gallery.html").read_text()  # the licence of a plain folder
     before = {line["key"]: (output / line["file"]).read_bytes() for line in manifest(output)}
     assert len(before) == 6
@@ -66,11 +66,11 @@ def test_a_folder_in_a_folder_of_styles_and_what_changes_later(pictures: Path, t
     assert {line["key"]: (output / line["file"]).read_bytes() for line in manifest(output)} == before
 
     shutil.copy(pictures / "content" / "a.png", styles / "z.png")
-    assert "9 pictures of 3 contents; 3 rendered" in forked.atelier(*command).stdout
+    assert "9 images of 3 contents; 3 rendered" in forked.atelier(*command).stdout
 
     (content / "cut.png").write_bytes((content / "a.png").read_bytes()[:200])
     above = refusal(*command)
-    assert "3 of 12 pictures (25.0%) could not be rendered" in above
+    assert "3 of 12 images (25.0%) could not be rendered" in above
     assert "cut.png" in above
     assert len(manifest(output)) == 9  # what is good is all there
     letters = [json.loads(line) for line in (output / "dead_letters.jsonl").read_text().splitlines()]

@@ -1,7 +1,7 @@
 """Renders every content in every style: what a person asks of the engine at once, on any Beam runner.
 
 Two Beam pipelines of small elements (a third writes the TFRecords): one prepares the contents, one renders the units
-that are not there yet. Both are `Create | Reshuffle | ParDo` and leave files: neither pictures nor results pass through
+that are not there yet. Both are `Create | Reshuffle | ParDo` and leave files: neither images nor results pass through
 Beam, so that every runner can run them and a killed batch goes on where it was.
 """
 
@@ -49,11 +49,11 @@ class Request:
       overrides: fields of `Settings`, over the styles' presets.
       size: longer side of the renderings in pixels; 0: the settings' own.
       strengths: each style is rendered at each of them; empty: at its settings' own.
-      picture_format: of the rendered pictures.
+      picture_format: of the rendered images.
       max_contents: the first ones of the sources; 0 for all.
       max_bad_fraction: share of the units that may be missing at the end before the batch fails.
       max_pixels: of a content.
-      code: fingerprint of the engine: pictures that another one has made are rendered again.
+      code: fingerprint of the engine: images that another one has made are rendered again.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -82,13 +82,13 @@ def render_batch(
     """Renders what is missing, and writes the results over all that was asked for.
 
     Writes into `directory`: `pictures/<content>--<style>[--s<strength>]--<key>.jpg`, for each one in `sidecars/` what
-    the manifest says of it, `originals/` and `thumbnails/`. A unit whose picture and sidecar are there, under whatever
+    the manifest says of it, `originals/` and `thumbnails/`. A unit whose image and sidecar are there, under whatever
     name, is not rendered again. Writes into `output`: `manifest.jsonl`, `renders-*.tfrecord`, `dead_letters.jsonl`,
-    `gallery.html`, and the pictures of this batch if it is another folder.
+    `gallery.html`, and the images of this batch if it is another folder.
 
     Args:
       sources: from `contents.from_folder` or `contents.from_examples`.
-      styles: from a catalogue.
+      styles: from a catalog.
       directory: a folder or URL that all workers see; it is kept for the next batch.
       request: what is asked for.
       pipelines: makes Beam pipelines, one at a time; see `local_pipelines`.
@@ -102,50 +102,50 @@ def render_batch(
       WeightsError: a network's weights cannot be had.
       RenderError: a network lacks a layer that the settings name, or more units are missing at the end than
         `max_bad_fraction` allows.
-      CatalogError: settings or a style's picture are wrong.
+      CatalogError: settings or a style's image are wrong.
     """
     started = time.monotonic()
     output = output or directory
-    recipes = units.recipes([(style, _settings(style, request)) for style in styles], request.strengths)
-    pictures = {style.sha256: Image.fromarray(load_pixels(style)) for style in styles}
-    for sha256, picture in pictures.items():
-        storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(picture, "png"))
-    size = max(recipe.settings.scales[-1].size for recipe in recipes)
+    variants = units.make_variants([(style, _settings(style, request)) for style in styles], request.strengths)
+    images = {style.sha256: Image.fromarray(load_pixels(style)) for style in styles}
+    for sha256, image in images.items():
+        storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(image, "png"))
+    size = max(variant.settings.scales[-1].size for variant in variants)
     with _work_folder(directory) as work:
         found = _prepare(sources, directory, storage.join(work, "lists"), size, request, pipelines)
-        planned = units.plan(found.contents, recipes, request.picture_format, request.code)
-        present = manifest.present(directory, rendering.PICTURES, planned)
+        planned = units.plan_units(found.contents, variants, request.picture_format, request.code)
+        present = manifest.find_present(directory, rendering.PICTURES, planned)
         missing = list({unit.key: unit for unit in planned if unit.key not in present}.values())
         in_work = storage.join(work, "units")
         if missing:
             pipeline = pipelines()
             if engine is None:
-                _check_networks(recipes)
+                _check_networks(variants)
             if announce:
-                announce(_expected(missing, recipes, pipeline.options))
+                announce(_expected(missing, variants, pipeline.options))
             render = rendering.Render(
                 directory,
                 in_work,
-                recipes,
+                variants,
                 picture_format=request.picture_format,
                 max_pixels=request.max_pixels,
                 code=request.code,
                 threads=threads or _threads(pipeline.options),
                 engine=engine,
             )
-            with progress.following(in_work, len(missing), progress_to), pipeline:
+            with progress.follow(in_work, len(missing), progress_to), pipeline:
                 _ = pipeline | beam.Create(missing) | beam.Reshuffle() | beam.ParDo(render)
-        rendered = manifest.present(directory, rendering.PICTURES, missing)
-        dead = (*found.dead, *outcome.list_lost(missing, recipes, rendered, rendering.buried(in_work)))
+        rendered = manifest.find_present(directory, rendering.PICTURES, missing)
+        dead = (*found.dead, *outcome.list_lost(missing, variants, rendered, rendering.read_dead_letters(in_work)))
     page = gallery.Page(
-        lines=manifest.for_batch(planned, recipes, present | rendered),
+        lines=manifest.list_lines(planned, variants, present | rendered),
         contents=found.contents,
-        styles=[gallery.Column(style, pictures[style.sha256]) for style in styles],
+        styles=[gallery.Column(style, images[style.sha256]) for style in styles],
         dead=dead,
         size=size,
     )
     written = publishing.publish(page, directory, output, pipelines)
-    outcome.check_budget(dead, found.count, len(recipes), request.max_bad_fraction, output)
+    outcome.check_budget(dead, found.count, len(variants), request.max_bad_fraction, output)
     seconds = time.monotonic() - started
     return Report(len(found.contents), len(page.lines), len(rendered), dead, seconds, written)
 
@@ -184,23 +184,23 @@ def _settings(style: Style, request: Request) -> Settings:
     return own.with_size(request.size) if request.size else own
 
 
-def _check_networks(recipes: Sequence[units.Recipe]) -> None:
+def _check_networks(variants: Sequence[units.Variant]) -> None:
     """Builds each network here once: weights that cannot be had would fail every unit, one by one."""
     from components.style_renderer.engine import networks  # TensorFlow, which takes seconds
 
     try:
-        for recipe in recipes:
-            networks.build(recipe.settings)
+        for variant in variants:
+            networks.build(variant.settings)
     except ValueError as error:  # an unknown layer
         raise RenderError(f"style settings: {error}") from None
 
 
-def _expected(missing: Sequence[units.Unit], recipes: Sequence[units.Recipe], options: PipelineOptions) -> str:
+def _expected(missing: Sequence[units.Unit], variants: Sequence[units.Variant], options: PipelineOptions) -> str:
     # Here: TensorFlow, which it needs, takes seconds.
     from components.style_renderer.engine import memory
 
     found = [
-        memory.estimate((unit.content.height, unit.content.width), recipes[unit.recipe].settings) for unit in missing
+        memory.estimate((unit.content.height, unit.content.width), variants[unit.variant].settings) for unit in missing
     ]
     direct = options.view_as(DirectOptions)
     workers = direct.direct_num_workers if direct.direct_running_mode == "multi_processing" else 1

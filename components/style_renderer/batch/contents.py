@@ -1,8 +1,8 @@
-"""Content pictures: where they come from, and the form in which a batch keeps them.
+"""Content images: where they come from, and the form in which a batch keeps them.
 
-A source is a file or a TFRecord file. Beam's workers look through the sources: each usable picture is copied into the
+A source is a file or a TFRecord file. Beam's workers look through the sources: each usable image is copied into the
 batch's folder under the hash of its bytes, beside a JPEG of it for the gallery; each source leaves a list of what was
-found in it, good and bad. Pictures never pass through Beam, and planning needs the lists only.
+found in it, good and bad. Images never pass through Beam, and planning needs the lists only.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ class ContentError(AtelierError):
 
 @dataclass(frozen=True)
 class Source:
-    """A file that holds content pictures.
+    """A file that holds content images.
 
     Attributes:
-      kind: `file`: it is a picture; `records`: a TFRecord file of tf.Examples.
+      kind: `file`: it is an image; `records`: a TFRecord file of tf.Examples.
       path: the file, on a disk or in an object store.
-      name: a picture's id, or the feature that holds the encoded picture.
+      name: an image's id, or the feature that holds the encoded image.
     """
 
     kind: Literal["file", "records"]
@@ -53,7 +53,7 @@ class Found:
     contents: tuple[Content, ...]
     dead: tuple[DeadLetter, ...]
     count: int
-    """Pictures that were looked at, good and bad."""
+    """Images that were looked at, good and bad."""
 
 
 def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
@@ -76,9 +76,7 @@ def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
             raise ContentError(f"{_legible(folder)}: it is a file; give the folder that it is in")
         raise ContentError(f"{_legible(folder)}: no such folder; give a folder with JPEG, PNG or other images")
     if not found:
-        raise ContentError(
-            f"{_legible(folder)}: no content pictures found; give a folder with JPEG, PNG or other pictures"
-        )
+        raise ContentError(f"{_legible(folder)}: no content images found; give a folder with JPEG, PNG or other images")
     return tuple(Source("file", entry.path, name) for name, entry in found.items())
 
 
@@ -87,7 +85,7 @@ def from_examples(split: str, image_key: str) -> tuple[Source, ...]:
 
     Args:
       split: the split's folder.
-      image_key: the feature that holds the encoded picture.
+      image_key: the feature that holds the encoded image.
 
     Raises:
       ContentError: the split has no file.
@@ -99,7 +97,7 @@ def from_examples(split: str, image_key: str) -> tuple[Source, ...]:
 
 
 def first(sources: Sequence[Source], most: int) -> Sequence[Source]:
-    """No more files than `most`, 0 for all; how many pictures a TFRecord file holds, only reading it tells."""
+    """No more files than `most`, 0 for all; how many images a TFRecord file holds, only reading it tells."""
     return sources[: most or None] if all(source.kind == "file" for source in sources) else sources
 
 
@@ -114,7 +112,7 @@ class Prepare(beam.DoFn):
           lists: folder for the lists.
           preview: longer side of the gallery's originals in pixels, at most.
           max_pixels: that a header may promise, at most.
-          most: pictures that are taken of one source, at most; 0 for all.
+          most: images that are taken of one source, at most; 0 for all.
         """
         self._directory, self._lists = directory, lists
         self._preview, self._max_pixels, self._most = preview, max_pixels, most
@@ -125,7 +123,7 @@ class Prepare(beam.DoFn):
         number, source = element
         rows: list[Content | DeadLetter] = []
         try:
-            for name, encoded in _pictures(source, self._limit):
+            for name, encoded in _images(source, self._limit):
                 rows.append(self._keep(name, encoded))
                 if len(rows) == self._most:
                     break
@@ -156,7 +154,7 @@ def collect(lists: str, sources: int, most: int = 0) -> Found:
     Args:
       lists: folder of the lists.
       sources: how many there are.
-      most: pictures that are taken in all, good and bad; 0 for all.
+      most: images that are taken in all, good and bad; 0 for all.
     """
     rows: list[Content | DeadLetter] = []
     for number in range(sources):
@@ -168,7 +166,7 @@ def collect(lists: str, sources: int, most: int = 0) -> Found:
 
 
 def read(directory: str, content: Content, max_pixels: int) -> Image.Image:
-    """The picture of a content that was prepared: upright, mode RGB."""
+    """The image of a content that was prepared: upright, mode RGB."""
     return images.decode(storage.read_bytes(path(directory, content)), max_pixels).image
 
 
@@ -177,8 +175,8 @@ def path(directory: str, content: Content) -> str:
     return storage.join(directory, FOLDER, content.sha256)
 
 
-def _pictures(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
-    """Names and encoded bytes of the pictures in a source; of a file's no more than `limit` and one."""
+def _images(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
+    """Names and encoded bytes of the images in a source; of a file's no more than `limit` and one."""
     if source.kind == "file":
         yield source.name, storage.read_bytes(source.path, limit + 1)
         return

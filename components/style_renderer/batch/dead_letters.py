@@ -10,7 +10,7 @@ FILE = "dead_letters.jsonl"
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A content picture that cannot be used, or a unit that could not be rendered."""
+    """A content image that cannot be used, or a unit that could not be rendered."""
 
     content: str
     reason: str
@@ -28,9 +28,9 @@ def lines(dead: Iterable[DeadLetter]) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def lost_units(dead: Sequence[DeadLetter], recipes: int) -> int:
-    """Units that are missing: a content that cannot be used costs one for every recipe."""
-    return sum(1 if letter.style else recipes for letter in dead)
+def lost_units(dead: Sequence[DeadLetter], variants: int) -> int:
+    """Units that are missing: a content that cannot be used costs one for every variant."""
+    return sum(1 if letter.style else variants for letter in dead)
 
 
 def table(dead: Sequence[DeadLetter]) -> str:

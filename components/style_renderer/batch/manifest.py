@@ -1,4 +1,4 @@
-"""What is known of each rendered picture: a sidecar beside it, and `manifest.jsonl` over a batch."""
+"""What is known of each rendered image: a sidecar beside it, and `manifest.jsonl` over a batch."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from atelier import storage
-from components.style_renderer.batch.units import KEY_IN_NAMES, Content, Recipe, Unit
+from components.style_renderer.batch.units import KEY_IN_NAMES, Content, Unit, Variant
 
 FILE = "manifest.jsonl"
 SIDECARS = "sidecars"
@@ -21,14 +21,14 @@ class Facts:
 
     Attributes:
       key: of the unit.
-      file: the picture, relative to the batch's folder.
+      file: the image, relative to the batch's folder.
       picture_format: jpeg or png.
       height: in pixels.
       width: in pixels.
       losses: at the end: `total`, and its parts before their weights are applied.
       iterations: over all scales.
       seconds: in the engine.
-      seam_score: of a picture that was worked on in tiles; None for others.
+      seam_score: of an image that was worked on in tiles; None for others.
       versions: of the packages that decide the pixels, by name.
       code: fingerprint of the engine.
     """
@@ -46,9 +46,9 @@ class Facts:
     code: str
 
 
-def line(content: Content, recipe: Recipe, facts: Facts) -> dict[str, Any]:
+def make_line(content: Content, variant: Variant, facts: Facts) -> dict[str, Any]:
     """One unit as the sidecar and `manifest.jsonl` have it."""
-    style = recipe.style
+    style = variant.style
     return {
         "key": facts.key,
         "file": facts.file,
@@ -65,8 +65,8 @@ def line(content: Content, recipe: Recipe, facts: Facts) -> dict[str, Any]:
             "licence": style.licence,
             "source": style.source,
         },
-        "strength": recipe.settings.strength,
-        "settings": recipe.settings.model_dump(mode="json"),
+        "strength": variant.settings.strength,
+        "settings": variant.settings.model_dump(mode="json"),
         "losses": dict(facts.losses),
         "iterations": facts.iterations,
         "seconds": facts.seconds,
@@ -81,15 +81,15 @@ def sidecar(directory: str, stem: str) -> str:
     return storage.join(directory, SIDECARS, f"{stem}.json")
 
 
-def present(directory: str, pictures: str, units: Sequence[Unit]) -> dict[str, dict[str, Any]]:
-    """The sidecars, by key, of the units whose picture and sidecar are in the batch's folder, under whatever name.
+def find_present(directory: str, images: str, units: Sequence[Unit]) -> dict[str, dict[str, Any]]:
+    """The sidecars, by key, of the units whose image and sidecar are in the batch's folder, under whatever name.
 
     Args:
       directory: of the batch.
-      pictures: the folder of the pictures in it.
+      images: the folder of the images in it.
       units: what to look for.
     """
-    drawn = {name.rsplit(".", 1)[0] for name in storage.list_files(storage.join(directory, pictures))}
+    drawn = {name.rsplit(".", 1)[0] for name in storage.list_files(storage.join(directory, images))}
     known = storage.list_files(storage.join(directory, SIDECARS))
     stems = {stem.rsplit("--", 1)[-1]: stem for name in sorted(known) if (stem := name.removesuffix(".json")) in drawn}
     wanted = {unit.key: stems.get(unit.key[:KEY_IN_NAMES], "") for unit in units}
@@ -99,22 +99,22 @@ def present(directory: str, pictures: str, units: Sequence[Unit]) -> dict[str, d
         return {line["key"]: line for line in lines if line.get("key") in wanted}
 
 
-def is_there(picture: str, sidecar: str, key: str) -> bool:
-    """Whether one unit's picture and sidecar are whole."""
+def is_there(image: str, sidecar: str, key: str) -> bool:
+    """Whether one unit's image and sidecar are whole."""
     try:
-        return bool(storage.read_bytes(picture, 1)) and _parsed(storage.read_bytes(sidecar)).get("key") == key
+        return bool(storage.read_bytes(image, 1)) and _parsed(storage.read_bytes(sidecar)).get("key") == key
     except OSError:
         return False
 
 
-def for_batch(
-    units: Iterable[Unit], recipes: Sequence[Recipe], known: Mapping[str, dict[str, Any]]
+def list_lines(
+    units: Iterable[Unit], variants: Sequence[Variant], known: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The lines of the units that are there, in the units' order; content and credits as this batch names them."""
     lines = []
     for unit in units:
         if unit.key in known:
-            style = recipes[unit.recipe].style
+            style = variants[unit.variant].style
             credits_now = {"id": style.id, "title": style.title, "artist": style.artist, "year": style.year}
             credits_now |= {"licence": style.licence, "source": style.source}
             values = known[unit.key]

@@ -18,8 +18,8 @@ class Report:
     """What a batch did."""
 
     contents: int
-    """Different pictures that could be used."""
-    pictures: int
+    """Different images that could be used."""
+    images: int
     """In the gallery: every content in every style at every strength, without those among the dead letters."""
     rendered: int
     """Of them by this batch; the others were there already."""
@@ -31,8 +31,8 @@ class Report:
 
 def summarize(report: Report) -> str:
     """Says in a few lines what a batch did."""
-    counts = f"{report.pictures} pictures of {report.contents} contents"
-    done = f"{report.rendered} rendered in {report.seconds:.1f} s, {report.pictures - report.rendered} there already"
+    counts = f"{report.images} images of {report.contents} contents"
+    done = f"{report.rendered} rendered in {report.seconds:.1f} s, {report.images - report.rendered} there already"
     lines = [f"{report.gallery}: {counts}; {done}"]
     if report.dead:
         lines += [f"  {len(report.dead)} dead letters:", dead_letters.table(report.dead)]
@@ -41,7 +41,7 @@ def summarize(report: Report) -> str:
 
 def list_lost(
     asked: Sequence[units.Unit],
-    recipes: Sequence[units.Recipe],
+    variants: Sequence[units.Variant],
     rendered: Mapping[str, Any],
     buried: Mapping[str, DeadLetter],
 ) -> list[DeadLetter]:
@@ -49,36 +49,36 @@ def list_lost(
     letters = []
     for unit in asked:
         if unit.key not in rendered:  # a repeated bundle may have failed first, and rendered it then
-            style = recipes[unit.recipe].style.id
-            strength = recipes[unit.recipe].settings.strength
+            style = variants[unit.variant].style.id
+            strength = variants[unit.variant].settings.strength
             unknown = DeadLetter(unit.content.id, "lost", "no worker has reported it: run again", style, strength)
             letters.append(buried.get(unit.key, unknown))
     return letters
 
 
 def check_budget(
-    dead: Sequence[DeadLetter], looked_at: int, recipes: int, max_bad_fraction: float, output: str
+    dead: Sequence[DeadLetter], looked_at: int, variants: int, max_bad_fraction: float, output: str
 ) -> None:
     """Checks that no more is lost than allowed.
 
     Args:
       dead: what is lost.
       looked_at: contents, good and bad.
-      recipes: renderings of each.
+      variants: renderings of each.
       max_bad_fraction: share of the units that may be lost; all of them never may.
       output: for the message.
 
     Raises:
       RenderError: more is lost.
     """
-    asked, lost = looked_at * recipes, dead_letters.lost_units(dead, recipes)
+    asked, lost = looked_at * variants, dead_letters.lost_units(dead, variants)
     if not lost or (lost <= max_bad_fraction * asked and lost < asked):
         return
     remedy = "remove what is at fault"
     if lost < asked:
         remedy += ", or raise --max-bad-fraction (of a run: style.max_bad_fraction)"
     raise RenderError(
-        f"{lost} of {asked} pictures ({lost / asked:.1%}) could not be rendered, more than the "
+        f"{lost} of {asked} images ({lost / asked:.1%}) could not be rendered, more than the "
         f"{max_bad_fraction:.1%} allowed: {remedy}\n{dead_letters.table(dead)}\n"
         f"All of them, and what could be rendered: {output}"
     )

@@ -1,4 +1,4 @@
-"""Content photographs that come with packages, for a first look without pictures of one's own."""
+"""Content photographs that come with packages, for a first look without images of one's own."""
 
 from atelier import storage
 from atelier.files import packaged
@@ -14,7 +14,7 @@ def write(folder: str) -> str:
     """Copies the photographs into `folder`, a path or URL, which is made; those that are there stay as they are.
 
     Raises:
-      FileNotFoundError: a package lacks its picture; the message names both.
+      FileNotFoundError: a package lacks its image; the message names both.
     """
     there = storage.list_files(folder)
     for name, (package, file) in _FILES.items():

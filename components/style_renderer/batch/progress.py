@@ -40,7 +40,7 @@ class Reporter:
 
 
 @contextlib.contextmanager
-def following(work: str, units: int, progress: Progress | None) -> Iterator[None]:
+def follow(work: str, units: int, progress: Progress | None) -> Iterator[None]:
     """Calls `progress` from another thread while Beam blocks, and once more at the end."""
     if progress is None or not units:
         yield

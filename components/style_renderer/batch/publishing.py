@@ -1,4 +1,4 @@
-"""What a batch leaves beside its pictures, all of it in one folder.
+"""What a batch leaves beside its images, all of it in one folder.
 
 Manifest, TFRecords, dead letters, gallery and contact sheet.
 
@@ -19,7 +19,7 @@ from components.style_renderer.batch import dead_letters, manifest
 from components.style_renderer.gallery import contact_sheet, gallery, previews
 
 _PER_SHARD = 256
-"""Pictures a TFRecord file: about 100 MB."""
+"""Images a TFRecord file: about 100 MB."""
 
 
 def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable[[], beam.Pipeline]) -> str:
@@ -27,8 +27,8 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
 
     Args:
       page: what the gallery shows.
-      directory: where the pictures are.
-      output: where the results go; pictures are copied there if it is another folder.
+      directory: where the images are.
+      output: where the results go; images are copied there if it is another folder.
       pipelines: makes Beam pipelines.
 
     Returns:
@@ -53,7 +53,7 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
             for name in {original, previews.thumbnail(original, min(max(content.height, content.width), page.size))}:
                 _copy(name, directory, output)
     for column in page.styles:
-        previews.write(output, previews.style(column.style.id, column.style.sha256), column.picture, previews.STYLE)
+        previews.write(output, previews.style(column.style.id, column.style.sha256), column.image, previews.STYLE)
     storage.write_bytes(storage.join(output, manifest.FILE), manifest.encode(lines))
     storage.write_bytes(storage.join(output, dead_letters.FILE), dead_letters.lines(page.dead))
     storage.write_bytes(storage.join(output, contact_sheet.FILE), contact_sheet.make(page, directory))
@@ -63,10 +63,10 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
 
 
 class WriteShard(beam.DoFn):
-    """(path, lines of the manifest) -> nothing; the TFRecord file is there, and its pictures beside it, afterwards."""
+    """(path, lines of the manifest) -> nothing; the TFRecord file is there, and its images beside it, afterwards."""
 
     def __init__(self, directory: str, output: str) -> None:
-        """Takes pictures from `directory`, and copies them to `output` if that is another folder."""
+        """Takes images from `directory`, and copies them to `output` if that is another folder."""
         self._directory, self._output = directory, output
 
     def process(self, shard: tuple[str, Sequence[dict[str, Any]]]) -> None:

@@ -1,6 +1,6 @@
 """The work of Beam's workers on units: render one, write it at once.
 
-A unit is in the batch's folder when its picture and then its sidecar are there, so that a kill loses the units in work
+A unit is in the batch's folder when its image and then its sidecar are there, so that a kill loses the units in work
 and no other, and a runner may repeat or double what it likes. A unit that fails becomes a dead letter.
 """
 
@@ -21,7 +21,7 @@ from PIL import Image
 from atelier import storage
 from components.style_renderer.batch import contents, manifest, progress
 from components.style_renderer.batch.dead_letters import DeadLetter
-from components.style_renderer.batch.units import ENDINGS, Content, Format, Recipe, Unit
+from components.style_renderer.batch.units import ENDINGS, Content, Format, Unit, Variant
 from components.style_renderer.gallery import previews
 
 PICTURES = "pictures"
@@ -35,13 +35,13 @@ _DEAD = ".dead.json"
 
 
 class Render(beam.DoFn):
-    """Unit -> nothing; its picture, thumbnail and sidecar lie in the batch's folder afterwards, or its dead letter."""
+    """Unit -> nothing; its image, thumbnail and sidecar lie in the batch's folder afterwards, or its dead letter."""
 
     def __init__(
         self,
         directory: str,
         work: str,
-        recipes: Sequence[Recipe],
+        variants: Sequence[Variant],
         *,
         picture_format: Format,
         max_pixels: int,
@@ -54,14 +54,14 @@ class Render(beam.DoFn):
         Args:
           directory: of the batch.
           work: folder for progress and dead letters.
-          recipes: which the units name by position.
-          picture_format: of the pictures.
+          variants: which the units name by position.
+          picture_format: of the images.
           max_pixels: that a content's header may promise, at most.
           code: fingerprint of the engine, for the sidecar.
           threads: of TensorFlow in this process, unless it runs already; 0 leaves the number to TensorFlow.
           engine: another one than this package's, importable where the workers run.
         """
-        self._directory, self._work, self._recipes = directory, work, tuple(recipes)
+        self._directory, self._work, self._variants = directory, work, tuple(variants)
         self._picture_format, self._max_pixels, self._code = picture_format, max_pixels, code
         self._threads, self._engine = threads, engine
 
@@ -73,18 +73,18 @@ class Render(beam.DoFn):
     def process(self, unit: Unit) -> None:
         """Renders a unit, unless it is there: a repeated bundle does nothing twice."""
         name = f"{PICTURES}/{unit.stem}{ENDINGS[self._picture_format]}"
-        picture = storage.join(self._directory, *name.split("/"))
+        path = storage.join(self._directory, *name.split("/"))
         sidecar = manifest.sidecar(self._directory, unit.stem)
-        recipe = self._recipes[unit.recipe]
-        reporter = progress.Reporter(self._work, unit.key, f"{unit.content.id} in {recipe.style.title}")
-        if not manifest.is_there(picture, sidecar, unit.key):
+        variant = self._variants[unit.variant]
+        reporter = progress.Reporter(self._work, unit.key, f"{unit.content.id} in {variant.style.title}")
+        if not manifest.is_there(path, sidecar, unit.key):
             try:
-                rendering, seconds = self._render(unit.content, recipe, reporter)
+                rendering, seconds = self._render(unit.content, variant, reporter)
                 image = Image.fromarray(rendering.image)
-                storage.write_bytes(picture, previews.encode(image, self._picture_format))
+                storage.write_bytes(path, previews.encode(image, self._picture_format))
                 previews.write_thumbnail(self._directory, name, image)
             except Exception as error:  # noqa: BLE001 (whatever one unit raises must not lose the others)
-                bury(self._work, unit, recipe, error)
+                write_dead_letter(self._work, unit, variant, error)
             else:
                 facts = manifest.Facts(
                     key=unit.key,
@@ -99,42 +99,42 @@ class Render(beam.DoFn):
                     versions=_versions(),
                     code=self._code,
                 )
-                line = manifest.line(unit.content, recipe, facts)
+                line = manifest.make_line(unit.content, variant, facts)
                 storage.write_bytes(sidecar, json.dumps(line, ensure_ascii=False, indent=1).encode("utf-8"))
         reporter.finished()
 
-    def _render(self, content: Content, recipe: Recipe, reporter: progress.Reporter) -> tuple[Any, float]:
+    def _render(self, content: Content, variant: Variant, reporter: progress.Reporter) -> tuple[Any, float]:
         engine = self._engine or _engine()
         image = contents.read(self._directory, content, self._max_pixels)
         started = time.monotonic()
         rendering = engine(
             np.asarray(image),
-            [(_style_pixels(style_path(self._directory, recipe.style.sha256)), 1.0)],
-            recipe.settings,
+            [(_style_pixels(style_path(self._directory, variant.style.sha256)), 1.0)],
+            variant.settings,
             callback=reporter.iterate,
         )
         return rendering, time.monotonic() - started
 
 
 def style_path(directory: str, sha256: str) -> str:
-    """Where workers find a style's pixels: they may not see the catalogue."""
+    """Where workers find a style's pixels: they may not see the catalog."""
     return storage.join(directory, ".styles", f"{sha256}.png")
 
 
-def bury(work: str, unit: Unit, recipe: Recipe, error: Exception) -> None:
+def write_dead_letter(work: str, unit: Unit, variant: Variant, error: Exception) -> None:
     """Writes the dead letter of a unit."""
     lines = str(error).strip().splitlines()
     letter = DeadLetter(
         unit.content.id,
         type(error).__name__,
         lines[0] if lines else "no message",
-        recipe.style.id,
-        recipe.settings.strength,
+        variant.style.id,
+        variant.settings.strength,
     )
     storage.write_bytes(storage.join(work, f"{unit.key}{_DEAD}"), json.dumps(asdict(letter)).encode("ascii"))
 
 
-def buried(work: str) -> dict[str, DeadLetter]:
+def read_dead_letters(work: str) -> dict[str, DeadLetter]:
     """The dead letters of units by key."""
     return {
         name.removesuffix(_DEAD): DeadLetter(**json.loads(storage.read_bytes(entry.path)))

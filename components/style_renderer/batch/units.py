@@ -19,7 +19,7 @@ KEY_IN_NAMES = 12
 
 @dataclass(frozen=True)
 class Content:
-    """A content picture.
+    """A content image.
 
     Attributes:
       id: for people: its path below the folder it came from, or its name in its record.
@@ -40,7 +40,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Variant:
     """A style at a strength, with all that steers the rendering."""
 
     style: Style
@@ -54,40 +54,42 @@ class Unit:
     """One content in one style at one strength: what is rendered, kept or lost as a whole."""
 
     key: str
-    """64 hex digits: whatever changes the picture changes it."""
+    """64 hex digits: whatever changes the image changes it."""
     stem: str
     """Name of its files without the ending."""
     content: Content
-    recipe: int
-    """Position in the list of recipes."""
+    variant: int
+    """Position in the list of variants."""
 
 
-def recipes(
+def make_variants(
     styles: Sequence[tuple[Style, Settings]],
     strengths: Sequence[float],
-) -> tuple[Recipe, ...]:
+) -> tuple[Variant, ...]:
     """Every style at every strength; without strengths, each at its settings' own."""
     made = []
     for style, settings in styles:
         for strength in strengths or (settings.strength,):
-            dialled = Settings.model_validate(settings.model_dump() | {"strength": strength})
+            adjusted = Settings.model_validate(settings.model_dump() | {"strength": strength})
             suffix = f"--s{strength:g}" if len(strengths) > 1 else ""
-            made.append(Recipe(style, dialled, f"{make_slug(style.id)}{suffix}"))
+            made.append(Variant(style, adjusted, f"{make_slug(style.id)}{suffix}"))
     return tuple(made)
 
 
-def plan(contents: Sequence[Content], recipes: Sequence[Recipe], picture_format: Format, code: str) -> list[Unit]:
-    """The units of a batch, contents in their order, each with all recipes in theirs."""
+def plan_units(
+    contents: Sequence[Content], variants: Sequence[Variant], picture_format: Format, code: str
+) -> list[Unit]:
+    """The units of a batch, contents in their order, each with all variants in theirs."""
     units = []
     for content in contents:
-        for number, recipe in enumerate(recipes):
-            identity = key(content.sha256, recipe.style.sha256, recipe.settings, picture_format, code)
-            stem = f"{make_slug(content.id)}--{recipe.in_name}--{identity[:KEY_IN_NAMES]}"
+        for number, variant in enumerate(variants):
+            identity = compute_key(content.sha256, variant.style.sha256, variant.settings, picture_format, code)
+            stem = f"{make_slug(content.id)}--{variant.in_name}--{identity[:KEY_IN_NAMES]}"
             units.append(Unit(identity, stem, content, number))
     return units
 
 
-def key(content_sha256: str, style_sha256: str, settings: Settings, picture_format: Format, code: str) -> str:
-    """SHA-256 over what a rendered picture depends on: two pictures, the settings, the stored format, the engine."""
+def compute_key(content_sha256: str, style_sha256: str, settings: Settings, picture_format: Format, code: str) -> str:
+    """SHA-256 over what a rendered image depends on: two images, the settings, the stored format, the engine."""
     parts: list[Any] = [content_sha256, style_sha256, settings.model_dump(mode="json"), picture_format, code]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()

@@ -1,4 +1,4 @@
-"""Keeping the content's colours.
+"""Keeping the content's colors.
 
 Gatys, Bethge, Hertzmann and Shechtman 2016, "Preserving color in neural artistic style transfer" (arXiv:1606.05897).
 """
@@ -6,12 +6,12 @@ Gatys, Bethge, Hertzmann and Shechtman 2016, "Preserving color in neural artisti
 import numpy as np
 from PIL import Image
 
-_REGULARISER = 1e-3
-"""Added to the variances, in squared units of 0..255: a picture of one colour has none to divide by."""
+_REGULARIZER = 1e-3
+"""Added to the variances, in squared units of 0..255: an image of one color has none to divide by."""
 
 
 def with_brightness_of(rendering: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """The content's colours with the rendering's brightness (section 4): both [H, W, 3] uint8, so is the result.
+    """The content's colors with the rendering's brightness (section 4): both [H, W, 3] uint8, so is the result.
 
     Rec. 601 luma and chroma, as in JPEG.
     """
@@ -21,9 +21,9 @@ def with_brightness_of(rendering: np.ndarray, content: np.ndarray) -> np.ndarray
 
 
 def matched(style: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """The style recoloured: mean and covariance of its pixels become the content's (section 3, "Image Analogies").
+    """The style recolored: mean and covariance of its pixels become the content's (section 3, "Image Analogies").
 
-    The square roots of the covariances are symmetric, which the authors found to distort colours least.
+    The square roots of the covariances are symmetric, which the authors found to distort colors least.
 
     Args:
       style: [h, w, 3] uint8.
@@ -34,16 +34,16 @@ def matched(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     """
     (have, root_have), (want, root_want) = _mean_and_root(style), _mean_and_root(content)
     transform = (root_want @ np.linalg.inv(root_have)).T
-    recoloured = (style - have.astype(np.float32)) @ transform.astype(np.float32) + want.astype(np.float32)
-    return np.clip(recoloured, 0, 255)
+    recolored = (style - have.astype(np.float32)) @ transform.astype(np.float32) + want.astype(np.float32)
+    return np.clip(recolored, 0, 255)
 
 
-def _mean_and_root(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_root(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [3] of the pixels and symmetric root [3, 3] of their covariance."""
-    mean = picture.mean(axis=(0, 1), dtype=np.float64)
-    # Row by row: a picture may be large, and as float64 it is eight times that.
-    scatter = sum((row - mean).T @ (row - mean) for row in picture)
+    mean = image.mean(axis=(0, 1), dtype=np.float64)
+    # Row by row: an image may be large, and as float64 it is eight times that.
+    scatter = sum((row - mean).T @ (row - mean) for row in image)
     # One pixel alone has no spread: only its color is matched.
-    covariance = scatter / max(picture.shape[0] * picture.shape[1] - 1, 1) + _REGULARISER * np.eye(3)
+    covariance = scatter / max(image.shape[0] * image.shape[1] - 1, 1) + _REGULARIZER * np.eye(3)
     values, vectors = np.linalg.eigh(covariance)
     return mean, vectors @ np.diag(np.sqrt(values)) @ vectors.T

@@ -22,7 +22,7 @@ _PASSES = 2.5
 _LBFGS = 8 * 32
 """Bytes by unknown: SciPy keeps 2 x 10 corrections, and it and we work on some twelve vectors, all float64."""
 _TILED = 4 * 4
-"""Bytes by value of the picture: the picture, its gradient and Adam's two moments, in files that count when touched."""
+"""Bytes by value of the image: the image, its gradient and Adam's two moments, in files that count when touched."""
 _MIN_TILE, _MAX_TILE = 128, 1024
 
 
@@ -41,7 +41,7 @@ def estimate(shape: Sequence[int], settings: Settings) -> Estimate:
     """Measures a few small steps and scales them up.
 
     Args:
-      shape: of the content picture, [H, W, ...].
+      shape: of the content image, [H, W, ...].
       settings: of the rendering.
     """
     loss = objective.shared(settings, settings.precision)
@@ -64,7 +64,7 @@ def estimate(shape: Sequence[int], settings: Settings) -> Estimate:
 
 
 def tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings) -> int | None:
-    """Side of the tiles that keep a picture [H, W, 3] within `settings.memory_mb`; None: it fits in one piece."""
+    """Side of the tiles that keep an image [H, W, 3] within `settings.memory_mb`; None: it fits in one piece."""
     pixels = shape[0] * shape[1]
     budget = settings.memory_mb * _MB
     if _in_one_piece(pixels, network) <= budget:
@@ -86,14 +86,14 @@ def _in_tiles(pixels: int, side: int, network: FeatureNetwork) -> float:
 
 @functools.lru_cache(maxsize=4)
 def _seconds_per_pixel(loss: Objective) -> float:
-    """Of an iteration: passes through the network, and the optimiser's own work."""
+    """Of an iteration: passes through the network, and the optimizer's own work."""
     side, iterations = 256, 5
     image = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
     targets = loss.contents(tf.constant(image)), loss.grams(tf.constant(image[:, ::-1]))
     weights = tf.constant([1.0, 1.0, 1.0])
 
-    def evaluate(picture: np.ndarray) -> tuple[float, np.ndarray]:
-        found, gradient = loss.evaluate(tf.constant(picture), *targets, weights)
+    def evaluate(pixels: np.ndarray) -> tuple[float, np.ndarray]:
+        found, gradient = loss.evaluate(tf.constant(pixels), *targets, weights)
         return float(found[0]), gradient.numpy()
 
     evaluate(image)  # traces

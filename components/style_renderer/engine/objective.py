@@ -1,4 +1,4 @@
-"""Loss and gradient of a picture in one piece, with respect to its pixels."""
+"""Loss and gradient of an image in one piece, with respect to its pixels."""
 
 import functools
 import hashlib
@@ -57,22 +57,20 @@ class Objective:
     def __init__(
         self, network: FeatureNetwork, content_layers: Sequence[str], style_layers: Sequence[tuple[str, float]]
     ) -> None:
-        """Traces, for pictures of any size; style layers come with their weights in the mean."""
+        """Traces, for images of any size; style layers come with their weights in the mean."""
         self.network = network
         self.content_layers = tuple(content_layers)
         self.style_layers = tuple(name for name, _ in style_layers)
         self.layer_weights = tuple(weight for _, weight in style_layers)
         self._targets: dict[tuple[bytes, int], list[tf.Tensor]] = {}
-        picture = tf.TensorSpec([1, None, None, 3], tf.float32)
+        image = tf.TensorSpec([1, None, None, 3], tf.float32)
         channels = network.channels
         contents = [tf.TensorSpec([1, None, None, channels[name]], tf.float32) for name in self.content_layers]
         styles = [tf.TensorSpec([1, channels[name], channels[name]], tf.float32) for name in self.style_layers]
         weights = tf.TensorSpec([3], tf.float32)
-        self.contents = tf.function(self._contents, input_signature=[picture], autograph=False)
-        self.grams = tf.function(self._grams, input_signature=[picture], autograph=False)
-        self.evaluate = tf.function(
-            self._evaluate, input_signature=[picture, contents, styles, weights], autograph=False
-        )
+        self.contents = tf.function(self._contents, input_signature=[image], autograph=False)
+        self.grams = tf.function(self._grams, input_signature=[image], autograph=False)
+        self.evaluate = tf.function(self._evaluate, input_signature=[image, contents, styles, weights], autograph=False)
 
     def style_targets(self, style: np.ndarray, size: int) -> list[tf.Tensor]:
         """Gram matrices [1, C, C], by style layer, of a style at a size; computed once in a process.
@@ -95,12 +93,12 @@ class Objective:
         return self._targets[key]
 
     def _contents(self, image: tf.Tensor) -> list[tf.Tensor]:
-        """Content targets [1, h, w, C], by content layer, of a picture [1, H, W, 3]."""
+        """Content targets [1, h, w, C], by content layer, of an image [1, H, W, 3]."""
         features = self.network(image)
         return [features[name] for name in self.content_layers]
 
     def _grams(self, image: tf.Tensor) -> list[tf.Tensor]:
-        """Gram matrices [1, C, C], by style layer, of a picture [1, H, W, 3]."""
+        """Gram matrices [1, C, C], by style layer, of an image [1, H, W, 3]."""
         features = self.network(image)
         return [losses.gram(features[name]) for name in self.style_layers]
 
@@ -111,7 +109,7 @@ class Objective:
 
         Args:
           image: [1, H, W, 3], 0..255.
-          contents: what `contents` gave for the content picture at this size.
+          contents: what `contents` gave for the content image at this size.
           grams: what `grams` gave for the style, or a weighted mean of several styles'.
           weights: [3], the fields of `Weights`.
         """

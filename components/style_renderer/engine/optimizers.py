@@ -1,4 +1,4 @@
-"""Minimises a function of a picture, its pixels kept in 0..255."""
+"""Minimizes a function of an image, its pixels kept in 0..255."""
 
 from collections.abc import Callable
 
@@ -10,18 +10,18 @@ import tensorflow as tf
 import threadpoolctl
 
 Evaluate = Callable[[np.ndarray], tuple[float, np.ndarray]]
-"""Picture [1, H, W, 3] float32 of 0..255 to loss and gradient [1, H, W, 3] float32."""
+"""Image [1, H, W, 3] float32 of 0..255 to loss and gradient [1, H, W, 3] float32."""
 Notify = Callable[[np.ndarray], bool]
-"""Told the picture after each iteration; True: the function has changed, what was learned of it is void."""
+"""Told the image after each iteration; True: the function has changed, what was learned of it is void."""
 
 _MEMORY = 10
 """Corrections that L-BFGS keeps: 5 took a quarter longer to the same loss, 20 no less time and twice the memory."""
 _PULL = 1e-3
 """Of the quadratic that pulls unknowns back into 0..255, by the mean size of the gradient."""
 _ON_BOUND = 1e-3
-"""Grey levels: there and back through the cosines in float32, 0 and 255 are nearly that."""
+"""Gray levels: there and back through the cosines in float32, 0 and 255 are nearly that."""
 _SIDES = (1, 2)
-"""The axes of a picture along which it has frequencies."""
+"""The axes of an image along which it has frequencies."""
 
 
 def lbfgs(
@@ -29,11 +29,11 @@ def lbfgs(
 ) -> np.ndarray:
     """SciPy's L-BFGS (Byrd et al. 1995, "A limited memory algorithm for bound constrained optimization").
 
-    The unknowns are the picture's cosine coefficients, low frequencies in larger units than high ones: a step then
+    The unknowns are the image's cosine coefficients, low frequencies in larger units than high ones: a step then
     moves whole shapes as readily as grain. Whether that helps depends on the network: see `networks.RECIPES`.
 
     SciPy's own bounds cost more than a pass through Lite0 (`benchmarks/style.py optimizers`). So the unknowns are free,
-    the picture is what they are when cut to 0..255, and a weak quadratic calls back what went outside. What lies on a
+    the image is what they are when cut to 0..255, and a weak quadratic calls back what went outside. What lies on a
     bound and would go outside stays: a slope that leads nowhere misleads the line search.
 
     Args:
@@ -44,18 +44,18 @@ def lbfgs(
       frequency_slope: a coefficient's unit is its frequency to the power of minus this.
 
     Returns:
-      The picture [1, H, W, 3] float32 of 0..255.
+      The image [1, H, W, 3] float32 of 0..255.
     """
     pull = 0.0
     done = 0
     changed = False
     space: _Cosines | _Pixels = _Cosines(image.shape, frequency_slope)
-    picture = latest = image
+    accepted = latest = image
     """Accepted by a line search, and the one evaluated last: at the end of a line search they are the same."""
 
-    def penalised(unknowns: np.ndarray) -> tuple[float, np.ndarray]:
+    def penalized(unknowns: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal pull, latest
-        free = space.picture(unknowns)
+        free = space.to_image(unknowns)
         latest = np.clip(free, 0.0, 255.0)
         loss, slope = evaluate(latest)
         slope = slope.copy()
@@ -64,13 +64,13 @@ def lbfgs(
         outside = free - latest
         slope[outside != 0] = 0.0
         slope += 2 * pull * outside
-        return loss + pull * float(np.vdot(outside, outside)), space.slope(slope)
+        return loss + pull * float(np.vdot(outside, outside)), space.to_slope(slope)
 
     def after_iteration(_: np.ndarray) -> None:
-        nonlocal done, changed, picture
+        nonlocal done, changed, accepted
         done += 1
-        picture = latest
-        changed = notify(picture)
+        accepted = latest
+        changed = notify(accepted)
         if changed or done == iterations:
             raise StopIteration
 
@@ -79,8 +79,8 @@ def lbfgs(
         while done < iterations:
             before, pull, changed = done, 0.0, False
             scipy.optimize.minimize(
-                penalised,
-                space.unknowns(picture),
+                penalized,
+                space.to_unknowns(accepted),
                 jac=True,
                 method="L-BFGS-B",
                 callback=after_iteration,
@@ -91,27 +91,27 @@ def lbfgs(
             # At 0 and 255 the function has kinks, at which a line search may fail, sooner where every unknown is in
             # every pixel; from within, and pixel by pixel, it gets on again.
             space = _Cosines(image.shape, frequency_slope) if changed else _Pixels(image.shape)
-    return picture
+    return accepted
 
 
 class _Pixels:
-    """The pixels are the unknowns. Pictures are float32, unknowns SciPy's flat float64."""
+    """The pixels are the unknowns. Images are float32, unknowns SciPy's flat float64."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._shape = shape
 
-    def unknowns(self, picture: np.ndarray) -> np.ndarray:
-        return picture.astype(np.float64).ravel()
+    def to_unknowns(self, image: np.ndarray) -> np.ndarray:
+        return image.astype(np.float64).ravel()
 
-    def picture(self, unknowns: np.ndarray) -> np.ndarray:
+    def to_image(self, unknowns: np.ndarray) -> np.ndarray:
         return unknowns.astype(np.float32).reshape(self._shape)
 
-    def slope(self, gradient: np.ndarray) -> np.ndarray:
-        return self.unknowns(gradient)
+    def to_slope(self, gradient: np.ndarray) -> np.ndarray:
+        return self.to_unknowns(gradient)
 
 
 class _Cosines:
-    """The unknowns are the picture's cosine coefficients, each in a unit of its frequency to the power of -slope."""
+    """The unknowns are the image's cosine coefficients, each in a unit of its frequency to the power of -slope."""
 
     def __init__(self, shape: tuple[int, ...], slope: float) -> None:
         height, width = shape[1:3]
@@ -121,18 +121,18 @@ class _Cosines:
         self._units = (units / units.mean())[..., np.newaxis].astype(np.float32)
         self._pixels = _Pixels(shape)
 
-    def unknowns(self, picture: np.ndarray) -> np.ndarray:
-        return self._pixels.unknowns(scipy.fft.dctn(picture, axes=_SIDES, norm="ortho") / self._units)
+    def to_unknowns(self, image: np.ndarray) -> np.ndarray:
+        return self._pixels.to_unknowns(scipy.fft.dctn(image, axes=_SIDES, norm="ortho") / self._units)
 
-    def picture(self, unknowns: np.ndarray) -> np.ndarray:
-        return scipy.fft.idctn(self._pixels.picture(unknowns) * self._units, axes=_SIDES, norm="ortho")
+    def to_image(self, unknowns: np.ndarray) -> np.ndarray:
+        return scipy.fft.idctn(self._pixels.to_image(unknowns) * self._units, axes=_SIDES, norm="ortho")
 
-    def slope(self, gradient: np.ndarray) -> np.ndarray:
-        return self._pixels.unknowns(scipy.fft.dctn(gradient, axes=_SIDES, norm="ortho") * self._units)
+    def to_slope(self, gradient: np.ndarray) -> np.ndarray:
+        return self._pixels.to_unknowns(scipy.fft.dctn(gradient, axes=_SIDES, norm="ortho") * self._units)
 
 
 def adam(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify, learning_rate: float) -> np.ndarray:
-    """Keras' Adam (Kingma and Ba 2015), the picture cut to 0..255 after each step.
+    """Keras' Adam (Kingma and Ba 2015), the image cut to 0..255 after each step.
 
     Args:
       evaluate: the function.

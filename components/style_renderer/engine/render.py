@@ -1,4 +1,4 @@
-"""Renders a content picture in a style, coarse to fine.
+"""Renders a content image in a style, coarse to fine.
 
     rendering = render(content, [(style, 1.0)], Settings())
 
@@ -30,7 +30,7 @@ class Iterate:
     size: int
     """Its longer side in pixels."""
     iteration: int
-    """Within the scale; 0 is the picture that it starts from."""
+    """Within the scale; 0 is the image that it starts from."""
     iterations: int
     """Of the scale."""
     done: float
@@ -38,7 +38,7 @@ class Iterate:
     losses: Mapping[str, float]
     """total, content, style, tv; empty before the first iteration of a scale."""
     image: Callable[[], np.ndarray]
-    """Makes the picture so far: [H, W, 3] uint8."""
+    """Makes the image so far: [H, W, 3] uint8."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Rendering:
     iterations: int
     seconds: float
     seam_score: float | None
-    """Of a picture that was worked on in tiles: see `tiles.seam_score`."""
+    """Of an image that was worked on in tiles: see `tiles.seam_score`."""
 
 
 _MIN_SIDE = 32
@@ -61,7 +61,7 @@ _EXACT_SHARE = 0.25
 VGG19 at 96 px, 80 iterations: a loss up to 5 % above float32's without, 1 % with it."""
 
 Callback = Callable[[Iterate], float | None]
-"""Told each intermediate picture. A number that it returns is the strength from then on."""
+"""Told each intermediate image. A number that it returns is the strength from then on."""
 
 
 def render(
@@ -76,13 +76,13 @@ def render(
 
     Args:
       content: [H, W, 3] uint8 RGB; may be a memory map.
-      styles: pictures [h, w, 3] uint8 RGB and their weights in the blend, whose sum is divided out.
-      settings: everything else; equal settings give equal pictures on the same machine.
-      start: a picture to start from instead of `settings.start`.
+      styles: images [h, w, 3] uint8 RGB and their weights in the blend, whose sum is divided out.
+      settings: everything else; equal settings give equal images on the same machine.
+      start: an image to start from instead of `settings.start`.
       callback: see `Callback`.
 
     Raises:
-      ValueError: no style, a weight below 0, a sum of 0, a picture that is not [H, W, 3] uint8, a
+      ValueError: no style, a weight below 0, a sum of 0, an image that is not [H, W, 3] uint8, a
         style with a side below 32, or a layer that the network does not have.
       WeightsError: the network's weights cannot be had.
     """
@@ -91,7 +91,7 @@ def render(
     work = _Work(content, styles, settings, start, callback)
     for number, scale in enumerate(settings.scales):
         work.at_scale(number, scale)
-    return Rendering(work.picture(), work.losses, work.iterations, time.perf_counter() - began, work.seam_score)
+    return Rendering(work.finish(), work.losses, work.iterations, time.perf_counter() - began, work.seam_score)
 
 
 class _Work:
@@ -126,7 +126,7 @@ class _Work:
         self.seam_score: float | None = None
 
     def at_scale(self, number: int, scale: Scale) -> None:
-        """Takes the picture from the scale before to this one."""
+        """Takes the image from the scale before to this one."""
         height, width = canvas.sides(self._content.shape, scale.size)
         content = canvas.resized(self._content, height, width)
         image = self._first(content) if self._image is None else canvas.resized(self._image, height, width)
@@ -134,17 +134,17 @@ class _Work:
         self.losses = {}
         self._notify(number, scale, 0, image)
         if self._strength > 0:
-            self._image = self._optimised(number, scale, content, image)
+            self._image = self._optimized(number, scale, content, image)
         if self._strength == 0:
             self._image = content.astype(np.float32)
 
-    def picture(self) -> np.ndarray:
+    def finish(self) -> np.ndarray:
         """What there is, as [H, W, 3] uint8."""
         if self._image is None:
             raise RuntimeError("no scale was worked on")
         return self._finished(self._image)
 
-    def _optimised(self, number: int, scale: Scale, content: np.ndarray, image: np.ndarray) -> np.ndarray:
+    def _optimized(self, number: int, scale: Scale, content: np.ndarray, image: np.ndarray) -> np.ndarray:
         stride = self._objective.network.stride
         height, width = image.shape[:2]
         padded_content, padded = canvas.padded(content, stride), canvas.padded(image, stride)
@@ -161,7 +161,7 @@ class _Work:
             found = self._in_one_piece(scale, padded_content, padded, notify)
         else:
             with leftovers.scratch("tiles") as folder:
-                found, self.seam_score = tiled_adam.minimise(
+                found, self.seam_score = tiled_adam.minimize(
                     self._objective,
                     padded_content,
                     padded,
@@ -191,10 +191,10 @@ class _Work:
                 self._style_targets(loss, scale.size),
             )
 
-        def evaluate(picture: np.ndarray) -> tuple[float, np.ndarray]:
+        def evaluate(pixels: np.ndarray) -> tuple[float, np.ndarray]:
             loss, contents, grams = targets(self._step >= exact_from)
             weights = tf.constant(self._scaled_weights(scale), tf.float32)
-            found, gradient = loss.evaluate(tf.constant(picture), contents, grams, weights)
+            found, gradient = loss.evaluate(tf.constant(pixels), contents, grams, weights)
             self._keep(Losses(*(float(value) for value in found.numpy())))
             return self._evaluated["total"], gradient.numpy()
 
@@ -204,7 +204,7 @@ class _Work:
         return optimizers.lbfgs(*arguments, frequency_slope=networks.recipe(self._settings).frequency_slope)[0]
 
     def _keep(self, found: Losses) -> None:
-        """Takes note of what was evaluated; it counts once the optimiser has accepted it."""
+        """Takes note of what was evaluated; it counts once the optimizer has accepted it."""
         if not math.isfinite(found.total):
             raise FloatingPointError(f"{found}: a weight is too large for float32")
         self._evaluated = found._asdict()
@@ -263,14 +263,14 @@ class _Work:
 
 
 def _check(content: np.ndarray, styles: Sequence[tuple[np.ndarray, float]], start: np.ndarray | None) -> None:
-    pictures = {"content": content, **{f"style {n}": style for n, (style, _) in enumerate(styles)}}
+    images = {"content": content, **{f"style {n}": style for n, (style, _) in enumerate(styles)}}
     if start is not None:
-        pictures["start"] = start
-    for name, picture in pictures.items():
-        if picture.ndim != 3 or picture.shape[2] != 3 or not picture.size or picture.dtype != np.uint8:
-            raise ValueError(f"{name} is {picture.dtype} of shape {picture.shape}: expected uint8 [H, W, 3]")
-        if name.startswith("style") and min(picture.shape[:2]) < _MIN_SIDE:
-            raise ValueError(f"{name} is {picture.shape[1]} x {picture.shape[0]} pixels: a side is below {_MIN_SIDE}")
+        images["start"] = start
+    for name, image in images.items():
+        if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
+            raise ValueError(f"{name} is {image.dtype} of shape {image.shape}: expected uint8 [H, W, 3]")
+        if name.startswith("style") and min(image.shape[:2]) < _MIN_SIDE:
+            raise ValueError(f"{name} is {image.shape[1]} x {image.shape[0]} pixels: a side is below {_MIN_SIDE}")
     weights = [weight for _, weight in styles]
     if min(weights, default=0) < 0 or not 0 < sum(weights) < float("inf"):
         raise ValueError(f"the styles' weights are {weights}: expected at least one above 0 and none below")

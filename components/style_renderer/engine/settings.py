@@ -58,7 +58,7 @@ class Scale(_Frozen):
     """One step of a coarse-to-fine rendering."""
 
     size: Annotated[Integer, Field(ge=MIN_SCALE, le=MAX_SCALE)]
-    """Longer side of the picture in pixels."""
+    """Longer side of the image in pixels."""
     iterations: Count
     """Steps of the optimizer; few suffice on fine scales, which start from a good image."""
     tv_weight: Weight | None = None
@@ -66,7 +66,7 @@ class Scale(_Frozen):
 
 
 class Settings(_Frozen):
-    """How a content picture is rendered in a style."""
+    """How a content image is rendered in a style."""
 
     network: Literal[NETWORKS] = "efficientnet_lite0"  # type: ignore[valid-type]
     """Feature network; Lite0's weights come from a package and work anywhere."""
@@ -91,27 +91,27 @@ class Settings(_Frozen):
         Scale(size=256, iterations=100),
         Scale(size=512, iterations=60),
     )
-    """From coarse to fine; each starts from the one before, the last one's size is the picture's."""
+    """From coarse to fine; each starts from the one before, the last one's size is the image's."""
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     """L-BFGS reaches the same loss in fewer steps; images in tiles use Adam, which needs less memory."""
     learning_rate: Annotated[Number, Field(gt=0, le=255)] = 1.0
-    """Of Adam, in units of 0..255: its first steps move every pixel by so much, and large pictures get few steps."""
+    """Of Adam, in units of 0..255: its first steps move every pixel by so much, and large images get few steps."""
     strength: Fraction = 1.0
     """0 gives the content back, 1 the preset in full."""
     style_scale: Annotated[Number, Field(gt=0, le=8)] = 1.0
-    """Size of the style's strokes: the style picture's longer side by the content's."""
+    """Size of the style's strokes: the style image's longer side by the content's."""
     colors: Literal["style", "luminance", "match"] = "style"
-    """`luminance` keeps the content's colours and takes its brightness from the rendering; `match` gives the style
-    the content's colours before it is rendered (`colors.py` has the source)."""
+    """`luminance` keeps the content's colors and takes its brightness from the rendering; `match` gives the style
+    the content's colors before it is rendered (`colors.py` has the source)."""
     start: Literal["content", "noise"] = "content"
-    """A picture of one's own to start from is given to `render` as `start`."""
+    """An image of one's own to start from is given to `render` as `start`."""
     seed: Annotated[Integer, Field(ge=0)] = 0
     """Of the noise that a rendering may start from, and of random weights."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the network's features; losses and image are float32. It is never chosen by the machine: equal settings name
     equal renderings, whichever worker makes them."""
     memory_mb: Annotated[Integer, Field(ge=512)] = 4096
-    """Resident memory that a rendering may take; larger pictures are worked on in tiles."""
+    """Resident memory that a rendering may take; larger images are worked on in tiles."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

@@ -1,4 +1,4 @@
-"""Adam over a picture that lies in files, with the gradient of `tiles.TiledObjective`."""
+"""Adam over an image that lies in files, with the gradient of `tiles.TiledObjective`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _STRIP = 256
 """Rows that are updated at a time."""
 
 
-def minimise(
+def minimize(
     objective: Objective,
     content: np.ndarray,
     image: np.ndarray,
@@ -29,9 +29,9 @@ def minimise(
     keep: Callable[[Losses], None],
     notify: Notify,
 ) -> tuple[np.ndarray, float]:
-    """Adam (Kingma and Ba 2015, algorithm 1), the picture cut to 0..255 after each step.
+    """Adam (Kingma and Ba 2015, algorithm 1), the image cut to 0..255 after each step.
 
-    L-BFGS would keep twenty more pictures of float64.
+    L-BFGS would keep twenty more images of float64.
 
     Args:
       objective: whose network, layers and layer weights are used.
@@ -44,10 +44,10 @@ def minimise(
       tile: side of the tiles.
       directory: for the files.
       keep: given the losses of each step.
-      notify: given the picture after each step.
+      notify: given the image after each step.
 
     Returns:
-      The picture [H, W, 3] float32, and its seam score.
+      The image [H, W, 3] float32, and its seam score.
     """
     freed_memory.give_back()  # what coarser scales, in one piece, have left
     height, width = image.shape[:2]
@@ -57,34 +57,34 @@ def minimise(
     def in_file(name: str) -> np.memmap:
         return np.memmap(directory / name, np.float32, "w+", shape=image.shape)
 
-    picture, gradient, mean, square = (in_file(f"{name}.f32") for name in ("picture", "gradient", "mean", "square"))
-    picture[:] = image
+    current, gradient, mean, square = (in_file(f"{name}.f32") for name in ("current", "gradient", "mean", "square"))
+    current[:] = image
     steps = 0
     for _ in range(iterations):
         steps += 1
-        keep(tiled.evaluate(picture, grams, weights(), gradient))
+        keep(tiled.evaluate(current, grams, weights(), gradient))
         for top in range(0, height, _STRIP):
             rows = slice(top, top + _STRIP)
-            step(picture[rows], gradient[rows], mean[rows], square[rows], steps, learning_rate)
-            freed_memory.unmap(picture, gradient, mean, square)
-        if notify(picture):
+            step(current[rows], gradient[rows], mean[rows], square[rows], steps, learning_rate)
+            freed_memory.unmap(current, gradient, mean, square)
+        if notify(current):
             mean[:], square[:], steps = 0, 0, 0
-    return np.array(picture), tiles.seam_score(picture, tile)
+    return np.array(current), tiles.seam_score(current, tile)
 
 
 def step(
-    picture: np.ndarray,
+    image: np.ndarray,
     gradient: np.ndarray,
     mean: np.ndarray,
     square: np.ndarray,
     number: int,
     learning_rate: float,
 ) -> None:
-    """Takes step `number` (from 1), in place; all arrays have the picture's shape."""
+    """Takes step `number` (from 1), in place; all arrays have the image's shape."""
     mean *= _BETA_1
     mean += (1 - _BETA_1) * gradient
     square *= _BETA_2
     square += (1 - _BETA_2) * np.square(gradient)
     rate = learning_rate * np.sqrt(1 - _BETA_2**number) / (1 - _BETA_1**number)
-    picture -= rate * mean / (np.sqrt(square) + _EPSILON)
-    np.clip(picture, 0, 255, out=picture)
+    image -= rate * mean / (np.sqrt(square) + _EPSILON)
+    np.clip(image, 0, 255, out=image)

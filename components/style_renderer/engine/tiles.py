@@ -1,6 +1,6 @@
-"""Loss and gradient of a picture that does not fit into memory in one piece, exactly as if it did.
+"""Loss and gradient of an image that does not fit into memory in one piece, exactly as if it did.
 
-Gram matrices are sums over positions, so they add up over tiles. Once those of the whole picture are known, so is the
+Gram matrices are sums over positions, so they add up over tiles. Once those of the whole image are known, so is the
 total loss's derivative by them, and each tile can be differentiated alone: a tile owns some positions of every layer
 and sees, by its halo, all pixels that they see. What it gives to the halo's pixels is added to what their own tiles
 give.
@@ -30,15 +30,15 @@ class Tile(NamedTuple):
 
 
 class TiledObjective:
-    """As `Objective`, for pictures [H, W, 3] whose sides are multiples of the network's stride."""
+    """As `Objective`, for images [H, W, 3] whose sides are multiples of the network's stride."""
 
     def __init__(self, objective: Objective, height: int, width: int, tile: int, directory: Path) -> None:
         """Lays out the tiles.
 
         Args:
           objective: its network, layers and weights.
-          height: of the picture.
-          width: of the picture.
+          height: of the image.
+          width: of the image.
           tile: side of a tile's core, a multiple of the stride.
           directory: for the files that the content's features lie in.
         """
@@ -46,9 +46,9 @@ class TiledObjective:
         self._strides = objective.network.strides
         self.height, self.width, self.tile = height, width, tile
         self.tiles = list(_layout(height, width, tile, objective.network))
-        picture, box = tf.TensorSpec([1, None, None, 3], tf.float32), tf.TensorSpec([4], tf.int32)
-        self._core_grams = tf.function(self._gram_sums, input_signature=[picture, box], autograph=False)
-        self._core_contents = tf.function(self._content_features, input_signature=[picture, box], autograph=False)
+        image, box = tf.TensorSpec([1, None, None, 3], tf.float32), tf.TensorSpec([4], tf.int32)
+        self._core_grams = tf.function(self._gram_sums, input_signature=[image, box], autograph=False)
+        self._core_contents = tf.function(self._content_features, input_signature=[image, box], autograph=False)
         self._core_gradient = tf.function(self._surrogate_gradient, autograph=False, reduce_retracing=True)
         self._contents: list[np.memmap] = []
 
@@ -71,7 +71,7 @@ class TiledObjective:
             freed_memory.unmap(*self._contents)
 
     def evaluate(self, image: np.ndarray, grams: Sequence[tf.Tensor], weights: Weights, gradient: np.ndarray) -> Losses:
-        """The losses of the whole picture; its gradient goes to `gradient`.
+        """The losses of the whole image; its gradient goes to `gradient`.
 
         Args:
           image: [H, W, 3] float32 of 0..255, in memory or in a file.
@@ -146,9 +146,9 @@ class TiledObjective:
           pixels: [1, h, w, 3].
           core: [4].
           contents: target features of the core, by content layer.
-          sizes: number of values of the whole picture's content features, by layer.
+          sizes: number of values of the whole image's content features, by layer.
           slopes: the total's derivative by the sum of f_i f_j, by style layer.
-          scales: [2]: weight of the content loss; of a squared difference between neighbours.
+          scales: [2]: weight of the content loss; of a squared difference between neighbors.
         """
         with tf.GradientTape() as tape:
             tape.watch(pixels)
@@ -177,13 +177,13 @@ class TiledObjective:
 
 
 def seam_score(image: np.ndarray, tile: int) -> float:
-    """How much rougher a picture [H, W, 3] is across the borders of tiles than elsewhere: 1 is no seam.
+    """How much rougher an image [H, W, 3] is across the borders of tiles than elsewhere: 1 is no seam.
 
-    The mean absolute difference between neighbours on either side of a border, by that of all neighbours.
+    The mean absolute difference between neighbors on either side of a border, by that of all neighbors.
     """
     ratios = []
-    for picture in (image, np.swapaxes(image, 0, 1)):
-        steps = np.array([_mean_difference(one, next_one) for one, next_one in itertools.pairwise(picture)])
+    for oriented in (image, np.swapaxes(image, 0, 1)):
+        steps = np.array([_mean_difference(one, next_one) for one, next_one in itertools.pairwise(oriented)])
         borders = steps[tile - 1 :: tile]
         if len(borders):
             ratios.append(borders.mean() / max(steps.mean(), 1e-9))
@@ -211,14 +211,14 @@ def _pixels(image: np.ndarray, tile: Tile) -> tf.Tensor:
 
 
 def _at(tile: Tile, stride: int) -> tuple[slice, slice]:
-    """Where the core's features lie in those of the whole picture."""
+    """Where the core's features lie in those of the whole image."""
     top, left, bottom, right = tile.core
     y, x = tile.rows.start, tile.columns.start
     return slice((y + top) // stride, (y + bottom) // stride), slice((x + left) // stride, (x + right) // stride)
 
 
 def _owned_variation(pixels: tf.Tensor, core: tf.Tensor) -> tf.Tensor:
-    """Sum of squared differences between the core's pixels and the neighbours below and to the right of them."""
+    """Sum of squared differences between the core's pixels and the neighbors below and to the right of them."""
     top, left, bottom, right = tf.unstack(core)
     tall = pixels[:, top : bottom + 1, left:right]
     wide = pixels[:, top:bottom, left : right + 1]

@@ -1,6 +1,6 @@
 """`gallery.html`: contents down, styles across, every rendering one click from its full size and its original.
 
-One file that fetches nothing but the pictures beside it; it needs no server.
+One file that fetches nothing but the images beside it; it needs no server.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ _BRIEF = ("Strength", "Iterations", "Loss: total", "Time")
 
 @dataclass(frozen=True)
 class Column:
-    """A style, and its picture in full."""
+    """A style, and its image in full."""
 
     style: Style
-    picture: Image.Image
+    image: Image.Image
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Page:
 
 
 def render(page: Page) -> str:
-    """The page as text; pictures are named relative to it."""
+    """The page as text; images are named relative to it."""
     strengths = sorted({line["strength"] for line in page.lines})
     shown = page.contents[:MOST_ROWS]
     contents = [_content(content, page.size) for content in shown]
@@ -98,7 +98,7 @@ def _rendering(line: Mapping[str, Any]) -> dict[str, Any]:
         ("Scales", scales),
         ("Iterations", f"{line['iterations']:,} {settings['optimizer']}"),
         ("Style scale", f"{settings['style_scale']:g}"),
-        ("Colours", settings["colors"]),
+        ("Colors", settings["colors"]),
         *((f"Loss: {name}", f"{value:.4g}") for name, value in line["losses"].items()),
         ("Time", _duration(line["seconds"])),
         *([("Seam score", f"{line['seam_score']:.3g}")] if line["seam_score"] is not None else []),

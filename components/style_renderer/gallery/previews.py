@@ -1,4 +1,4 @@
-"""JPEGs for the gallery: originals at the renderings' size, and thumbnails where a picture is larger than its cell."""
+"""JPEGs for the gallery: originals at the renderings' size, and thumbnails where an image is larger than its cell."""
 
 import io
 from typing import Any
@@ -12,7 +12,7 @@ from components.style_renderer.batch.units import KEY_IN_NAMES, Format
 THUMBNAILS = "thumbnails"
 
 STYLE = 1024
-"""Longer side of a style's picture in pixels."""
+"""Longer side of a style's image in pixels."""
 THUMBNAIL = 512
 """Longer side of a thumbnail in pixels: a grid cell of 256 on a screen with two pixels a point."""
 
@@ -32,7 +32,7 @@ def original(stem: str) -> str:
 
 
 def style(style_id: str, sha256: str) -> str:
-    """Where a style's picture lies, relative to the batch's folder."""
+    """Where a style's image lies, relative to the batch's folder."""
     return f"styles/{make_slug(style_id)}--{sha256[:KEY_IN_NAMES]}.jpg"
 
 
@@ -46,7 +46,7 @@ def write(directory: str, name: str, image: Image.Image, longer_side: int) -> No
 
 
 def write_thumbnail(directory: str, name: str, image: Image.Image) -> None:
-    """Writes the thumbnail of `directory/name`, unless the picture itself is no larger."""
+    """Writes the thumbnail of `directory/name`, unless the image itself is no larger."""
     if max(image.size) > THUMBNAIL:
         small = image.copy()
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -54,7 +54,7 @@ def write_thumbnail(directory: str, name: str, image: Image.Image) -> None:
 
 
 def thumbnail(name: str, longer_side: int) -> str:
-    """What the grid shows for a picture of this size in pixels: the picture itself, or its thumbnail."""
+    """What the grid shows for an image of this size in pixels: the image itself, or its thumbnail."""
     if longer_side <= THUMBNAIL:
         return name
     return f"{THUMBNAILS}/{name.rsplit('.', 1)[0]}.jpg"

@@ -119,7 +119,7 @@ def test_thumbs_db_and_the_like_are_no_contents(render, images):
         ({"styles": "content/a.png"}, ["content/a.png", "a folder of images", "atelier styles add"]),
         ({"content": "content/a.png"}, ["content/a.png", "it is a file", "give the folder"]),
         ({"content": "nosuchdir"}, ["nosuchdir", "no such folder"]),
-        ({"content": "empty"}, ["empty", "no content pictures found"]),
+        ({"content": "empty"}, ["empty", "no content images found"]),
     ],
 )
 def test_what_is_no_folder_of_images_is_told_with_what_to_give(render, images, options, words):

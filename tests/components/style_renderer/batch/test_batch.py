@@ -44,7 +44,7 @@ ALL = [(content, style, 1.0) for content in ("a.png", "b.png", "sub/c.png") for 
 
 def test_every_content_is_rendered_in_every_style(run, out, styles):
     report = run(picture_format="png")
-    assert (report.contents, report.pictures, report.rendered, report.dead) == (3, 6, 6, ())
+    assert (report.contents, report.images, report.rendered, report.dead) == (3, 6, 6, ())
     assert report.gallery == str(out / "gallery.html")
     lines = manifest(out)
     assert named(lines) == ALL
@@ -135,7 +135,7 @@ def test_a_rerun_renders_nothing_and_changes_nothing(run, out, rendered):
     before = {name: (out / name).read_bytes() for name in files(out)}
     report = run()
     assert rendered() == []
-    assert (report.pictures, report.rendered) == (6, 0)
+    assert (report.images, report.rendered) == (6, 0)
     assert {name: (out / name).read_bytes() for name in files(out)} == before
 
 
@@ -171,7 +171,7 @@ def test_a_new_style_is_one_new_column(run, out, rendered, styles, tmp_path):
     green = fake_engine.style(tmp_path, "green", "#00ff00")
     report = run(styles=[*styles, green])
     assert [call[0] for call in rendered()] == ["green"] * 3
-    assert (report.pictures, report.rendered) == (9, 3)
+    assert (report.images, report.rendered) == (9, 3)
 
 
 @pytest.mark.slow
@@ -188,7 +188,7 @@ def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, rende
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
     report = run()
     assert len(rendered()) == 4
-    assert (report.contents, report.pictures) == (3, 6)
+    assert (report.contents, report.images) == (3, 6)
     assert named(manifest(out)) == ALL
 
 
@@ -238,7 +238,7 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
     (folder / "b.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(outcome.RenderError) as error:
         run(max_bad_fraction=0.33)
-    assert "2 of 6 pictures (33.3%)" in str(error.value)
+    assert "2 of 6 images (33.3%)" in str(error.value)
     assert "--max-bad-fraction" in str(error.value)
     assert "truncated" in str(error.value)
     assert "b.png" in str(error.value)
@@ -249,7 +249,7 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
 @pytest.mark.slow
 def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, rendered):
     report = run(engine=fake_engine.refuse_red, max_bad_fraction=0.5)
-    assert (report.pictures, report.rendered, len(report.dead)) == (3, 3, 3)
+    assert (report.images, report.rendered, len(report.dead)) == (3, 3, 3)
     assert dead_letters(out)[0] == {
         "content": "a.png",
         "reason": "FloatingPointError",
@@ -276,7 +276,7 @@ def test_a_unit_that_goes_missing_without_a_word_is_a_dead_letter_too(run, out, 
 
 
 def test_failing_units_count_against_the_budget(run):
-    with pytest.raises(outcome.RenderError, match=r"3 of 6 pictures \(50.0%\)"):
+    with pytest.raises(outcome.RenderError, match=r"3 of 6 images \(50.0%\)"):
         run(engine=fake_engine.refuse_red, max_bad_fraction=0.49)
 
 

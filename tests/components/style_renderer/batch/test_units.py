@@ -14,7 +14,7 @@ CONTENT = units.Content("sub/My Cat.jpg", A, 20, 32)
 
 
 def key(content=A, style=B, picture_format="jpeg", code="1", **settings):
-    return units.key(content, style, Settings(**settings), picture_format, code)
+    return units.compute_key(content, style, Settings(**settings), picture_format, code)
 
 
 def test_equal_inputs_have_equal_keys():
@@ -47,12 +47,12 @@ def test_whatever_changes_the_picture_changes_the_key(changed):
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 def test_every_setting_is_in_the_key(name):
     changed = Settings().model_copy(update={name: "another"})
-    assert units.key(A, B, changed, "jpeg", "1") != key()
+    assert units.compute_key(A, B, changed, "jpeg", "1") != key()
 
 
 def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
     red, blue = (fake_engine.style(tmp_path, *pair) for pair in (("red", "#f00"), ("blue", "#00f")))
-    recipes = units.recipes([(red, Settings()), (blue, Settings(seed=4))], (0.25, 1.0))
+    recipes = units.make_variants([(red, Settings()), (blue, Settings(seed=4))], (0.25, 1.0))
     assert [(r.style.id, r.settings.strength, r.settings.seed) for r in recipes] == [
         ("red", 0.25, 0),
         ("red", 1.0, 0),
@@ -60,23 +60,23 @@ def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
         ("blue", 1.0, 4),
     ]
     other = units.Content("z.png", B, 20, 32)
-    planned = units.plan([other, CONTENT], recipes, "jpeg", "1")
-    assert [(unit.content, unit.recipe) for unit in planned] == [(c, r) for c in (other, CONTENT) for r in range(4)]
+    planned = units.plan_units([other, CONTENT], recipes, "jpeg", "1")
+    assert [(unit.content, unit.variant) for unit in planned] == [(c, r) for c in (other, CONTENT) for r in range(4)]
     assert len({unit.key for unit in planned}) == 8
     assert planned[4].stem == f"my-cat--red--s0.25--{planned[4].key[:12]}"
     assert planned[5].stem == f"my-cat--red--s1--{planned[5].key[:12]}"
 
 
 def test_a_style_without_strengths_keeps_its_own_and_names_none(tmp_path):
-    recipes = units.recipes([(fake_engine.style(tmp_path, "red", "#f00"), Settings(strength=0.7))], ())
+    recipes = units.make_variants([(fake_engine.style(tmp_path, "red", "#f00"), Settings(strength=0.7))], ())
     assert recipes[0].settings.strength == 0.7
-    (unit,) = units.plan([CONTENT], recipes, "jpeg", "1")
+    (unit,) = units.plan_units([CONTENT], recipes, "jpeg", "1")
     assert unit.stem == f"my-cat--red--{unit.key[:12]}"
 
 
 def test_a_strength_out_of_range_is_refused(tmp_path):
     with pytest.raises(ValueError, match="less than or equal to 1"):
-        units.recipes([(fake_engine.style(tmp_path, "red", "#f00"), Settings())], (2.0,))
+        units.make_variants([(fake_engine.style(tmp_path, "red", "#f00"), Settings())], (2.0,))
 
 
 @pytest.mark.slow

@@ -95,7 +95,7 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece(tmp_path):
         seen.append(np.array(picture))
         return False
 
-    found, seam = tiled_adam.minimise(
+    found, seam = tiled_adam.minimize(
         loss,
         content[0],
         image[0],
@@ -125,7 +125,7 @@ def test_a_change_begins_anew(tmp_path):
     def minimise(start, iterations, notify, folder):
         (tmp_path / folder).mkdir()
         rest = (lambda: Weights(1.0, 30.0, 0.0), iterations, 3.0, 48, tmp_path / folder, lambda _: None, notify)
-        return tiled_adam.minimise(loss, content, start, grams, *rest)[0]
+        return tiled_adam.minimize(loss, content, start, grams, *rest)[0]
 
     seen = []
 

@@ -60,13 +60,13 @@ def page(tmp_path):
     def build(contents=("a.png", "b.png"), strengths=(), without=(), dead=(), width=32, styles=None):
         styles = styles or [fake_engine.style(tmp_path, *pair) for pair in (("red", "#f00"), ("blue", "#00f"))]
         shown = [units.Content(name, f"{number:064x}", 20, 32) for number, name in enumerate(contents)]
-        recipes = units.recipes([(style, Settings()) for style in styles], strengths)
+        recipes = units.make_variants([(style, Settings()) for style in styles], strengths)
         lines = []
-        for number, unit in enumerate(units.plan(shown, recipes, "jpeg", "1")):
+        for number, unit in enumerate(units.plan_units(shown, recipes, "jpeg", "1")):
             file = f"pictures/{unit.stem}.jpg"
             facts = manifest.Facts(unit.key, file, "jpeg", 20, width, {"total": 1234.5}, 7, 61.5, 0.25, {}, "1")
             if number not in without:
-                lines.append(manifest.line(unit.content, recipes[unit.recipe], facts))
+                lines.append(manifest.make_line(unit.content, recipes[unit.variant], facts))
         columns = [gallery.Column(style, Image.new("RGB", (64, 64))) for style in styles]
         return gallery.Page(lines, shown, columns, dead, 512)
 
@@ -168,7 +168,7 @@ def test_a_page_has_an_end(page, monkeypatch):
     monkeypatch.setattr(gallery, "MOST_ROWS", 1)
     parsed = Parsed(gallery.render(page()))
     assert len(parsed.all("div", "row")) == 1
-    assert parsed.text("h1") == ["2 pictures in 2 styles"]
+    assert parsed.text("h1") == ["2 images in 2 styles"]
     assert any("The first 1 pictures are shown" in text for text in parsed.text("p"))
 
 
