@@ -169,7 +169,7 @@ def test_a_page_has_an_end(page, monkeypatch):
     parsed = Parsed(gallery.render(page()))
     assert len(parsed.all("div", "row")) == 1
     assert parsed.text("h1") == ["2 images in 2 styles"]
-    assert any("The first 1 pictures are shown" in text for text in parsed.text("p"))
+    assert any("The first 1 images are shown" in text for text in parsed.text("p"))
 
 
 def test_a_batch_of_nothing_but_dead_letters_is_a_page_too(page):
