@@ -36,7 +36,7 @@ def test_it_trains_and_asks_the_server(notebook, tmp_path, monkeypatch):
         "ATELIER_NOTEBOOK_SETTINGS", "image.size=64 trainer.head_epochs=3 evaluator.min_accuracy=0.3 tflite.push=float"
     )
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(notebook, timeout=1100, resources={"metadata": {"path": str(tmp_path)}}).execute()
     text = "\n".join(printed(cell) for cell in code_cells(notebook))
     assert "exit code 0: pushed" in text
     assert "288 test images, 12 classes" in text
