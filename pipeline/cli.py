@@ -36,6 +36,7 @@ _STANDARD_OUTPUT = Path("standard output")
         "render": "pipeline.commands.render",
         "serve": "pipeline.commands.serve",
         "predict": "pipeline.commands.predict",
+        "stylize": "pipeline.commands.stylize",
         "styles": "pipeline.commands.styles",
         "kubeflow": "pipeline.commands.kubeflow",
         "bench": "pipeline.commands.bench",

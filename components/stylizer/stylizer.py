@@ -17,6 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from atelier.errors import AtelierError
 from components.stylizer import network
 
 BASE = Path(__file__).parent / "base.npz"
@@ -27,7 +28,7 @@ _FORMAT = 1
 _HEADER = "header"
 
 
-class StylizerError(ValueError):
+class StylizerError(AtelierError):
     """A file that holds no stylizer, or an image, style or strength that it does not take; the message says which."""
 
 

@@ -21,6 +21,7 @@ from keras import ops
 from PIL import Image
 
 from atelier import builtin_names, images
+from atelier.layout import MAX_PIXELS
 from components.style_catalog import catalog
 from components.style_catalog.style import CatalogError, load_pixels
 from components.stylizer import network, training
@@ -29,7 +30,6 @@ from components.stylizer.stylizer import Stylizer
 from components.stylizer.training import TrainingError
 from trainer.backbones import WeightsError
 
-_MAX_PIXELS = 100_000_000
 _LONGER_SIDE = 1024
 """Photographs are kept in memory at this size at most."""
 
@@ -85,7 +85,7 @@ def read_photographs(folder: Path) -> dict[str, Image.Image]:
         if file.name.startswith("."):
             continue
         try:
-            image = images.decode(file.read_bytes(), _MAX_PIXELS).image
+            image = images.decode(file.read_bytes(), MAX_PIXELS).image
         except (OSError, images.RejectedImageError) as error:
             raise TrainingError(f"{file}: {error}; remove it from the folder") from None
         image.thumbnail((_LONGER_SIDE, _LONGER_SIDE), Image.Resampling.LANCZOS)

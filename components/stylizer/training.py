@@ -16,6 +16,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
+from atelier.errors import AtelierError
 from components.style_renderer.engine import canvas, losses, networks
 from components.style_renderer.engine.networks import FeatureNetwork
 from components.style_renderer.engine.settings import Settings
@@ -27,7 +28,7 @@ _FIRST_RATE, _LAST_RATE = 0.25, 0.01
 """Of the learning rate, by the highest. It rises and falls from round to round."""
 
 
-class TrainingError(ValueError):
+class TrainingError(AtelierError):
     """A training that cannot begin or go on; the message says why, and what to do."""
 
 

@@ -75,6 +75,7 @@ VERBS = [
     ["render"],
     ["serve"],
     ["predict"],
+    ["stylize"],
     ["styles"],
     ["styles", "add"],
     ["kubeflow"],

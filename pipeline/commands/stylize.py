@@ -1,0 +1,91 @@
+"""`atelier stylize`: images restyled in one pass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipeline.commands.options import FILE, FiniteRange
+from pipeline.commands.verb import Verb
+
+
+class StyleWeight(click.ParamType):
+    """A style's id, with its weight in a blend behind a colon."""
+
+    name = "style"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> tuple[str, float]:
+        """Returns the id and the weight, which is 1 unless it is given."""
+        if isinstance(value, tuple):
+            return value
+        style, colon, weight = value.partition(":")
+        if not style:
+            self.fail(f"{value!r}: expected ID or ID:WEIGHT.", parameter, context)
+        return style, FiniteRange(min=0).convert(weight, parameter, context) if colon else 1.0
+
+
+@click.command(
+    cls=Verb,
+    name="stylize",
+    example="atelier stylize photos/ --style cafe-terrace --strength 0.8 --output stylized",
+    after_stop="; the images that are written stay",
+)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=FILE)
+@click.option(
+    "--style",
+    "styles",
+    metavar="ID[:WEIGHT]",
+    type=StyleWeight(),
+    multiple=True,
+    required=True,
+    help="Restyle in this style of the model. Repeat the option for a blend.",
+)
+@click.option(
+    "--strength",
+    metavar="X",
+    type=FiniteRange(0, 1),
+    default=1.0,
+    show_default=True,
+    help="Restyle this much: 0 gives the image back, 1 the style in full.",
+)
+@click.option("--output", metavar="DIR", type=FILE, required=True, help="Write the images into this folder, as JPEG.")
+@click.option(
+    "--model",
+    metavar="FILE",
+    type=FILE,
+    help="Use the stylizer in this file.  [default: the base network, whose styles an unknown id lists]",
+)
+@click.option(
+    "--size",
+    metavar="PIXELS",
+    type=click.IntRange(32, 8192),
+    default=1024,
+    show_default=True,
+    help="Scale larger images down to this longer side. Strokes keep their size in pixels.",
+)
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    images: Sequence[Path],
+    styles: Sequence[tuple[str, float]],
+    strength: float,
+    output: Path,
+    model: Path | None,
+    size: int,
+) -> int:
+    """Restyle images in one pass of a network.
+
+    IMAGE is a file, or a folder of files at any depth. An image in a folder keeps its place below the output folder.
+    The exit code is 1 if an image cannot be restyled; standard error then names it.
+    """
+    weights = dict(styles)
+    if len(weights) < len(styles):
+        raise click.UsageError("a style is given twice. Give it once, with its weight.", context)
+
+    from pipeline.commands.stylize_files import stylize_files
+
+    return stylize_files(images, output, weights=weights, strength=strength, model=model, size=size)
