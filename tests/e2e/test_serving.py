@@ -30,13 +30,14 @@ from atelier import images, tfrecord
 from serving.client import Client, Preparation, ServedModel, ServingError
 from tests.deferred import deferred_imports
 from tests.e2e.conftest import DIGITS, ROOT, Run
+from tests.serving.malformed import MALFORMED
 from tests.trainer.golden_pictures import PICTURES
 
 with deferred_imports():
     import keras
     import tensorflow as tf
 
-    from tests.serving.server.test_local_server import MALFORMED, Door
+    from tests.serving.door import Door
     from trainer.images import ops
 
 pytestmark = pytest.mark.slow

@@ -1,9 +1,12 @@
 """Small compiled pipelines, written by hand, whose containers are a few lines of Python without TFX."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 PRELUDE = """
 import json, os, pathlib, sys
 given = json.loads(sys.argv[1])
@@ -124,3 +127,9 @@ def write(folder: Path, document: object) -> Path:
 def _of(source: str, key: str) -> dict[str, str]:
     producer, _, output = source.partition(".")
     return {"producerTask": producer, key: output}
+
+
+def start_replay(file: Path, root: Path, *arguments: str) -> subprocess.Popen[str]:
+    """`atelier kubeflow replay` as a process."""
+    words = [sys.executable, "-m", "pipeline.cli", "kubeflow", "replay", str(file), "--root", str(root), *arguments]
+    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -3,22 +3,18 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.deferred import deferred_imports
-from tests.kubeflow.replayable import pipeline, task, write
+from tests.kubeflow.replayable import pipeline, start_replay, task, write
 
 with deferred_imports():
     from kubeflow.replay import replay
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -30,7 +26,7 @@ pathlib.Path("pids").write_text(f"{os.getpid()} {child.pid}")
 time.sleep(600)
 """
     file = write(tmp_path, pipeline({"sleep": task(sleep), "z": task(after=["sleep"])}))
-    process = command(file, tmp_path / "root")
+    process = start_replay(file, tmp_path / "root")
     try:
         pids = wait_for(
             lambda: [int(one) for path in tmp_path.glob("root/*/sleep/pids") for one in path.read_text().split()]
@@ -57,7 +53,7 @@ time.sleep(600)
 )
 def test_the_command_tells_wrong_parameters_in_one_line(tmp_path, arguments, error):
     file = write(tmp_path, pipeline({"a": task(of_run={"n": "n"})}, {"n": {"parameterType": "NUMBER_INTEGER"}}))
-    process = command(file, tmp_path / "root", *arguments)
+    process = start_replay(file, tmp_path / "root", *arguments)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout, stderr) == (1, "", f"atelier: {error}\n")
     assert not (tmp_path / "root").exists()
@@ -65,7 +61,7 @@ def test_the_command_tells_wrong_parameters_in_one_line(tmp_path, arguments, err
 
 def test_the_command_tells_how_it_went(tmp_path):
     file = write(tmp_path, pipeline({"a": task(of_run={"n": "n"})}, {"n": {"parameterType": "STRING"}}))
-    process = command(file, tmp_path / "root", "--parameter", "n=a=b")
+    process = start_replay(file, tmp_path / "root", "--parameter", "n=a=b")
     stdout, stderr = process.communicate(timeout=60)
     first, total, limits = stdout.splitlines()
     assert (process.returncode, stderr) == (0, "")
@@ -74,11 +70,6 @@ def test_the_command_tells_how_it_went(tmp_path):
     assert limits == replay.LIMITS
     (given,) = tmp_path.glob("root/*/a/executor_input.json")
     assert json.loads(given.read_text())["inputs"]["parameterValues"] == {"n": "a=b"}
-
-
-def command(file, root, *arguments):
-    words = [sys.executable, "-m", "pipeline.cli", "kubeflow", "replay", str(file), "--root", str(root), *arguments]
-    return subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(condition, seconds=30):

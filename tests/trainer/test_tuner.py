@@ -21,7 +21,7 @@ with deferred_imports():
     from tfx.utils import json_utils
 
     from tests.trainer.callbacks import KilledError
-    from tests.trainer.test_train import tiny_backbone
+    from tests.trainer.tiny_backbone import tiny_backbone
     from trainer import backbones, tuned, tuner
     from trainer.training import feature_cache, task
 

@@ -9,12 +9,12 @@ import pytest
 
 from atelier import tfrecord
 from tests.deferred import deferred_imports
+from tests.kubeflow.replayable import start_replay
 
 with deferred_imports():
     from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
     from kubeflow.replay import replay, replay_store
-    from tests.kubeflow.test_replay_command import command
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ def test_a_component_of_a_script_runs_locally_and_fails_in_a_container(tmp_path)
     (greeting,) = (tmp_path / "local" / "Hello" / "greeting").glob("*/text")
     assert greeting.read_text() == "hello"
 
-    process = command(specification, tmp_path / "root")
+    process = start_replay(specification, tmp_path / "root")
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
     assert stdout.splitlines()[0].split()[0::3] == ["Hello", "failed"]

@@ -1,12 +1,9 @@
 """The local server through its gRPC door, with a model that is worked out by hand."""
 
 import contextlib
-import io
 import shutil
-import struct
 import threading
 import time
-import zlib
 
 import grpc
 import numpy as np
@@ -15,52 +12,28 @@ import trustme
 from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from PIL import Image
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier import tfrecord
 from serving.server.model_server_config import BatchingParameters, SSLConfig
 from tests.deferred import deferred_imports
+from tests.serving.malformed import MALFORMED, Code, picture
 
 with deferred_imports():
     import tensorflow as tf
-    from tensorflow.core.framework import tensor_pb2
     from tensorflow_serving.apis import (
         classification_pb2,
         get_model_metadata_pb2,
         get_model_status_pb2,
         model_management_pb2,
-        model_pb2,
-        model_service_pb2_grpc,
         predict_pb2,
-        prediction_service_pb2_grpc,
     )
 
     from serving.server.local_server import LocalServer, Options, ServerError
     from tests.serving import tiny_model
+    from tests.serving.door import Door, named, predict_request
 
 pytestmark = pytest.mark.slow
-
-Code = grpc.StatusCode
-
-
-def picture(value, size=6, kind="PNG"):
-    """A picture of one brightness, encoded."""
-    stream = io.BytesIO()
-    Image.new("RGB", (size, size), (value,) * 3).save(stream, kind)
-    return stream.getvalue()
-
-
-def huge_png():
-    """A PNG whose header promises 30000 x 30000 pixels, and whose data is nearly nothing."""
-
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    header = struct.pack(">2I5B", 30_000, 30_000, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
-    )
 
 
 def config(base, policy="latest { num_versions: 1 }", labels=""):
@@ -68,49 +41,6 @@ def config(base, policy="latest { num_versions: 1 }", labels=""):
         name: "tiny" base_path: "{base}" model_platform: "tensorflow" model_version_policy {{ {policy} }} {labels}
     }} }}"""
     return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
-
-
-class Door:
-    """The stubs of one server."""
-
-    def __init__(self, channel):
-        self.channel = channel
-        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        self.model = model_service_pb2_grpc.ModelServiceStub(channel)
-
-    def predict(self, signature, inputs, timeout=20, **spec):
-        request = predict_request(signature, inputs, **spec)
-        response = self.prediction.Predict(request, timeout=timeout)
-        return {name: tf.make_ndarray(tensor) for name, tensor in response.outputs.items()}, response.model_spec
-
-    def bright(self, *values, **spec):
-        """The probabilities of `bright`, and the version that gave them."""
-        found, answered = self.predict("serving_bytes", {"image_bytes": [picture(v) for v in values]}, **spec)
-        return found["probabilities"][:, 1].tolist(), answered.version.value
-
-    def states(self, **spec):
-        request = get_model_status_pb2.GetModelStatusRequest(model_spec=named(**spec))
-        found = self.model.GetModelStatus(request, timeout=20).model_version_status
-        return [(status.version, status.State.Name(status.state)) for status in found]
-
-
-def named(name="tiny", version=None, label=None, signature=""):
-    spec = model_pb2.ModelSpec(name=name, signature_name=signature)
-    if version is not None:
-        spec.version.value = version
-    if label is not None:
-        spec.version_label = label
-    return spec
-
-
-def predict_request(signature, inputs, **spec):
-    request = predict_pb2.PredictRequest(model_spec=named(signature=signature, **spec))
-    for name, given in inputs.items():
-        value = given() if callable(given) else given
-        request.inputs[name].CopyFrom(
-            value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
-        )
-    return request
 
 
 @contextlib.contextmanager
@@ -242,101 +172,6 @@ def test_health_and_reflection(door):
 
 
 # Requests that cannot be answered
-
-PIXELS = np.zeros((1, 4, 4, 3), np.uint8)
-
-
-def short_tensor():
-    """One byte of the pixels is missing."""
-    tensor = tf.make_tensor_proto(PIXELS)
-    tensor.tensor_content = tensor.tensor_content[:-1]
-    return tensor
-
-
-def repeated_tensor():
-    """One value that stands for 2^40 images."""
-    tensor = tensor_pb2.TensorProto(dtype=tf.uint8.as_datatype_enum, int_val=[0])
-    for side in (2**40, 4, 4, 3):
-        tensor.tensor_shape.dim.add(size=side)
-    return tensor
-
-
-# A function stands for what it returns.
-MALFORMED = {
-    "not a picture": ("serving_bytes", {"image_bytes": [b"hello"]}, Code.INVALID_ARGUMENT, "no JPEG, PNG"),
-    "a truncated picture": ("serving_bytes", {"image_bytes": [picture(0, 99)[:99]]}, Code.INVALID_ARGUMENT, "PNG"),
-    "a truncated JPEG": (
-        "serving_bytes",
-        {"image_bytes": [picture(0, 99, "JPEG")[:400]]},
-        Code.INVALID_ARGUMENT,
-        "JPEG",
-    ),
-    "a huge header": ("serving_bytes", {"image_bytes": [huge_png()]}, Code.INVALID_ARGUMENT, "10000000 pixels"),
-    "a huge header in an example": (
-        "serving_default",
-        {"examples": [tfrecord.example({"image/encoded": huge_png()})]},
-        Code.INVALID_ARGUMENT,
-        "10000000 pixels",
-    ),
-    "an example without a picture": (
-        "serving_default",
-        {"examples": [tfrecord.example({"other": 1})]},
-        Code.INVALID_ARGUMENT,
-        "image/encoded",
-    ),
-    "no example": ("serving_default", {"examples": [b"\xff\xff"]}, Code.INVALID_ARGUMENT, "Could not parse example"),
-    "an empty batch": (
-        "serving_bytes",
-        {"image_bytes": lambda: tf.make_tensor_proto([], tf.string)},
-        Code.INVALID_ARGUMENT,
-        "the batch is empty",
-    ),
-    "a wrong type": (
-        "serving_pixels",
-        {"pixels": PIXELS.astype(np.float32)},
-        Code.INVALID_ARGUMENT,
-        "input pixels: expects it to be uint8 but float32 is provided",
-    ),
-    "a wrong shape": (
-        "serving_pixels",
-        {"pixels": PIXELS[:, :2]},
-        Code.INVALID_ARGUMENT,
-        "input pixels: its shape is [1, 2, 4, 3]; the signature takes [-1, 4, 4, 3]",
-    ),
-    "a scalar": ("serving_bytes", {"image_bytes": b"x"}, Code.INVALID_ARGUMENT, "its shape is []"),
-    "too few bytes": (
-        "serving_pixels",
-        {"pixels": short_tensor},
-        Code.INVALID_ARGUMENT,
-        "tensor parsing error: pixels",
-    ),
-    "a shape beyond memory": (
-        "serving_pixels",
-        {"pixels": repeated_tensor},
-        Code.INVALID_ARGUMENT,
-        "is more than this server",
-    ),
-    "an unknown input": (
-        "serving_pixels",
-        {"images": PIXELS},
-        Code.INVALID_ARGUMENT,
-        "input tensor alias not found in signature: images. Inputs expected to be in the set {pixels}.",
-    ),
-    "no input": ("serving_pixels", {}, Code.INVALID_ARGUMENT, "Missing but required: {pixels}."),
-    "an unknown signature": ("nope", {}, Code.FAILED_PRECONDITION, 'Serving signature key "nope" not found.'),
-    "a batch beyond the limit": (
-        "serving_bytes",
-        {"image_bytes": [picture(0)] * 9},
-        Code.INVALID_ARGUMENT,
-        "Task size 9 is larger than maximum input batch size 8",
-    ),
-    "a message beyond the limit": (
-        "serving_bytes",
-        {"image_bytes": [b"\xff\xd8" + bytes(5_000_000)]},
-        Code.RESOURCE_EXHAUSTED,
-        "larger than max",
-    ),
-}
 
 
 @pytest.mark.parametrize(("signature", "inputs", "code", "message"), MALFORMED.values(), ids=MALFORMED.keys())
