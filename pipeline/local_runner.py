@@ -143,9 +143,9 @@ def _holds_records(source: Path) -> bool:
     Raises:
       DataError: it holds both.
     """
-    records = dataset.record_files(source)
+    records = dataset.list_record_files(source)
     try:
-        image = sources.labelled_image(source) if records else ""
+        image = sources.find_labeled_image(source) if records else ""
     except SourceError as error:
         raise dataset.DataError(str(error)) from None
     if image:

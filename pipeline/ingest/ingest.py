@@ -1,6 +1,6 @@
-"""From labelled pictures to sharded TFRecords, on any Beam runner.
+"""From labeled images to sharded TFRecords, on any Beam runner.
 
-Its workers prepare the files, unit by unit. Then the driver decides the splits from some 300 bytes a picture, and
+Its workers prepare the files, unit by unit. Then the driver decides the splits from some 300 bytes an image, and
 the prepared records are copied into shards: by the driver where they are few, else by the workers. The data set
 is built beside its final place and renamed at the end: what stands there is always whole, and the same input gives the
 same bytes.
@@ -45,7 +45,7 @@ def ingest(
     beam_args: Sequence[str],
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Makes a data set out of labelled pictures.
+    """Makes a data set out of labeled images.
 
     Writes into `output`: `train/`, `eval/` and `test/` with `images-*.tfrecord`, `labels.txt` (line number = id),
     `schema.pbtxt`, `quarantine/` and `ingest_report.json`. An earlier ingest that stands there is replaced once the new
@@ -65,8 +65,8 @@ def ingest(
 
     Raises:
       AmbiguousError: `source` is `mnist` or `photos`, and a folder of that name is there.
-      IngestError: the source is missing or is no data set (one class, a class with fewer than three different pictures,
-        no picture in a split), the output cannot be used, or more than `max_bad_fraction` of the files are bad; then
+      IngestError: the source is missing or is no data set (one class, a class with fewer than three different images,
+        no image in a split), the output cannot be used, or more than `max_bad_fraction` of the files are bad; then
         the message holds the table of reasons.
     """
     output = Path(output).resolve()
@@ -105,7 +105,7 @@ def _build(
     listing = sources.scan(root)
     label_ids = {label: number for number, label in enumerate(listing.labels)}
 
-    plans = units.plan(listing.files, work)
+    plans = units.plan_units(listing.files, work)
     preparing = time.monotonic()
     prepare = functools.partial(
         units.prepare,
@@ -117,14 +117,14 @@ def _build(
     files = len(listing.files)
     if progress:
         # The units' files tell it on every runner, in every process.
-        with watching(lambda: progress(units.finished(work) * files // len(plans), files), pause=0.2):
+        with watching(lambda: progress(units.count_finished(work) * files // len(plans), files), pause=0.2):
             _run(prepare, plans, beam_args)
         progress(files, files)
     else:
         _run(prepare, plans, beam_args)
     prepared = time.monotonic() - preparing
 
-    rows, bad, bytes_read = units.results(plans)
+    rows, bad, bytes_read = units.collect_results(plans)
     units.write_quarantine(plans, bad, staging / QUARANTINE_FOLDER)
     by_split, findings = splits.assign(rows, listing.given, settings.eval_fraction, settings.test_fraction)
     problem = problems.find_problem(source, listing, rows, by_split, bad, settings.max_bad_fraction)
@@ -136,7 +136,7 @@ def _build(
         else:
             _run(units.write_shard, shards, beam_args)
         labels.write_labels(staging, listing.labels)
-        (staging / SCHEMA_FILE).write_text(records.schema(listing.labels), encoding="utf-8")
+        (staging / SCHEMA_FILE).write_text(records.build_schema(listing.labels), encoding="utf-8")
     shutil.rmtree(work)
     report = ingest_report.build(
         listing, by_split, findings, bad, source=source, settings=settings, problem=problem, bytes_read=bytes_read
@@ -162,7 +162,7 @@ def _run(work: Callable[[str], None], plans: list[str], beam_args: Sequence[str]
         except worker_pool.WorkerEndedError as error:
             raise IngestError(str(error)) from None
     else:
-        # Imported here: a source that is refused is refused at once.
+        # Imported here: a source that is rejected is rejected at once.
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 

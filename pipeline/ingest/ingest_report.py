@@ -79,13 +79,13 @@ def summarize(report: dict[str, Any], output: Path) -> str:
     remarks = [
         (report["quarantine"]["count"], "files in quarantine"),
         (sum(report["ignored"].values()), "files and folders ignored"),
-        (report["duplicates"]["pictures"], "copies of other pictures, kept beside them"),
-        (report["conflicting_labels"]["pictures"], "pictures in more than one class"),
-        (report["leakage"]["dropped"], "pictures dropped that another split has, too"),
-        (report["near_duplicates"]["pictures"], "near-duplicates of pictures in another split"),
+        (report["duplicates"]["pictures"], "copies of other images, kept beside them"),
+        (report["conflicting_labels"]["pictures"], "images in more than one class"),
+        (report["leakage"]["dropped"], "images dropped that another split has, too"),
+        (report["near_duplicates"]["pictures"], "near-duplicates of images in another split"),
         *((found["images"], _name_examples(remark, found)) for remark, found in report["remarks"].items()),
     ]
-    lines = [f"{output}: {counts} pictures of {len(report['classes'])} classes in {report['seconds']:.1f} s"]
+    lines = [f"{output}: {counts} images of {len(report['classes'])} classes in {report['seconds']:.1f} s"]
     lines += [f"  {count} {remark}" for count, remark in remarks if count]
     lines += [
         f"  {split} has no {', '.join(missing)}" for split, missing in report["classes_missing"].items() if missing

@@ -63,7 +63,7 @@ def name_failed(output: Path) -> Path:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Refuses to replace anything but an ingest's own output."""
+    """Rejects to replace anything but an ingest's own output."""
     try:
         names = {path.name for path in folder.iterdir()}
     except FileNotFoundError:

@@ -69,13 +69,11 @@ def _find_thin_class(source: str, by_split: Mapping[str, list[splits.Row]], clas
         return str(error)
     untrained = [label for label, count in count_by_class(by_split[TRAIN], classes).items() if not count]
     if untrained:
-        return (
-            f"{source}: no picture of {', '.join(untrained)} is in the train split, which content decides: add pictures"
-        )
+        return f"{source}: no image of {', '.join(untrained)} is in the train split, which content decides: add images"
     empty = [split for split, members in by_split.items() if not members]
     if empty:
         return (
-            f"{source}: no picture is in {' and '.join(empty)}: add pictures, "
+            f"{source}: no image is in {' and '.join(empty)}: add images, "
             f"raise {' and '.join(f'ingest.{split}_fraction' for split in empty)}, or give the split as a folder"
         )
     return ""

@@ -1,4 +1,4 @@
-"""What a source yields: the labelled files of a folder.
+"""What a source yields: the labeled files of a folder.
 
 A folder is read as one of two layouts::
 
@@ -58,7 +58,7 @@ class Listing:
 
 
 def scan(root: Path) -> Listing:
-    """Lists the labelled files of a folder without opening them.
+    """Lists the labeled files of a folder without opening them.
 
     Raises:
       SourceError: the folder is missing, unreadable or empty, has a single class or one with fewer than three files,
@@ -68,10 +68,10 @@ def scan(root: Path) -> Listing:
     if not root.is_dir():
         what = "not a folder" if root.exists() else "no such folder"
         raise SourceError(f"{root}: {what}; give a folder of labeled images, or {' or '.join(builtin_sources.NAMES)}")
-    given = _given_splits(root, _folders(root, ignored))
+    given = _find_given_splits(root, _list_folders(root, ignored))
     files: list[File] = []
     for split, folder in sorted(given.items()) or [("", root)]:
-        for name in _folders(folder, ignored if given else Counter()):
+        for name in _list_folders(folder, ignored if given else Counter()):
             _check_label(folder, name)
             below = _walk(root, os.path.relpath(folder / name, root))
             ignored += below.ignored
@@ -81,8 +81,8 @@ def scan(root: Path) -> Listing:
     return Listing(files, sorted({file.label for file in files}), tuple(s for s in SPLITS if s in given), dict(ignored))
 
 
-def labelled_image(root: Path) -> str:
-    """The first file in a class folder below `root` that begins like an image; "" if there is none.
+def find_labeled_image(root: Path) -> str:
+    """Finds the first file in a class folder below `root` that begins like an image; "" if there is none.
 
     Raises:
       SourceError: a folder cannot be listed.
@@ -105,11 +105,11 @@ def _begins_like_an_image(file: Path) -> bool:
     return start.startswith(_IMAGES) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
-def _given_splits(root: Path, folders: list[str]) -> dict[str, Path]:
+def _find_given_splits(root: Path, folders: list[str]) -> dict[str, Path]:
     """Maps each split that the folder has to its subfolder; empty if the subfolders are classes."""
     named = [name for name in folders if name.lower() in SPLIT_BY_ALIAS]
     # A class may be called "train", too: folders of splits hold folders of classes.
-    holding = [name for name in named if _folders(root / name, Counter())]
+    holding = [name for name in named if _list_folders(root / name, Counter())]
     if not holding:
         return {}
     if others := [name for name in folders if name not in holding]:
@@ -138,7 +138,7 @@ def _check_label(folder: Path, name: str) -> None:
 def _check_classes(root: Path, files: list[File]) -> None:
     counts = Counter(file.label for file in files)
     if not counts:
-        raise SourceError(f"{root}: no pictures found; expected {root}/CLASS/PICTURE or {root}/train/CLASS/PICTURE")
+        raise SourceError(f"{root}: no images found; expected {root}/CLASS/IMAGE or {root}/train/CLASS/IMAGE")
     _check_alike(root, files)
     if len(counts) == 1:
         raise SourceError(f"{root}: only one class with files ({next(iter(counts))}); a classifier needs two")
@@ -146,16 +146,16 @@ def _check_classes(root: Path, files: list[File]) -> None:
     unseen = sorted(counts.keys() - {file.label for file in files if file.split in ("", TRAIN)})
     if unseen:
         raise SourceError(
-            f"{root}: not in train/: {', '.join(unseen)}; add pictures there, or remove the folder elsewhere"
+            f"{root}: not in train/: {', '.join(unseen)}; add images there, or remove the folder elsewhere"
         )
 
 
 def _check_alike(root: Path, files: list[File]) -> None:
-    """Refuses classes whose names a person, or another file system, may take for the same."""
+    """Rejects classes whose names a person, or another file system, may take for the same."""
     folders: dict[str, dict[str, str]] = {}
     for file in files:
         folder = "/".join(file.path.split("/")[: 2 if file.split else 1])
-        folders.setdefault(_folded(file.label), {}).setdefault(file.label, folder)
+        folders.setdefault(_fold(file.label), {}).setdefault(file.label, folder)
     if alike := next((known for known in folders.values() if len(known) > 1), None):
         (one, first), (other, second) = list(alike.items())[:2]
         raise SourceError(
@@ -164,26 +164,26 @@ def _check_alike(root: Path, files: list[File]) -> None:
         )
 
 
-def _folded(label: str) -> str:
+def _fold(label: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold()).split())
 
 
 def check_counts(root: Path, counts: Counter[str]) -> None:
-    """Raises SourceError naming the classes that have fewer than three pictures."""
+    """Raises SourceError naming the classes that have fewer than three images."""
     few = sorted(label for label, count in counts.items() if count < len(SPLITS))
     if few:
         raise SourceError(
-            f"{root}: fewer than three pictures in: {', '.join(f'{label} ({counts[label]})' for label in few)}; "
+            f"{root}: fewer than three images in: {', '.join(f'{label} ({counts[label]})' for label in few)}; "
             "add some (train, eval and test need one each), or remove the class"
         )
 
 
-def _folders(root: Path, ignored: Counter[str]) -> list[str]:
+def _list_folders(root: Path, ignored: Counter[str]) -> list[str]:
     names = []
     try:
         found = tree.entries(root)
     except OSError as error:
-        raise _unlistable(error) from None
+        raise _explain_unlistable(error) from None
     for entry in found:
         if tree.is_ignored(entry.name):
             ignored["hidden_or_junk"] += 1
@@ -198,9 +198,9 @@ def _walk(root: Path, start: str) -> tree.Files:
     try:
         return tree.walk(root, start)
     except OSError as error:
-        raise _unlistable(error) from None
+        raise _explain_unlistable(error) from None
 
 
-def _unlistable(error: OSError) -> SourceError:
+def _explain_unlistable(error: OSError) -> SourceError:
     # One unreadable folder may hide any number of images: never counted as a single bad file.
     return SourceError(f"{format_path(str(error.filename))}: the folder cannot be listed: {error.strerror}")

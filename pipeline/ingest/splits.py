@@ -1,13 +1,13 @@
-"""Which split a picture belongs to, decided by its content; and which pictures are found twice.
+"""Which split an image belongs to, decided by its content; and which images are found twice.
 
 What holds:
 
-- A picture's split depends on its pixels and on the two fractions alone. Adding or removing files moves no other
-  picture, and the same pixels, under whatever name, format or class, are always in one split.
-- The splits are stratified in expectation: each class gives each split its fraction of pictures, give or take the
-  binomial spread. No rule that looks at one picture alone can promise more (any three pictures might all hash to
-  train), and one that looks at the others would move pictures when files are added. So a small class may have no
-  picture in eval or test, which is reported; a class without training pictures and an empty split are errors.
+- An image's split depends on its pixels and on the two fractions alone. Adding or removing files moves no other
+  image, and the same pixels, under whatever name, format or class, are always in one split.
+- The splits are stratified in expectation: each class gives each split its fraction of images, give or take the
+  binomial spread. No rule that looks at one image alone can promise more (any three images might all hash to
+  train), and one that looks at the others would move images when files are added. So a small class may have no
+  image in eval or test, which is reported; a class without training images and an empty split are errors.
 - Copies within a split are kept, and counted. The same pixels in two splits that the source itself gives is leakage:
   test keeps them, else eval, and the other splits lose them, by name.
 """
@@ -31,7 +31,7 @@ _WINDOW = 32
 
 @dataclass(slots=True)
 class Row:
-    """What the driver knows of a stored picture; the pixels stay on disk.
+    """What the driver knows of a stored image; the pixels stay on disk.
 
     Attributes:
       path: relative to the source.
@@ -58,8 +58,8 @@ class Row:
     remarks: tuple[str, ...] = ()
 
 
-def by_content(digest: str, eval_fraction: float, test_fraction: float) -> str:
-    """The split of a picture, by the first 64 bits of its digest as a fraction of 2**64."""
+def choose_split(digest: str, eval_fraction: float, test_fraction: float) -> str:
+    """Chooses the split of an image by the first 64 bits of its digest as a fraction of 2**64."""
     position = int(digest[:16], 16) / 2**64
     if position < test_fraction:
         return TEST
@@ -71,7 +71,7 @@ def assign(
 ) -> tuple[dict[str, list[Row]], dict[str, Any]]:
     """Sets every row's split and finds what is there twice.
 
-    A split that the source gives keeps its pictures; eval and test, where not given, are carved out of train.
+    A split that the source gives keeps its images; eval and test, where not given, are carved out of train.
 
     Returns:
       The rows of each split in the order of their digests (which mixes the classes) and then of their paths; and the
@@ -82,7 +82,7 @@ def assign(
     same: dict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: (row.digest, row.path)):
         if row.split in ("", TRAIN):
-            row.split = by_content(row.digest, eval_fraction, test_fraction)
+            row.split = choose_split(row.digest, eval_fraction, test_fraction)
         same[row.digest].append(row)
 
     splits: dict[str, list[Row]] = {split: [] for split in SPLITS}
@@ -101,14 +101,14 @@ def assign(
         "duplicates": {"pictures": sum(len(c) - 1 for c in copies), "examples": copies[:EXAMPLES]},
         "conflicting_labels": {"pictures": len(conflicts), "examples": conflicts[:EXAMPLES]},
         "leakage": {"dropped": len(leaks), "examples": leaks[:EXAMPLES]},
-        "near_duplicates": _near_duplicates(splits),
+        "near_duplicates": _find_near_duplicates(splits),
     }
 
 
-def _near_duplicates(splits: dict[str, list[Row]]) -> dict[str, Any]:
+def _find_near_duplicates(splits: dict[str, list[Row]]) -> dict[str, Any]:
     rows = [row for split in SPLITS for row in splits[split]]
     thumbnails = np.frombuffer(bytes.fromhex("".join(row.thumbnail for row in rows)), np.uint8).reshape(-1, *THUMBNAIL)
-    pairs = near_pairs(thumbnails, np.array([SPLITS.index(row.split) for row in rows]))
+    pairs = find_near_pairs(thumbnails, np.array([SPLITS.index(row.split) for row in rows]))
     later = {max(pair) for pair in pairs}
     return {
         "pictures": len(later),
@@ -120,16 +120,16 @@ def _near_duplicates(splits: dict[str, list[Row]]) -> dict[str, Any]:
     }
 
 
-def near_pairs(thumbnails: np.ndarray, splits: np.ndarray) -> list[tuple[int, int]]:
-    """Finds pictures in different splits that differ by re-encoding or scaling only.
+def find_near_pairs(thumbnails: np.ndarray, splits: np.ndarray) -> list[tuple[int, int]]:
+    """Finds images in different splits that differ by re-encoding or scaling only.
 
-    Two pictures are compared when they agree in one row of their difference hash (dHash: is a pixel brighter than its
-    left neighbour?) and stand close together among those in the order of brightness (sorted neighbourhood: Hernandez
+    Two images are compared when they agree in one row of their difference hash (dHash: is a pixel brighter than its
+    left neighbor?) and stand close together among those in the order of brightness (sorted neighborhood: Hernandez
     and Stolfo, "The merge/purge problem for large databases", SIGMOD 1995). Time and memory grow linearly; in a crowd
-    of like pictures some pairs are passed over, so that the count is a lower bound.
+    of like images some pairs are passed over, so that the count is a lower bound.
 
     Args:
-      thumbnails: [N, 8, 9] uint8 grey.
+      thumbnails: [N, 8, 9] uint8 gray.
       splits: [N] integers.
 
     Returns:

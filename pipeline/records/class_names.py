@@ -13,7 +13,7 @@ from pathlib import Path
 from atelier import labels
 from atelier.errors import AtelierError
 from atelier.layout import EVAL, LABELS_FILE, SPLITS, TEST, TRAIN
-from pipeline.records.record_scan import legible
+from pipeline.records.record_scan import format_value
 
 _ID_AND_NAME = re.compile(r"(\d+):(.+)")
 _MOST_NAMED = 5
@@ -82,7 +82,7 @@ def read_labels(file: Path) -> tuple[str, ...] | None:
         if not line.strip():
             raise LabelError(f"{file}: line {number + 1} is empty; write a class name a line, line 1 for id 0")
         if lines.index(line) < number:
-            raise LabelError(f"{file}: {legible(line)} is in lines {lines.index(line) + 1} and {number + 1}")
+            raise LabelError(f"{file}: {format_value(line)} is in lines {lines.index(line) + 1} and {number + 1}")
     return tuple(lines)
 
 
@@ -104,16 +104,16 @@ def resolve(seen: Iterable[Seen], declared: Declared, folder: Path, label_key: s
     if texts and len(texts) < len(seen):
         number = next(entry for entry in seen if not isinstance(entry.label, str))
         raise LabelError(
-            f"{texts[0]}: {label_key} is the text {legible(texts[0].name or str(texts[0].label))}, but in {number} it "
-            f"is the id {number.label}; write one kind of label"
+            f"{texts[0]}: {label_key} is the text {format_value(texts[0].name or str(texts[0].label))}, but in "
+            f"{number} it is the id {number.label}; write one kind of label"
         )
     # In the order of the splits: the first place of a label is in train wherever train has it.
     first = {entry.label: entry for entry in reversed(seen)}
     if texts:
-        names = _of_texts(first, declared, folder, label_key)  # type: ignore[arg-type]
+        names = _order_texts(first, declared, folder, label_key)  # type: ignore[arg-type]
         ids: dict[int | str, int] = {name: number for number, name in enumerate(names)}
     else:
-        names = _of_ids(first, seen, declared, folder, label_key, text_key)  # type: ignore[arg-type]
+        names = _pair_ids(first, seen, declared, folder, label_key, text_key)  # type: ignore[arg-type]
         ids = {label: int(label) for label in first}
     _check_alike(names, folder)
     if len(first) < 2:
@@ -123,34 +123,34 @@ def resolve(seen: Iterable[Seen], declared: Declared, folder: Path, label_key: s
     by_split = {split: {ids[entry.label] for entry in seen if entry.split == split} for split in SPLITS}
     for label, entry in first.items():
         if ids[label] not in by_split[TRAIN]:
-            shown = legible(label) if isinstance(label, str) else label
+            shown = format_value(label) if isinstance(label, str) else label
             raise LabelError(
                 f"{entry}: {label_key} is {shown}, which no record of train has: "
                 "add examples of the class to train, or leave them out elsewhere"
             )
-    return Classes(names, (*_case_alone(names), *_warnings(names, by_split)))
+    return Classes(names, (*_find_case_pairs(names), *_find_gaps(names, by_split)))
 
 
-def _of_texts(first: Mapping[str, Seen], declared: Declared, folder: Path, label_key: str) -> tuple[str, ...]:
+def _order_texts(first: Mapping[str, Seen], declared: Declared, folder: Path, label_key: str) -> tuple[str, ...]:
     """Labels are names: their order is that of `labels.txt`, or of the alphabet."""
     if declared.names is None:
         return tuple(sorted(first))
     for label, entry in first.items():
         if label not in declared.names:
             raise LabelError(
-                f"{entry}: {label_key} is {legible(label)}, which {folder / LABELS_FILE} does not list: "
+                f"{entry}: {label_key} is {format_value(label)}, which {folder / LABELS_FILE} does not list: "
                 "add it there, or remove that file"
             )
     for name in declared.names:
         if name not in first:
             raise LabelError(
                 f"{folder / LABELS_FILE} names {len(declared.names)} classes, the records have {len(first)}: none is "
-                f"labelled {legible(name)}; take it out of that file, or remove the file"
+                f"labeled {format_value(name)}; take it out of that file, or remove the file"
             )
     return declared.names
 
 
-def _of_ids(
+def _pair_ids(
     first: Mapping[int, Seen],
     seen: Sequence[Seen],
     declared: Declared,
@@ -159,7 +159,7 @@ def _of_ids(
     text_key: str,
 ) -> tuple[str, ...]:
     """Labels are ids: names are paired with them example by example."""
-    named = _pairs(seen, label_key, text_key)
+    named = _read_pairs(seen, label_key, text_key)
     pairs = {number: entry.name for number, entry in named.items()}
     highest = max(first)
     if declared.names is not None:
@@ -167,8 +167,8 @@ def _of_ids(
         for number, entry in named.items():
             if declared.names[number] != entry.name:
                 raise LabelError(
-                    f"{entry}: {label_key} {number} is named {legible(entry.name)}, but line {number + 1} of "
-                    f"{folder / LABELS_FILE} is {legible(declared.names[number])}: mend that file, or remove it"
+                    f"{entry}: {label_key} {number} is named {format_value(entry.name)}, but line {number + 1} of "
+                    f"{folder / LABELS_FILE} is {format_value(declared.names[number])}: mend that file, or remove it"
                 )
         return declared.names
     count = declared.schema_count
@@ -187,12 +187,12 @@ def _of_ids(
             other = min(pairs)
             raise LabelError(
                 f"{entry}: {label_key} {number} has no name in {text_key} anywhere, while {other} is "
-                f"{legible(pairs[other])}: name it there, or list all names in {folder / LABELS_FILE}"
+                f"{format_value(pairs[other])}: name it there, or list all names in {folder / LABELS_FILE}"
             )
     return tuple(pairs.get(number, str(number)) for number in range(count or highest + 1))
 
 
-def _pairs(seen: Sequence[Seen], label_key: str, text_key: str) -> dict[int, Seen]:
+def _read_pairs(seen: Sequence[Seen], label_key: str, text_key: str) -> dict[int, Seen]:
     """By id, the first entry that names it."""
     by_id: dict[int, Seen] = {}
     by_name: dict[str, Seen] = {}
@@ -203,12 +203,12 @@ def _pairs(seen: Sequence[Seen], label_key: str, text_key: str) -> dict[int, See
         one, other = by_id.setdefault(int(entry.label), entry), by_name.setdefault(entry.name, entry)
         if one.name != entry.name:
             raise LabelError(
-                f"{entry}: {label_key} {entry.label} is named {legible(entry.name)} in {text_key}, "
-                f"but {legible(one.name)} in {one}: {remedy}"
+                f"{entry}: {label_key} {entry.label} is named {format_value(entry.name)} in {text_key}, "
+                f"but {format_value(one.name)} in {one}: {remedy}"
             )
         if other.label != entry.label:
             raise LabelError(
-                f"{entry}: {legible(entry.name)} in {text_key} has {label_key} {entry.label}, "
+                f"{entry}: {format_value(entry.name)} in {text_key} has {label_key} {entry.label}, "
                 f"but {other.label} in {other}: {remedy}"
             )
     return by_id
@@ -234,7 +234,7 @@ def _check_declared(names: Sequence[str], first: Mapping[int, Seen], folder: Pat
 
 
 def _check_gaps(first: Mapping[int, Seen], expected: range, is_declared: bool, folder: Path, label_key: str) -> None:
-    """Refuses ids without examples, unless the schema says how many there are."""
+    """Rejects ids without examples, unless the schema says how many there are."""
     if is_declared or len(first) == len(expected):
         return
     missing = next(number for number in expected if number not in first)
@@ -251,7 +251,7 @@ def _check_gaps(first: Mapping[int, Seen], expected: range, is_declared: bool, f
 
 
 def _check_alike(names: Sequence[str], folder: Path) -> None:
-    """Refuses two classes whose names look the same."""
+    """Rejects two classes whose names look the same."""
     by_form: dict[str, str] = {}
     for name in names:
         form = " ".join(unicodedata.normalize("NFC", name).split())
@@ -263,7 +263,7 @@ def _check_alike(names: Sequence[str], folder: Path) -> None:
         by_form[form] = name
 
 
-def _case_alone(names: Sequence[str]) -> Iterator[str]:
+def _find_case_pairs(names: Sequence[str]) -> Iterator[str]:
     by_form: dict[str, str] = {}
     for name in names:
         other = by_form.setdefault(name.casefold(), name)
@@ -271,7 +271,7 @@ def _case_alone(names: Sequence[str]) -> Iterator[str]:
             yield f"{other} and {name} are two classes whose names differ by case alone"
 
 
-def _warnings(names: Sequence[str], by_split: Mapping[str, set[int]]) -> tuple[str, ...]:
+def _find_gaps(names: Sequence[str], by_split: Mapping[str, set[int]]) -> tuple[str, ...]:
     found = []
     for split, meaning in ((TRAIN, "the model cannot learn"), (EVAL, ""), (TEST, "the gates do not measure")):
         missing = [name for number, name in enumerate(names) if number not in by_split[split]]

@@ -68,20 +68,20 @@ def find(folder: Path, settings: config.Data) -> Dataset:
         for name in SPLITS:
             if name not in splits:
                 raise DataError(f"{folder}: no {name} split; name its files, as in data.splits.{name}: '{name}*'")
-    files = [file for name, pattern in splits.items() for file in split_files(folder, name, pattern)]
+    files = [file for name, pattern in splits.items() for file in list_split_files(folder, name, pattern)]
     return Dataset(
         folder=folder,
         splits=splits,
         schema=folder / SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else None,
-        class_names=_class_names(folder / LABELS_FILE),
+        class_names=_read_class_names(folder / LABELS_FILE),
         text_labels=_has_text_labels(files, settings),
         store_size=_store_size(folder / INGEST_REPORT_FILE),
         warnings=warnings,
     )
 
 
-def record_files(folder: Path) -> list[Path]:
-    """TFRecord files in `folder` and in its split folders, sorted; none if it is no folder."""
+def list_record_files(folder: Path) -> list[Path]:
+    """Lists the TFRecord files in `folder` and in its split folders, sorted; none if it is no folder."""
     children = sorted(folder.glob("*"))
     folders = [folder, *(child for child in children if child.is_dir() and child.name in SPLIT_BY_ALIAS)]
     return [path for parent in folders for path in sorted(parent.glob("*")) if _is_visible(path) and _is_record(path)]
@@ -100,7 +100,7 @@ def _is_record(path: Path) -> bool:
 
 def _guess_splits(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     """Split patterns by the names of folders or files, and what the user should know about them."""
-    records = record_files(folder)
+    records = list_record_files(folder)
     if not records:
         raise DataError(f"{folder}: no TFRecord files (*.tfrecord, *.tfrecords, *.record, *-00000-of-00001) found")
     in_folders = any(path.parent != folder for path in records)
@@ -142,8 +142,8 @@ def _records_only(folder: Path, records: list[Path], pattern: str) -> str:
     )
 
 
-def split_files(folder: Path, split: str, pattern: str) -> list[Path]:
-    """Files of a split, sorted.
+def list_split_files(folder: Path, split: str, pattern: str) -> list[Path]:
+    """Lists the files of a split, sorted.
 
     Raises:
       DataError: there is none, or the pattern is no pattern below `folder`.
@@ -157,7 +157,7 @@ def split_files(folder: Path, split: str, pattern: str) -> list[Path]:
     return files
 
 
-def _class_names(file: Path) -> tuple[str, ...] | None:
+def _read_class_names(file: Path) -> tuple[str, ...] | None:
     try:
         return class_names.read_labels(file)
     except class_names.LabelError as error:
@@ -206,7 +206,7 @@ def _has_text_label(file: Path, example: Any, settings: config.Data) -> bool:
             there = ", ".join(sorted(features)) or "nothing"
             raise DataError(f"{file}: its records have no {key}; set data.{setting} to one of: {there}")
     if not features[settings.image_key].bytes_list.value:
-        raise DataError(f"{file}: {settings.image_key} holds no encoded picture (bytes)")
+        raise DataError(f"{file}: {settings.image_key} holds no encoded image (bytes)")
     label = features[settings.label_key]
     if not (label.int64_list.value or label.bytes_list.value):
         raise DataError(f"{file}: {settings.label_key} holds neither a class id (int64) nor a class name (bytes)")

@@ -1,6 +1,6 @@
 """Asks the graph of Transform whether it decodes an image, where no reading of the file's headers can tell.
 
-It refuses color profiles that it cannot apply, and GIFs whose pixels end early or reach beyond the first frame. All
+It rejects color profiles that it cannot apply, and GIFs whose pixels end early or reach beyond the first frame. All
 other images are known by `atelier.images.verify`, and need no TensorFlow.
 """
 
@@ -18,7 +18,7 @@ def verify(encoded: bytes) -> None:
     """Decodes an image in the graph if it is a GIF or has a color profile.
 
     Raises:
-      RejectedImageError: the graph refuses it; the reason is the graph's own.
+      RejectedImageError: the graph rejects it; the reason is the graph's own.
     """
     if not (encoded.startswith(b"GIF8") or any(start in encoded for start in _PROFILES)):
         return

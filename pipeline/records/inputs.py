@@ -41,7 +41,7 @@ def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Cont
     """Links the records of `data` below `output`, and copies their schema there."""
     links = {}
     for split, pattern in data.splits.items():
-        for number, file in enumerate(dataset.split_files(data.folder, split, pattern)):
+        for number, file in enumerate(dataset.list_split_files(data.folder, split, pattern)):
             # Beam decompresses by the name's ending.
             links[f"{split}/{number:05d}{'.gz' if tfrecord.is_gzip(file) else ''}"] = file
     beside = {name: file for name in dataset.SIDECARS if (file := data.folder / name).is_file()}

@@ -27,7 +27,7 @@ from pipeline.config.config import Config, Data
 from pipeline.failures import shorten
 from pipeline.records import class_names, record_scan, set_aside
 from pipeline.records.class_names import Classes, Declared, LabelError, Seen
-from pipeline.records.dataset import DataError, Dataset, split_files
+from pipeline.records.dataset import DataError, Dataset, list_split_files
 from pipeline.records.record_scan import ANY_SPLIT, Keys, Scanned
 
 Progress = Callable[[int, int], None]
@@ -69,7 +69,7 @@ def check(
     Raises:
       DataError: the records cannot be used; the message names split, file and record, and the remedy.
     """
-    files = _files(data)
+    files = _list_files(data)
     identity = fingerprint.fingerprint_files({str(file.relative_to(data.folder)): file for file in files}, contents)
     found = _scan_all(data, config, output, list(files), identity, progress)
     records = sum(one.records for one in found.values())
@@ -77,7 +77,7 @@ def check(
     _check_problems(files, found)
     quarantine = set_aside.set_aside(data, config, output, files, broken, records, identity)
     try:
-        classes = _classes(data, config.data, files, found)
+        classes = _resolve_classes(data, config.data, files, found)
     except LabelError as error:
         raise DataError(str(error)) from None
     warnings = [*data.warnings, *classes.warnings]
@@ -90,12 +90,12 @@ def check(
     return Checked(dataclasses.replace(data, warnings=tuple(warnings), **changes), quarantine)
 
 
-def _files(data: Dataset) -> dict[Path, list[str]]:
+def _list_files(data: Dataset) -> dict[Path, list[str]]:
     """Every file, and the splits that it belongs to; a single set belongs to whatever the hash says."""
     files: dict[Path, list[str]] = {}
     order = sorted(data.splits, key=lambda split: (*SPLITS, split).index(split))
     for split in order:
-        for file in split_files(data.folder, split, data.splits[split]):
+        for file in list_split_files(data.folder, split, data.splits[split]):
             files.setdefault(file, []).append(split if len(data.splits) > 1 else ANY_SPLIT)
     return files
 
@@ -110,22 +110,24 @@ def _scan_all(
     settings = [dataclasses.astuple(keys), config.ingest.max_pixels, buckets, code, PIL.__version__]
     key = set_aside.compute_digest([identity, settings])
     kept = output / FACTS_FILE
-    if facts := _kept(kept, key):
+    if facts := _read_kept(kept, key):
         return dict(zip(files, facts, strict=True))
     scan = functools.partial(record_scan.scan, keys=keys, max_pixels=config.ingest.max_pixels, buckets=tuple(buckets))
     found = {}
     size = sum(file.stat().st_size for file in files)
     processes = min(count_processes(build_run_options(config)) or 1, len(files)) if size > _ONE_PROCESS else 1
-    with contextlib.closing(_each(scan, files, processes)) as each:
+    with contextlib.closing(_scan_each(scan, files, processes)) as each:
         for number, (file, scanned) in enumerate(zip(files, each, strict=True)):
             found[file] = scanned
             if progress:
                 progress(number + 1, len(files))
-    replace_text(kept, json.dumps({"key": key, "files": _as_json(found)}))
+    replace_text(kept, json.dumps({"key": key, "files": _make_json(found)}))
     return found
 
 
-def _each(scan: Callable[[Path], Scanned], files: Sequence[Path], processes: int) -> Generator[Scanned, None, None]:
+def _scan_each(
+    scan: Callable[[Path], Scanned], files: Sequence[Path], processes: int
+) -> Generator[Scanned, None, None]:
     if processes == 1:
         yield from map(scan, files)
         return
@@ -136,7 +138,7 @@ def _each(scan: Callable[[Path], Scanned], files: Sequence[Path], processes: int
         raise DataError(str(error)) from None
 
 
-def _kept(file: Path, key: str) -> list[Scanned]:
+def _read_kept(file: Path, key: str) -> list[Scanned]:
     """What an earlier pass over the same files found; empty if there was none."""
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
@@ -153,7 +155,7 @@ def _kept(file: Path, key: str) -> list[Scanned]:
     ]
 
 
-def _as_json(found: Mapping[Path, Scanned]) -> list[dict[str, Any]]:
+def _make_json(found: Mapping[Path, Scanned]) -> list[dict[str, Any]]:
     return [dataclasses.asdict(one) for one in found.values()]
 
 
@@ -166,17 +168,19 @@ def _check_problems(files: Mapping[Path, list[str]], found: Mapping[Path, Scanne
     split = f"{files[file][0]}: " if files[file][0] else ""
     others = sum(problem.count for _, problem in problems) - 1
     more = f" ({others} more record{'s' if others > 1 else ''} cannot be used either)" if others else ""
-    raise DataError(f"{split}{_place(file, first.record)}: {first.detail}{more}")
+    raise DataError(f"{split}{_format_place(file, first.record)}: {first.detail}{more}")
 
 
-def _place(file: Path, record: int) -> str:
+def _format_place(file: Path, record: int) -> str:
     return f"{file}, record {record} (counted from 0)"
 
 
-def _classes(data: Dataset, settings: Data, files: Mapping[Path, list[str]], found: Mapping[Path, Scanned]) -> Classes:
+def _resolve_classes(
+    data: Dataset, settings: Data, files: Mapping[Path, list[str]], found: Mapping[Path, Scanned]
+) -> Classes:
     """The names of the classes."""
     seen = [
-        Seen(entry.split or split, entry.label, entry.name, entry.count, _place(file, entry.record))
+        Seen(entry.split or split, entry.label, entry.name, entry.count, _format_place(file, entry.record))
         for file, scanned in found.items()
         for entry in scanned.labels
         for split in files[file]
@@ -185,11 +189,11 @@ def _classes(data: Dataset, settings: Data, files: Mapping[Path, list[str]], fou
     for split in SPLITS:
         if split not in there:
             raise DataError(f"{data.folder}: no usable records in the {split} split: add some")
-    declared = _declared(data, settings)
+    declared = _read_declared(data, settings)
     return class_names.resolve(seen, declared, data.folder, settings.label_key, settings.text_key)
 
 
-def _declared(data: Dataset, settings: Data) -> Declared:
+def _read_declared(data: Dataset, settings: Data) -> Declared:
     """What `labels.txt` and the schema say about the classes."""
     schema = schema_pb2.Schema()
     if data.schema:

@@ -102,14 +102,14 @@ def scan(file: Path, keys: Keys, max_pixels: int, buckets: tuple[int, ...]) -> S
         for record in tfrecord.read_file(file):
             try:
                 example = tfrecord.parse(record)
-                image = _image(example, keys)
-                label, name = _label_and_name(example, keys)
-                split = _hashed(example, buckets) if buckets else ANY_SPLIT
+                image = _read_image(example, keys)
+                label, name = _read_label_and_name(example, keys)
+                split = _hash_to_split(example, buckets) if buckets else ANY_SPLIT
                 try:
                     images.verify(image, max_pixels)
                     graph_decoding.verify(image)
-                except images.RejectedImageError as refusal:
-                    found.broken.append(Broken(split, found.records, refusal.reason.value, refusal.detail))
+                except images.RejectedImageError as rejection:
+                    found.broken.append(Broken(split, found.records, rejection.reason.value, rejection.detail))
                 else:
                     entry = labels.setdefault((split, label, name), Labels(split, label, name, 0, found.records))
                     entry.count += 1
@@ -126,8 +126,8 @@ def scan(file: Path, keys: Keys, max_pixels: int, buckets: tuple[int, ...]) -> S
     return found
 
 
-def legible(value: str | bytes) -> str:
-    """A value of a record for a message: quoted, on one line, and short; bytes that are not UTF-8 become marks."""
+def format_value(value: str | bytes) -> str:
+    """Formats a value of a record for a message: quoted, on one line, short; bytes that are not UTF-8 become marks."""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
     text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return f'"{text[:_MOST_OF_A_VALUE]}{"..." if len(text) > _MOST_OF_A_VALUE else ""}"'
@@ -141,12 +141,12 @@ class _UnusableError(AtelierError):
         self.kind = kind
 
 
-def _image(example: Any, keys: Keys) -> bytes:
+def _read_image(example: Any, keys: Keys) -> bytes:
     if tfrecord.is_sequence_example(example):
         raise _UnusableError(
             "sequence", "is a tf.SequenceExample; write a tf.Example for each image, with one image and one label"
         )
-    kind, values = _values(example, keys.image)
+    kind, values = _read_values(example, keys.image)
     if kind != "bytes_list":
         raise _UnusableError("image kind", f"{keys.image} holds no encoded image (bytes)")
     if len(values) > 1:
@@ -154,8 +154,8 @@ def _image(example: Any, keys: Keys) -> bytes:
     return values[0]
 
 
-def _label_and_name(example: Any, keys: Keys) -> tuple[int | str, str]:
-    kind, values = _values(example, keys.label)
+def _read_label_and_name(example: Any, keys: Keys) -> tuple[int | str, str]:
+    kind, values = _read_values(example, keys.label)
     if len(values) > 1:
         hint = "; of one-hot labels, write the position of the 1" if kind != "bytes_list" else ""
         raise _UnusableError(
@@ -164,28 +164,28 @@ def _label_and_name(example: Any, keys: Keys) -> tuple[int | str, str]:
     if kind == "float_list":
         raise _UnusableError("float", f"{keys.label} is a float; write the class id as an int64")
     if kind == "bytes_list":
-        return _checked_name(keys.label, values[0]), ""
+        return _check_name(keys.label, values[0]), ""
     if values[0] < 0:
         raise _UnusableError(
             "negative", f"{keys.label} is {values[0]}; class ids start from 0: leave out examples without a class"
         )
-    return values[0], _name(example, keys.text)
+    return values[0], _read_name(example, keys.text)
 
 
-def _name(example: Any, key: str) -> str:
+def _read_name(example: Any, key: str) -> str:
     features = example.features.feature
     if not key or key not in features or not features[key].WhichOneof("kind"):
         return ""
-    kind, values = _values(example, key)
+    kind, values = _read_values(example, key)
     if kind != "bytes_list" or len(values) > 1:
         what = f"holds {len(values)} values" if len(values) > 1 else "is a number"
         raise _UnusableError(
             "names", f"{key} {what}; one class name is needed, or data.text_key='' to leave the feature unread"
         )
-    return _checked_name(key, values[0]) if values[0] else ""
+    return _check_name(key, values[0]) if values[0] else ""
 
 
-def _values(example: Any, key: str) -> tuple[str, Any]:
+def _read_values(example: Any, key: str) -> tuple[str, Any]:
     features = example.features.feature
     kind = features[key].WhichOneof("kind") if key in features else None
     values = getattr(features[key], kind).value if kind else []
@@ -194,26 +194,26 @@ def _values(example: Any, key: str) -> tuple[str, Any]:
     return kind, values
 
 
-def _checked_name(key: str, value: bytes) -> str:
+def _check_name(key: str, value: bytes) -> str:
     try:
         name = value.decode("utf-8")
     except UnicodeDecodeError:
-        raise _UnusableError(f"{key} UTF-8", f"{key} is not UTF-8: {legible(value)}") from None
+        raise _UnusableError(f"{key} UTF-8", f"{key} is not UTF-8: {format_value(value)}") from None
     if not name.strip():
         raise _UnusableError(f"{key} empty", f"{key} is empty; a class needs a name")
     if "\n" in name or "\r" in name:
         raise _UnusableError(
-            f"{key} lines", f"{key} has a line break, and lists of labels have a name a line: {legible(name)}"
+            f"{key} lines", f"{key} has a line break, and lists of labels have a name a line: {format_value(name)}"
         )
     return name
 
 
-def _hashed(example: Any, buckets: tuple[int, ...]) -> str:
+def _hash_to_split(example: Any, buckets: tuple[int, ...]) -> str:
     """The split that ImportExampleGen's hash gives the example."""
     number = int(hashlib.sha256(example.SerializeToString(deterministic=True)).hexdigest(), 16)
     return SPLITS[bisect.bisect(list(accumulate(buckets)), number % sum(buckets))]
 
 
 def count_reasons(broken: list[Broken]) -> dict[str, int]:
-    """How many images by reason, most first."""
+    """Counts images by reason, most first."""
     return dict(Counter(image.reason for image in broken).most_common())

@@ -19,8 +19,8 @@ FEATURES = {
 """Every record has exactly these features, each with one value."""
 
 
-def schema(labels: Sequence[str]) -> str:
-    """The schema of the records, in text format.
+def build_schema(labels: Sequence[str]) -> str:
+    """Builds the schema of the records, in text format.
 
     Args:
       labels: the classes' names in the order of their ids; downstream nodes read the names from here.

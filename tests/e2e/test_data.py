@@ -29,7 +29,7 @@ def write_records(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
 
 
 def coloured(label: int, count: int, seed: int) -> list[bytes]:
-    """PNG pictures of 32x32 pixels whose mean colour tells their class."""
+    """PNG images of 32x32 pixels whose mean colour tells their class."""
     random = np.random.default_rng([label, seed])
     colour = np.array([label * 25, 255 - label * 25, (label % 3) * 100])
     pictures = []

@@ -228,7 +228,7 @@ def test_no_data_at_all_is_told(pets, tmp_path):
 def test_a_missing_folder_is_told(pets, tmp_path):
     missing = tmp_path / "missing"
     assert refusal("run", "--config", pets, "--data", missing, "--output", tmp_path / "out") == (
-        f"atelier: {missing}: no such folder; give a folder of labelled pictures, `mnist` or `photos`"
+        f"atelier: {missing}: no such folder; give a folder of labeled images, `mnist` or `photos`"
     )
     assert refusal("ingest", "--source", missing, "--output", tmp_path / "out2").startswith(f"atelier: {missing}: no ")
 
@@ -237,7 +237,7 @@ def test_a_missing_folder_is_told(pets, tmp_path):
 def test_an_empty_folder_and_one_without_pictures_are_told(pets, tmp_path):
     folder = tmp_path / "pictures #1"  # in YAML the rest would be a comment
     folder.mkdir()
-    message = f"atelier: {folder}: no pictures found; expected {folder}/CLASS/PICTURE or {folder}/train/CLASS/PICTURE"
+    message = f"atelier: {folder}: no images found; expected {folder}/CLASS/PICTURE or {folder}/train/CLASS/PICTURE"
     assert refusal("run", "--config", pets, "--data", folder, "--output", tmp_path / "out") == message
     (folder / "notes.txt").write_text("no picture, and no TFRecord")
     assert refusal("run", "--config", pets, "--data", folder, "--output", tmp_path / "out") == message

@@ -40,7 +40,7 @@ TEXTS = 'feature { name: "label" type: BYTES }'
 
 
 def test_names_come_from_the_schema_that_ingest_writes(tmp_path):
-    written = schema(records.schema(["big cat", "dog", "Käfer"]))
+    written = schema(records.build_schema(["big cat", "dog", "Käfer"]))
     found = features.classes(written, "image/class/label", Vocabularies(tmp_path, label_counts="30 1\n7 0\n"))
     assert found == features.Classes(["big cat", "dog", "Käfer"], [7, 30, 0])
 
@@ -65,7 +65,7 @@ def test_names_of_a_schema_that_does_not_count_the_ids_are_not_theirs(tmp_path, 
 
 
 def test_names_that_are_known_go_before_those_of_the_schema(tmp_path):
-    written = schema(records.schema(["a", "b"]))
+    written = schema(records.build_schema(["a", "b"]))
     vocabularies = Vocabularies(tmp_path, label_counts="30 1\n7 0\n")
     found = features.classes(written, "image/class/label", vocabularies, names=["positive", "negative"])
     assert found == features.Classes(["positive", "negative"], [7, 30])
@@ -109,7 +109,7 @@ def test_without_names_the_ids_are_the_names(tmp_path, described, counts, names)
 
 @pytest.mark.parametrize(("stray", "listed"), [("3", "1, 3"), ("-1", "-1, 1")])
 def test_a_label_outside_of_the_named_classes_is_refused(tmp_path, stray, listed):
-    written = schema(records.schema(["a", "b", "c"]))
+    written = schema(records.build_schema(["a", "b", "c"]))
     vocabularies = Vocabularies(tmp_path, label_counts=f"30 1\n1 {stray}\n")
     with pytest.raises(ValueError, match=rf"image/class/label: .* the labels {listed}, .* 3 classes, ids 0 to 2"):
         features.classes(written, "image/class/label", vocabularies)

@@ -144,7 +144,7 @@ def transform(
     """Analyses `train` and transforms every split, as the component does, in one shard a split and in order."""
     schema_file = root / "schema" / "schema.pbtxt"
     schema_file.parent.mkdir(parents=True)
-    schema_file.write_text(schema or records.schema(CLASSES), encoding="utf-8")
+    schema_file.write_text(schema or records.build_schema(CLASSES), encoding="utf-8")
     settings = {"image_key": image_key, "label_key": label_key, "size": SIZE, "resize": resize}
     settings["class_names"] = list(class_names)
     preprocessing_fn = functools.partial(preprocessing.preprocessing_fn, custom_config=settings)

@@ -229,7 +229,7 @@ def test_given_splits_are_kept_and_leaks_are_named(tmp_path):
     lines = ingest_report.summarize(report, tmp_path / "out").splitlines()
     assert lines[0].startswith(f"{tmp_path / 'out'}: train ")
     assert "of 3 classes" in lines[0]
-    assert "  1 pictures dropped that another split has, too" in lines
+    assert "  1 images dropped that another split has, too" in lines
     assert not any("quarantine" in line for line in lines)
     near = [set(example["paths"]) for example in report["near_duplicates"]["examples"]]
     assert {"train/bee/almost.jpg", "validation/bee/00.png"} in near

@@ -168,10 +168,10 @@ def test_classes_are_counted_by_their_different_good_pictures(tmp_path):
     fill(root, 30)
     fill(root, 2, labels=("few",))
     (root / "few" / "copy.png").write_bytes((root / "few" / "000.png").read_bytes())
-    with pytest.raises(IngestError, match=r"fewer than three pictures in: few \(2\)"):
+    with pytest.raises(IngestError, match=r"fewer than three images in: few \(2\)"):
         run(root, tmp_path / "out")
     (root / "few" / "copy.png").write_bytes(b"broken")
-    with pytest.raises(IngestError, match=r"fewer than three pictures in: few \(2\)"):
+    with pytest.raises(IngestError, match=r"fewer than three images in: few \(2\)"):
         run(root, tmp_path / "out", max_bad_fraction=0.5)
 
 
@@ -195,9 +195,9 @@ def test_a_class_whose_images_are_all_in_others_is_named_with_them(tmp_path):
 
 def test_a_split_that_gets_nothing_is_named(tmp_path):
     fill(tmp_path / "root", 4)
-    with pytest.raises(IngestError, match=r"no picture is in eval.*raise ingest\.eval_fraction"):
+    with pytest.raises(IngestError, match=r"no image is in eval.*raise ingest\.eval_fraction"):
         run(tmp_path / "root", tmp_path / "out", eval_fraction=1e-9)
-    with pytest.raises(IngestError, match="no picture of a, b is in the train split"):
+    with pytest.raises(IngestError, match="no image of a, b is in the train split"):
         run(tmp_path / "root", tmp_path / "out", test_fraction=1 - 1e-9)
 
 
@@ -205,7 +205,7 @@ def test_sources_that_are_none_are_named(tmp_path):
     with pytest.raises(IngestError, match="nothing: no such folder"):
         run(tmp_path / "nothing", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(IngestError, match="no pictures found"):
+    with pytest.raises(IngestError, match="no images found"):
         run(tmp_path / "empty", tmp_path / "out")
     fill(tmp_path / "one", 3, labels=("only",))
     with pytest.raises(IngestError, match="only one class"):

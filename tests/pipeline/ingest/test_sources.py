@@ -74,10 +74,10 @@ def test_links_are_followed_once(tmp_path):
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        ([], "no pictures found"),
-        (["a.jpg"], "no pictures found"),
+        ([], "no images found"),
+        (["a.jpg"], "no images found"),
         (three_each("only"), r"only one class with files \(only\)"),
-        ([*three_each("a", "b"), "few/1.jpg", "few/2.jpg"], r"fewer than three pictures in: few \(2\)"),
+        ([*three_each("a", "b"), "few/1.jpg", "few/2.jpg"], r"fewer than three images in: few \(2\)"),
         (
             three_each("train/a", "train/b", "test/a", "other/a"),
             "other/ is no split with class folders, as test/, train/ is",

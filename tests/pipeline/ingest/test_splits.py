@@ -27,13 +27,13 @@ def place(rows, given=(), eval_fraction=0.1, test_fraction=0.2):
 
 def test_the_digest_decides_by_its_first_64_bits():
     low, high = "0" * 64, "f" * 64
-    assert splits.by_content(low, 0.1, 0.2) == "test"
-    assert splits.by_content(high, 0.1, 0.2) == "train"
+    assert splits.choose_split(low, 0.1, 0.2) == "test"
+    assert splits.choose_split(high, 0.1, 0.2) == "train"
     # 0.2 * 2**64 is 0x3333..., and 0.3 * 2**64 is 0x4ccc...
-    assert splits.by_content("3333" + "0" * 60, 0.1, 0.2) == "test"
-    assert splits.by_content("3334" + "0" * 60, 0.1, 0.2) == "eval"
-    assert splits.by_content("4ccc" + "0" * 60, 0.1, 0.2) == "eval"
-    assert splits.by_content("4ccd" + "0" * 60, 0.1, 0.2) == "train"
+    assert splits.choose_split("3333" + "0" * 60, 0.1, 0.2) == "test"
+    assert splits.choose_split("3334" + "0" * 60, 0.1, 0.2) == "eval"
+    assert splits.choose_split("4ccc" + "0" * 60, 0.1, 0.2) == "eval"
+    assert splits.choose_split("4ccd" + "0" * 60, 0.1, 0.2) == "train"
 
 
 def test_every_class_gives_each_split_its_share():
@@ -71,7 +71,7 @@ def test_given_splits_are_kept_and_a_missing_one_is_carved_out_of_train():
     placed, found = place(rows, given=("train", "eval"))
     assert all(placed[f"v{n}"] == "eval" for n in range(50))
     carved = [n for n in range(200) if placed[f"t{n}"] == "test"]
-    assert carved == [n for n in range(200) if splits.by_content(digest(f"t{n}"), 0.0, 0.2) == "test"]
+    assert carved == [n for n in range(200) if splits.choose_split(digest(f"t{n}"), 0.0, 0.2) == "test"]
     assert {placed[f"t{n}"] for n in range(200)} == {"train", "test"}
     assert found["leakage"]["dropped"] == 0
     rows = [row(f"{s}{n}", f"{s}{n}", split=s) for s in ("train", "eval", "test") for n in range(50)]
@@ -112,15 +112,15 @@ def test_recoded_and_scaled_pictures_are_near_duplicates_and_others_are_not(phot
     changed = [thumbnail(image, "JPEG", quality=40) for image in photographs]
     changed += [thumbnail(image.resize((75, 75))) for image in photographs]
     count = len(originals)
-    found = splits.near_pairs(np.stack(originals + changed), np.array([0] * count + [2] * 2 * count))
+    found = splits.find_near_pairs(np.stack(originals + changed), np.array([0] * count + [2] * 2 * count))
     assert all(j % count == i for i, j in found)
     assert len(found) >= 0.9 * 2 * count
-    assert splits.near_pairs(np.stack(originals + changed), np.zeros(3 * count, int)) == []
+    assert splits.find_near_pairs(np.stack(originals + changed), np.zeros(3 * count, int)) == []
 
 
 def test_a_crowd_of_like_pictures_costs_linear_time_only():
     crowd = np.zeros((4000, 8, 9), np.uint8)
-    found = splits.near_pairs(crowd, np.arange(4000) % 2)
+    found = splits.find_near_pairs(crowd, np.arange(4000) % 2)
     assert 2000 <= len(found) <= 4000 * 32
 
 

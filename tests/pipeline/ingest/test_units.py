@@ -20,7 +20,7 @@ def test_two_are_worked_on_at_a_time_and_come_in_their_order():
             running.remove(item)
         return item * 10
 
-    assert list(units._two_at_a_time(work, range(9))) == [item * 10 for item in range(9)]
+    assert list(units._run_two_at_a_time(work, range(9))) == [item * 10 for item in range(9)]
     assert max(most) == 2
 
 
@@ -34,7 +34,7 @@ def test_a_slow_one_does_not_keep_the_other_thread_waiting():
             others_done.set()
         return True
 
-    assert all(units._two_at_a_time(work, range(9)))
+    assert all(units._run_two_at_a_time(work, range(9)))
 
 
 def test_no_more_than_eight_are_taken_ahead_of_the_writer():
@@ -45,7 +45,7 @@ def test_no_more_than_eight_are_taken_ahead_of_the_writer():
             taken.append(item)
             yield item
 
-    results = units._two_at_a_time(lambda item: item, items())
+    results = units._run_two_at_a_time(lambda item: item, items())
     assert next(results) == 0
     assert taken == list(range(8))
     assert next(results) == 1
@@ -59,8 +59,8 @@ def test_an_error_comes_where_its_item_would():
             raise OSError("gone")
         return item
 
-    results = units._two_at_a_time(work, range(3))
+    results = units._run_two_at_a_time(work, range(3))
     assert next(results) == 0
     with pytest.raises(OSError, match="gone"):
         next(results)
-    assert list(units._two_at_a_time(work, [])) == []
+    assert list(units._run_two_at_a_time(work, [])) == []

@@ -127,7 +127,7 @@ def test_text_labels_have_the_order_of_the_list_or_of_the_alphabet():
     ("listed", "what"),
     [
         (("apple",), 'image/class/label is "zebra", which pets/labels.txt does not list'),
-        (("apple", "zebra", "yak"), 'pets/labels.txt names 3 classes, the records have 2: none is labelled "yak"'),
+        (("apple", "zebra", "yak"), 'pets/labels.txt names 3 classes, the records have 2: none is labeled "yak"'),
     ],
 )
 def test_text_labels_that_are_not_those_of_the_list_are_rejected(listed, what):

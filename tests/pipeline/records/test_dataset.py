@@ -165,7 +165,7 @@ def test_hidden_files_and_junk_are_no_records(lay):
     found = dataset.find(folder, OURS)
     assert found.splits == {"train": "train/*", "eval": "eval/*", "test": "test/*"}
     assert found.warnings == ()
-    assert dataset.split_files(folder, "train", "train/*") == [folder / "train" / "a.tfrecord"]
+    assert dataset.list_split_files(folder, "train", "train/*") == [folder / "train" / "a.tfrecord"]
 
 
 def test_records_in_no_split_are_told(lay):
@@ -215,9 +215,9 @@ def test_record_files_are_those_of_the_folder_and_of_its_split_folders(lay):
     folder = lay("b.tfrecord", "a.tfrecord.gz", "train/z.record", "other/c.tfrecord", "x-00000-of-00001")
     (folder / "x-00000-of-00001.json").write_text("{}")
     (folder / "y.tfrecord").mkdir()
-    names = [str(path.relative_to(folder)) for path in dataset.record_files(folder)]
+    names = [str(path.relative_to(folder)) for path in dataset.list_record_files(folder)]
     assert names == ["a.tfrecord.gz", "b.tfrecord", "x-00000-of-00001", "train/z.record"]
-    assert dataset.record_files(folder / "b.tfrecord") == []
+    assert dataset.list_record_files(folder / "b.tfrecord") == []
 
 
 def test_keys_are_looked_up_and_those_there_are_named(lay):
@@ -234,7 +234,7 @@ def test_keys_are_looked_up_and_those_there_are_named(lay):
 def test_keys_of_the_wrong_kind_are_refused(lay):
     folder = lay("a.tfrecord", row={"image": 1, "label": 1})
     assert refusal(folder, Data(image_key="image", label_key="label")) == (
-        "DIR/a.tfrecord: image holds no encoded picture (bytes)"
+        "DIR/a.tfrecord: image holds no encoded image (bytes)"
     )
     import tensorflow as tf
 

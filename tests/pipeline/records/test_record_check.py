@@ -348,7 +348,7 @@ def test_the_hash_is_that_of_tfx():
     for seed in range(50):
         record = example(row(seed % 3, seed, **{"image/class/text": f"name {seed}"}))
         theirs = _PartitionFn(tf.train.Example.FromString(record), 3, [8, 9, 10], example_gen_pb2.SplitConfig())
-        assert record_scan._hashed(tfrecord.parse(record), (8, 1, 1)) == SPLITS[theirs]
+        assert record_scan._hash_to_split(tfrecord.parse(record), (8, 1, 1)) == SPLITS[theirs]
 
 
 def test_files_are_read_in_processes_where_they_are_large(records, monkeypatch):
