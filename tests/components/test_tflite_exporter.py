@@ -85,6 +85,7 @@ def test_every_variant_takes_one_picture_of_plain_bytes(variants, variant):
     assert target["dtype"] == (np.uint8 if variant == "int8" else np.float32)
 
 
+@pytest.mark.slow
 def test_int8_takes_pixel_values_as_they_are(variants):
     # The calibration pictures span 40 to 179 only: without help the range of the input would be theirs.
     source, target = details(variants["int8"])
@@ -382,6 +383,7 @@ def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported
     assert card["test"]["accuracy"] == pytest.approx(2 / 3)
 
 
+@pytest.mark.slow
 def test_every_variant_is_measured_on_the_test_pictures(exported):
     folder, _ = exported
     assert sorted(path.name for path in (folder / "variants").iterdir()) == [

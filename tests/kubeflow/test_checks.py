@@ -8,6 +8,7 @@ from kubeflow import checks
 from kubeflow import compile as compiler
 from kubeflow.replay import replay
 from kubeflow.submit import submit
+from pipeline.commands.kubeflow import parse_parameters
 from tests.kubeflow import readable, replayable, submissions
 
 KFP = {"target": "kfp", "endpoint": "https://host/pipeline", "service_account": "runner"}
@@ -23,7 +24,7 @@ def refusal(check, *arguments, **options):
 def not_sent(parameters=(), **kubeflow):
     """What `submit` says of it, before it asks for credentials or compiles."""
     compile_pipeline = lambda *_: pytest.fail("compiled")  # noqa: E731
-    return refusal(submit.submit, submissions.settings(**kubeflow), parameters, compile_pipeline)
+    return refusal(submit.submit, submissions.settings(**kubeflow), parse_parameters(parameters), compile_pipeline)
 
 
 def not_compiled(*overrides, target="vertex"):

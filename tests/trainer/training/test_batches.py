@@ -12,6 +12,8 @@ with deferred_imports():
 
     from trainer.training.batches import read_batches, read_channel_statistics
 
+pytestmark = pytest.mark.slow
+
 COUNT = sum(TRAIN_COUNTS)
 
 
@@ -72,7 +74,6 @@ def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed,
     assert len({tuple(order) for order in [*orders, range(COUNT)]}) == 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_same_seed_gives_the_same_epochs_and_another_does_not(batches, flip):
     def two_epochs(seed):
@@ -99,7 +100,6 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
     assert len({flips.tobytes() for flips in mirrored}) == 5
 
 
-@pytest.mark.slow
 def test_varied_pictures_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(batches, transformed, stored):
     settings = Augmentation(
         rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, brightness=0.2, horizontal_flip=False
