@@ -16,7 +16,7 @@ SCORE = "eval accuracy"
 
 
 @dataclass(frozen=True)
-class Tick:
+class AxisTick:
     """A marked value on an axis."""
 
     y: float
@@ -29,11 +29,11 @@ class Axis:
 
     x: float
     name: str
-    ticks: list[Tick]
+    ticks: list[AxisTick]
 
 
 @dataclass(frozen=True)
-class Line:
+class TrialLine:
     """One trial."""
 
     path: str
@@ -45,11 +45,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Chart:
+class TrialsChart:
     """All that the template needs; the chosen trial's line is the last, above the others."""
 
     axes: list[Axis]
-    lines: list[Line]
+    lines: list[TrialLine]
 
 
 def format_rows(trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def format_rows(trials: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def build_parallel_coordinates(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> Chart | None:
+def build_parallel_coordinates(trials: Sequence[Mapping[str, Any]], space: Mapping[str, Any]) -> TrialsChart | None:
     """Builds parallel coordinates: an axis for each value that was searched, and one for the score.
 
     Args:
@@ -85,10 +85,10 @@ def build_parallel_coordinates(trials: Sequence[Mapping[str, Any]], space: Mappi
         told = ", ".join(f"{key} {format_number(value)}" for key, value in values.items())
         share = (trial["accuracy"] - low) / (high - low)
         lines.append(
-            Line("M" + "L".join(points), round(0.15 + 0.6 * share, 2), index == 0, f"{trial['trial']}: {told}")
+            TrialLine("M" + "L".join(points), round(0.15 + 0.6 * share, 2), index == 0, f"{trial['trial']}: {told}")
         )
     axes = [Axis(places[key], key.replace("_", " "), ticks) for key, (_, ticks) in scales.items()]
-    return Chart(axes, lines[::-1])
+    return TrialsChart(axes, lines[::-1])
 
 
 def format_number(value: Any) -> str:
@@ -96,7 +96,7 @@ def format_number(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-_Scale = tuple[Callable[[Any], float], list[Tick]]
+_Scale = tuple[Callable[[Any], float], list[AxisTick]]
 
 
 def _axis(searched: Any) -> _Scale:
@@ -104,7 +104,7 @@ def _axis(searched: Any) -> _Scale:
         return _interval(searched["min"], searched["max"], searched["sampling"])
     step = (BOTTOM - TOP) / (len(searched) + 1)
     places = {value: round(BOTTOM - (index + 1) * step, 1) for index, value in enumerate(searched)}
-    return places.__getitem__, [Tick(y, str(value)) for value, y in places.items()]
+    return places.__getitem__, [AxisTick(y, str(value)) for value, y in places.items()]
 
 
 def _interval(low: float, high: float, sampling: str) -> _Scale:
@@ -115,4 +115,4 @@ def _interval(low: float, high: float, sampling: str) -> _Scale:
         share = (bend(min(max(value, low), high)) - bend(low)) / (bend(high) - bend(low))
         return round(BOTTOM - share * (BOTTOM - TOP), 1)
 
-    return scale, [Tick(scale(low), format_number(float(low))), Tick(scale(high), format_number(float(high)))]
+    return scale, [AxisTick(scale(low), format_number(float(low))), AxisTick(scale(high), format_number(float(high)))]
