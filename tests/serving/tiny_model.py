@@ -4,6 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from atelier.preprocessing import Preprocessing
 from trainer.images import ops
 
 SIZE = 4
@@ -11,7 +12,7 @@ LABELS = ("dark", "bright")
 
 
 class _Brightness(tf.Module):
-    def __init__(self, gain):
+    def __init__(self, gain, store_size):
         super().__init__()
         self.gain = tf.Variable(gain, dtype=tf.float32)
         labels = tf.constant(LABELS)
@@ -43,12 +44,23 @@ class _Brightness(tf.Module):
             "serving_pixels": serving_pixels,
             "classify": classify,
         }
+        if store_size:
+            told = Preprocessing(size=SIZE, resize="crop", store_size=store_size).to_json()
+
+            @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "queries")])
+            def preprocessing(queries):
+                return {"preprocessing": tf.fill(tf.shape(queries), told)}
+
+            self.served["preprocessing"] = preprocessing
 
 
-def write(base: Path, version: int, gain: float = 1.0) -> Path:
-    """Saves it as `base/<version>/`, whole or not at all; the probability of `bright` is multiplied by `gain`."""
+def write(base: Path, version: int, gain: float = 1.0, store_size: int | None = None) -> Path:
+    """Saves it as `base/<version>/`, whole or not at all; the probability of `bright` is multiplied by `gain`.
+
+    With a `store_size` it has the signature that returns its preprocessing.
+    """
     partial = base / f".{version}"
-    module = _Brightness(gain)
+    module = _Brightness(gain, store_size)
     tf.saved_model.save(module, str(partial), signatures=module.served)
     partial.rename(base / str(version))
     return base / str(version)

@@ -1,6 +1,7 @@
 """The local server through its gRPC door, with a model that is worked out by hand."""
 
 import contextlib
+import io
 import shutil
 import threading
 import time
@@ -12,9 +13,11 @@ import trustme
 from google.protobuf import text_format
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from PIL import Image
 from tensorflow_serving.config import model_server_config_pb2
 
-from atelier import tfrecord
+from atelier import images, tfrecord
+from serving.client import Client, Preparation, ServedModel
 from serving.server.model_server_config import BatchingParameters, SSLConfig
 from tests.deferred import deferred_imports
 from tests.serving.malformed import MALFORMED, Code, picture
@@ -443,3 +446,26 @@ def test_eight_clients_and_a_new_version_lose_nothing(tmp_path):
         assert versions == sorted(versions)
         assert {1, 2} == set(versions)
         assert all(found == [{1: 1.0, 2: 0.5}[version]] for found, version in answers)
+
+
+def test_clients_prepare_images_as_each_version_tells(tmp_path):
+    base = tmp_path / "tiny"
+    base.mkdir()
+    tiny_model.write(base, 1, store_size=64)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(noise).save(stream, "PNG")
+    large = stream.getvalue()
+    parameters = BatchingParameters(max_batch_size=8, allowed_batch_sizes=(2, 8))
+    with (
+        LocalServer(config(base), Options(port=0, batching=parameters, poll_seconds=3600)) as server,
+        Client(server.target, ServedModel("tiny")) as client,
+    ):
+        for version, store_size in ((1, 64), (2, 48)):
+            stored = images.normalize(large, store_size, 10**6).encoded
+            ours, theirs = client.predict([large, stored])
+            assert (ours.version, client.preparation()) == (version, Preparation(store_size))
+            assert ours.probability == theirs.probability
+            if version == 1:
+                tiny_model.write(base, 2, store_size=48)
+            server._models.update()
