@@ -90,7 +90,7 @@ class Ours:
     def compile_frozen(self) -> None:
         """For `frozen`: the head alone is trained."""
         backbones.set_trainable(self._backbone, None)
-        self._extract = feature_cache.with_constant_weights(self.classifier.features)
+        self._extract = feature_cache.freeze_weights(self.classifier.features)
         keras_script.compile_model(self.classifier.head, HEAD_RATE, STEPS_PER_EXECUTION)
 
     def frozen(self, epochs: int, until: float | None = None) -> tuple[Clock, float]:

@@ -4,7 +4,7 @@ The geometry is Keras' ImageDataGenerator recipe (`apply_affine_transform` in ke
 plus random-resized-crop (Szegedy et al., "Going Deeper with Convolutions", section 6), all in one matrix, so that the
 image is interpolated once. Only Transform and the training input may call this module.
 
-    seed = seed_from_content(encoded, copy=1)
+    seed = derive_seed(encoded, copy=1)
     varied = augment(pixels, seed, settings)
 """
 
@@ -51,8 +51,8 @@ def scale_ranges(settings: Augmentation, strength: float) -> Augmentation:
     return settings.model_copy(update={**ranges, "crop_area": 1 - strength * (1 - settings.crop_area)})
 
 
-def seed_from_content(encoded: tf.Tensor, copy: int | tf.Tensor) -> tf.Tensor:
-    """Seed of an image's `copy`-th variant: the same in every run, whatever the order, worker or machine.
+def derive_seed(encoded: tf.Tensor, copy: int | tf.Tensor) -> tf.Tensor:
+    """Derives the seed of an image's `copy`-th variant: the same in every run, whatever the order, worker or machine.
 
     The first half is the content's FarmHash fingerprint (`tf.strings.to_hash_bucket_fast`, which TensorFlow promises
     never to change), the second half the number of the copy. Equal files get equal variants.

@@ -52,14 +52,14 @@ class Classes(NamedTuple):
     counts: list[int]
 
 
-def classes(
+def read_classes(
     schema: schema_pb2.Schema,
     label_key: str,
     transform_output: tft.TFTransformOutput,
     names: Sequence[str] = (),
     text_key: str = LABEL_TEXT,
 ) -> Classes:
-    """Names and training images by class id.
+    """Returns names and numbers of training images by class id.
 
     Where the names are not known before the run, they are the label's own values where labels are strings, those of
     the schema where it lists as many as it has ids, and the ids themselves otherwise. A schema that was inferred from

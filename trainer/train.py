@@ -34,7 +34,7 @@ def run_fn(fn_args: FnArgs) -> None:
 
     `fn_args.hyperparameters` are the Tuner's, which go before those of the section `trainer`; None: there is no Tuner.
 
-    `fn_args.train_steps` limits the optimiser's steps of each phase, None: the configuration's epochs alone do.
+    `fn_args.train_steps` limits the optimizer's steps of each phase, None: the configuration's epochs alone do.
 
     Writes the SavedModel to `fn_args.serving_model_dir`, `model.keras` beside it, and TensorBoard
     logs and `training.json` to `fn_args.model_run_dir`.
@@ -50,7 +50,7 @@ def _read_hyperparameters(given: Mapping[str, Any] | str | None) -> dict[str, An
     """The values that the Tuner chose, by keys of the section `trainer`; none without a Tuner."""
     if not given:
         return {}
-    return tuned.values((json.loads(given) if isinstance(given, str) else given)["values"])
+    return tuned.drop_bookkeeping((json.loads(given) if isinstance(given, str) else given)["values"])
 
 
 def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[str, Any], parent: Path) -> None:
@@ -58,10 +58,10 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
     started = time.monotonic()
     settings, state = config.trainer, parent / _digest(fn_args, chosen)
     job = Task(fn_args, config, state)
-    features = job.features_directory(parent)
+    features = job.name_features_directory(parent)
     with choose_strategy().scope():
-        backbone = job.backbone()
-        classifier = job.classifier(backbone, settings)
+        backbone = job.build_backbone()
+        classifier = job.build_classifier(backbone, settings)
         backbones.set_trainable(backbone, None)
         kept, extraction_s = compute_features_timed(job, classifier.features, features)
         curves = job.train_head(classifier, kept, settings, state, fn_args.model_run_dir)
@@ -74,7 +74,7 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
     # Serving and TFLite take float32 graphs only (the converter rejects mixed precision): the same
     # architecture is built once more and takes over the trained values.
     keras.config.set_dtype_policy("float32")
-    exported = job.classifier(job.backbone(), settings)
+    exported = job.build_classifier(job.build_backbone(), settings)
     exported.model.set_weights(classifier.model.get_weights())
     artifact, name = os.path.split(fn_args.serving_model_dir)
     with storage.write_folder(artifact) as folder:
@@ -85,7 +85,7 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
             transform_output=job.transform_output,
             image_key=config.data.image_key,
             preprocessing=config.preprocessing,
-            sample=next(iter(job.batches(TRAIN, 1)))[0],
+            sample=next(iter(job.read_batches(TRAIN, 1)))[0],
             provenance=config.provenance | ({"hyperparameters": json.dumps(chosen)} if chosen else {}),
         )
     training = {

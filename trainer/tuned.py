@@ -7,6 +7,6 @@ EPOCHS = "tuner/epochs"
 """Keras Tuner's name for the epochs that Hyperband grants a trial."""
 
 
-def values(found: Mapping[str, Any]) -> dict[str, Any]:
-    """`found` (a trial's values by name) without Keras Tuner's bookkeeping, whose names hold a slash."""
+def drop_bookkeeping(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns `found` (a trial's values by name) without Keras Tuner's bookkeeping, whose names hold a slash."""
     return {key: value for key, value in found.items() if "/" not in key}

@@ -172,11 +172,11 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         fine_tunes = bool(self._config.tuner.space.of_fine_tuning)
         own = trainer if fine_tunes else trainer.replace_values({"fine_tune_epochs": 0})
         self._task = Task(self._fn_args, self._config.replace_trainer(own), parent / (_PREFIX + _digest(self._fn_args)))
-        self._backbone = self._task.backbone()
+        self._backbone = self._task.build_backbone()
         self._first_weights = self._backbone.model.get_weights()
         backbones.set_trainable(self._backbone, None)
-        extractor = self._task.classifier(self._backbone, trainer).features
-        self._kept, _ = compute_features_timed(self._task, extractor, self._task.features_directory(parent))
+        extractor = self._task.build_classifier(self._backbone, trainer).features
+        self._kept, _ = compute_features_timed(self._task, extractor, self._task.name_features_directory(parent))
 
     def run_trial(self, trial: Any) -> dict[str, float]:
         """Trains with the trial's values; returns its best eval accuracy.
@@ -208,7 +208,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
     def _chosen(self, trial: Any) -> dict[str, Any]:
         """The trial's values; under Hyperband with the epochs that it grants."""
         values = trial.hyperparameters.values
-        chosen = tuned.values(values)
+        chosen = tuned.drop_bookkeeping(values)
         if tuned.EPOCHS in values:
             chosen[_epochs_key(self._config.tuner)] = values[tuned.EPOCHS]
         return chosen
@@ -219,7 +219,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         with choose_strategy().scope():
             self._backbone.model.set_weights(self._first_weights)
             backbones.set_trainable(self._backbone, None)
-            classifier = self._task.classifier(self._backbone, settings)
+            classifier = self._task.build_classifier(self._backbone, settings)
             curves = self._task.train_head(classifier, self._kept, settings, state, callbacks=ends)
             if self._config.tuner.space.of_fine_tuning:
                 examples = {split: len(labels) for split, (_, labels) in self._kept.items()}

@@ -7,7 +7,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluator import metrics
 from components.evaluator.thresholds import OVERALL, build_threshold
-from components.tflite_exporter import materialised
+from components.tflite_exporter import materialized
 
 AGREEMENT_MODULE = "components.tflite_exporter.agreement"
 
@@ -73,14 +73,14 @@ def build_tflite_gate(
             is_baseline=name == "baseline",
             model_type="materialized_prediction",
             prediction_key=prediction_key,
-            label_key=materialised.LABEL,
+            label_key=materialized.LABEL,
         )
 
-    by_label = config_pb2.SlicingSpec(feature_keys=[materialised.LABEL])
+    by_label = config_pb2.SlicingSpec(feature_keys=[materialized.LABEL])
     return config_pb2.EvalConfig(
         model_specs=[
-            build_model("candidate", materialised.probabilities_key(variant)),
-            build_model("baseline", materialised.SAVED_MODEL_PROBABILITIES),
+            build_model("candidate", materialized.probabilities_key(variant)),
+            build_model("baseline", materialized.SAVED_MODEL_PROBABILITIES),
         ],
         metrics_specs=[
             config_pb2.MetricsSpec(
@@ -95,7 +95,7 @@ def build_tflite_gate(
                     config_pb2.MetricConfig(
                         module=AGREEMENT_MODULE,
                         class_name="Agreement",
-                        config=json.dumps({"feature_key": materialised.agrees_key(variant), "code": agreement_code}),
+                        config=json.dumps({"feature_key": materialized.agrees_key(variant), "code": agreement_code}),
                         per_slice_thresholds=[build_threshold(lower=1 - max_disagreement)],
                     ),
                     config_pb2.MetricConfig(class_name="ExampleCount"),

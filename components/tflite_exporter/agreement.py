@@ -1,4 +1,4 @@
-"""A TFMA metric: on which share of the pictures do two models give the same class?
+"""A TFMA metric: on which share of the images do two models give the same class?
 
 TFMA's flip-rate metrics count by class (2/C of the share for C classes), take a change threshold
 only, and are wrong with several Beam workers; its `Mean` of a feature is right, but drops the name of

@@ -29,16 +29,16 @@ def TFLiteExporter(
       tflite: `preferred/<variant>/Format-Serving/` holds `model.tflite`, `labels.txt` and `card.json` of each variant
         in `push`; `variants/` holds every variant, `measurements.json` what was measured.
       predictions: split `test`: label, and the probabilities of the SavedModel and of each variant in `push`, for
-        Evaluators over materialised predictions.
+        Evaluators over materialized predictions.
       size: side of the model's input in pixels.
-      resize: crop, pad or stretch: how a picture becomes that input; the card says it.
+      resize: crop, pad or stretch: how an image becomes that input; the card states it.
       push: float, dynamic or int8, or several of them joined by commas, best first.
-      calibration_images: training pictures that give INT8 its ranges.
+      calibration_images: training images that give INT8 its ranges.
       code: fingerprint of this component's source, so that the cache notices an edit.
 
     Raises:
-      executor.NotBlessedError: the gate before refused the model.
-      proof.NotFullyQuantisedError: the INT8 file holds a float op or tensor; it is named.
+      executor.NotBlessedError: the gate before rejected the model.
+      proof.NotFullyQuantizedError: the INT8 file holds a float op or tensor; it is named.
     """
     del code  # part of the cache key only
     executor.export(

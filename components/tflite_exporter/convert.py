@@ -22,13 +22,13 @@ def convert(classifier: keras.Model, size: int, variant: str, calibration: Seque
       size: side of the input in pixels.
       variant: `float`; `dynamic` (8-bit weights, float arithmetic); `int8` (8-bit throughout,
         uint8 in and out; check it with `proof.prove_int8`).
-      calibration: [size, size, 3] uint8 training pictures that give `int8` its ranges.
+      calibration: [size, size, 3] uint8 training images that give `int8` its ranges.
 
     Raises:
-      ValueError: `int8` without calibration pictures.
+      ValueError: `int8` without calibration images.
     """
     if variant == "int8" and not len(calibration):
-        raise ValueError("int8 needs training pictures to calibrate on; the training split has none")
+        raise ValueError("int8 needs training images to calibrate on; the training split has none")
     with leftovers.scratch("tflite") as scratch:
         folder = str(scratch)
         _save_frozen(classifier, size, tf.float32 if variant == "int8" else tf.uint8, folder)
@@ -63,9 +63,9 @@ def _save_frozen(classifier: keras.Model, size: int, dtype: tf.DType, folder: st
 
 def _representative(calibration: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
     for number, pixels in enumerate(calibration):
-        picture = pixels.astype(np.float32)[np.newaxis]
+        image = pixels.astype(np.float32)[np.newaxis]
         if number == 0:
             # One black and one white pixel make the input's range exactly 0..255: scale 1, zero
             # point 0, so that pixel values go in as they are.
-            picture[0, 0, 0], picture[0, -1, -1] = 0.0, 255.0
-        yield [picture]
+            image[0, 0, 0], image[0, -1, -1] = 0.0, 255.0
+        yield [image]

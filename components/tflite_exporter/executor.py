@@ -18,7 +18,7 @@ from atelier import storage, strict_json
 from atelier.errors import AtelierError
 from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, PREPROCESSING_FILE, TEST, TFLITE_FILE, TRAIN
 from atelier.preprocessing import parse
-from components.tflite_exporter import convert, materialised, measure, proof
+from components.tflite_exporter import convert, materialized, measure, proof
 from components.tflite_exporter.preferred import preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
@@ -28,7 +28,7 @@ MEASUREMENTS_FILE = "measurements.json"
 
 
 class NotBlessedError(AtelierError):
-    """The SavedModel's gate refused the model, so nothing is exported from it."""
+    """The SavedModel's gate rejected the model, so nothing is exported from it."""
 
 
 def export(
@@ -45,10 +45,10 @@ def export(
 ) -> None:
     """Writes the artifacts that `TFLiteExporter` documents."""
     if not model_utils.is_model_blessed(blessing):
-        raise NotBlessedError(f"the model in {model.uri} was refused by its gate: no TFLite file is made from it")
-    train = _pictures(artifact_utils.get_split_uri([transformed_examples], TRAIN), size)
+        raise NotBlessedError(f"the model in {model.uri} was rejected by its gate: no TFLite file is made from it")
+    train = _read_images(artifact_utils.get_split_uri([transformed_examples], TRAIN), size)
     calibration = [pixels.numpy() for pixels, _ in train.shuffle(2048, seed=0).take(calibration_images)]
-    test = _pictures(artifact_utils.get_split_uri([transformed_examples], TEST), size)
+    test = _read_images(artifact_utils.get_split_uri([transformed_examples], TEST), size)
     predictions.split_names = artifact_utils.encode_split_names([TEST])
     with (
         storage.read_folder(model.uri) as trained,
@@ -70,7 +70,7 @@ def export(
             probabilities, measurements[variant] = measure.measure(file, test, labels, reference)
             if variant in push:
                 preferred[variant] = probabilities
-        materialised.write(predicted / f"Split-{TEST}", labels, preferred, reference)
+        materialized.write(predicted / f"Split-{TEST}", labels, preferred, reference)
         (exported / MEASUREMENTS_FILE).write_text(strict_json.dumps(measurements, indent=1), encoding="utf-8")
 
         for variant in push:
@@ -84,7 +84,7 @@ def export(
             (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
 
 
-def _pictures(split: str, size: int) -> tf.data.Dataset:
+def _read_images(split: str, size: int) -> tf.data.Dataset:
     """(pixels [size, size, 3] uint8, label int64) of one split, without augmented variants, in the files' order."""
     names = sorted(name for name in fileio.listdir(split) if not name.startswith(AUGMENTED_PREFIX))
     files = [f"{split}/{name}" for name in names]

@@ -15,19 +15,19 @@ WARM_UP_RUNS = 5
 
 
 def measure(
-    file: Path, pictures: tf.data.Dataset, labels: np.ndarray, reference: np.ndarray
+    file: Path, images: tf.data.Dataset, labels: np.ndarray, reference: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Predicts every picture, one at a time, on one thread.
+    """Predicts every image, one at a time, on one thread.
 
     Args:
       file: with one uint8 input [1, size, size, 3] and one output [1, classes].
-      pictures: (pixels [size, size, 3] uint8, label), N of them.
+      images: (pixels [size, size, 3] uint8, label), N of them.
       labels: [N] int64.
       reference: [N, classes] probabilities of the SavedModel on the same pixels.
 
     Returns:
       Probabilities [N, classes] float32, and accuracy and disagreement with the reference (shares of
-      the pictures), size in bytes, and latency in milliseconds.
+      the images), size in bytes, and latency in milliseconds.
     """
     interpreter = Interpreter(model_path=str(file), num_threads=1)
     interpreter.allocate_tensors()
@@ -35,7 +35,7 @@ def measure(
     for _ in range(WARM_UP_RUNS):
         interpreter.invoke()
     outputs, seconds = [], []
-    for pixels, _ in pictures.batch(1).as_numpy_iterator():
+    for pixels, _ in images.batch(1).as_numpy_iterator():
         interpreter.set_tensor(source["index"], pixels)
         start = time.perf_counter()
         interpreter.invoke()
@@ -55,7 +55,7 @@ def measure(
 
 
 def describe(file: Path) -> dict[str, Any]:
-    """Shapes, types and quantisation of the input and the output, for the model's card."""
+    """Shapes, types and quantization of the input and the output, for the model's card."""
     interpreter = Interpreter(model_path=str(file))
     return {
         border: {

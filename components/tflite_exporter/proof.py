@@ -1,7 +1,7 @@
 """Proof that a TFLite file computes in integers only.
 
 The converter does not give it: even with `TFLITE_BUILTINS_INT8` alone it leaves an op that it cannot
-quantise in float, without a word. So the written file itself is read.
+quantize in float, without saying so. So the written file itself is read.
 """
 
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ _FLOAT_TYPES = {
 _OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 
 
-class NotFullyQuantisedError(AtelierError):
+class NotFullyQuantizedError(AtelierError):
     """A file that should compute in integers only does not; the message names the ops."""
 
 
 def prove_int8(file: Path) -> None:
-    """Checks every tensor of every op, and that pictures and probabilities are uint8.
+    """Checks every tensor of every op, and that images and probabilities are uint8.
 
     Raises:
-      NotFullyQuantisedError: names each op that reads or writes floats, and each border that is not uint8.
+      NotFullyQuantizedError: names each op that reads or writes floats, and each border that is not uint8.
     """
     model = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
     faults = [fault for graph in model.subgraphs for fault in _faults(model, graph)]
     if faults:
-        raise NotFullyQuantisedError(f"{file.name} is not fully INT8: {'; '.join(faults)}")
+        raise NotFullyQuantizedError(f"{file.name} is not fully INT8: {'; '.join(faults)}")
 
 
 def _faults(model: schema.ModelT, graph: schema.SubGraphT) -> Iterator[str]:

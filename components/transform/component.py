@@ -11,7 +11,7 @@ from components.transform import executor
 
 
 class Transform(tfx.components.Transform):
-    """TFX's Transform with an executor that stores augmented variants of training pictures.
+    """TFX's Transform with an executor that stores augmented variants of training images.
 
     `custom_config["augmentation"]` holds the section `augmentation` of the configuration.
     """

@@ -19,7 +19,7 @@ AUGMENTED_PREFIX = "augmented"
 
 
 class Executor(tfx_transform.Executor):
-    """Transforms, then adds `augmentation.copies` variants of each training picture to the training split.
+    """Transforms, then adds `augmentation.copies` variants of each training image to the training split.
 
     The variants are made from what Transform stored, beside its graph and not in it: whatever uses
     the graph (eval and test splits, the SavedModel, TFLite) cannot reach an augmentation op.
@@ -48,7 +48,7 @@ class Executor(tfx_transform.Executor):
 
 
 class Augment(beam.DoFn):
-    """A transformed example -> `copies` transformed examples with a changed picture and all else the same."""
+    """A transformed example -> `copies` transformed examples with a changed image and all else the same."""
 
     def __init__(self, settings: Augmentation, size: int) -> None:
         """Keeps the section `augmentation` of the configuration and the side of the images in pixels."""
@@ -60,7 +60,7 @@ class Augment(beam.DoFn):
         @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
         def variant(encoded: tf.Tensor, copy: tf.Tensor) -> tf.Tensor:
             pixels = lossless.decode(encoded, self._size)
-            seed = augmentation.seed_from_content(encoded, copy)
+            seed = augmentation.derive_seed(encoded, copy)
             return lossless.encode(augmentation.augment(pixels, seed, self._settings))
 
         self._variant = variant

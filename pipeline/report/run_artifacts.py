@@ -33,7 +33,9 @@ def read_trials(tuner: Node | None) -> list[dict[str, Any]]:
             "trial": trial["trial_id"],
             "accuracy": trial["score"],
             "epochs": trial.get(tuned.EPOCHS),
-            "values": {key: value for key, value in tuned.values(trial).items() if key not in ("trial_id", "score")},
+            "values": {
+                key: value for key, value in tuned.drop_bookkeeping(trial).items() if key not in ("trial_id", "score")
+            },
         }
         for trial in json.loads(file.read_text(encoding="utf-8"))
     ]

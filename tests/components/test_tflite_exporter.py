@@ -19,7 +19,7 @@ with deferred_imports():
     from ai_edge_litert.interpreter import Interpreter
     from tfx.types import artifact_utils, standard_artifacts
 
-    from components.tflite_exporter import convert, executor, materialised, measure, proof
+    from components.tflite_exporter import convert, executor, materialized, measure, proof
     from tests import object_store
     from trainer.images import lossless
 
@@ -115,7 +115,7 @@ def test_every_variant_gives_what_keras_gives(variants, net, tmp_path, variant, 
 
 
 def test_int8_without_pictures_to_calibrate_on_is_refused(net):
-    with pytest.raises(ValueError, match="int8 needs training pictures to calibrate on"):
+    with pytest.raises(ValueError, match="int8 needs training images to calibrate on"):
         convert.convert(net, SIZE, "int8", [])
 
 
@@ -141,7 +141,7 @@ def test_an_op_that_stayed_in_float_is_named(tmp_path):
     with_sin = classifier(between=lambda x: keras.ops.sin(x))
     file = tmp_path / "int8.tflite"
     file.write_bytes(convert.convert(with_sin, SIZE, "int8", CALIBRATION))
-    with pytest.raises(proof.NotFullyQuantisedError) as refused:
+    with pytest.raises(proof.NotFullyQuantizedError) as refused:
         proof.prove_int8(file)
     assert str(refused.value).startswith("int8.tflite is not fully INT8: ")
     assert "op SIN computes in FLOAT32 (" in str(refused.value)
@@ -158,7 +158,7 @@ def test_a_float_border_is_refused(net, tmp_path):
     file = tmp_path / "border.tflite"
     file.write_bytes(converter.convert())
     with pytest.raises(
-        proof.NotFullyQuantisedError, match=r"input .* is not uint8; output .* is not uint8; op "
+        proof.NotFullyQuantizedError, match=r"input .* is not uint8; output .* is not uint8; op "
     ) as refused:
         proof.prove_int8(file)
     assert "op QUANTIZE computes in FLOAT32" in str(refused.value)
@@ -168,7 +168,7 @@ def test_a_float_border_is_refused(net, tmp_path):
 def test_dynamic_range_is_not_taken_for_int8(variants, tmp_path):
     file = tmp_path / "dynamic.tflite"
     file.write_bytes(variants["dynamic"])
-    with pytest.raises(proof.NotFullyQuantisedError, match="op CONV_2D computes in FLOAT32"):
+    with pytest.raises(proof.NotFullyQuantizedError, match="op CONV_2D computes in FLOAT32"):
         proof.prove_int8(file)
 
 
@@ -228,7 +228,7 @@ def test_the_card_describes_both_borders(variants, tmp_path):
     }
 
 
-# ---- materialised predictions
+# ---- materialized predictions
 
 
 def read(file, compression=""):
@@ -241,7 +241,7 @@ def read(file, compression=""):
 def test_predictions_are_written_in_order_with_agreement_by_top_class(tmp_path):
     tflite = np.array([[0.6, 0.4], [0.3, 0.7]], np.float32)
     saved_model = np.array([[0.9, 0.1], [0.8, 0.2]], np.float32)
-    materialised.write(tmp_path / "Split-test", np.array([1, 0]), {"int8": tflite, "float": saved_model}, saved_model)
+    materialized.write(tmp_path / "Split-test", np.array([1, 0]), {"int8": tflite, "float": saved_model}, saved_model)
     (file,) = (tmp_path / "Split-test").iterdir()
     rows = read(file, "GZIP")
     assert [list(row["label"].int64_list.value) for row in rows] == [[1], [0]]
@@ -257,7 +257,7 @@ def test_predictions_are_written_in_order_with_agreement_by_top_class(tmp_path):
 
 def test_predictions_that_do_not_belong_together_are_refused(tmp_path):
     with pytest.raises(ValueError, match="shorter"):
-        materialised.write(tmp_path / "s", np.array([1, 0]), {"int8": np.ones((1, 2))}, np.ones((2, 2)))
+        materialized.write(tmp_path / "s", np.array([1, 0]), {"int8": np.ones((1, 2))}, np.ones((2, 2)))
 
 
 # ---- the executor
@@ -359,7 +359,7 @@ def test_artifacts_may_lie_in_an_object_store(exported):
 
 def test_a_refused_model_is_not_exported(tmp_path):
     inputs = Inputs(tmp_path, blessed=False)
-    with pytest.raises(executor.NotBlessedError, match=f"the model in {tmp_path}/model was refused by its gate"):
+    with pytest.raises(executor.NotBlessedError, match=f"the model in {tmp_path}/model was rejected by its gate"):
         inputs.export()
     assert not (tmp_path / "tflite").exists()
     assert not (tmp_path / "predictions").exists()

@@ -87,7 +87,7 @@ def test_all_but_the_picture_stays(variants):
 def test_each_variant_is_the_augmentation_of_the_original_with_its_number(variants):
     encoded = parse(transformed(0))[features.IMAGE].bytes_list.value[0]
     for copy, variant in enumerate(variants):
-        seed = augmentation.seed_from_content(tf.constant(encoded), copy)
+        seed = augmentation.derive_seed(tf.constant(encoded), copy)
         expected = augmentation.augment(tf.constant(picture(0)), seed, SETTINGS)
         np.testing.assert_array_equal(pixels(variant), expected)
 

@@ -173,7 +173,7 @@ def test_a_worse_candidate_is_not_pushed(first: Replay, worse: Replay) -> None:
     assert {worse.states()[name] for name in ("Evaluator-tflite", "Pusher-tflite")} == {"not run"}
     (line,) = worse.stderr.splitlines()
     assert line.startswith("atelier: TFLiteExporter: ")
-    assert "was refused by its gate" in line
+    assert "was rejected by its gate" in line
     assert len(worse.versions("serving_model")) == len(worse.versions("tflite")) == 1
 
 

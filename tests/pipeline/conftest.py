@@ -22,12 +22,12 @@ def evaluate(tmp_path_factory):
     from tfx.utils import proto_utils
 
     from components.evaluator import executor as evaluator
-    from components.tflite_exporter import materialised
+    from components.tflite_exporter import materialized
     from pipeline.report.nodes import Node
 
     def run(eval_config, pictures=20, **thresholds):
         folder = tmp_path_factory.mktemp("evaluator")
-        materialised.write(
+        materialized.write(
             folder / "predictions" / "Split-test",
             LABELS[:pictures],
             {"int8": probabilities(TFLITE)[:pictures]},

@@ -13,7 +13,7 @@ with deferred_imports():
     from tensorflow_model_analysis.proto import config_pb2
 
     from components.evaluator import gates, metrics, thresholds
-    from components.tflite_exporter import materialised
+    from components.tflite_exporter import materialized
     from pipeline.report import evaluations, results
 
 AT_THE_BOUNDS = config.TFLite(max_accuracy_drop=0.1, max_slice_accuracy_drop=0.2, max_disagreement=0.15)
@@ -120,7 +120,7 @@ def test_bounds_stand_on_all_pictures_only_except_tflites_on_labels():
     assert value_and_change[0] == ()
     assert value_and_change[1]["valueThreshold"]["lowerBound"] == pytest.approx(0.9, abs=1e-5)
     assert value_and_change[1]["changeThreshold"]["absolute"] == pytest.approx(-0.01, abs=1e-5)
-    assert [where for where, _ in thresholds(build_tflite(AT_THE_BOUNDS))] == [(), (materialised.LABEL,), ()]
+    assert [where for where, _ in thresholds(build_tflite(AT_THE_BOUNDS))] == [(), (materialized.LABEL,), ()]
 
 
 @pytest.mark.parametrize(("count", "by_class"), [(3, True), (200, True), (201, False), (None, False)])

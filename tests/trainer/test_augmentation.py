@@ -262,7 +262,7 @@ def test_everything_off_gives_the_very_same_pixels(picture, seed):
 
 
 def test_same_seed_same_pixels_other_copy_other_pixels(square):
-    seeds = [augmentation.seed_from_content(tf.constant(b"a picture"), copy) for copy in (0, 1, 0)]
+    seeds = [augmentation.derive_seed(tf.constant(b"a picture"), copy) for copy in (0, 1, 0)]
     first, second, again = (augment(square, seed, EVERYTHING) for seed in seeds)
     np.testing.assert_array_equal(first, again)
     assert abs(first.astype(int) - second).mean() > 5
@@ -290,7 +290,7 @@ def test_eager_graph_and_batch_agree(square):
 
 def test_seed_comes_from_content_and_never_changes():
     def seed(content, copy):
-        return augmentation.seed_from_content(tf.constant(content), copy).numpy().tolist()
+        return augmentation.derive_seed(tf.constant(content), copy).numpy().tolist()
 
     assert seed(b"a", 3) == seed(b"a", 3)
     assert seed(b"a", 3)[0] != seed(b"b", 3)[0]
@@ -304,7 +304,7 @@ def test_only_stateless_ops_and_no_python():
 
     @tf.function(input_signature=signature)
     def variant(image, encoded):
-        return augmentation.augment(image, augmentation.seed_from_content(encoded, 1), EVERYTHING)
+        return augmentation.augment(image, augmentation.derive_seed(encoded, 1), EVERYTHING)
 
     graph = variant.get_concrete_function().graph
     kinds = {op.type for op in graph.get_operations()}

@@ -237,7 +237,7 @@ def augmenting():
 
     @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, "pixels")])
     def function(pixels):
-        seed = augmentation.seed_from_content(tf.strings.as_string(tf.reduce_sum(tf.cast(pixels, tf.int32))), 1)
+        seed = augmentation.derive_seed(tf.strings.as_string(tf.reduce_sum(tf.cast(pixels, tf.int32))), 1)
         # Inside a function of its own, and a branch: it must be found there, too.
         return tf.cond(
             pixels[0, 0, 0, 0] > 3,

@@ -41,7 +41,7 @@ TEXTS = 'feature { name: "label" type: BYTES }'
 
 def test_names_come_from_the_schema_that_ingest_writes(tmp_path):
     written = schema(records.build_schema(["big cat", "dog", "Käfer"]))
-    found = features.classes(written, "image/class/label", Vocabularies(tmp_path, label_counts="30 1\n7 0\n"))
+    found = features.read_classes(written, "image/class/label", Vocabularies(tmp_path, label_counts="30 1\n7 0\n"))
     assert found == features.Classes(["big cat", "dog", "Käfer"], [7, 30, 0])
 
 
@@ -50,7 +50,7 @@ def test_a_shared_domain_of_the_schema_is_found_by_its_name(tmp_path):
         COUNTED + 'feature { name: "image/class/text" type: BYTES domain: "kinds" }'
         'string_domain { name: "others" value: "x" } string_domain { name: "kinds" value: "a" value: "b" }'
     )
-    found = features.classes(shared, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n"))
+    found = features.read_classes(shared, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n"))
     assert found == features.Classes(["a", "b"], [2, 1])
 
 
@@ -60,27 +60,27 @@ def test_names_of_a_schema_that_does_not_count_the_ids_are_not_theirs(tmp_path, 
     inferred = schema(
         label + 'feature { name: "image/class/text" type: BYTES string_domain { value: "negative" value: "positive" } }'
     )
-    found = features.classes(inferred, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n1 2\n"))
+    found = features.read_classes(inferred, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n1 2\n"))
     assert found.names == ["0", "1", "2"]
 
 
 def test_names_that_are_known_go_before_those_of_the_schema(tmp_path):
     written = schema(records.build_schema(["a", "b"]))
     vocabularies = Vocabularies(tmp_path, label_counts="30 1\n7 0\n")
-    found = features.classes(written, "image/class/label", vocabularies, names=["positive", "negative"])
+    found = features.read_classes(written, "image/class/label", vocabularies, names=["positive", "negative"])
     assert found == features.Classes(["positive", "negative"], [7, 30])
 
 
 def test_texts_that_are_known_have_their_ids_in_that_order(tmp_path):
     vocabularies = Vocabularies(tmp_path, label_counts="5 zebra\n4 apple\n")
-    found = features.classes(schema(TEXTS), "label", vocabularies, names=["apple", "zebra", "yak"])
+    found = features.read_classes(schema(TEXTS), "label", vocabularies, names=["apple", "zebra", "yak"])
     assert found == features.Classes(["apple", "zebra", "yak"], [4, 5, 0])
 
 
 def test_the_key_of_the_names_is_configured(tmp_path):
     named = schema(COUNTED + 'feature { name: "kind" type: BYTES string_domain { value: "b" value: "a" } }')
     vocabularies = Vocabularies(tmp_path, label_counts="2 0\n1 1\n")
-    assert features.classes(named, "label", vocabularies, text_key="kind").names == ["b", "a"]
+    assert features.read_classes(named, "label", vocabularies, text_key="kind").names == ["b", "a"]
 
 
 def test_texts_get_the_ids_of_the_vocabulary(tmp_path):
@@ -88,7 +88,7 @@ def test_texts_get_the_ids_of_the_vocabulary(tmp_path):
     vocabularies = Vocabularies(
         tmp_path, label_counts="5 big cat\n4 a\u2028b\n4 Käfer\n", label_vocabulary="Käfer\nbig cat\na\u2028b\n"
     )
-    found = features.classes(schema(TEXTS), "label", vocabularies)
+    found = features.read_classes(schema(TEXTS), "label", vocabularies)
     assert found == features.Classes(["Käfer", "big cat", "a\u2028b"], [4, 5, 4])
 
 
@@ -103,7 +103,7 @@ def test_texts_get_the_ids_of_the_vocabulary(tmp_path):
     ],
 )
 def test_without_names_the_ids_are_the_names(tmp_path, described, counts, names):
-    found = features.classes(schema(described), "label", Vocabularies(tmp_path, label_counts="9 2\n3 0\n"))
+    found = features.read_classes(schema(described), "label", Vocabularies(tmp_path, label_counts="9 2\n3 0\n"))
     assert found == features.Classes(names, counts)
 
 
@@ -112,17 +112,17 @@ def test_a_label_outside_of_the_named_classes_is_refused(tmp_path, stray, listed
     written = schema(records.build_schema(["a", "b", "c"]))
     vocabularies = Vocabularies(tmp_path, label_counts=f"30 1\n1 {stray}\n")
     with pytest.raises(ValueError, match=rf"image/class/label: .* the labels {listed}, .* 3 classes, ids 0 to 2"):
-        features.classes(written, "image/class/label", vocabularies)
+        features.read_classes(written, "image/class/label", vocabularies)
 
 
 def test_real_output_of_transform(transformed):
     written = tiny_data.parse_schema(transformed.schema_file)
-    found = features.classes(written, "image/class/label", transformed.output)
+    found = features.read_classes(written, "image/class/label", transformed.output)
     assert found == features.Classes(list(CLASSES), list(TRAIN_COUNTS))
 
 
 def test_real_output_of_transform_with_texts(text_transformed):
     written = tiny_data.parse_schema(text_transformed.schema_file)
-    found = features.classes(written, "kind", text_transformed.output)
+    found = features.read_classes(written, "kind", text_transformed.output)
     # Transform numbers by frequency.
     assert found == features.Classes(["big cat", "Käfer"], [3, 2])

@@ -253,7 +253,7 @@ def test_class_weights_by_hand(trained):
 @pytest.mark.parametrize("fine_tune_epochs", [0, 9])
 def test_auto_measures_real_steps_in_each_format(training, monkeypatch, fine_tune_epochs):
     """The candidates are forced: not every machine has more than one."""
-    monkeypatch.setattr(precision, "candidates", lambda: ("float32", "mixed_bfloat16"))
+    monkeypatch.setattr(precision, "list_policies", lambda: ("float32", "mixed_bfloat16"))
     seen = []
 
     def measure(steps):
@@ -281,7 +281,7 @@ def test_a_measurement_leaves_no_trace_in_the_weights(training, monkeypatch):
             step()
         return dict.fromkeys(steps, 1.0)
 
-    monkeypatch.setattr(precision, "candidates", lambda: ("float32", "mixed_bfloat16"))
+    monkeypatch.setattr(precision, "list_policies", lambda: ("float32", "mixed_bfloat16"))
     monkeypatch.setattr(precision, "measure", measure)
     settings = {"head_epochs": 1, "fine_tune_epochs": 1, "batch_size": 2}
     measured, configured = training(mixed_precision="auto", **settings), training(**settings)

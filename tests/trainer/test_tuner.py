@@ -204,7 +204,7 @@ def test_a_poor_rate_is_replaced_by_a_better_one(search):
     scores = {trial["trial_id"]: trial["score"] for trial in trials}
     assert len(scores) == 8
     assert max(scores.values()) > scores["0"] + 0.2
-    assert tuned.values(best["values"]) == {"head_learning_rate": trials[0]["head_learning_rate"]}
+    assert tuned.drop_bookkeeping(best["values"]) == {"head_learning_rate": trials[0]["head_learning_rate"]}
     assert trials[0]["score"] == max(scores.values())
 
 
@@ -225,7 +225,7 @@ def test_each_trial_begins_with_the_same_head(search, monkeypatch):
 
 def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch):
     computed = []
-    original = feature_cache.with_constant_weights
+    original = feature_cache.freeze_weights
 
     def counted(extractor):
         extract = original(extractor)
@@ -236,7 +236,7 @@ def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch
 
         return counting
 
-    monkeypatch.setattr(feature_cache, "with_constant_weights", counted)
+    monkeypatch.setattr(feature_cache, "freeze_weights", counted)
     search(max_trials=3)
     assert computed == [16, 16, 8, 15]  # 40 and 15 pictures
     assert len(list(search.state.glob("features-*/train.npy"))) == 1

@@ -39,8 +39,8 @@ class FeatureCache(keras.utils.PyDataset):
             self._random.shuffle(self._order)
 
 
-def with_constant_weights(extractor: keras.Model) -> Callable[[tf.Tensor], np.ndarray]:
-    """What `extractor` (pixels -> [N, channels]) computes with its weights of now; traced by the first call.
+def freeze_weights(extractor: keras.Model) -> Callable[[tf.Tensor], np.ndarray]:
+    """Returns a function that computes what `extractor` (pixels -> [N, channels]) does with its present weights.
 
     Weights that cannot change let TensorFlow fold batch normalization into the convolutions: 0.7 of the time.
     It runs on one device: under `tf.distribute`, Keras' `predict_on_batch` hands every device the whole batch.
@@ -62,7 +62,7 @@ def compute(
     """Runs `extract` over `batches` once, or opens what an earlier call has left in `directory`.
 
     Args:
-      extract: pixels -> [N, channels] float32; see `with_constant_weights`.
+      extract: pixels -> [N, channels] float32; see `freeze_weights`.
       batches: (pixels, label [N] int64), in a fixed order.
       directory: where `<name>.npy` and `<name>_labels.npy` are kept.
       name: of the split.

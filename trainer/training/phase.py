@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 _AFTER = "after-{}.npz"
-"""Weights and optimiser after so many epochs."""
+"""Weights and optimizer after so many epochs."""
 _log = logging.getLogger("atelier.trainer")
 
 
@@ -39,7 +39,7 @@ def fit(
       evaluation: the same; its accuracy decides which weights are best.
       name: of the phase; names its folders in `state` and `log_dir`, too.
       epochs: at most this many, those of earlier calls included.
-      steps: at most this many of the optimiser's, None for all: whole epochs as far as they go, or a part of one.
+      steps: at most this many of the optimizer's, None for all: whole epochs as far as they go, or a part of one.
       patience: epochs without a better eval accuracy before training stops.
       class_weight: by class id; None weighs all alike.
       state: folder of what a killed call leaves behind. Once a phase is done, it is not trained again.
@@ -53,7 +53,7 @@ def fit(
     directory.mkdir(parents=True, exist_ok=True)
     done, best, log = directory / "done.npz", directory / "best.npz", directory / "epochs.csv"
     if not done.exists():
-        epochs, steps_an_epoch = within(steps, len(train), epochs)
+        epochs, steps_an_epoch = limit_steps(steps, len(train), epochs)
         reached = max((row["val_accuracy"] for row in _read_epochs(log)), default=None)
         new = directory / "new.npz"
         model.fit(
@@ -84,8 +84,8 @@ def fit(
     return _read_epochs(log)
 
 
-def within(steps: int | None, batches: int, epochs: int) -> tuple[int, int | None]:
-    """Epochs, and steps an epoch (None: all of its batches), that stay within `steps` of the optimiser."""
+def limit_steps(steps: int | None, batches: int, epochs: int) -> tuple[int, int | None]:
+    """Returns epochs, and steps an epoch (None: all of its batches), that stay within `steps` of the optimizer."""
     if steps is None or steps >= batches * epochs:
         return epochs, None
     return (steps // batches, None) if steps >= batches else (1, steps)
@@ -109,7 +109,7 @@ class _EpochSeconds(keras.callbacks.Callback):
 
 
 class _Save(keras.callbacks.Callback):
-    """Saves the epoch's weights and optimiser, once, since that takes long; a better epoch's are copied to `best`.
+    """Saves the epoch's weights and optimizer, once, since that takes long; a better epoch's are copied to `best`.
 
     Both are whole at any moment under their last names: `best`, and that which `_EndEpoch` gives.
     """

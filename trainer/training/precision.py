@@ -52,7 +52,7 @@ def choose(asked: str, step_count: int, build_steps: Callable[[tuple[str, ...]],
 def _choose(asked: str, step_count: int, build_steps: Callable[[tuple[str, ...]], Steps]) -> Choice:
     if asked != "auto":
         return Choice(asked, "set by trainer.mixed_precision", {})
-    policies = candidates()
+    policies = list_policies()
     if len(policies) == 1:
         return Choice(policies[0], "this machine has no instructions for a shorter format", {})
     needed = len(policies) * (1 + _TIMED_STEPS)
@@ -66,8 +66,8 @@ def _choose(asked: str, step_count: int, build_steps: Callable[[tuple[str, ...]]
     return Choice(best, "the fastest of the formats measured", step_ms)
 
 
-def candidates() -> tuple[str, ...]:
-    """The policies that this machine has instructions for, float32 first."""
+def list_policies() -> tuple[str, ...]:
+    """Returns the policies that this machine has instructions for, float32 first."""
     if tf.config.list_logical_devices("TPU"):
         return ("float32", "mixed_bfloat16")
     gpus = tf.config.list_physical_devices("GPU")
@@ -78,7 +78,10 @@ def candidates() -> tuple[str, ...]:
 
 
 def measure(steps: Steps) -> dict[str, float]:
-    """Milliseconds of one step by policy: the fastest of a few, taken in turn so that other load meets all alike."""
+    """Measures the milliseconds of one step by policy: the fastest of a few.
+
+    The policies take turns, so that other load on the machine meets all of them alike.
+    """
     for step in steps.values():
         step()  # traces
     fastest = dict.fromkeys(steps, float("inf"))

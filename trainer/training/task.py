@@ -48,7 +48,7 @@ class Task:
         self.size = config.image.size
         self.transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
         schema = io_utils.parse_pbtxt_file(fn_args.schema_path, schema_pb2.Schema())
-        self.classes = features.classes(
+        self.classes = features.read_classes(
             schema,
             config.data.label_key,
             self.transform_output,
@@ -71,8 +71,8 @@ class Task:
         # Last: what was built for a measurement has drawn random numbers, and without one none were drawn.
         keras.utils.set_random_seed(self.settings.seed)
 
-    def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
-        """One pass over a split; see `input.read_batches` for `options`."""
+    def read_batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
+        """Reads a split once; see `batches.read_batches` for `options`."""
         return batches.read_batches(
             self.files[split],
             self._accessor,
@@ -82,8 +82,8 @@ class Task:
             **options,
         )
 
-    def backbone(self) -> backbones.Backbone:
-        """A new one, with its first weights."""
+    def build_backbone(self) -> backbones.Backbone:
+        """Builds the backbone anew, with its first weights."""
         settings = self.settings
         return backbones.build(
             settings.backbone,
@@ -94,26 +94,26 @@ class Task:
             variance=self._variance,
         )
 
-    def classifier(self, backbone: backbones.Backbone, settings: Trainer) -> Classifier:
-        """`backbone` with a new head."""
+    def build_classifier(self, backbone: backbones.Backbone, settings: Trainer) -> Classifier:
+        """Puts a new head on `backbone`."""
         return build_classifier(backbone, len(self.classes.names), settings.dropout)
 
-    def features(self, extractor: keras.Model, directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Features and labels by split: computed, or read from `directory`; see `feature_cache.compute`.
+    def compute_features(self, extractor: keras.Model, directory: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Returns features and labels by split: computed, or read from `directory`; see `feature_cache.compute`.
 
         Raises:
           ValueError: a label is none of the classes, or a split is empty.
         """
-        extract = feature_cache.with_constant_weights(extractor)
+        extract = feature_cache.freeze_weights(extractor)
         found = {}
         for split in self.files:
-            batches = self.batches(split, self.settings.batch_size)
+            batches = self.read_batches(split, self.settings.batch_size)
             found[split] = feature_cache.compute(extract, batches, directory, split)
             _check_labels(found[split][1], len(self.classes.names), split)
         return found
 
-    def features_directory(self, parent: Path) -> Path:
-        """The folder below `parent` for the features of these data under this backbone, whatever else is set."""
+    def name_features_directory(self, parent: Path) -> Path:
+        """Returns the folder below `parent` for the features of this data under this backbone, whatever else is set."""
         network = [self.settings.backbone, self.settings.weights, self.settings.weights_sha256]
         same = [network, self.policy, self.size, self.files, self.transform_output.transform_savedmodel_dir]
         return parent / f"features-{hash_json(same)}"
@@ -158,12 +158,12 @@ class Task:
         counts = {split: -(-count // batch_size) for split, count in examples.items()}
 
         def one_hot(split: str, **options: Any) -> tf.data.Dataset:
-            labeled = self.batches(split, batch_size, **options).map(
+            labeled = self.read_batches(split, batch_size, **options).map(
                 lambda pixels, label: (pixels, tf.one_hot(label, class_count))
             )
             return labeled.apply(tf.data.experimental.assert_cardinality(counts[split]))
 
-        epochs, steps_an_epoch = phase.within(self.steps, counts[TRAIN], settings.fine_tune_epochs)
+        epochs, steps_an_epoch = phase.limit_steps(self.steps, counts[TRAIN], settings.fine_tune_epochs)
         steps = epochs * (steps_an_epoch or counts[TRAIN])
         rate = build_warmup_and_cosine(settings.fine_tune_learning_rate, steps, settings.warmup_fraction)
         compile_model(classifier.model, rate, settings)
@@ -185,22 +185,22 @@ class Task:
         batches = -(-examples // self.settings.batch_size)
         if not self.settings.fine_tune_epochs:
             return batches
-        epochs, steps_an_epoch = phase.within(self.steps, batches, self.settings.fine_tune_epochs)
+        epochs, steps_an_epoch = phase.limit_steps(self.steps, batches, self.settings.fine_tune_epochs)
         return epochs * (steps_an_epoch or batches)
 
     def _steps_to_measure(self, policies: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
         """By policy: runs one step of the phase that takes longest on a batch of the training data."""
-        (batch,) = self.batches(TRAIN, self.settings.batch_size).take(1)
+        (batch,) = self.read_batches(TRAIN, self.settings.batch_size).take(1)
         return {policy: self._step_to_measure(policy, *batch) for policy in policies}
 
     def _step_to_measure(self, policy: str, pixels: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
         keras.config.set_dtype_policy(policy)
         devices = choose_strategy()
         with devices.scope():
-            backbone = self.backbone()
-            classifier = self.classifier(backbone, self.settings)
+            backbone = self.build_backbone()
+            classifier = self.build_classifier(backbone, self.settings)
             if not self.settings.fine_tune_epochs:
-                extract = feature_cache.with_constant_weights(classifier.features)
+                extract = feature_cache.freeze_weights(classifier.features)
                 return lambda: extract(pixels)
             backbones.set_trainable(backbone, self.settings.fine_tune_at)
             compile_model(classifier.model, self.settings.fine_tune_learning_rate, self.settings)
@@ -237,9 +237,9 @@ class Task:
 def compute_features_timed(
     task: Task, extractor: keras.Model, directory: Path
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], float]:
-    """`Task.features`, and the seconds that it took."""
+    """`Task.compute_features`, and the seconds that it took."""
     started = time.monotonic()
-    kept = task.features(extractor, directory)
+    kept = task.compute_features(extractor, directory)
     seconds = time.monotonic() - started
     _log.info("features of the frozen backbone ready in %.1f s", seconds)
     return kept, seconds

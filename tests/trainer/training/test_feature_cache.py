@@ -40,7 +40,7 @@ class Passes:
 
 
 def compute(extractor, passes, directory, name):
-    return feature_cache.compute(feature_cache.with_constant_weights(extractor), passes, directory, name)
+    return feature_cache.compute(feature_cache.freeze_weights(extractor), passes, directory, name)
 
 
 def by_hand(extractor):
@@ -140,7 +140,7 @@ pixels = np.random.default_rng(0).uniform(0, 255, (6, 8, 8, 3)).astype(np.float3
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(5, 3), keras.layers.GlobalMaxPooling2D()])
     batches = tf.data.Dataset.from_tensor_slices((pixels, np.arange(6))).batch(4)
-    extract = feature_cache.with_constant_weights(model)
+    extract = feature_cache.freeze_weights(model)
     features, labels = feature_cache.compute(extract, batches, Path({str(tmp_path)!r}), "train")
 np.testing.assert_array_equal(labels, range(6))
 np.testing.assert_allclose(features, model(pixels), rtol=1e-5)

@@ -264,7 +264,7 @@ def test_phases_are_kept_apart(fit, tmp_path):
     ],
 )
 def test_epochs_within_a_number_of_steps(steps, batches, epochs, expected):
-    assert phase.within(steps, batches, epochs) == expected
+    assert phase.limit_steps(steps, batches, epochs) == expected
 
 
 @pytest.mark.parametrize(("steps", "taken"), [(None, 8), (5, 4), (4, 4), (1, 1)])

@@ -37,7 +37,7 @@ def measured(monkeypatch):
     """Makes every measurement come out as told."""
 
     def come_out(**step_ms):
-        monkeypatch.setattr(precision, "candidates", lambda: tuple(step_ms))
+        monkeypatch.setattr(precision, "list_policies", lambda: tuple(step_ms))
         monkeypatch.setattr(precision, "measure", lambda steps: {policy: step_ms[policy] for policy in steps})
 
     return come_out
@@ -68,13 +68,13 @@ def choose(folder, asked="auto", steps=MANY, built=None):
 )
 def test_a_machine_is_tried_with_what_it_has_instructions_for(machine, devices, expected):
     machine(**devices)
-    assert precision.candidates() == expected
+    assert precision.list_policies() == expected
 
 
 def test_no_cpuinfo_means_float32(machine, monkeypatch, tmp_path):
     machine(flags="amx_bf16")
     monkeypatch.setattr(precision._cpu_has_bfloat16, "__defaults__", (tmp_path / "none",))
-    assert precision.candidates() == ("float32",)
+    assert precision.list_policies() == ("float32",)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])

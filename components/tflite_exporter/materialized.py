@@ -1,4 +1,4 @@
-"""Predictions as tf.Examples: what an Evaluator over materialised predictions reads."""
+"""Predictions as tf.Examples: what an Evaluator over materialized predictions reads."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +21,7 @@ def agrees_key(variant: str) -> str:
 
 
 def write(split: Path, labels: np.ndarray, tflite: Mapping[str, np.ndarray], saved_model: np.ndarray) -> None:
-    """Writes one tf.Example a picture to the folder `split`.
+    """Writes one tf.Example an image to the folder `split`.
 
     Args:
       split: is made.
