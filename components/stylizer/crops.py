@@ -14,13 +14,13 @@ class Crops(keras.utils.PyDataset):
     """Batches by the number of the step alone, so that a training that goes on sees what it would have seen."""
 
     def __init__(
-        self, photographs: Sequence[Image.Image], styles: int, settings: TrainingSettings, first_step: int = 0
+        self, photographs: Sequence[Image.Image], styles: range, settings: TrainingSettings, first_step: int = 0
     ) -> None:
         """Holds the photographs in memory.
 
         Args:
           photographs: mode RGB, of any size.
-          styles: how many there are.
+          styles: rows of the styles to train; its end is how many there are.
           settings: of the training.
           first_step: with which it begins.
         """
@@ -60,9 +60,9 @@ def _crop(photograph: Image.Image, settings: TrainingSettings, random: Any) -> n
     return pixels[:, ::-1] if random.random() < 0.5 else pixels
 
 
-def _style(styles: int, settings: TrainingSettings, random: Any) -> np.ndarray:
-    weights = np.zeros(styles, np.float32)
-    first, second = random.integers(styles, size=2)
+def _style(styles: range, settings: TrainingSettings, random: Any) -> np.ndarray:
+    weights = np.zeros(styles.stop, np.float32)
+    first, second = random.integers(styles.start, styles.stop, size=2)
     share = random.uniform() if random.random() < settings.blends else 1.0
     weights[first] += share
     weights[second] += 1 - share

@@ -173,6 +173,7 @@ def train(
     settings: TrainingSettings,
     state: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    first_style: int = 0,
 ) -> int:
     """Trains the objective's network, from where the training state in `state` is if there is one.
 
@@ -182,6 +183,7 @@ def train(
       settings: of the training.
       state: file for the training state; None keeps none.
       callbacks: Keras'.
+      first_style: the styles before it are not trained.
 
     Returns:
       How many steps are done.
@@ -196,7 +198,8 @@ def train(
     keeper = _State(objective, state, settings)
     done = keeper.load()
     if done < settings.steps:
-        crops = Crops(photographs, objective.network.input["style"].shape[-1], settings, done)
+        styles = range(first_style, objective.network.input["style"].shape[-1])
+        crops = Crops(photographs, styles, settings, done)
         rounds = -(-(settings.steps - done) // settings.steps_per_round)
         limits = _Limits(settings, done)
         objective.fit(crops, epochs=rounds, shuffle=False, verbose=0, callbacks=[limits, keeper, *callbacks])

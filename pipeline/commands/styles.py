@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FILE
+from pipeline.commands.options import FILE, FiniteRange
 from pipeline.commands.verb import Verb
 
 
@@ -47,3 +47,32 @@ def add(
         catalog, file, title=title, licence=licence, artist=artist, year=year or None, source=source, id=style_id
     )
     click.echo(f"{catalog}: {style.id}")
+
+
+@command.command(
+    cls=Verb,
+    name="train",
+    example="atelier styles train styles/catalog.yaml --content photos/ --output mine.npz",
+    after_stop="; nothing was written",
+)
+@click.argument("catalog", metavar="CATALOG", type=str)
+@click.option("--content", metavar="DIR", type=FILE, required=True, help="Train on the photographs in this folder.")
+@click.option("--output", metavar="FILE", type=FILE, required=True, help="Write the stylizer into this file.")
+@click.option(
+    "--model", metavar="FILE", type=FILE, help="Extend the stylizer in this file.  [default: the base network]"
+)
+@click.option("--style", "styles", metavar="ID", multiple=True, help="Add only this style. Repeat for several styles.")
+@click.option(
+    "--minutes", metavar="N", type=FiniteRange(0.05, 10_000), default=3.0, show_default=True, help="Train this long."
+)
+def train(
+    catalog: str, content: Path, output: Path, model: Path | None, styles: tuple[str, ...], minutes: float
+) -> None:
+    """Teach the one-pass stylizer the styles of a catalog.
+
+    CATALOG is a catalog.yaml or a folder of images. Only values of the new styles are trained, for some minutes; the
+    styles that the stylizer has stay as they are.
+    """
+    from pipeline.commands.train_styles import train_styles
+
+    click.echo(train_styles(catalog, content, output, model=model, ids=styles, minutes=minutes))

@@ -78,6 +78,7 @@ VERBS = [
     ["stylize"],
     ["styles"],
     ["styles", "add"],
+    ["styles", "train"],
     ["kubeflow"],
     ["kubeflow", "compile"],
     ["kubeflow", "replay"],

@@ -48,16 +48,16 @@ def build(styles, settings):
 
 def test_crops_depend_on_the_step_alone(photographs):
     settings = TrainingSettings(**TINY | {"batch_size": 40, "blends": 0.5})
-    batch = Crops(photographs, 3, settings).batch(7)
+    batch = Crops(photographs, range(3), settings).batch(7)
     assert batch["image"].shape == (40, 64, 64, 3)
     assert batch["image"].dtype == np.uint8
     np.testing.assert_allclose(batch["style"].sum(1), 1, rtol=1e-6)
     assert 5 < ((batch["style"] > 0).sum(1) == 2).sum() < 30
     assert 10 < (batch["strength"] == 1).sum() < 38
-    later = Crops(photographs, 3, settings, first_step=5)[2][0]
+    later = Crops(photographs, range(3), settings, first_step=5)[2][0]
     for name, values in batch.items():
         np.testing.assert_array_equal(later[name], values)
-    assert (Crops(photographs, 3, settings).batch(8)["image"] != batch["image"]).any()
+    assert (Crops(photographs, range(3), settings).batch(8)["image"] != batch["image"]).any()
 
 
 def test_the_loss_is_the_optimizers(styles):
@@ -73,6 +73,12 @@ def test_the_loss_is_the_optimizers(styles):
     recipe = networks.recipe(Settings())
     weights = (3 * recipe.content_weight, recipe.style_weight / 8, recipe.tv_weight / 8)
     np.testing.assert_allclose(found.compute_loss(x=inputs, y_pred=stylized), np.dot(weights, terms), rtol=1e-4)
+
+
+def test_styles_before_the_first_are_not_trained(photographs):
+    batch = Crops(photographs, range(2, 4), TrainingSettings(**TINY | {"batch_size": 30})).batch(0)
+    assert batch["style"].shape == (30, 4)
+    np.testing.assert_array_equal(batch["style"].any(0), [False, False, True, True])
 
 
 def test_targets_are_kept_for_the_same_styles_only(styles, tmp_path, monkeypatch):

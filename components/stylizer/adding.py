@@ -1,0 +1,103 @@
+"""Teaches a stylizer further styles in minutes.
+
+Only their normalization values are trained, so that the other styles stay as they are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+
+from components.style_renderer.engine import networks
+from components.style_renderer.engine.settings import Settings
+from components.stylizer import network, training
+from components.stylizer.settings import TrainingSettings
+from components.stylizer.stylizer import Stylizer, StylizerError
+
+SETTINGS = TrainingSettings(
+    steps=600,
+    minutes=3.0,
+    batch_size=2,
+    learning_rate=0.02,
+    # At other strengths the row "no style" would be trained, which all styles share.
+    full_strength=1.0,
+    blends=0.0,
+    steps_per_round=25,
+)
+"""For two processors."""
+
+_CONDITIONAL = (network.ConditionalNormalization, network.ConditionalOffset)
+
+Progress = Callable[[int, Mapping[str, float]], None]
+"""Told the steps that are done, and the losses."""
+
+
+def add_styles(
+    stylizer: Stylizer,
+    styles: Mapping[str, np.ndarray],
+    photographs: Sequence[Image.Image],
+    settings: TrainingSettings = SETTINGS,
+    progress: Progress = lambda *_: None,
+) -> Stylizer:
+    """Returns a stylizer with further styles; those that it has give what they gave.
+
+    Args:
+      stylizer: what is extended; it is not changed.
+      styles: images [H, W, 3] uint8 by id.
+      photographs: mode RGB, to train on.
+      settings: of the training; `full_strength` is 1.
+      progress: told after each round.
+
+    Raises:
+      StylizerError: an id is taken, or there is no style.
+      TrainingError: there is no photograph, or the loss is no longer a number.
+    """
+    if not styles:
+        raise StylizerError("there is no style to add")
+    if taken := [style for style in styles if style in stylizer.styles]:
+        raise StylizerError(f"the stylizer has the style {taken[0]} already; give the new one another id")
+    if settings.full_strength < 1:
+        raise StylizerError(f"full_strength is {settings.full_strength}: it must be 1, or all styles would change")
+    model = _extend(stylizer.model, len(stylizer.styles), len(styles))
+    for layer in model.layers:
+        layer.trainable = isinstance(layer, _CONDITIONAL)
+    recipe = networks.recipe(Settings())
+    targets = [
+        np.concatenate([np.zeros((len(stylizer.styles), *target.shape[1:]), np.float32), target])
+        for target in training.style_targets(recipe, list(styles.values()), settings.style_size)
+    ]
+    objective = training.Objective(model, networks.build(Settings()), recipe, targets, settings)
+    training.train(
+        objective, photographs, settings, first_style=len(stylizer.styles), callbacks=[_Told(settings, progress)]
+    )
+    return Stylizer(model, (*stylizer.styles, *styles))
+
+
+def _extend(model: keras.Model, old: int, new: int) -> keras.Model:
+    """The network with so many rows more, which begin as the mean of the others; the last is "no style" again."""
+    extended = network.build(
+        old + new,
+        channels=[model.get_layer(f"encoder{number}_conv").filters for number in (1, 2, 3)],
+        blocks=sum(layer.name.endswith("_add") for layer in model.layers),
+    )
+    values = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables}
+    for layer in extended.layers:
+        for variable in layer.variables:
+            value = values[variable.path]
+            if isinstance(layer, _CONDITIONAL):
+                mean = np.repeat(value[:old].mean(0, keepdims=True), new, axis=0)
+                value = np.concatenate([value[:old], mean, value[old:]])
+            variable.assign(value)
+    return extended
+
+
+class _Told(keras.callbacks.Callback):
+    def __init__(self, settings: TrainingSettings, progress: Progress) -> None:
+        super().__init__()
+        self._settings, self._progress = settings, progress
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        losses = {name: float(value) for name, value in (logs or {}).items()}
+        self._progress((epoch + 1) * self._settings.steps_per_round, losses)
