@@ -7,8 +7,8 @@ import pydantic
 from pydantic import Field
 
 from atelier.errors import AtelierError
-from atelier.field_types import Count
 from atelier.layout import MAX_PIXELS
+from atelier.settings.field_types import Count
 
 PREPROCESSING_SIGNATURE, QUERIES, PREPROCESSING = "preprocessing", "queries", "preprocessing"
 """A model server does not serve files. This signature gives a client the same JSON text, once for each query: its name,

@@ -25,8 +25,8 @@ from apache_beam.runners.portability.fn_api_runner import worker_handlers
 from apache_beam.runners.runner import PipelineResult
 from google.protobuf import json_format, text_format
 
-from atelier import loopback
 from atelier.errors import BeamError
+from atelier.processes import loopback
 from compat import child_processes
 
 UPSTREAM = {"apache-beam": "2.77.0"}

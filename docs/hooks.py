@@ -24,7 +24,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pydantic.fields import FieldInfo
 
-from atelier.field_types import LARGEST_INT32
+from atelier.settings.field_types import LARGEST_INT32
 from pipeline.commands.verb import Verb
 
 ROOT = Path(__file__).parents[1]

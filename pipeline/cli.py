@@ -15,8 +15,9 @@ from pathlib import Path
 import click
 from click.shell_completion import shell_complete
 
-from atelier import __version__, loopback
+from atelier import __version__
 from atelier.errors import AtelierError
+from atelier.processes import loopback
 from compat.standard_streams import drop_output
 from pipeline import stopping
 from pipeline.commands.verb import Invocation, LazyGroup

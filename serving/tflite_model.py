@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from atelier import labels, preprocessing, versions
+from atelier import labels, preprocessing
+from atelier.files import versions
 from atelier.layout import CARD_FILE, LABELS_FILE, TFLITE_FILE
 from atelier.preprocessing import Preprocessing, PreprocessingError
 from atelier.quantization import dequantize

@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 import pydantic
 from pydantic import Field
 
-from atelier.field_types import LARGEST_INT32, Count, Fraction, Integer, Number, Seed
 from atelier.preprocessing import Preprocessing
-from atelier.section import Section
+from atelier.settings.field_types import LARGEST_INT32, Count, Fraction, Integer, Number, Seed
+from atelier.settings.section import Section
 from trainer import backbones
 from trainer.transform_settings import Augmentation, Data, Image, Name, NodeConfig, Split, TransformConfig
 

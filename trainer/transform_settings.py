@@ -10,9 +10,9 @@ import pydantic
 from pydantic import Field
 
 from atelier import layout
-from atelier.field_types import Count, Fraction, Integer, Number
 from atelier.preprocessing import Resize
-from atelier.section import Section
+from atelier.settings.field_types import Count, Fraction, Integer, Number
+from atelier.settings.section import Section
 
 Split = Literal[layout.SPLITS]  # type: ignore[valid-type]
 Name = Annotated[str, Field(min_length=1)]

@@ -7,7 +7,7 @@ from tfx import types
 from tfx.dsl.io import fileio
 from tfx.utils import io_utils, path_utils
 
-from atelier import versions
+from atelier.files import versions
 from atelier.layout import ASSETS_EXTRA, LABELS_FILE
 
 LATEST = "latest"
@@ -40,7 +40,7 @@ def publish(candidate: types.Artifact, baseline: types.Artifact, serving_directo
 def pushed_versions(serving_directory: str) -> list[str]:
     """Returns the names of the version folders below `serving_directory`, lowest version first.
 
-    There are none if it does not exist. What is a version is ModelServer's rule: see `atelier.versions`.
+    There are none if it does not exist. What is a version is ModelServer's rule: see `atelier.files.versions`.
     """
     if not fileio.exists(serving_directory):
         return []

@@ -11,8 +11,8 @@ from tfx.proto import pusher_pb2
 from tfx.types import artifact_utils, standard_artifacts, standard_component_specs
 from tfx.utils import proto_utils
 
-from atelier import storage, versions
-from atelier.files import leftovers
+from atelier import storage
+from atelier.files import leftovers, versions
 from components.tflite_exporter.preferred import preferred_model
 
 VARIANTS = "variants"

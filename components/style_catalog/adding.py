@@ -13,8 +13,8 @@ import yaml
 
 from atelier import images
 from atelier.files.replacing import replace_text
+from atelier.files.slugs import make_unique_id
 from atelier.layout import MAX_PIXELS
-from atelier.slugs import make_unique_id
 from components.style_catalog import catalog, entry
 from components.style_catalog.style import CatalogError, Style, read_image
 from components.style_renderer.engine.settings import Settings

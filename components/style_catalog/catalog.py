@@ -25,7 +25,7 @@ import yaml
 
 from atelier import builtin_names, storage
 from atelier.files import leftovers, tree
-from atelier.slugs import make_unique_id
+from atelier.files.slugs import make_unique_id
 from components.style_catalog import builtin, entry
 from components.style_catalog.style import CatalogError, Style, find_image_faults, read_file, read_image
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from atelier.field_types import Count, Fraction, Integer, Number, Seed
+from atelier.settings.field_types import Count, Fraction, Integer, Number, Seed
 from components.style_renderer.engine.settings import Weight
 
 _Pixels = Annotated[Integer, Field(ge=64, le=4096)]

@@ -50,7 +50,7 @@ class Version(click.ParamType):
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> int:
         """Returns the version's number."""
-        from atelier import versions
+        from atelier.files import versions
 
         number = value if isinstance(value, int) else versions.parse(value)
         if number is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from atelier import versions
+from atelier.files import versions
 from compat import native_log
 from serving.server import model_server_config
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from atelier.field_types import Integer
-from atelier.section import Section
+from atelier.settings.field_types import Integer
+from atelier.settings.section import Section
 
 
 class Beam(Section):

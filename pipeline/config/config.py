@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import Field
 
-from atelier.section import Section
+from atelier.settings.section import Section
 from components.style_renderer.engine.settings import Settings
 from pipeline.config import keys, yaml_values
 from pipeline.config.beam import Beam

@@ -1,8 +1,8 @@
 """The section `evaluator`: the gate of the SavedModel."""
 
 from atelier import layout
-from atelier.field_types import Count, Fraction
-from atelier.section import Section
+from atelier.settings.field_types import Count, Fraction
+from atelier.settings.section import Section
 from trainer.settings import Name
 
 

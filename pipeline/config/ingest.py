@@ -5,9 +5,9 @@ from typing import Annotated
 from pydantic import Field
 
 from atelier import layout
-from atelier.field_types import Fraction, Integer, Number
 from atelier.preprocessing import STORE_SIZE
-from atelier.section import Section
+from atelier.settings.field_types import Fraction, Integer, Number
+from atelier.settings.section import Section
 
 OpenFraction = Annotated[Number, Field(gt=0.0, lt=1.0)]
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from atelier.field_types import LARGEST_INT32, Count, Integer, Number
-from atelier.section import Section
+from atelier.settings.field_types import LARGEST_INT32, Count, Integer, Number
+from atelier.settings.section import Section
 from pipeline.run_inputs import Places
 
 

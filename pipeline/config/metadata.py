@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import pydantic
 
-from atelier.section import Section
+from atelier.settings.section import Section
 from pipeline.metadata import metadata_url
 
 

@@ -6,9 +6,9 @@ import pydantic
 from pydantic import Field
 
 from atelier.builtin_names import SPLIT_PREFIX
-from atelier.field_types import LARGEST_INT32, Fraction, Integer
 from atelier.layout import SPLITS
-from atelier.section import Section
+from atelier.settings.field_types import LARGEST_INT32, Fraction, Integer
+from atelier.settings.section import Section
 from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, Settings
 from trainer.settings import Name
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from atelier.field_types import Count, Fraction
-from atelier.section import Section
+from atelier.settings.field_types import Count, Fraction
+from atelier.settings.section import Section
 
 
 class TFLite(Section):

@@ -24,7 +24,7 @@ from atelier.layout import (
     QUARANTINE_FOLDER,
     SCHEMA_FILE,
 )
-from atelier.watching import watching
+from atelier.processes.watching import watching
 from pipeline.beam import worker_pool
 from pipeline.beam.beam_args import count_processes
 from pipeline.config import config

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from atelier import layout, tfrecord, versions
+from atelier import layout, tfrecord
+from atelier.files import versions
 from atelier.preprocessing import (
     PREPROCESSING,
     PREPROCESSING_SIGNATURE,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from atelier import versions
+from atelier.files import versions
 
 MODELS_CONFIG = Path(__file__).with_name("models.config")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tensorflow_serving.config import model_server_config_pb2
 
-from atelier import versions
+from atelier.files import versions
 
 Configs = Mapping[str, model_server_config_pb2.ModelConfig]
 """By the models' names."""

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from atelier import storage, watching
+from atelier import storage
+from atelier.processes import watching
 
 Progress = Callable[[str, float], None]
 """Told what is being done, and the share (0..1) of the batch's units that is done, parts of units included."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from atelier.slugs import make_slug
+from atelier.files.slugs import make_slug
 from components.style_catalog.style import Style
 from components.style_renderer.engine.settings import Settings
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from atelier.field_types import Count, Fraction, Integer, Number
+from atelier.settings.field_types import Count, Fraction, Integer, Number
 
 NETWORKS = ("efficientnet_lite0", "vgg19")
 

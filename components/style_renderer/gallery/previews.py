@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from atelier import storage
-from atelier.slugs import make_slug
+from atelier.files.slugs import make_slug
 from components.style_renderer.batch.units import KEY_IN_NAMES, Format
 
 THUMBNAILS = "thumbnails"

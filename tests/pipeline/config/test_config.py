@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import yaml
 
-from atelier.field_types import LARGEST_SEED
+from atelier.settings.field_types import LARGEST_SEED
 from pipeline.beam import beam_args
 from pipeline.config import config
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from atelier import loopback
+from atelier.processes import loopback
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ os.environ[sys.argv[1]] = "http://127.0.0.1:9"
 if sys.argv[2]:
     os.environ["no_grpc_proxy"] = sys.argv[2]
 import grpc
-from atelier import loopback
+from atelier.processes import loopback
 loopback.bypass_proxies()
 server = grpc.server(futures.ThreadPoolExecutor(1))
 port = server.add_insecure_port("[::]:0")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from atelier.slugs import make_slug, make_unique_id
+from atelier.files.slugs import make_slug, make_unique_id
 
 
 @pytest.mark.parametrize(

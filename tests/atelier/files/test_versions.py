@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from atelier import versions
+from atelier.files import versions
 
 
 @pytest.mark.parametrize(
