@@ -8,7 +8,6 @@ asked first, over a plain socket, and what is wrong is told in one line.
 import hashlib
 import logging
 import os
-import random
 import re
 import time
 import uuid
@@ -17,9 +16,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import tenacity
 from ml_metadata import errors
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
+from pydantic import SecretStr
 
 from compat import mlmd_on_postgresql, tfx_metadata_handler
 from compat.standard_streams import record_errors
@@ -162,7 +163,7 @@ def _server(settings: Metadata) -> Server | None:
     server = parse(settings.connection)
     # MySQL's client takes this very name for a socket file, wherever its makers thought that it lies.
     host = "127.0.0.1" if server.kind == "mysql" and server.host == "localhost" else server.host
-    password = os.environ.get(PASSWORD_VARIABLE, "") if server.password is None else server.password
+    password = server.password or SecretStr(os.environ.get(PASSWORD_VARIABLE, "") if server.password is None else "")
     return replace(server, host=host, password=password)
 
 
@@ -178,16 +179,20 @@ def _of_server(server: Server) -> mlmd.ConnectionConfig:
     config = mlmd.ConnectionConfig()
     if server.kind == "mysql":
         config.mysql.host, config.mysql.port = server.host, server.port
-        config.mysql.user, config.mysql.password = server.user, server.password or ""
+        config.mysql.user, config.mysql.password = server.user, _password(server)
         config.mysql.database, config.mysql.skip_db_creation = server.database, True
         return config
     # MLMD puts the values unquoted into a line of libpq's.
     config.postgresql.host, config.postgresql.port = _quoted(server.host), str(server.port)
     config.postgresql.user, config.postgresql.dbname = _quoted(server.user), _quoted(server.database)
-    if server.password:
-        config.postgresql.password = _quoted(server.password)
+    if password := _password(server):
+        config.postgresql.password = _quoted(password)
     config.postgresql.skip_db_creation = True
     return config
+
+
+def _password(server: Server) -> str:
+    return server.password.get_secret_value() if server.password else ""
 
 
 def _quoted(value: str) -> str:
@@ -206,15 +211,23 @@ def _ask(server: Server) -> None:
 
 def _first_connection(server: Server) -> MetadataStore:
     config = _of_server(server)
-    for attempt in range(ATTEMPTS):
+
+    def connect() -> tuple[MetadataStore | None, str]:
         store, words = _open(config)
-        if store is not None:
-            return store
         for pattern, meaning in _REFUSALS:
-            if re.search(pattern, words):
+            if store is None and re.search(pattern, words):
                 raise MetadataError(f"{_called(server)}: {meaning}")
-        if attempt + 1 < ATTEMPTS:
-            time.sleep(random.uniform(0.25, 0.75))
+        return store, words
+
+    store, words = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_random(0.25, 0.75),
+        retry=tenacity.retry_if_result(lambda opened: opened[0] is None),
+        retry_error_callback=lambda state: state.outcome and state.outcome.result(),
+        sleep=lambda seconds: time.sleep(seconds),
+    )(connect)
+    if store is not None:
+        return store
     if "concurrent connection" in words:
         words = "its tables are half made, by a first connection that was cut off: drop the database and create it anew"
     raise MetadataError(f"{_called(server)}: {_one_line(words)}")

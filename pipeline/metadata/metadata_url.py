@@ -1,9 +1,11 @@
 """The URL of a metadata database, `mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE`: read, checked, and shown safely."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+
+import pydantic
 
 FORM = "mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE or postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE"
 HIDDEN = "***"
@@ -23,7 +25,7 @@ class Server:
 
     kind: Literal["mysql", "postgresql"]
     user: str
-    password: str | None = field(repr=False)
+    password: pydantic.SecretStr | None
     """None: the URL has none."""
     host: str
     port: int
@@ -65,52 +67,64 @@ def redacted(url: str) -> str:
     return url if server.password is None else re.sub("^([^:]+://[^:]+):.*@", rf"\1:{HIDDEN}@", url)
 
 
+class _DatabaseUrl(pydantic.AnyUrl):
+    """Pydantic's own types for MySQL and PostgreSQL also take drivers in the scheme, and several hosts."""
+
+    _constraints = pydantic.UrlConstraints(allowed_schemes=list(_KINDS), host_required=True)
+
+
+_ADAPTER = pydantic.TypeAdapter(_DatabaseUrl)
+_PROBLEMS = {
+    "scheme": "its scheme is not mysql or postgresql",
+    "empty host": "it has no host",
+    "port": "its port is no number from 1 to 65535",
+    "IPv": "its host cannot be read",
+}
+"""By what pydantic's message has in it."""
+
+
 def _parse(url: str) -> Server:
-    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
-        raise ValueError("it has a space or a control character")
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in _KINDS:
-        raise ValueError("its scheme is not mysql or postgresql")
-    if "?" in rest or "#" in rest:
-        raise ValueError(f"it has a ? or #, but takes no options; {_ENCODE}")
+    _check_characters(url)
     try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        raise ValueError("its host cannot be read") from None
-    user, colon, password = parts.netloc.rpartition("@")[0].partition(":")
-    database = parts.path.removeprefix("/")
-    if "/" in database or "@" in parts.path or "@" in password or "@" in user:
-        raise ValueError(f"its parts cannot be told apart; {_ENCODE}")
-    if not user:
+        parts = _ADAPTER.validate_python(url)
+    except pydantic.ValidationError as error:
+        told = error.errors(include_input=False, include_url=False)[0]["msg"]
+        problem = next((problem for word, problem in _PROBLEMS.items() if word in told), "its host cannot be read")
+        raise ValueError(problem) from None
+    database = (parts.path or "").removeprefix("/")
+    if not parts.username:
         raise ValueError("it has no user")
-    if not host:
-        raise ValueError("it has no host")
     if not database:
         raise ValueError("it has no database")
     if len(database) > 64:
         raise ValueError("its database's name is longer than 64 characters")
-    kind = _KINDS[scheme]
+    authority = url.partition("://")[2].partition("/")[0]
+    if parts.port == 0 or authority.endswith(":"):
+        raise ValueError(_PROBLEMS["port"])
+    kind = _KINDS[parts.scheme]
+    # Pydantic takes an empty password, which is one, for none.
+    password = "" if parts.password is None and ":@" in authority else parts.password
     return Server(
         kind=kind,
-        user=_decoded(user),
-        password=_decoded(password) if colon else None,
-        host=host,
-        port=_port(parts.netloc) or _PORTS[kind],
+        user=_decoded(parts.username),
+        password=None if password is None else pydantic.SecretStr(_decoded(password)),
+        host=(parts.host or "").strip("[]"),
+        port=parts.port or _PORTS[kind],
         database=_decoded(database),
     )
 
 
-def _port(netloc: str) -> int | None:
-    found = re.fullmatch(r"(?:\[[^]]*\]|[^:[]*)(?::(.*))?", netloc.rpartition("@")[2])
-    if not found:
-        raise ValueError("its host cannot be read")
-    text = found[1]
-    if text is None:
-        return None
-    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
-        raise ValueError("its port is no number from 1 to 65535")
-    return int(text)
+def _check_characters(url: str) -> None:
+    """Rejects what pydantic drops or encodes without a word."""
+    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
+        raise ValueError("it has a space or a control character")
+    _, separator, rest = url.partition("://")
+    if not separator:
+        raise ValueError(_PROBLEMS["scheme"])
+    if "?" in rest or "#" in rest:
+        raise ValueError(f"it has a ? or #, but takes no options; {_ENCODE}")
+    if rest.count("@") > 1 or rest.count("/") > 1:
+        raise ValueError(f"its parts cannot be told apart; {_ENCODE}")
 
 
 def _decoded(part: str) -> str:

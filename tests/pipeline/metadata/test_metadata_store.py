@@ -12,6 +12,7 @@ import pytest
 from ml_metadata import errors
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
+from pydantic import SecretStr
 
 from compat import mlmd_on_postgresql
 from pipeline import local_runner
@@ -44,7 +45,10 @@ def no_password_around(monkeypatch):
     ],
 )
 def test_a_url_is_taken_apart(url, kind, user, password, host, port, database):
-    assert metadata_url.parse(url) == metadata_url.Server(kind, user, password, host, port, database)
+    secret = None if password is None else SecretStr(password)
+    server = metadata_url.parse(url)
+    assert server == metadata_url.Server(kind, user, secret, host, port, database)
+    assert SECRET not in repr(server)
 
 
 WRONG = [
@@ -229,7 +233,7 @@ def test_what_a_server_answers_tells_what_is_wrong(listener, monkeypatch, kind, 
     monkeypatch.setattr(database_server, "TIMEOUT_S", 0.3)
     port, answers = listener
     answers.append(answer)
-    found = database_server.problem(metadata_url.Server(kind, "ann", SECRET, "127.0.0.1", port, "d"))
+    found = database_server.problem(metadata_url.Server(kind, "ann", SecretStr(SECRET), "127.0.0.1", port, "d"))
     assert problem in found
     assert bool(problem) == bool(found)
 
