@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from atelier.layout import MAX_PIXELS
 from pipeline.commands.options import FILE, FiniteRange, check_exclusive
 from pipeline.commands.verb import Verb
 
@@ -61,7 +62,7 @@ from pipeline.commands.verb import Verb
     "--max-pixels",
     metavar="N",
     type=click.IntRange(min=1),
-    default=100_000_000,
+    default=MAX_PIXELS,
     show_default=True,
     help="Reject images whose header names more pixels.",
 )

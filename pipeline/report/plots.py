@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from atelier.layout import EVAL, TRAIN
+
 WIDTH, HEIGHT = 440, 260
 """Of every chart, in SVG user units."""
 LEFT, RIGHT, TOP, BOTTOM = 46, 430, 26, 220
@@ -15,7 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 430, 26, 220
 
 _MOST_DOTS = 40
 """A line of more points is drawn without dots, which would run into one another."""
-_SPLITS = {"train": "", "eval": "val_"}
+_SPLITS = {TRAIN: "", EVAL: "val_"}
 """Lines of a training chart, and what Keras puts before a metric's name."""
 
 

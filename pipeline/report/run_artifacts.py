@@ -7,6 +7,7 @@ from typing import Any
 
 from tfx.types import artifact_utils
 
+from atelier.layout import TRAIN
 from components.tflite_exporter.executor import MEASUREMENTS_FILE
 from pipeline.config.config import Config
 from pipeline.report.nodes import Node
@@ -73,7 +74,7 @@ def measure_stored_bytes(nodes: Mapping[str, Node], config: Config) -> dict[str,
     if transform is None or "transformed_examples" not in transform.outputs or not counts:
         return None
     files = Path(transform.outputs["transformed_examples"].uri).rglob("*.gz")
-    images = sum(counts.values()) + counts["train"] * config.augmentation.copies
+    images = sum(counts.values()) + counts[TRAIN] * config.augmentation.copies
     stored = sum(file.stat().st_size for file in files) / images
     return {"bytes_per_image": round(stored, 1), "float32_bytes_per_image": config.image.size**2 * 3 * 4}
 

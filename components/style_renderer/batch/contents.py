@@ -140,8 +140,8 @@ class Prepare(beam.DoFn):
             if len(encoded) > self._limit:
                 raise images.RejectedImageError(images.Reason.TOO_LARGE, f"more than {self._limit} bytes")
             image = images.decode(encoded, self._max_pixels).image
-        except images.RejectedImageError as refusal:
-            return DeadLetter(_legible(name), refusal.reason.value, refusal.detail)
+        except images.RejectedImageError as rejection:
+            return DeadLetter(_legible(name), rejection.reason.value, rejection.detail)
         content = Content(name, hashlib.sha256(encoded).hexdigest(), image.height, image.width)
         storage.write_bytes(path(self._directory, content), encoded)
         previews.write(self._directory, previews.original(content.stem), image, self._preview)

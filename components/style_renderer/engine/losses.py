@@ -13,7 +13,7 @@ from keras import ops
 def gram(features: keras.KerasTensor) -> keras.KerasTensor:
     """Correlations between channels: sum over positions of f_i f_j, divided by the number of positions.
 
-    Equation 3; the division, which the paper has in the loss, makes pictures of different sizes comparable.
+    Equation 3; the division, which the paper has in the loss, makes images of different sizes comparable.
 
     Args:
       features: [N, H, W, C] float32.
@@ -26,7 +26,7 @@ def gram(features: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def gram_sum(features: keras.KerasTensor) -> keras.KerasTensor:
-    """Sum over positions of f_i f_j: [N, H, W, C] to [N, C, C]; adds up over the tiles of a picture."""
+    """Sum over positions of f_i f_j: [N, H, W, C] to [N, C, C]; adds up over the tiles of an image."""
     images, height, width, channels = ops.shape(features)
     positions = ops.reshape(features, (images, height * width, channels))
     return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions)
@@ -58,7 +58,7 @@ def style_loss(
 
 
 def total_variation(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Mean squared difference between neighbours, down plus across: [N, H, W, C] to [N].
+    """Mean squared difference between neighbors, down plus across: [N, H, W, C] to [N].
 
     The squared form of Mahendran and Vedaldi 2015, "Understanding deep image representations by inverting them",
     section 2 (beta = 2). The mean is over pixels and channels, so that the weight does not depend on the size.
@@ -68,7 +68,7 @@ def total_variation(image: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def total_variation_sum(image: keras.KerasTensor) -> keras.KerasTensor:
-    """Sum of squared differences between neighbours: [N, H, W, C] to [N]."""
+    """Sum of squared differences between neighbors: [N, H, W, C] to [N]."""
     down = ops.square(image[:, 1:] - image[:, :-1])
     across = ops.square(image[:, :, 1:] - image[:, :, :-1])
     return ops.sum(down, axis=(1, 2, 3)) + ops.sum(across, axis=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""Feature networks: pictures in, the activations of named layers out. Nothing deeper than the deepest is computed."""
+"""Feature networks: images in, the activations of named layers out. Nothing deeper than the deepest is computed."""
 
 import functools
 import math
@@ -29,7 +29,7 @@ class Recipe:
     style_weight: float
     tv_weight: float
     frequency_slope: float
-    """Of the optimiser's unknowns; see `optimizers.lbfgs`."""
+    """Of the optimizer's unknowns; see `optimizers.lbfgs`."""
 
 
 RECIPES = {
@@ -73,13 +73,13 @@ class FeatureNetwork:
     model: keras.Model
     """[N, H, W, 3] float32 RGB, 0..255, to a mapping of layer name to [N, h, w, C] float32."""
     strides: Mapping[str, int]
-    """By layer: pixels of the picture between two of its positions."""
+    """By layer: pixels of the image between two of its positions."""
     channels: Mapping[str, int]
     """By layer."""
     radius: int
     """How many pixels away, at most, a pixel may be that a feature still sees."""
     floats_per_pixel: float
-    """Activations that a pass through the network makes, by pixel of the picture."""
+    """Activations that a pass through the network makes, by pixel of the image."""
 
     @property
     def stride(self) -> int:
@@ -87,7 +87,7 @@ class FeatureNetwork:
         return max(self.strides.values())
 
     def __call__(self, image: keras.KerasTensor) -> dict[str, keras.KerasTensor]:
-        """Features of pictures [N, H, W, 3] of 0..255, as float32 whatever the network computes in."""
+        """Features of images [N, H, W, 3] of 0..255, as float32 whatever the network computes in."""
         return {name: ops.cast(features, "float32") for name, features in self.model(image, training=False).items()}
 
 
@@ -145,7 +145,7 @@ def _build(
 
 
 def _lite0(weights: str, sha256: str) -> keras.Model:
-    """Lite0 for pictures of any size, its batch normalisation folded into the convolutions: a quarter faster."""
+    """Lite0 for images of any size, its batch normalization folded into the convolutions: a quarter faster."""
     trained = efficientnet_lite.build("efficientnet_lite0")
     if weights == "random":
         _draw(trained)
@@ -155,20 +155,20 @@ def _lite0(weights: str, sha256: str) -> keras.Model:
     def with_bias(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config(layer.get_config() | ({"use_bias": True} if _is_convolution(layer) else {}))
 
-    def without_normalisation(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
-        is_normalisation = isinstance(layer, keras.layers.BatchNormalization)
-        return inputs[0] if is_normalisation else layer(*inputs, **options)
+    def without_normalization(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
+        is_normalization = isinstance(layer, keras.layers.BatchNormalization)
+        return inputs[0] if is_normalization else layer(*inputs, **options)
 
     folded = keras.models.clone_model(
         trained,
         input_tensors=keras.Input((None, None, 3), name="pixels"),
         clone_function=with_bias,
-        call_function=without_normalisation,
+        call_function=without_normalization,
     )
     for layer in filter(_is_convolution, trained.layers):
-        normalisation = trained.get_layer(layer.name.removesuffix("conv").removesuffix("_dw").removesuffix("_") + "_bn")
-        gamma, beta, mean, variance = normalisation.get_weights()
-        scale = gamma / np.sqrt(variance + normalisation.epsilon)
+        normalization = trained.get_layer(layer.name.removesuffix("conv").removesuffix("_dw").removesuffix("_") + "_bn")
+        gamma, beta, mean, variance = normalization.get_weights()
+        scale = gamma / np.sqrt(variance + normalization.epsilon)
         (kernel,) = layer.get_weights()
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         kernel = kernel * (scale[:, np.newaxis] if depthwise else scale)
@@ -234,7 +234,7 @@ def _is_convolution(layer: keras.Layer) -> bool:
 
 
 def _radius(model: keras.Model) -> int:
-    """Adds up how far each layer looks, in pixels of the picture, for sides that are multiples of the stride.
+    """Adds up how far each layer looks, in pixels of the image, for sides that are multiples of the stride.
 
     There, TensorFlow's `same` pads a stride of 2 more at the end than at the beginning: the two sides differ.
     """
