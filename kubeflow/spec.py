@@ -146,7 +146,7 @@ def _executor(
     executor = executors[label]
     kind = executor.WhichOneof("spec")
     if kind not in ("container", "importer", "resolver"):
-        raise _FaultError(f"task {name}: executor {label!r} is no container, importer or resolver")
+        raise _FaultError(f"task {name}: executor {label!r} is not a container, an importer or a resolver")
     if kind == "container" and not executor.container.command:
         raise _FaultError(f"task {name}: its container has no command, and its image's own is not known here")
     return executor
@@ -159,7 +159,7 @@ def _check(name: str, spec: Spec) -> None:
         raise _FaultError(f"task {name}: loops are not replayed")
     for dependency in task.dependent_tasks:
         if dependency not in spec.tasks:
-            raise _FaultError(f"task {name}: depends on {dependency!r}, which is no task")
+            raise _FaultError(f"task {name}: depends on {dependency!r}, which is not a task")
     for key, artifact in task.inputs.artifacts.items():
         if artifact.WhichOneof("kind") != "task_output_artifact":
             raise _FaultError(f"task {name}: input {key!r} is no task's output; other artifacts are not replayed")
@@ -178,14 +178,14 @@ def _check_parameter(name: str, key: str, parameter: pb.TaskInputsSpec.InputPara
     elif kind == "component_input_parameter":
         if parameter.component_input_parameter not in spec.parameters:
             unknown = parameter.component_input_parameter
-            raise _FaultError(f"task {name}: input {key!r} is {unknown!r}, which is no parameter of the run")
+            raise _FaultError(f"task {name}: input {key!r} is {unknown!r}, which is not a parameter of the run")
     elif kind != "runtime_value":
         raise _FaultError(f"task {name}: input {key!r}: {kind or 'no value'} is not replayed")
 
 
 def _check_output(name: str, key: str, producer: str, output: str, kind: str, spec: Spec) -> None:
     if producer not in spec.tasks:
-        raise _FaultError(f"task {name}: input {key!r} is of {producer!r}, which is no task")
+        raise _FaultError(f"task {name}: input {key!r} is of {producer!r}, which is not a task")
     if output not in getattr(spec.components[producer].output_definitions, kind):
         raise _FaultError(f"task {name}: input {key!r} is {output!r} of {producer}, which has no such output")
 

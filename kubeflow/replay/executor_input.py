@@ -154,7 +154,7 @@ def imported(importer: pb.PipelineDeploymentConfig.ImporterSpec, executor_input:
     elif place.runtime_parameter in inputs.parameters:
         uri = replay_parameters.of_legacy(inputs.parameters[place.runtime_parameter])
     if not isinstance(uri, str) or len(executor_input.outputs.artifacts) != 1:
-        raise ExchangeError("it imports from nowhere, or not to one output")
+        raise ExchangeError("its importer needs one URI and one output")
     ((key, declared),) = executor_input.outputs.artifacts.items()
     artifact = pb.RuntimeArtifact()
     artifact.CopyFrom(declared.artifacts[0])
@@ -212,7 +212,7 @@ def _read(executor_input: pb.ExecutorInput) -> pb.ExecutorOutput:
     try:
         return json_format.Parse(text, pb.ExecutorOutput(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
-        raise ExchangeError(f"{file.name} is no ExecutorOutput: {' '.join(str(error).split())}") from None
+        raise ExchangeError(f"{file.name} is not an ExecutorOutput: {' '.join(str(error).split())}") from None
 
 
 def _merge(executor_input: pb.ExecutorInput, output: pb.ExecutorOutput) -> None:

@@ -47,7 +47,7 @@ def _value(match: re.Match[str], executor_input: pb.ExecutorInput, names: Mappin
     elif one and one["side"] == "outputs" and one["field"] == "output_file":
         value = executor_input.outputs.parameters[one["key"]].output_file
     if value is None:
-        raise exchange.ExchangeError(f"its command asks for {match[0]}, which it has not")
+        raise exchange.ExchangeError(f"its command asks for {match[0]}, which the task does not have")
     return value
 
 

@@ -54,7 +54,7 @@ def check(line: str, last_weekday: int = 7) -> str:
         raise ValueError("there is no such day in any year")
     known = zoneinfo.available_timezones()  # none where the system has no list of them
     if prefix and known and prefix[1] not in known:
-        raise ValueError(f"{prefix[1]} is no time zone; expected one as in Europe/Paris")
+        raise ValueError(f"{prefix[1]} is not a time zone; expected one as in Europe/Paris")
     return prefix[0].strip() if prefix else ""
 
 

@@ -50,7 +50,7 @@ def create_run(job: Mapping[str, Any], name: str, settings: Kubeflow, credential
       The URL of the run.
 
     Raises:
-      KubeflowError: Vertex AI refused, or cannot be reached.
+      KubeflowError: Vertex AI rejects the request, or cannot be reached.
     """
     from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
 
@@ -75,7 +75,7 @@ def create_schedule(job: Mapping[str, Any], name: str, settings: Kubeflow, crede
       The URL of the schedule.
 
     Raises:
-      KubeflowError: Vertex AI refused, or cannot be reached.
+      KubeflowError: Vertex AI rejects the request, or cannot be reached.
     """
     from google.cloud.aiplatform_v1.services.schedule_service import ScheduleServiceClient
     from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest, Schedule
@@ -117,7 +117,7 @@ def _parent(settings: Kubeflow) -> str:
 def _url(resource: str, noun: str, page: str, settings: Kubeflow) -> str:
     found = re.fullmatch(f"projects/([^/]+)/locations/([^/]+)/{noun}/([^/]+)", resource)
     if not found:
-        raise KubeflowError(f"Vertex AI answered with {resource!r}, which is no name of a run: look at {CONSOLE}")
+        raise KubeflowError(f"Vertex AI answered with {resource!r}, which is not the name of a run: look at {CONSOLE}")
     return f"{CONSOLE}/{found[2]}/pipelines/{page}/{found[3]}?project={settings.project}"
 
 
@@ -131,9 +131,9 @@ def _explained(settings: Kubeflow) -> Iterator[None]:
     try:
         yield
     except (auth.RefreshError, api.Unauthorized) as error:
-        raise KubeflowError(f"Google refused the credentials ({_said(error)}): {_REMEDY}") from None
+        raise KubeflowError(f"Google rejected the credentials ({_said(error)}): {_REMEDY}") from None
     except api.GoogleAPICallError as error:
-        raise KubeflowError(f"Vertex AI refused: {_said(error)}{_hint(error, settings)}") from None
+        raise KubeflowError(f"Vertex AI rejected the request: {_said(error)}{_hint(error, settings)}") from None
     except (auth.TransportError, requests.RequestException, api.RetryError) as error:
         raise KubeflowError(
             f"Vertex AI cannot be reached at {_endpoint(settings)}; check network, proxy (HTTPS_PROXY) and "

@@ -40,5 +40,5 @@ def map_in_processes(work: Callable[[_T], _R], items: Iterable[_T], count: int) 
     except process.BrokenProcessPool:
         raise WorkerEndedError(
             "a worker process was ended from outside, which the system does where memory runs out: "
-            "take fewer of them (beam.workers), or smaller pictures (ingest.max_pixels)"
+            "take fewer of them (beam.workers), or smaller images (ingest.max_pixels)"
         ) from None

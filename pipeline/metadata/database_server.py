@@ -11,7 +11,7 @@ TIMEOUT_S = 10.0
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """PostgreSQL answers it with one letter, before any login, and does not log it."""
 _MYSQL_ERROR = 0xFF
-_START_IT = "start it, or mend metadata.connection"
+_START_IT = "start it, or correct metadata.connection"
 
 
 def problem(server: Server) -> str:
@@ -26,7 +26,7 @@ def problem(server: Server) -> str:
                 connection.sendall(_SSL_REQUEST)
             answer = connection.recv(1024)
     except socket.gaierror:
-        return "no such host; mend metadata.connection"
+        return "no such host; correct metadata.connection"
     except TimeoutError:
         return f"the server does not answer within {TIMEOUT_S:.0f} s; is it the right host and port, and does it hang?"
     except OSError as error:

@@ -77,7 +77,7 @@ _ADAPTER = pydantic.TypeAdapter(_DatabaseUrl)
 _PROBLEMS = {
     "scheme": "its scheme is not mysql or postgresql",
     "empty host": "it has no host",
-    "port": "its port is no number from 1 to 65535",
+    "port": "its port is not a number from 1 to 65535",
     "IPv": "its host cannot be read",
 }
 """By what pydantic's message has in it."""
@@ -133,7 +133,7 @@ def _decoded(part: str) -> str:
     try:
         text = unquote(part, errors="strict")
     except UnicodeDecodeError:
-        raise ValueError("its encoded characters are no UTF-8") from None
+        raise ValueError("its encoded characters are not valid UTF-8") from None
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise ValueError("it has a control character")
     return text

@@ -165,7 +165,7 @@ def test_while_it_is_down_nothing_begins(
     run = run_pipeline(tmp_path / "output", *arguments(digits, database.url(), "early"))
     assert run.code == 1
     where = f"metadata database 127.0.0.1:{database.port}/lineage (user atelier)"
-    problem = "the server is down (Connection refused); start it, or mend metadata.connection"
+    problem = "the server is down (Connection refused); start it, or correct metadata.connection"
     assert run.stderr.splitlines() == [f"atelier: {where}: {problem}"]
     assert not (tmp_path / "output" / "data").exists()
 

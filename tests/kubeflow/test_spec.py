@@ -101,7 +101,7 @@ def edited(change):
         (lambda p: p.pop("deploymentSpec"), "no executor"),
         (
             lambda p: p["deploymentSpec"]["executors"].update(b_executor={"customJob": {}}),
-            "b_executor' is no container",
+            "b_executor' is not a container",
         ),
         (
             lambda p: p["deploymentSpec"]["executors"]["b_executor"]["container"].pop("command"),
@@ -115,7 +115,7 @@ def edited(change):
             lambda p: p["root"]["dag"]["tasks"]["d"].update(
                 inputs={"parameters": {"p": {"componentInputParameter": "size"}}}
             ),
-            "'size', which is no parameter of the run",
+            "'size', which is not a parameter of the run",
         ),
         (
             lambda p: p["root"]["dag"]["tasks"]["d"].update(

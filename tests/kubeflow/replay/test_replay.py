@@ -130,7 +130,7 @@ def test_a_failure_stops_the_run_and_is_told_in_one_line(run):
         (task(command=["no-such-program"]), "no-such-program cannot be started here: "),
         (task(command=["python", "-m", "no_such_module"]), "No module named no_such_module"),
         (task(command=["python", "{{$.inputs.parameters['x']}}"]), "its command asks for"),
-        (task("pathlib.Path(outputs['outputFile']).write_text('{')"), "executor_output.json is no ExecutorOutput"),
+        (task("pathlib.Path(outputs['outputFile']).write_text('{')"), "executor_output.json is not an ExecutorOutput"),
         (task(output_parameters={"n": "STRING"}), "its output parameter n is not there"),
         (
             task("tell(parameterValues={'n': 'x'})", output_parameters={"n": "NUMBER_INTEGER"}),

@@ -47,7 +47,7 @@ def test_lines(line, zone):
         ("0 3 * *", "expected minute, hour"),
         ("0 0 3 * * 1", "expected minute, hour"),
         ("@daily", "expected minute, hour"),
-        ("TZ=Mars/Olympus 0 3 * * 1", "Mars/Olympus is no time zone"),
+        ("TZ=Mars/Olympus 0 3 * * 1", "Mars/Olympus is not a time zone"),
     ],
 )
 def test_what_never_runs_is_refused(line, message):

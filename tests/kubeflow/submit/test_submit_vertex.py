@@ -203,7 +203,7 @@ def test_parameters_that_cannot_be_are_not_sent(server, parameter, message):
         ((403, "PERMISSION_DENIED", "Permission 'x' denied"), ["Permission 'x' denied", "roles/aiplatform.user"]),
         ((404, "NOT_FOUND", "no such project"), ["no such project", "kubeflow.project (my-project)"]),
         ((429, "RESOURCE_EXHAUSTED", "Quota exceeded\nfor jobs"), ["Quota exceeded for jobs", "ask for more quota"]),
-        ((400, "INVALID_ARGUMENT", "bad image"), ["Vertex AI refused", "bad image"]),
+        ((400, "INVALID_ARGUMENT", "bad image"), ["Vertex AI rejected the request", "bad image"]),
         ((401, "UNAUTHENTICATED", "Invalid credentials"), ["credentials", "gcloud auth application-default login"]),
         ((500, "INTERNAL", "Internal error"), ["Internal error"]),
     ],
@@ -219,7 +219,7 @@ def test_what_vertex_refuses_is_one_line(vertex, server, answer, words, schedule
 def test_somebody_elses_key_is_refused(vertex, server):
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
     vertex.public_key = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    assert refusal(server).startswith("Google refused the credentials")
+    assert refusal(server).startswith("Google rejected the credentials")
 
 
 @pytest.mark.usefixtures("key_file")

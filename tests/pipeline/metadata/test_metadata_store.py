@@ -64,14 +64,14 @@ WRONG = [
     ("mysql://ann:Tiger9@h/", "no database"),
     ("mysql://ann:Tiger9@h/d/e", "told apart"),
     ("mysql://ann:Tiger9@h/" + "d" * 65, "longer than 64"),
-    ("mysql://ann:Tiger9@h:0/d", "port is no number from 1 to 65535"),
-    ("mysql://ann:Tiger9@h:65536/d", "port is no number from 1 to 65535"),
-    ("mysql://ann:Tiger9@h:x/d", "port is no number from 1 to 65535"),
-    ("mysql://ann:Tiger9@h:/d", "port is no number from 1 to 65535"),
-    ("mysql://ann:Tiger9@h:١٢/d", "port is no number from 1 to 65535"),
+    ("mysql://ann:Tiger9@h:0/d", "port is not a number from 1 to 65535"),
+    ("mysql://ann:Tiger9@h:65536/d", "port is not a number from 1 to 65535"),
+    ("mysql://ann:Tiger9@h:x/d", "port is not a number from 1 to 65535"),
+    ("mysql://ann:Tiger9@h:/d", "port is not a number from 1 to 65535"),
+    ("mysql://ann:Tiger9@h:١٢/d", "port is not a number from 1 to 65535"),
     ("mysql://ann:Tiger9@[::1/d", "host cannot be read"),
     ("mysql://ann:Tiger9@::1/d", "no host"),
-    ("mysql://ann:Tiger9@h::1/d", "port is no number"),
+    ("mysql://ann:Tiger9@h::1/d", "port is not a number"),
     ("mysql://ann:Tiger9@[::1]x/d", "host cannot be read"),
     ("mysql://ann:Tiger9@h/d?ssl=1", "takes no options"),
     ("mysql://ann:Tiger9@h/d#x", "takes no options"),
@@ -79,7 +79,7 @@ WRONG = [
     ("mysql://ann:Tiger9/x@h/d", "told apart"),
     ("mysql://ann:Tiger9@x@h/d", "told apart"),
     ("mysql://ann:Tiger9%@h/d", "% itself is written as %25"),
-    ("mysql://ann:Tiger9%FF@h/d", "no UTF-8"),
+    ("mysql://ann:Tiger9%FF@h/d", "not valid UTF-8"),
     ("mysql://ann:Tiger9%00@h/d", "control character"),
     ("mysql://ann:Tiger9 @h/d", "a space or a control character"),
     ("mysql://ann:Tiger9\n@h/d", "a space or a control character"),
@@ -256,7 +256,7 @@ def test_a_run_is_refused_before_anything_begins(scheme, tmp_path):
         local_runner.run(settings, tmp_path / "output", Console(screen))
     assert str(caught.value) == (
         f"metadata database 127.0.0.1:{port}/lineage (user ann): the server is down (Connection refused); "
-        "start it, or mend metadata.connection"
+        "start it, or correct metadata.connection"
     )
 
 
