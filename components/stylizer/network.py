@@ -184,7 +184,7 @@ class Grain(layers.Layer):
             for table in _GRAIN
         )
         # Added to zeros that have the number of images, which may be open.
-        return ops.concatenate([x, ops.zeros_like(x[..., :1]) + ops.cast(grain, x.dtype)], axis=-1)
+        return ops.concatenate([x, 0 * x[..., :1] + ops.cast(grain, x.dtype)], axis=-1)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """With more channels."""
