@@ -228,24 +228,24 @@ def test_no_data_at_all_is_told(pets, tmp_path):
 @pytest.mark.slow
 def test_a_missing_folder_is_told(pets, tmp_path):
     missing = tmp_path / "missing"
-    assert refusal("run", "--config", pets, "--data", missing, "--output", tmp_path / "out") == (
-        f"atelier: {missing}: no such folder; give a folder of labeled images, `mnist` or `photos`"
-    )
+    line = refusal("run", "--config", pets, "--data", missing, "--output", tmp_path / "out")
+    assert line.startswith(f"atelier: {missing}: no such folder")
+    for remedy in ("labeled images", "mnist", "photos"):
+        assert remedy in line
     assert refusal("ingest", "--source", missing, "--output", tmp_path / "out2").startswith(f"atelier: {missing}: no ")
 
 
-@pytest.mark.slow
-def test_an_empty_folder_and_one_without_pictures_are_told(pets, tmp_path):
-    folder = tmp_path / "pictures #1"  # in YAML the rest would be a comment
+def test_an_empty_folder_and_one_without_images_are_told(pets, tmp_path):
+    folder = tmp_path / "images #1"  # in YAML the rest would be a comment
     folder.mkdir()
-    message = f"atelier: {folder}: no images found; expected {folder}/CLASS/PICTURE or {folder}/train/CLASS/PICTURE"
-    assert refusal("run", "--config", pets, "--data", folder, "--output", tmp_path / "out") == message
-    (folder / "notes.txt").write_text("no picture, and no TFRecord")
-    assert refusal("run", "--config", pets, "--data", folder, "--output", tmp_path / "out") == message
-    assert refusal("ingest", "--source", folder, "--output", tmp_path / "out2") == message
+    facts = (f"atelier: {folder}: no images found", f"{folder}/CLASS/IMAGE", f"{folder}/train/CLASS/IMAGE")
+    run = ("run", "--config", pets, "--data", folder, "--output", tmp_path / "out")
+    assert all(fact in refusal(*run) for fact in facts)
+    (folder / "notes.txt").write_text("no image, and no TFRecord")
+    assert all(fact in refusal(*run) for fact in facts)
+    assert all(fact in refusal("ingest", "--source", folder, "--output", tmp_path / "out2") for fact in facts)
 
 
-@pytest.mark.slow
 def test_an_output_that_is_a_file_is_told(pets, tmp_path):
     assert refusal("run", "--config", pets, "--data", tmp_path, "--output", pets) == (
         f"atelier: {pets}: cannot be used as the output folder: File exists"
