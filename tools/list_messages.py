@@ -24,8 +24,8 @@ def list_messages(source: str) -> Iterator[tuple[int, str]]:
             for keyword in node.keywords:
                 if keyword.arg in TEXTS_OF_OPTIONS and (text := _text(keyword.value)):
                     yield keyword.value.lineno, text
-        elif isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)) and _is_command(node):
-            yield node.lineno, " ".join(text.split())
+        elif isinstance(node, ast.FunctionDef) and _is_command(node):
+            yield node.lineno, " ".join((ast.get_docstring(node) or "").split())
 
 
 def _is_command(node: ast.FunctionDef) -> bool:
