@@ -23,6 +23,8 @@ with deferred_imports():
     from tests import object_store
     from trainer.images import lossless
 
+pytestmark = pytest.mark.slow
+
 SIZE = 16
 RED, GREEN, BLUE = np.eye(3, dtype=np.uint8) * 200
 rng = np.random.default_rng(0)
@@ -70,12 +72,10 @@ def variants(net):
     return {variant: convert.convert(net, SIZE, variant, CALIBRATION) for variant in convert.VARIANTS}
 
 
-@pytest.mark.slow
 def test_the_variants(variants):
     assert tuple(variants) == ("float", "dynamic", "int8")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["float", "dynamic", "int8"])
 def test_every_variant_takes_one_picture_of_plain_bytes(variants, variant):
     source, target = details(variants[variant])
@@ -85,7 +85,6 @@ def test_every_variant_takes_one_picture_of_plain_bytes(variants, variant):
     assert target["dtype"] == (np.uint8 if variant == "int8" else np.float32)
 
 
-@pytest.mark.slow
 def test_int8_takes_pixel_values_as_they_are(variants):
     # The calibration pictures span 40 to 179 only: without help the range of the input would be theirs.
     source, target = details(variants["int8"])
@@ -119,7 +118,6 @@ def test_int8_without_pictures_to_calibrate_on_is_refused(net):
         convert.convert(net, SIZE, "int8", [])
 
 
-@pytest.mark.slow
 def test_calibration_pictures_are_left_as_they_were(net):
     before = CALIBRATION[0].copy()
     convert.convert(net, SIZE, "int8", CALIBRATION[:1])
@@ -135,7 +133,6 @@ def test_a_fully_quantised_net_is_proven(variants, tmp_path):
     proof.prove_int8(file)
 
 
-@pytest.mark.slow
 def test_an_op_that_stayed_in_float_is_named(tmp_path):
     # The converter is told INT8 only, and leaves SIN in float without a word.
     with_sin = classifier(between=lambda x: keras.ops.sin(x))
@@ -187,7 +184,6 @@ def judged(tmp_path_factory):
     return file, *measure.measure(file, dataset, labels, reference)
 
 
-@pytest.mark.slow
 def test_probabilities_against_numpy(judged):
     _, probabilities, _ = judged
     one = np.exp(200 / 64)
@@ -335,7 +331,6 @@ def exported(tmp_path_factory):
     return Path(inputs.tflite.uri), inputs
 
 
-@pytest.mark.slow
 def test_artifacts_may_lie_in_an_object_store(exported):
     folder, inputs = exported
     stored = copy.copy(inputs)
@@ -365,7 +360,6 @@ def test_a_refused_model_is_not_exported(tmp_path):
     assert not (tmp_path / "predictions").exists()
 
 
-@pytest.mark.slow
 def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported):
     folder, _ = exported
     assert sorted(path.name for path in (folder / "preferred").iterdir()) == ["float", "int8"]
@@ -383,7 +377,6 @@ def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported
     assert card["test"]["accuracy"] == pytest.approx(2 / 3)
 
 
-@pytest.mark.slow
 def test_every_variant_is_measured_on_the_test_pictures(exported):
     folder, _ = exported
     assert sorted(path.name for path in (folder / "variants").iterdir()) == [

@@ -13,6 +13,8 @@ with deferred_imports():
     from components.stylizer import adding, network
     from components.stylizer.stylizer import Stylizer, StylizerError
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = TrainingSettings(
     steps=8,
     batch_size=2,

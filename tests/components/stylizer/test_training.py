@@ -19,6 +19,8 @@ with deferred_imports():
     from components.stylizer.crops import Crops
     from components.stylizer.training import TrainingError
 
+pytestmark = pytest.mark.slow
+
 TINY: dict[str, Any] = {
     "image_size": 64,
     "batch_size": 2,
@@ -93,7 +95,6 @@ def test_targets_are_kept_for_the_same_styles_only(styles, tmp_path, monkeypatch
     np.testing.assert_array_equal(training.style_targets(recipe, styles[::-1], 64, cache)[0], again[0])
 
 
-@pytest.mark.slow
 def test_a_training_that_was_stopped_gives_the_same_weights(styles, photographs, tmp_path):
     settings = TrainingSettings(**TINY | {"steps": 6, "steps_per_round": 2})
     whole = build(styles, settings)
