@@ -334,10 +334,13 @@ def test_stopping_by_hand_is_no_traceback(run):
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_other_signals_stop_it_as_ctrl_c_does(number, expected, monkeypatch, capsys):
     monkeypatch.setattr(styles.add, "callback", lambda **_: os.kill(os.getpid(), number))
-    before = signal.getsignal(number)
-    code = cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"])
-    assert (code, capsys.readouterr().err) == (expected, "atelier: stopped\n")
-    assert signal.getsignal(number) is before
+    before = signal.signal(number, signal.default_int_handler)  # under `nohup`, SIGHUP would be ignored
+    try:
+        code = cli.main(["styles", "add", "x.png", "--title", "x", "--licence", "x"])
+        assert (code, capsys.readouterr().err) == (expected, "atelier: stopped\n")
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_signal_that_the_shell_ignores_stops_nothing(monkeypatch):

@@ -214,7 +214,7 @@ def test_other_calls_are_refused_in_tf_servings_words(door):
         (
             lambda: door.prediction.Classify(classify_request(0, signature="serving_bytes")),
             (
-                "Signature serving_bytes is none for Classify: it takes {image_bytes} and gives "
+                "Signature serving_bytes does not belong to Classify: it takes {image_bytes} and gives "
                 "{class_id,label,probabilities}; expected {inputs} and {classes,scores}"
             ),
         ),

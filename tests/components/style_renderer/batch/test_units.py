@@ -81,7 +81,7 @@ def test_a_strength_out_of_range_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_planning_and_the_gallery_do_not_load_tensorflow():
-    modules = "units, store, manifest, contents, rendering, batch"
+    modules = "units, manifest, contents, rendering, batch"
     code = (
         f"import sys; from components.style_renderer.batch import {modules}; "
         "from components.style_renderer.gallery import gallery; assert 'tensorflow' not in sys.modules"
