@@ -72,7 +72,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if not takers <= SHARE_THE_FIRST_RUN:
         raise pytest.UsageError(f"add to SHARE_THE_FIRST_RUN in tests/conftest.py: {takers - SHARE_THE_FIRST_RUN}")
     listed = {*SHARE_THE_FIRST_RUN, *LONGEST} - {"first_run"}
-    if gone := [file for file in listed if not Path(session.config.rootpath, file).exists()]:
+    if gone := [file for file in listed if not Path(__file__).parents[1].joinpath(file).exists()]:
         raise pytest.UsageError(f"tests/conftest.py names files that are not there: {', '.join(gone)}")
 
 

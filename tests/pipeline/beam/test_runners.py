@@ -26,7 +26,7 @@ with deferred_imports():
     from tests.pipeline import job_service, sdist_worker
 
 ROOT = Path(__file__).resolve().parents[3]
-PACKAGES = ("components", "pipeline", "serving", "trainer")
+PACKAGES = ("atelier", "compat", "components", "pipeline", "trainer", "serving")
 DASK = Beam(runner="dask", workers=2)
 
 
@@ -118,7 +118,7 @@ def test_the_setup_files_package_holds_the_code_and_nothing_else(project, tmp_pa
     expected = {
         str(path.relative_to(project))
         for path in files
-        if path.suffix in (".j2", ".html", ".css", ".js")
+        if path.suffix in (".j2", ".html", ".css", ".js", ".npz")
         or (path.suffix == ".py" and (path.parent / "__init__.py").is_file())
     }
     assert "components/style_renderer/gallery/gallery.html.j2" in expected
