@@ -150,10 +150,7 @@ def decode(encoded: bytes, max_pixels: int) -> DecodedImage:
         raise RejectedImageError(Reason.EMPTY, "0 bytes")
     with reject_damage(encoded):
         image = open_image(encoded)
-    if image.width * image.height > max_pixels:
-        raise RejectedImageError(
-            Reason.TOO_LARGE, f"{image.width} x {image.height} pixels are more than max_pixels allows ({max_pixels})"
-        )
+    _check_size(image, max_pixels)
     with reject_damage(encoded):
         check_whole(image, encoded)
         source_format = str(image.format)
@@ -205,10 +202,7 @@ def verify(encoded: bytes, max_pixels: int) -> None:
     with reject_damage(encoded):
         image = open_image(encoded)
         check_tensorflow_decodes(image, encoded)
-    if image.width * image.height > max_pixels:
-        raise RejectedImageError(
-            Reason.TOO_LARGE, f"{image.width} x {image.height} pixels are more than max_pixels allows ({max_pixels})"
-        )
+    _check_size(image, max_pixels)
     with reject_damage(encoded):
         check_whole(image, encoded)
         if image.format in ("JPEG", "MPO"):
@@ -216,6 +210,14 @@ def verify(encoded: bytes, max_pixels: int) -> None:
         if image.format == "GIF" and b"\0;" not in encoded:
             raise RejectedImageError(Reason.TRUNCATED, "the GIF has no end")
         image.load()
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    """Raises RejectedImageError if the header names more than `max_pixels`; nothing is decoded for it."""
+    if image.width * image.height > max_pixels:
+        raise RejectedImageError(
+            Reason.TOO_LARGE, f"{image.width} x {image.height} pixels are more than max_pixels allows ({max_pixels})"
+        )
 
 
 def count_promised_pixels(encoded: bytes) -> int:
