@@ -219,6 +219,7 @@ def test_an_unknown_key_is_told(pets):
     )
 
 
+@pytest.mark.slow
 def test_no_data_at_all_is_told(pets, tmp_path):
     assert refusal("run", "--config", pets, "--output", tmp_path / "out") == (
         "atelier: no data: give --data DIR, or data.source in the config"
@@ -235,6 +236,7 @@ def test_a_missing_folder_is_told(pets, tmp_path):
     assert refusal("ingest", "--source", missing, "--output", tmp_path / "out2").startswith(f"atelier: {missing}: no ")
 
 
+@pytest.mark.slow
 def test_an_empty_folder_and_one_without_images_are_told(pets, tmp_path):
     folder = tmp_path / "images #1"  # in YAML the rest would be a comment
     folder.mkdir()
@@ -246,6 +248,7 @@ def test_an_empty_folder_and_one_without_images_are_told(pets, tmp_path):
     assert all(fact in refusal("ingest", "--source", folder, "--output", tmp_path / "out2") for fact in facts)
 
 
+@pytest.mark.slow
 def test_an_output_that_is_a_file_is_told(pets, tmp_path):
     assert refusal("run", "--config", pets, "--data", tmp_path, "--output", pets) == (
         f"atelier: {pets}: cannot be used as the output folder: File exists"
@@ -255,6 +258,7 @@ def test_an_output_that_is_a_file_is_told(pets, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_records_with_other_keys_are_told_with_those_there(pets, tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()

@@ -299,6 +299,7 @@ def test_seed_comes_from_content_and_never_changes():
     assert seed(b"a", 0)[0] == 12917804110809363939 % (2**63 - 1)
 
 
+@pytest.mark.slow
 def test_only_stateless_ops_and_no_python():
     signature = [tf.TensorSpec((32, 32, 3), tf.uint8), tf.TensorSpec((), tf.string)]
 

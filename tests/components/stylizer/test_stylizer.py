@@ -23,6 +23,7 @@ def image():
     return np.random.default_rng(1).integers(0, 256, (21, 30, 3), np.uint8)
 
 
+@pytest.mark.slow
 def test_a_saved_stylizer_comes_back(tiny, image, tmp_path):
     tiny.save(tmp_path / "s.npz")
     again = stylizer.load(tmp_path / "s.npz")

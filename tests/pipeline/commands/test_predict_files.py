@@ -108,6 +108,7 @@ def test_an_empty_folder(atelier, tmp_path):
     assert atelier(tmp_path, "--json") == (1, "[]\n", [f"atelier: {tmp_path}: no files in this folder"])
 
 
+@pytest.mark.slow
 def test_no_server(atelier, pictures):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -159,6 +160,7 @@ def test_a_model_that_does_not_tell_its_preprocessing_is_told_in_one_line(atelie
     assert atelier(pictures / "more" / "c.jpg", "--target", target, "--as-is", "--json")[2] == []
 
 
+@pytest.mark.slow
 def test_a_server_that_is_not_there_is_told_once(atelier, pictures):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -201,6 +203,7 @@ def test_a_folder_goes_to_a_server_of_small_batches(atelier, target, fake, pictu
     assert fake.methods() == ["Predict"] * 3
 
 
+@pytest.mark.slow
 def test_tls_by_any_of_its_options(atelier, target, pictures):
     code, out, (line,) = atelier(pictures / "a[b].png", "--target", target, "--tls")
     assert (code, out) == (1, "")

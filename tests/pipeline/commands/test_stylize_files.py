@@ -44,6 +44,7 @@ def written(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_its_shape_and_a_second_run_does_not_restyle_the_first(atelier, photos, model):
     out = photos / "out"
     for _ in range(2):
@@ -61,6 +62,7 @@ def test_strength_0_gives_the_image_back_and_large_images_are_scaled_down(atelie
     assert Image.open(tmp_path / "out" / "b.jpg").size == (45, 15)
 
 
+@pytest.mark.slow
 def test_a_damaged_image_is_named_and_the_others_are_restyled(atelier, photos, model, tmp_path):
     (photos / "bad.jpg").write_bytes(b"no image")
     arguments = ("--model", model, "--style", "red", "--output", tmp_path / "out")

@@ -291,6 +291,7 @@ def test_a_large_request_is_tried_again_too(target, fake):
     assert len(fake.calls) == 4
 
 
+@pytest.mark.slow
 def test_in_the_end_unavailable_is_told(client, target, fake):
     fake.failures = [BUSY] * 5
     error = refusal(client.predict, [RED])
@@ -606,6 +607,7 @@ def test_mutual_tls(fake, pem):
         assert awaited(target, lambda client: client.status(), tls=tls)[0].version == 2
 
 
+@pytest.mark.slow
 def test_connections_that_do_not_come_about(fake, pem):
     async def words(target, tls=None):
         async with AsyncClient(target, tls=tls) as client:
@@ -657,6 +659,7 @@ def test_connections_that_do_not_come_about(fake, pem):
         assert line.startswith(start)
 
 
+@pytest.mark.slow
 def test_the_blocking_client_tells_the_same(fake, pem):
     with secured(fake, pem) as target, Client(target) as client:
         assert "drops the connection: it probably speaks TLS" in str(refusal(client.status))
@@ -771,6 +774,7 @@ def dropping():
         listening.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_a_proxy_in_the_way_is_named(monkeypatch, dropping):
     for variable, port in (("http_proxy", 9), ("https_proxy", dropping)):
         monkeypatch.setenv(variable, f"http://user:secret@127.0.0.1:{port}")

@@ -40,6 +40,7 @@ def test_decodes_as_pillow_does(kind):
     assert abs(got - want).max() <= (golden_pictures.TOLERANCE if kind in golden_pictures.INEXACT else 0)
 
 
+@pytest.mark.slow
 def test_cmyk_noise_differs_from_pillow_by_rounding_only():
     inks = np.random.default_rng(1).integers(0, 256, (64, 64, 4)).astype(np.uint8)
     stream = io.BytesIO()
@@ -257,6 +258,7 @@ def test_empty_batch():
     assert lossless.decode_batch(tf.constant([], tf.string), 48).shape == (0, 48, 48, 3)
 
 
+@pytest.mark.slow
 def test_static_shape_is_known_to_what_follows():
     assert preprocess("pad").get_concrete_function().output_shapes.as_list() == [None, 48, 48, 3]
 
@@ -270,6 +272,7 @@ def test_survives_saving(batch, tmp_path):
     np.testing.assert_array_equal(loaded.preprocess(batch), module.preprocess(batch))
 
 
+@pytest.mark.slow
 def test_nothing_random_and_no_python_in_the_graph():
     graph_def = preprocess("crop").get_concrete_function().graph.as_graph_def()
     nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]

@@ -133,6 +133,7 @@ def test_a_resumed_training_keeps_its_format(measured, tmp_path):
     assert choose(tmp_path / "another").policy == "float32"
 
 
+@pytest.mark.slow
 def test_steps_are_timed_in_turn_after_one_that_traces():
     ran = []
 

@@ -142,6 +142,7 @@ def test_the_layers_that_settings_know_are_those_of_the_network(name):
     assert LAYERS[name] == {layer.name for layer in whole.layers[1:]}
 
 
+@pytest.mark.slow
 def test_sizes_and_channels_are_told_as_they_are(pixels):
     for network in (lite0(), vgg19()):
         found = network(tf.constant(pixels))

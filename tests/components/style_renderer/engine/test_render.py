@@ -70,6 +70,7 @@ def test_a_strength_of_0_gives_the_content_back(changes):
     assert (found.iterations, found.losses, found.seam_score) == (0, {}, None)
 
 
+@pytest.mark.slow
 def test_at_another_size_it_is_the_content_scaled():
     found = rendered(settings((32, 3), strength=0.0)).image
     np.testing.assert_array_equal(found, canvas.resized(CONTENT, 24, 32))
@@ -86,6 +87,7 @@ def test_the_change_grows_with_the_strength():
 # Blends
 
 
+@pytest.mark.slow
 def test_a_blend_with_nothing_of_the_second_is_the_first():
     found = rendered(settings(), styles=((STYLE, 2.5), (OTHER, 0.0)))
     np.testing.assert_array_equal(found.image, usual().image)
@@ -144,6 +146,7 @@ def test_the_same_twice_is_the_same_byte_for_byte():
     assert again.losses == usual().losses
 
 
+@pytest.mark.slow
 def test_the_seed_decides_the_noise_and_only_that():
     one, same, other = (rendered(settings(start="noise", seed=seed)).image for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
@@ -353,6 +356,7 @@ def test_a_loss_that_float32_cannot_hold_is_an_error_and_no_picture(optimizer):
 # Contents with nothing to go by
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_grey_in_its_own_style_stays_grey(optimizer):
     grey = np.full((48, 64, 3), 128, np.uint8)

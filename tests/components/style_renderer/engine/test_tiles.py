@@ -58,6 +58,7 @@ def test_layouts_whose_last_tiles_are_smaller(name, height, width, tile, tmp_pat
     assert_equal_in_tiles(name, height, width, tile, tmp_path)
 
 
+@pytest.mark.slow
 def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes(tmp_path):
     loss = loss_of("efficientnet_lite0")
     tiled = tiles.TiledObjective(loss, 400, 304, 64, tmp_path)
