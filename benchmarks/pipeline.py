@@ -20,7 +20,7 @@ from benchmarks import measure, processes
 from benchmarks.measure import Result, at_most
 
 if TYPE_CHECKING:
-    from pipeline.report.nodes import Node
+    from pipeline.results.nodes import Node
 
 NAME = "pipeline"
 SOURCE = "mnist"
@@ -87,11 +87,11 @@ def _noted(found: list[Seconds], config: Path, command: Callable[[Path], Iterabl
 def _nodes(file: Path, output: Path) -> "Mapping[str, Node]":
     """The nodes of the run in `output` with the configuration in `file`."""
     from pipeline.config import config
-    from pipeline.metadata import metadata_store
-    from pipeline.report import nodes  # TFX: seconds
+    from pipeline.metadata import database
+    from pipeline.results import nodes  # TFX: seconds
 
     settings = config.load(file)
-    return nodes.read_last_run(metadata_store.connection_config(settings.metadata, output), settings.name)
+    return nodes.read_last_run(database.connection_config(settings.metadata, output), settings.name)
 
 
 def _without_model(process: float, nodes: "Mapping[str, Node]") -> Seconds:

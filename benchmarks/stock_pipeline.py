@@ -11,9 +11,9 @@ from tfx.proto import example_gen_pb2
 
 from atelier.preprocessing import Preprocessing
 from components.evaluator import gates
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config import config
-from pipeline.metadata import metadata_store
+from pipeline.metadata import database
 from pipeline.pipeline import PREPROCESSING_FN, RUN_FN
 
 
@@ -88,8 +88,8 @@ def create_pipeline(settings: config.Config, data: Path, output: Path) -> tfx.ds
             evaluator,
             pusher,
         ],
-        metadata_connection_config=metadata_store.connection_config(settings.metadata, output),
-        beam_pipeline_args=list(beam_args.build_run_options(settings)),
+        metadata_connection_config=database.connection_config(settings.metadata, output),
+        beam_pipeline_args=list(pipeline_options.build_run_options(settings)),
     )
 
 

@@ -34,7 +34,7 @@ from components.style_renderer.engine import canvas, networks, objective, optimi
 from components.style_renderer.engine.objective import Objective, Weights
 from components.style_renderer.engine.render import Iterate, render
 from components.style_renderer.engine.settings import Scale, Settings
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 
 
 class _Seconds(NamedTuple):
@@ -163,7 +163,7 @@ def batch_of_units(size: int) -> None:
                 styles,
                 str(Path(folder, "out")),
                 batch.Request(size=size),
-                batch.local_pipelines(beam_args.build_process_options(workers)),
+                batch.local_pipelines(pipeline_options.build_process_options(workers)),
             )
         rate = 60 * report.rendered / report.seconds
         print(f"{workers} worker(s): {report.rendered} of {size} px in {report.seconds:.1f} s, {rate:.1f} a minute")

@@ -15,7 +15,7 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from benchmarks.processes import ROOT
 from components.transform import executor
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config import config
 from pipeline.pipeline import PREPROCESSING_FN
 
@@ -39,7 +39,7 @@ def run(way: str, examples: Path, output: Path, size: int) -> dict[str, float]:
     """
     executor_class, preprocessing_fn = WAYS[way]
     context = executor_class.Context(
-        beam_pipeline_args=list(beam_args.IN_MEMORY), tmp_dir=str(output / "tmp"), unique_id="1"
+        beam_pipeline_args=list(pipeline_options.IN_MEMORY), tmp_dir=str(output / "tmp"), unique_id="1"
     )
     given = _artifact(standard_artifacts.Examples, examples)
     given.split_names = artifact_utils.encode_split_names(["train"])

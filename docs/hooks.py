@@ -25,7 +25,7 @@ from mkdocs.structure.pages import Page
 from pydantic.fields import FieldInfo
 
 from atelier.settings.field_types import LARGEST_INT32
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 ROOT = Path(__file__).parents[1]
 
@@ -124,7 +124,7 @@ def _examples(group: click.Group) -> Iterator[str]:
 
 def run_json() -> str:
     """Every key of `run.json`: a table for the whole file, and one for each kind of object in it."""
-    from pipeline.report.run_json import RunResult
+    from pipeline.results.run_json import RunResult
 
     tables: list[str] = []
     seen: list[type[pydantic.BaseModel]] = [RunResult]

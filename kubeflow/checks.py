@@ -14,9 +14,9 @@ from atelier.errors import KubeflowError
 from atelier.layout import SPLITS
 from components.style_catalog import builtin, catalog
 from kubeflow.submit import cron, labels
-from pipeline.config.beam import is_bucket_folder
 from pipeline.config.config import Config, Evaluator
-from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.sections.beam import is_bucket_folder
+from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.ingest import builtin_sources
 
 PARAMETERS = frozenset({"data_root", "schema_file", "train_args", "min_accuracy", "max_accuracy_drop"})

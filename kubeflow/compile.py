@@ -20,11 +20,11 @@ from atelier.files import leftovers
 from atelier.files.replacing import replace_text
 from atelier.layout import SCHEMA_FILE, SPLITS, TRAIN
 from kubeflow import checks
-from pipeline import disk_errors
 from pipeline.config.config import Config
-from pipeline.config.kubeflow import Kubeflow, Resources
+from pipeline.config.sections.kubeflow import Kubeflow, Resources
 from pipeline.ingest import builtin_sources
 from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
+from pipeline.terminal import disk_errors
 
 JOBS = ("Trainer", "Tuner")
 """The nodes that become jobs of Vertex AI where their machine types are given."""

@@ -20,7 +20,7 @@ from atelier.errors import AtelierError
 from atelier.processes import loopback
 from compat.standard_streams import drop_output
 from pipeline import stopping
-from pipeline.commands.verb import Invocation, LazyGroup
+from pipeline.terminal.verb import Invocation, LazyGroup
 
 COMPLETION = "_ATELIER_COMPLETE"
 """The variable by which a shell asks for completions."""
@@ -97,7 +97,7 @@ def _run(words: list[str], invocation: Invocation) -> int:
 
 def _tell_disk_error(error: Exception, place: Path) -> int:
     """Tells an error of the disk in a line; raises any other again."""
-    from pipeline import disk_errors
+    from pipeline.terminal import disk_errors
 
     line = disk_errors.explain(error, place)
     if not line:

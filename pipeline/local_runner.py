@@ -13,19 +13,20 @@ from atelier.files.replacing import replace_text
 from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
 from compat import tfx_beam_package
 from compat.standard_streams import send_to_file
-from pipeline import disk_errors, failures, fingerprint
-from pipeline.beam import beam_args
+from pipeline import fingerprint
+from pipeline.beam import pipeline_options
 from pipeline.config.config import Config
-from pipeline.console import Console, logged_progress
 from pipeline.fingerprint import Contents
 from pipeline.ingest import builtin_sources, sources
 from pipeline.ingest.errors import SourceError
-from pipeline.metadata import metadata_store
+from pipeline.metadata import database
 from pipeline.records import dataset, inputs, record_check
 from pipeline.run_inputs import DataFacts, Places, RunParameters
+from pipeline.terminal import disk_errors, failures
+from pipeline.terminal.console import Console, logged_progress
 
 if TYPE_CHECKING:
-    from pipeline.report.nodes import Node
+    from pipeline.results.nodes import Node
 
 LOG_FILE = "run.log"
 _MEMORY = "hashes.json"
@@ -56,7 +57,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
 
     Raises:
       dataset.DataError, pipeline.ingest.IngestError: the data or the output folder cannot be used.
-      metadata_store.MetadataError: nor can the metadata database.
+      database.MetadataError: nor can the metadata database.
     """
     output = output.resolve()
     _check_path(output)
@@ -65,7 +66,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
     except OSError as error:
         raise dataset.DataError(f"{output}: cannot be used as the output folder: {error.strerror}") from None
     with send_to_file(output / LOG_FILE):
-        pipeline_name = metadata_store.connect(config.metadata, output, config.name)
+        pipeline_name = database.connect(config.metadata, output, config.name)
         if pipeline_name != config.name:
             console.say(
                 f"another folder's runs are {config.name} in the metadata database; this one's: {pipeline_name}"
@@ -84,7 +85,8 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         contents.save()
         failure = _run_dag(config, data, records, style_contents, output, console, pipeline_name)
 
-        from pipeline.report import report, results  # seconds, and needed only now
+        from pipeline.report import report
+        from pipeline.results import results  # seconds, and needed only now
 
         nodes, unread = _nodes(config, output, pipeline_name)
         warnings = [*data.warnings, *([f"what the nodes came to is not shown: {unread}"] if unread else [])]
@@ -131,8 +133,13 @@ def _prepare(
     report_file = folder / INGEST_REPORT_FILE
     if not (report_file.is_file() and key_file.is_file() and key_file.read_text() == _key(made_from, folder, contents)):
         key_file.unlink(missing_ok=True)
-        with console.bar(f"ingesting {config.data.source}") as progress, beam_args.explain_missing_service(config.beam):
-            ingest.ingest(config.data.source, folder, config.ingest, beam_args.build_run_options(config), progress)
+        with (
+            console.bar(f"ingesting {config.data.source}") as progress,
+            pipeline_options.explain_missing_service(config.beam),
+        ):
+            ingest.ingest(
+                config.data.source, folder, config.ingest, pipeline_options.build_run_options(config), progress
+            )
         replace_text(key_file, _key(made_from, folder, contents))
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 
@@ -218,14 +225,14 @@ def _run_dag(
             collect_provenance(config, records.fingerprint),
         ),
         style_contents=style_contents,
-        metadata_connection_config=metadata_store.connection_config(config.metadata, output),
+        metadata_connection_config=database.connection_config(config.metadata, output),
     )
     package = tfx_beam_package.skip_package() if config.beam.runner == "direct" else contextlib.nullcontext()
     try:
         with (
             console.steps(len(dag.components)),
             logged_progress(console),
-            metadata_store.watched(config.metadata),
+            database.watched(config.metadata),
             package,
         ):
             tfx.orchestration.LocalDagRunner().run(dag)
@@ -235,7 +242,7 @@ def _run_dag(
         # A node's failure is the run's result; the whole trace is in the log.
         traceback.print_exc()
         reason = (
-            metadata_store.lost(config.metadata, error)
+            database.lost(config.metadata, error)
             or disk_errors.explain(error, output)
             or failures.shorten(str(error).strip())
             or type(error).__name__
@@ -246,12 +253,12 @@ def _run_dag(
 
 def _nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, "Node"], str]:
     """The last run's nodes; none, and why, if the database is gone, so that there is a report all the same."""
-    from pipeline.report import nodes
+    from pipeline.results import nodes
 
     try:
-        return nodes.read_last_run(metadata_store.asked(config.metadata, output), pipeline_name), ""
+        return nodes.read_last_run(database.asked(config.metadata, output), pipeline_name), ""
     except Exception as error:
-        if lost := metadata_store.lost(config.metadata, error):
+        if lost := database.lost(config.metadata, error):
             return {}, lost
         raise
 

@@ -9,7 +9,7 @@ from atelier.layout import SPLITS
 from atelier.preprocessing import Preprocessing
 from components.evaluator import gates
 from pipeline.config.config import Config
-from pipeline.config.tflite import TFLite
+from pipeline.config.sections.tflite import TFLite
 from pipeline.fingerprint import fingerprint_code
 from pipeline.run_inputs import DataFacts, Places
 

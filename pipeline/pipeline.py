@@ -21,7 +21,7 @@ from components.style_renderer.component import StyleRenderer
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
 from pipeline import node_configs
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config.config import Config
 from pipeline.fingerprint import fingerprint_code
 from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
@@ -75,7 +75,7 @@ def create_pipeline(
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
-        beam_pipeline_args=list(beam_args.build_run_options(config)),
+        beam_pipeline_args=list(pipeline_options.build_run_options(config)),
     )
 
 

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
 from atelier.errors import AtelierError, KubeflowError
-from kubeflow.replay import replay_parameters
+from kubeflow.replay import parameter_values
 
 VALUE_TYPES = frozenset(f"tfx.{name}" for name in ("Integer", "Float", "String", "Boolean", "JsonValue"))
 """Artifacts that are one file."""
@@ -76,7 +76,7 @@ def build(
         result.inputs.artifacts[key].artifacts.extend(found)
     for key, value in _parameters(task, component, run_parameters, upstream).items():
         if legacy:
-            result.inputs.parameters[key].CopyFrom(replay_parameters.to_legacy(value))
+            result.inputs.parameters[key].CopyFrom(parameter_values.to_legacy(value))
         else:
             json_format.ParseDict(value, result.inputs.parameter_values[key])
     for key, declared in component.output_definitions.artifacts.items():
@@ -130,7 +130,7 @@ def take_output(executor_input: pb.ExecutorInput, component: pb.ComponentSpec) -
     final.CopyFrom(executor_input)
     _merge(final, output)
     parameters = {
-        key: _output_parameter(key, replay_parameters.type_of(declared), output, executor_input)
+        key: _output_parameter(key, parameter_values.type_of(declared), output, executor_input)
         for key, declared in component.output_definitions.parameters.items()
     }
     return Outputs({key: tuple(found.artifacts) for key, found in final.outputs.artifacts.items()}, parameters)
@@ -146,13 +146,13 @@ def imported(importer: pb.PipelineDeploymentConfig.ImporterSpec, executor_input:
     inputs = executor_input.inputs
     uri: object = None
     if place.HasField("constant"):
-        uri = replay_parameters.plain(place.constant)
+        uri = parameter_values.plain(place.constant)
     elif place.HasField("constant_value"):
-        uri = replay_parameters.of_legacy(place.constant_value)
+        uri = parameter_values.of_legacy(place.constant_value)
     elif place.runtime_parameter in inputs.parameter_values:
-        uri = replay_parameters.plain(inputs.parameter_values[place.runtime_parameter])
+        uri = parameter_values.plain(inputs.parameter_values[place.runtime_parameter])
     elif place.runtime_parameter in inputs.parameters:
-        uri = replay_parameters.of_legacy(inputs.parameters[place.runtime_parameter])
+        uri = parameter_values.of_legacy(inputs.parameters[place.runtime_parameter])
     if not isinstance(uri, str) or len(executor_input.outputs.artifacts) != 1:
         raise ExchangeError("its importer needs one URI and one output")
     ((key, declared),) = executor_input.outputs.artifacts.items()
@@ -180,7 +180,7 @@ def _parameters(
     values: dict[str, object] = {}
     for key, declared in component.input_definitions.parameters.items():
         if declared.HasField("default_value"):
-            values[key] = replay_parameters.plain(declared.default_value)
+            values[key] = parameter_values.plain(declared.default_value)
     for key, source in task.inputs.parameters.items():
         kind = source.WhichOneof("kind")
         if kind == "component_input_parameter":
@@ -194,9 +194,9 @@ def _parameters(
                 raise ExchangeError(f"{output.producer_task} has left no parameter {output.output_parameter_key}")
             values[key] = found[output.output_parameter_key]
         elif source.runtime_value.HasField("constant"):
-            values[key] = replay_parameters.plain(source.runtime_value.constant)
+            values[key] = parameter_values.plain(source.runtime_value.constant)
         else:
-            values[key] = replay_parameters.of_legacy(source.runtime_value.constant_value)
+            values[key] = parameter_values.of_legacy(source.runtime_value.constant_value)
     return values
 
 
@@ -228,11 +228,11 @@ def _output_parameter(key: str, kind: str, output: pb.ExecutorOutput, executor_i
     """From the metadata file, else from the parameter's own file."""
     try:
         if key in output.parameter_values:
-            return replay_parameters.checked(key, replay_parameters.plain(output.parameter_values[key]), kind)
+            return parameter_values.checked(key, parameter_values.plain(output.parameter_values[key]), kind)
         if key in output.parameters:
-            return replay_parameters.checked(key, replay_parameters.of_legacy(output.parameters[key]), kind)
+            return parameter_values.checked(key, parameter_values.of_legacy(output.parameters[key]), kind)
         text = Path(executor_input.outputs.parameters[key].output_file).read_text(encoding="utf-8")
-        return replay_parameters.read(key, text, kind)
+        return parameter_values.read(key, text, kind)
     except FileNotFoundError:
         raise ExchangeError(f"its output parameter {key} is not there") from None
     except (KubeflowError, OSError, ValueError) as error:
@@ -241,9 +241,9 @@ def _output_parameter(key: str, kind: str, output: pb.ExecutorOutput, executor_i
 
 def as_json(executor_input: pb.ExecutorInput, indent: int | None = None) -> str:
     """As it stands for `{{$}}` in a command."""
-    return json.dumps(replay_parameters.with_integers(json_format.MessageToDict(executor_input)), indent=indent)
+    return json.dumps(parameter_values.with_integers(json_format.MessageToDict(executor_input)), indent=indent)
 
 
 def as_dict(artifact: pb.RuntimeArtifact) -> dict[str, Any]:
     """An artifact in JSON's shape."""
-    return replay_parameters.with_integers(json_format.MessageToDict(artifact))
+    return parameter_values.with_integers(json_format.MessageToDict(artifact))

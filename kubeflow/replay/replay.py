@@ -17,11 +17,12 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 from atelier.errors import KubeflowError
 from atelier.files.replacing import replace_text
 from kubeflow import checks, spec
-from kubeflow.replay import conditions, replay_parameters, replay_placeholders, replay_process, replay_store
+from kubeflow.replay import artifact_store, conditions, placeholders, process
 from kubeflow.replay import executor_input as exchange
-from kubeflow.replay.replay_report import REPORT_FILE, Artifact, Report, Task
-from pipeline import disk_errors
-from pipeline.config.kubeflow import Kubeflow
+from kubeflow.replay.parameter_values import resolve_parameters
+from kubeflow.replay.report import REPORT_FILE, Artifact, Report, Task
+from pipeline.config.sections.kubeflow import Kubeflow
+from pipeline.terminal import disk_errors
 
 LIMITS = (
     "not shown by a replay: IAM, network, images and what is installed in them, cloud storage, "
@@ -55,7 +56,7 @@ def replay(
     """
     pipeline = spec.load(spec_path)
     given = parameters or {}
-    values = replay_parameters.resolve(pipeline, given)
+    values = resolve_parameters(pipeline, given)
     if pipeline.parameters.keys() >= checks.PARAMETERS:  # this project's; others' names may mean something else
         checks.check_parameters({name: str(value) for name, value in given.items()}, Kubeflow(target="kfp"), sent=False)
     root = root.resolve()
@@ -65,7 +66,7 @@ def replay(
     except OSError as error:
         told = disk_errors.explain(error, root) or error.strerror
         raise KubeflowError(f"{root}: cannot be used as the root: {told}") from None
-    return _Run(pipeline, values, root / run, replay_store.ArtifactStore(root / STORE_FILE, pipeline.name)).all(
+    return _Run(pipeline, values, root / run, artifact_store.ArtifactStore(root / STORE_FILE, pipeline.name)).all(
         announce
     )
 
@@ -78,7 +79,7 @@ class _Run:
         pipeline: spec.Spec,
         parameters: Mapping[str, object],
         folder: Path,
-        store: replay_store.ArtifactStore,
+        store: artifact_store.ArtifactStore,
     ) -> None:
         self._pipeline = pipeline
         self._parameters = parameters
@@ -115,7 +116,7 @@ class _Run:
         if not task:
             try:
                 task = self._execute(name)
-            except (exchange.ExchangeError, conditions.ConditionError, replay_process.ProcessError) as error:
+            except (exchange.ExchangeError, conditions.ConditionError, process.ProcessError) as error:
                 task = Task(name, "failed", reason=_explained(str(error)))
             except OSError as error:  # the disk is full, or somebody has removed the folder
                 told = disk_errors.explain(error, self._folder) or f"{error.filename or self._folder}: {error.strerror}"
@@ -190,8 +191,8 @@ class _Run:
         variables = {variable.name: variable.value for variable in container.env}
 
         def execute(words: list[str], log: str) -> None:
-            command = [replay_placeholders.resolve(word, given, names) for word in words]
-            replay_process.run(command, folder=place.folder, log=place.folder / log, variables=variables)
+            command = [placeholders.resolve(word, given, names) for word in words]
+            process.run(command, folder=place.folder, log=place.folder / log, variables=variables)
 
         driver = container.lifecycle.pre_cache_check
         if driver.command:

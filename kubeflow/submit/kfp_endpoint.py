@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.errors import KubeflowError
-from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.sections.kubeflow import Kubeflow
 
 TOKEN = "ATELIER_KFP_TOKEN"  # noqa: S105 - the variable's name
 TIMEOUT = 30.0

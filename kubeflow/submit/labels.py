@@ -3,7 +3,7 @@
 import re
 
 from atelier.errors import KubeflowError
-from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.sections.kubeflow import Kubeflow
 
 MAX_LABELS = 64
 

@@ -12,7 +12,7 @@ import yaml
 from atelier.files import leftovers
 from kubeflow import checks
 from pipeline.config.config import Config
-from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.sections.kubeflow import Kubeflow
 
 Compile = Callable[[Config, Path], object]
 """Writes the specification to a file: `kubeflow.compile.compile_pipeline`."""
@@ -151,9 +151,9 @@ def _turn_caching_off(spec: dict[str, Any]) -> None:
 def _values(file: Path, given: Mapping[str, str]) -> dict[str, object]:
     """What was given, in the types that the specification declares."""
     from kubeflow import spec
-    from kubeflow.replay import replay_parameters
+    from kubeflow.replay.parameter_values import resolve_parameters
 
-    values = replay_parameters.resolve(spec.load(file), given)
+    values = resolve_parameters(spec.load(file), given)
     return {name: values[name] for name in given}
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from atelier.errors import KubeflowError
-from pipeline.config.kubeflow import Kubeflow
+from pipeline.config.sections.kubeflow import Kubeflow
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 TIMEOUT = 60.0

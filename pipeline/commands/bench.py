@@ -7,7 +7,7 @@ import click
 
 from pipeline import source_tree
 from pipeline.commands.options import FILE
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 @click.command(cls=Verb, name="bench", example="atelier bench train ingest")

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import FILE, beam_option, set_option
-from pipeline.commands.verb import Verb
 from pipeline.ingest import builtin_sources
+from pipeline.terminal.verb import Verb
 
 
 @click.command(
@@ -37,10 +37,12 @@ def command(source: str, output: Path, overrides: tuple[str, ...], beam: tuple[s
     settings = config.load_ingest(overrides)
     beam_settings = config.load_beam(beam)
 
-    from pipeline.beam import beam_args
-    from pipeline.console import Console
+    from pipeline.beam import pipeline_options
     from pipeline.ingest import ingest, ingest_report
+    from pipeline.terminal.console import Console
 
-    with beam_args.explain_missing_service(beam_settings), Console().bar(f"ingesting {source}") as progress:
-        report = ingest.ingest(source, output, settings, beam_args.build_pipeline_options(beam_settings), progress)
+    with pipeline_options.explain_missing_service(beam_settings), Console().bar(f"ingesting {source}") as progress:
+        report = ingest.ingest(
+            source, output, settings, pipeline_options.build_pipeline_options(beam_settings), progress
+        )
     click.echo(ingest_report.summarize(report, output))

@@ -14,7 +14,7 @@ from atelier.errors import KubeflowError
 from atelier.files import leftovers
 from pipeline import source_tree
 from pipeline.commands.options import FILE, config_option, set_option
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 _CONFIG = config_option("Read the configuration from this YAML file, such as configs/vertex.yaml.")
 _SET = set_option("a value of the configuration", "kubeflow.target=kfp")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.options import FILE, FiniteRange, Target, Version, check_exclusive
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 if TYPE_CHECKING:
-    from pipeline.commands.predict_files import Predictor
+    from pipeline.commands.work.predict_files import Predictor
 
 _OF_SERVERS = ("model", "version", "label", "deadline", "gzip", "tls", "ca", "cert", "max_message_mb")
 """Options that mean nothing to a TFLite file."""
@@ -75,7 +75,7 @@ def command(context: click.Context, /, images: Sequence[Path], top: int, as_json
     if others["tflite"] and (given := [name for name in _OF_SERVERS if others[name]]):
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for a server, not for --tflite.")
 
-    from pipeline.commands.predict_files import predict_files
+    from pipeline.commands.work.predict_files import predict_files
     from serving.client.connection import BATCH
 
     return predict_files(images, _open_predictor(others), top=top, batch=others["batch"] or BATCH, as_json=as_json)

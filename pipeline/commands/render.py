@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from pipeline.commands.options import FILE, FiniteRange, beam_option, set_option
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 @click.command(
@@ -101,8 +101,8 @@ def command(
     settings = config.load_rendering(overrides).model_dump(mode="json", exclude_unset=True)
     beam_settings = config.load_beam([*([f"workers={workers}"] if workers else []), *beam])
 
-    from pipeline.commands import render_folder
-    from pipeline.console import Console
+    from pipeline.commands.work import render_folder
+    from pipeline.terminal.console import Console
 
     click.echo(
         render_folder.render_folder(

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import FILE, config_option, set_option
-from pipeline.commands.verb import Verb
 from pipeline.ingest.builtin_sources import NAMES
+from pipeline.terminal.verb import Verb
 
 
 @click.command(
@@ -44,8 +44,8 @@ def command(config: Path, data: str | None, output: Path | None, overrides: tupl
 
     from pipeline import local_runner
     from pipeline.config import file_checks
-    from pipeline.console import Console
-    from pipeline.run_summary import format_summary
+    from pipeline.terminal.console import Console
+    from pipeline.terminal.run_summary import format_summary
 
     file_checks.check_files(settings)
     output = output or Path("output", settings.name)

@@ -6,7 +6,7 @@ import click
 
 from atelier.layout import MAX_PIXELS
 from pipeline.commands.options import FILE, FiniteRange, check_exclusive
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 @click.command(cls=Verb, name="serve", example="atelier serve --models output/demo/serving_model")
@@ -96,7 +96,7 @@ def command(
     """
     check_exclusive(context, "models", "model_config_file", required=True)
 
-    from pipeline.commands import serve_models
+    from pipeline.commands.work import serve_models
 
     serve_models.serve_models(
         models,

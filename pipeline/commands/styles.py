@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import FILE, FiniteRange
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 @click.group(name="styles")
@@ -73,6 +73,6 @@ def train(
     CATALOG is a catalog.yaml or a folder of images. Only values of the new styles are trained, for some minutes; the
     styles that the stylizer has stay as they are.
     """
-    from pipeline.commands.train_styles import train_styles
+    from pipeline.commands.work.train_styles import train_styles
 
     click.echo(train_styles(catalog, content, output, model=model, ids=styles, minutes=minutes))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pipeline.commands.options import FILE, FiniteRange
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 class StyleWeight(click.ParamType):
@@ -86,6 +86,6 @@ def command(
     if len(weights) < len(styles):
         raise click.UsageError("a style is given twice. Give it once, with its weight.", context)
 
-    from pipeline.commands.stylize_files import stylize_files
+    from pipeline.commands.work.stylize_files import stylize_files
 
     return stylize_files(images, output, weights=weights, strength=strength, model=model, size=size)

@@ -17,15 +17,15 @@ from pydantic import Field
 from atelier.settings.section import Section
 from components.style_renderer.engine.settings import Settings
 from pipeline.config import keys, yaml_values
-from pipeline.config.beam import Beam
 from pipeline.config.errors import ConfigError
-from pipeline.config.evaluator import Evaluator
 from pipeline.config.explanations import explain_errors
-from pipeline.config.ingest import Ingest
-from pipeline.config.kubeflow import Kubeflow
-from pipeline.config.metadata import Metadata
-from pipeline.config.style import Style
-from pipeline.config.tflite import TFLite
+from pipeline.config.sections.beam import Beam
+from pipeline.config.sections.evaluator import Evaluator
+from pipeline.config.sections.ingest import Ingest
+from pipeline.config.sections.kubeflow import Kubeflow
+from pipeline.config.sections.metadata import Metadata
+from pipeline.config.sections.style import Style
+from pipeline.config.sections.tflite import TFLite
 from trainer.settings import Augmentation, Data, Image, Trainer, Tuner
 
 __all__ = [

@@ -26,7 +26,7 @@ from atelier.layout import (
 )
 from atelier.processes.watching import watching
 from pipeline.beam import worker_pool
-from pipeline.beam.beam_args import count_processes
+from pipeline.beam.pipeline_options import count_processes
 from pipeline.config import config
 from pipeline.ingest import builtin_sources, ingest_report, output_folder, problems, sources, splits, units
 from pipeline.ingest.errors import IngestError, SourceError

@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from pipeline.metadata.metadata_url import Server
+from pipeline.metadata.database_url import Server
 
 TIMEOUT_S = 10.0
 """For the connection, and again for the answer."""

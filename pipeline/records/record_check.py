@@ -22,13 +22,13 @@ from atelier.files.replacing import replace_text
 from atelier.layout import SPLITS
 from pipeline import fingerprint
 from pipeline.beam import worker_pool
-from pipeline.beam.beam_args import build_run_options, count_processes
+from pipeline.beam.pipeline_options import build_run_options, count_processes
 from pipeline.config.config import Config, Data
-from pipeline.failures import shorten
 from pipeline.records import class_names, record_scan, set_aside
 from pipeline.records.class_names import Classes, Declared, LabelError, Seen
 from pipeline.records.dataset import DataError, Dataset, list_split_files
 from pipeline.records.record_scan import ANY_SPLIT, Keys, Scanned
+from pipeline.terminal.failures import shorten
 
 Progress = Callable[[int, int], None]
 

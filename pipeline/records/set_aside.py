@@ -13,11 +13,11 @@ from atelier import tfrecord
 from atelier.files.replacing import replace_text
 from atelier.layout import QUARANTINE_FILE, QUARANTINE_FOLDER, QUARANTINE_RECORDS_FILE
 from pipeline.config.config import Config
-from pipeline.failures import shorten
 from pipeline.ingest.units import MAX_QUARANTINED_BYTES
 from pipeline.records import record_scan
 from pipeline.records.dataset import SIDECARS, DataError, Dataset
 from pipeline.records.record_scan import Broken
+from pipeline.terminal.failures import shorten
 
 FOLDER = "filtered_records"
 """In the output folder: the records without those that were set aside, and their quarantine."""

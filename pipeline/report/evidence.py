@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from atelier import labels
 from atelier.layout import ASSETS_EXTRA, SERVING_FOLDER, TEST
 from pipeline.report import showcase
-from pipeline.report.run_json import FINISHED
+from pipeline.results.run_json import FINISHED
 
 if TYPE_CHECKING:
-    from pipeline.report.nodes import Node
+    from pipeline.results.nodes import Node
 
 _QUARANTINE = "data/quarantine/quarantine.jsonl"
 """Of ingest; `run.json` names that of another maker's records."""

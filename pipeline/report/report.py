@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from atelier import templates
 from atelier.files.replacing import replace_text
-from pipeline.report import report_tables
+from pipeline.report import tables
 from pipeline.report.evidence import Evidence, gather_evidence
-from pipeline.report.run_json import FINISHED
 from pipeline.report.sections import FILTERS, TEMPLATES, RunData, render_sections
+from pipeline.results.run_json import FINISHED
 
 if TYPE_CHECKING:
-    from pipeline.report.nodes import Node
+    from pipeline.results.nodes import Node
 
 FILE = "report.html"
 
@@ -45,8 +45,8 @@ def render(result: Mapping[str, Any], evidence: Evidence, finished: datetime) ->
         finished=finished,
         verdict=_find_verdict(result),
         stopped_in=[name for name, state in result["nodes"].items() if state not in FINISHED],
-        gates=report_tables.list_gates(result),
-        not_preferred=report_tables.list_not_preferred(result),
+        gates=tables.list_gates(result),
+        not_preferred=tables.list_not_preferred(result),
         class_count=len(run.classes),
         artifacts=run.artifacts,
         sections=render_sections(run),

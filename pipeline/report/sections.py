@@ -14,15 +14,15 @@ import yaml
 from markupsafe import Markup
 
 from atelier import templates
-from pipeline.report import confusion, plots, report_tables, trials
+from pipeline.report import confusion, plots, tables, trials
 from pipeline.report.columns import Table
 from pipeline.report.evidence import Evidence
 
 TEMPLATES = Path(__file__).with_name("templates")
 FILTERS = {
-    "size": report_tables.format_size,
-    "duration": report_tables.format_duration,
-    "score": report_tables.format_score,
+    "size": tables.format_size,
+    "duration": tables.format_duration,
+    "score": tables.format_score,
 }
 MOST_ROWS = 30
 """Rows of a table that are shown at once; the rest waits behind a click."""
@@ -50,7 +50,7 @@ class RunData:
     @cached_property
     def artifacts(self) -> list[dict[str, Any]]:
         """A row for each artifact."""
-        return report_tables.list_artifacts(self.result, self.evidence.saved_model_bytes)
+        return tables.list_artifacts(self.result, self.evidence.saved_model_bytes)
 
     @property
     def calibration_error(self) -> float | None:
@@ -112,8 +112,8 @@ def render_sections(run: RunData) -> list[RenderedSection]:
 @section("gates", "Gates")
 def build_gates(run: RunData) -> Content:
     """Builds verdicts, reasons and thresholds, and what was not reached."""
-    missing = report_tables.list_unreached(run.result, run.evidence.images is not None)
-    return {"gates": report_tables.list_gates(run.result), "missing": missing}
+    missing = tables.list_unreached(run.result, run.evidence.images is not None)
+    return {"gates": tables.list_gates(run.result), "missing": missing}
 
 
 @section("metrics", "Metrics")
@@ -123,8 +123,8 @@ def build_metrics(run: RunData) -> Content:
         return None
     return {
         "metrics": run.result["metrics"],
-        "metric_names": report_tables.name_metrics(run.result),
-        "slices": report_tables.group_slices(run.result, run.class_names, run.evidence.text_labels),
+        "metric_names": tables.name_metrics(run.result),
+        "slices": tables.group_slices(run.result, run.class_names, run.evidence.text_labels),
         "calibration_error": run.calibration_error,
     }
 
@@ -182,12 +182,12 @@ def build_calibration(run: RunData) -> Content:
 
 @section("artifacts", "Artifacts")
 def build_artifacts(run: RunData) -> Content:
-    """Builds sizes, accuracies and latencies; `report_tables.ARTIFACT_COLUMNS` lists the columns."""
+    """Builds sizes, accuracies and latencies; `tables.ARTIFACT_COLUMNS` lists the columns."""
     caption = (
         "Accuracy and disagreement (another top class than the SavedModel's) on the test split; latency of one image "
         "on one CPU thread."
     )
-    return Table(caption, report_tables.ARTIFACT_COLUMNS, run.artifacts) if run.artifacts else None
+    return Table(caption, tables.ARTIFACT_COLUMNS, run.artifacts) if run.artifacts else None
 
 
 @section("data", "Data")
@@ -195,8 +195,8 @@ def build_data(run: RunData) -> Content:
     """Builds counts by split and class, what ingest found, and the quarantine."""
     ingest = run.result["ingest"]
     return {
-        "ingested": report_tables.list_ingest_facts(ingest),
-        "class_counts": report_tables.count_images_by_class(ingest),
+        "ingested": tables.list_ingest_facts(ingest),
+        "class_counts": tables.count_images_by_class(ingest),
     }
 
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from atelier import tfrecord
 from benchmarks import pillow_loop, sample_images
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config import config
 from pipeline.ingest import ingest
 
@@ -31,7 +31,7 @@ def test_records_are_those_of_ingest(tmp_path):
     photo.save(source / "class_3" / "image.bmp")
     photo.save(source / "class_4" / "image.webp")
 
-    ingest.ingest(str(source), tmp_path / "ours", config.Ingest(), beam_args.IN_MEMORY)
+    ingest.ingest(str(source), tmp_path / "ours", config.Ingest(), pipeline_options.IN_MEMORY)
     pillow_loop.write(source, tmp_path / "loop")
 
     ours, loop = records(tmp_path / "ours"), records(tmp_path / "loop")

@@ -17,8 +17,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 from atelier.errors import BeamError
 from compat import beam_worker_processes
-from pipeline.beam import beam_args
-from pipeline.config.beam import Beam
+from pipeline.beam import pipeline_options
+from pipeline.config.sections.beam import Beam
 
 def work(number, what, folder):
     open(f"{folder}/{os.getpid()}", "w").close()
@@ -32,7 +32,7 @@ def main(what, folder):
     if what == "broken":
         beam_worker_processes._START = "raise SystemExit('no such library')"
     try:
-        options = PipelineOptions(list(beam_args.build_pipeline_options(Beam(workers=2))))
+        options = PipelineOptions(list(pipeline_options.build_pipeline_options(Beam(workers=2))))
         with beam.Pipeline(options=options) as pipeline:
             pipeline | beam.Create([1, 2]) | beam.Reshuffle() | beam.Map(work, what, folder)
     except BeamError as error:

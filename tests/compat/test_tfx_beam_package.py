@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -12,7 +12,7 @@ with deferred_imports():
 
 def make_executor():
     """TFX packs itself when an executor is made."""
-    arguments = list(beam_args.IN_MEMORY)
+    arguments = list(pipeline_options.IN_MEMORY)
     return executor.Executor(
         executor.Executor.Context(beam_pipeline_args=arguments, tmp_dir="/none", unique_id="1")
     )._beam_pipeline_args

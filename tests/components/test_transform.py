@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from tests.deferred import deferred_imports
 from trainer.settings import Augmentation
 
@@ -139,7 +139,7 @@ def run(tmp_path, monkeypatch):
 
         monkeypatch.setattr(tfx_transform.Executor, "Do", leave)
         context = executor.Executor.Context(
-            beam_pipeline_args=list(beam_args.IN_MEMORY), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
+            beam_pipeline_args=list(pipeline_options.IN_MEMORY), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
         )
         custom_config = {
             "image_key": "image/encoded",

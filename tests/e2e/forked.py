@@ -40,10 +40,10 @@ def atelier(*arguments: object) -> subprocess.CompletedProcess[str]:
 def _run(arguments: list[str], files: list[Path]) -> None:
     _redirect(*files)
     os.chdir(ROOT)
-    from kubeflow.replay import replay_process
+    from kubeflow.replay import process
     from pipeline import cli
 
-    replay_process.run = _run_node
+    process.run = _run_node
     sys.exit(cli.main(arguments))
 
 
@@ -57,8 +57,8 @@ def _redirect(stdout: Path, stderr: Path | None = None) -> None:
 
 
 def _run_node(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[str, str]) -> None:
-    """Stands in for `replay_process.run`, which starts an interpreter that imports TFX for each node."""
-    from kubeflow.replay import replay_process
+    """Stands in for `process.run`, which starts an interpreter that imports TFX for each node."""
+    from kubeflow.replay.process import ProcessError, last_error
 
     with leftovers.scratch("node") as temporary:
         given = {"TMPDIR": str(temporary), **variables}
@@ -66,7 +66,7 @@ def _run_node(command: Sequence[str], *, folder: Path, log: Path, variables: Map
         process.start()
         process.join()
     if process.exitcode:
-        raise replay_process.ProcessError(replay_process.last_error(log))
+        raise ProcessError(last_error(log))
 
 
 def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> None:

@@ -23,7 +23,7 @@ from tests.e2e.conftest import CONFIG, Run
 with deferred_imports():
     import tensorflow as tf
 
-    from pipeline.report import evaluations
+    from pipeline.results import evaluations
 
 pytestmark = pytest.mark.slow
 

@@ -69,10 +69,10 @@ def test_two_pipelines_run_at_once(pair: list[Run]) -> None:
 def test_the_lineage_of_each_is_read_back(database: databases.Database, pair: list[Run]) -> None:
     from ml_metadata.metadata_store import MetadataStore
 
-    from pipeline.config.metadata import Metadata
-    from pipeline.metadata import metadata_store
+    from pipeline.config.sections.metadata import Metadata
+    from pipeline.metadata.database import connection_config
 
-    store = MetadataStore(metadata_store.connection_config(Metadata(connection=database.url()), Path()))
+    store = MetadataStore(connection_config(Metadata(connection=database.url()), Path()))
     for run in pair:
         name = run.result["name"]
         pushed = [a for a in store.get_artifacts_by_type("PushedModel") if str(run.output) in a.uri]
@@ -186,13 +186,14 @@ def test_once_it_is_back_the_run_goes_on(
 def test_a_server_that_hangs_is_not_waited_for(
     database: databases.Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.config.metadata import Metadata
-    from pipeline.metadata import database_server, metadata_store
+    from pipeline.config.sections.metadata import Metadata
+    from pipeline.metadata import database_server
+    from pipeline.metadata.database import MetadataError, connect
 
     monkeypatch.setattr(database_server, "TIMEOUT_S", 1.0)
     database.send(signal.SIGSTOP)
     try:
-        with pytest.raises(metadata_store.MetadataError, match="does not answer within 1 s"):
-            metadata_store.connect(Metadata(connection=database.url()), tmp_path, "hanging")
+        with pytest.raises(MetadataError, match="does not answer within 1 s"):
+            connect(Metadata(connection=database.url()), tmp_path, "hanging")
     finally:
         database.send(signal.SIGCONT)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.report.run_json import RunResult
+from pipeline.results.run_json import RunResult
 from tests.e2e.conftest import BROKEN, CONFIG, DIGITS, PER_CLASS, Run, run_pipeline
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from atelier.errors import KubeflowError
 from kubeflow import compile as compiler
 from pipeline.config import config
-from pipeline.config.kubeflow import Kubeflow, Resources
+from pipeline.config.sections.kubeflow import Kubeflow, Resources
 from tests.kubeflow.readable import settings
 
 

@@ -9,7 +9,7 @@ from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilitie
 
 with deferred_imports():
     from components.evaluator import gates
-    from pipeline.beam import beam_args
+    from pipeline.beam import pipeline_options
     from pipeline.config import config
 
 
@@ -23,7 +23,7 @@ def evaluate(tmp_path_factory):
 
     from components.evaluator import executor as evaluator
     from components.tflite_exporter import materialized
-    from pipeline.report.nodes import Node
+    from pipeline.results.nodes import Node
 
     def run(eval_config, pictures=20, **thresholds):
         folder = tmp_path_factory.mktemp("evaluator")
@@ -47,7 +47,7 @@ def evaluate(tmp_path_factory):
             "blessing": artifact(standard_artifacts.ModelBlessing, "blessing"),
         }
         context = BaseBeamExecutor.Context(
-            beam_pipeline_args=list(beam_args.IN_MEMORY), tmp_dir=str(folder / "tmp"), unique_id="1"
+            beam_pipeline_args=list(pipeline_options.IN_MEMORY), tmp_dir=str(folder / "tmp"), unique_id="1"
         )
         executor_class = evaluator.Executor if thresholds else tfx_evaluator.Executor
         executor_class(context).Do(

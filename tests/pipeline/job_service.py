@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.config.beam import Beam
+from pipeline.config.sections.beam import Beam
 
 _START_S = 60.0
 

@@ -13,11 +13,12 @@ import click
 import pytest
 
 from atelier import tfrecord
-from pipeline import cli, console, local_runner
+from pipeline import cli, local_runner
 from pipeline.commands import run as run_verb
 from pipeline.commands import styles
 from pipeline.config import config
 from pipeline.records import dataset
+from pipeline.terminal import console
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -125,7 +126,7 @@ cli.main({[*verb, "--help"]})
 print(*sorted(name for name in sys.modules if name.startswith("pipeline.commands.")), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = set(done.stderr.split()) - {"pipeline.commands.verb", "pipeline.commands.options"}
+    loaded = set(done.stderr.split()) - {"pipeline.terminal.verb", "pipeline.commands.options"}
     assert loaded == {f"pipeline.commands.{verb[0]}"}
 
 

@@ -14,7 +14,7 @@ with deferred_imports():
 
     from components.evaluator import gates, metrics, thresholds
     from components.tflite_exporter import materialized
-    from pipeline.report import evaluations, results
+    from pipeline.results import evaluations, results
 
 AT_THE_BOUNDS = config.TFLite(max_accuracy_drop=0.1, max_slice_accuracy_drop=0.2, max_disagreement=0.15)
 SETTINGS = config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01)

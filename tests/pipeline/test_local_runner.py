@@ -11,10 +11,10 @@ from atelier import tfrecord
 from atelier.builtin_names import AmbiguousError
 from pipeline import fingerprint, local_runner
 from pipeline.config import config
-from pipeline.console import Console
 from pipeline.ingest import ingest
 from pipeline.ingest.errors import IngestError
 from pipeline.records import dataset
+from pipeline.terminal.console import Console
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pipeline import fingerprint
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config import config
 from pipeline.run_inputs import DataFacts, Places, RunParameters
 from tests.deferred import deferred_imports
@@ -311,7 +311,7 @@ def test_the_pipeline_has_its_name_root_cache_and_runner(dag):
     assert dag.pipeline_info.pipeline_name == "pets"
     assert dag.pipeline_info.pipeline_root == "/output/pipeline_root"
     assert dag.enable_cache
-    assert list(dag.beam_pipeline_args) == list(beam_args.IN_MEMORY)
+    assert list(dag.beam_pipeline_args) == list(pipeline_options.IN_MEMORY)
     assert dag.metadata_connection_config is None
     assert not create(enable_cache=False).enable_cache
     database = metadata.sqlite_metadata_connection_config("/output/metadata.db")

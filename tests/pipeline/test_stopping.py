@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config import config
 from pipeline.ingest import ingest
 from pipeline.ingest.errors import IngestError
@@ -85,18 +85,18 @@ def test_workers_notice_a_killed_parent_and_the_next_ingest_removes_what_it_left
     assert code == -signal.SIGKILL
     wait_for(lambda: not any(Path("/proc", worker).exists() for worker in workers))
     assert len(hidden(tmp_path)) == 1
-    ingest.ingest(str(small), tmp_path / "out", SETTINGS, beam_args.IN_MEMORY)
+    ingest.ingest(str(small), tmp_path / "out", SETTINGS, pipeline_options.IN_MEMORY)
     assert hidden(tmp_path) == []
 
 
 def test_a_data_set_that_was_about_to_be_replaced_comes_back(small, tmp_path):
     output = tmp_path / "out"
-    ingest.ingest(str(small), output, SETTINGS, beam_args.IN_MEMORY)
+    ingest.ingest(str(small), output, SETTINGS, pipeline_options.IN_MEMORY)
     before = (output / "ingest_report.json").read_bytes()
     output.rename(tmp_path / ".out.ingesting-0123abcd.earlier")
     (tmp_path / ".out.ingesting-0123abcd").mkdir()
     with pytest.raises(IngestError):
-        ingest.ingest(str(tmp_path / "none"), output, SETTINGS, beam_args.IN_MEMORY)
+        ingest.ingest(str(tmp_path / "none"), output, SETTINGS, pipeline_options.IN_MEMORY)
     assert hidden(tmp_path) == []
     assert (output / "ingest_report.json").read_bytes() == before
 
@@ -105,5 +105,5 @@ def test_folders_of_other_outputs_stay(small, tmp_path):
     others = [".out2.ingesting-0123abcd", ".out.ingesting-mine", "out.ingesting-0123abcd"]
     for name in others:
         (tmp_path / name).mkdir()
-    ingest.ingest(str(small), tmp_path / "out", SETTINGS, beam_args.IN_MEMORY)
+    ingest.ingest(str(small), tmp_path / "out", SETTINGS, pipeline_options.IN_MEMORY)
     assert all((tmp_path / name).is_dir() for name in others)

@@ -25,7 +25,7 @@ from tfx.utils import io_utils, json_utils
 from tfx_bsl.public import tfxio
 
 from atelier import tfrecord
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.records import records
 from tests.trainer.golden_pictures import PICTURES
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, GOLDEN, SIZE, TRAIN_COUNTS
@@ -150,7 +150,7 @@ def transform(
     preprocessing_fn = functools.partial(preprocessing.preprocessing_fn, custom_config=settings)
     source = tfxio.TFExampleBeamRecord("memory", ["tests"], parse_schema(schema_file))
     tensors = source.TensorAdapterConfig()
-    options = PipelineOptions(list(beam_args.IN_MEMORY))
+    options = PipelineOptions(list(pipeline_options.IN_MEMORY))
     with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(root / "tmp")):
         # All splits in one go: Beam's own work, not that on so few pictures, is what takes the time.
         train, everything = (

@@ -14,7 +14,7 @@ from tests.kubeflow.replayable import start_replay
 with deferred_imports():
     from kfp.pipeline_spec import pipeline_spec_pb2 as pb
 
-    from kubeflow.replay import replay, replay_store
+    from kubeflow.replay import artifact_store, replay
 
 pytestmark = pytest.mark.slow
 
@@ -74,7 +74,7 @@ def data(tmp_path_factory):
 
 @pytest.mark.parametrize(("schema", "ending"), [("2.0", ".json"), ("2.1", ".yaml")])
 def test_driver_conditions_importer_and_resolver(compiled, data, tmp_path, schema, ending):
-    store = replay_store.ArtifactStore(tmp_path / replay.STORE_FILE, "tiny")
+    store = artifact_store.ArtifactStore(tmp_path / replay.STORE_FILE, "tiny")
     model = pb.RuntimeArtifact(name=MODEL, uri="gs://bucket/model", type={"schema_title": "tfx.Model"})
     blessing = pb.RuntimeArtifact(name="b", uri="gs://bucket/blessing", type={"schema_title": "tfx.ModelBlessing"})
     blessing.metadata.update({"blessed": 1, "current_model_id": MODEL})

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from atelier.errors import BeamError
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config import config
-from pipeline.config.beam import Beam
+from pipeline.config.sections.beam import Beam
 from pipeline.ingest import ingest
 from tests.deferred import deferred_imports
 
@@ -53,7 +53,7 @@ def ingested(pictures, output, settings):
         str(pictures),
         output,
         config.Ingest(max_bad_fraction=0.2, store_size=256),
-        beam_args.build_pipeline_options(settings),
+        pipeline_options.build_pipeline_options(settings),
     )
     files = {str(path.relative_to(output)): path.read_bytes() for path in output.rglob("*") if path.is_file()}
     assert json.loads(files.pop("ingest_report.json")) == json.loads(json.dumps(report))
@@ -95,7 +95,9 @@ def test_the_portable_runner_ingests_the_same(pictures, in_memory, tmp_path):
         # Flink's and Spark's classes in Beam, which do the same where there is a job service.
         for runner in ("flink", "spark"):
             settings = portable.model_copy(update={"runner": runner})
-            with beam.Pipeline(options=PipelineOptions(list(beam_args.build_pipeline_options(settings)))) as pipeline:
+            with beam.Pipeline(
+                options=PipelineOptions(list(pipeline_options.build_pipeline_options(settings)))
+            ) as pipeline:
                 _ = pipeline | beam.Create([tmp_path / runner]) | beam.Map(Path.touch)
             assert (tmp_path / runner).is_file()
 
@@ -137,7 +139,9 @@ def test_a_worker_from_the_setup_files_package_ingests_the_same(project, picture
     with job_service.running(service, pool_options=[f"--container_executable={boot}"]) as portable:
         settings = portable.model_copy(update={"setup_file": str(project / "setup.py")})
         assert ingested(pictures, tmp_path / "set", settings) == in_memory
-        with beam.Pipeline(options=PipelineOptions(list(beam_args.build_pipeline_options(settings)))) as pipeline:
+        with beam.Pipeline(
+            options=PipelineOptions(list(pipeline_options.build_pipeline_options(settings)))
+        ) as pipeline:
             names = pipeline | beam.Create(["atelier.images", "pipeline.ingest.units", "trainer.backbones"])
             (tmp_path / "origins").mkdir()
             _ = names | beam.Map(
@@ -156,7 +160,7 @@ def append(line, file):
 
 
 def dask_pipeline():
-    return beam.Pipeline(options=PipelineOptions(list(beam_args.build_pipeline_options(DASK))))
+    return beam.Pipeline(options=PipelineOptions(list(pipeline_options.build_pipeline_options(DASK))))
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from atelier.settings.field_types import LARGEST_SEED
-from pipeline.beam import beam_args
+from pipeline.beam import pipeline_options
 from pipeline.config import config
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,7 +51,7 @@ def test_the_smallest_file_gets_every_default(write):
     assert settings.data == config.Data()
     assert settings.trainer.backbone == "efficientnet_lite0"
     assert settings.image.size == 224
-    assert beam_args.build_pipeline_options(settings.beam) == beam_args.IN_MEMORY
+    assert pipeline_options.build_pipeline_options(settings.beam) == pipeline_options.IN_MEMORY
 
 
 def test_the_augmentation_defaults_are_the_image_data_generator_recipe(write):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.beam.beam_args import build_process_options
+from pipeline.beam.pipeline_options import build_process_options
 from pipeline.config import config
 from pipeline.ingest import ingest
 from pipeline.ingest.errors import IngestError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import config
-from pipeline.report import report, report_tables, sections, showcase
+from pipeline.report import report, sections, showcase, tables
 from pipeline.report.columns import Cell, Column, Table
 from pipeline.report.evidence import Evidence
 
@@ -572,7 +572,7 @@ def test_write_replaces_the_page_and_reads_the_quarantine(tmp_path):
     ],
 )
 def test_durations(seconds, text):
-    assert report_tables.format_duration(seconds) == text
+    assert tables.format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ def test_durations(seconds, text):
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (99_949, "99.9 kB"), (999_600, "1.0 MB"), (123_456_789, "123 MB")],
 )
 def test_sizes(count, text):
-    assert report_tables.format_size(count) == text
+    assert tables.format_size(count) == text
 
 
 def test_trials_are_a_chart_and_a_table_best_first():
@@ -623,5 +623,5 @@ def test_a_section_is_registered_by_one_function(monkeypatch):
 
 def test_a_column_more_is_one_entry(monkeypatch):
     more = Column("Bytes", lambda row: str(row["bytes"]), is_number=True)
-    monkeypatch.setattr(report_tables, "ARTIFACT_COLUMNS", (*report_tables.ARTIFACT_COLUMNS, more))
+    monkeypatch.setattr(tables, "ARTIFACT_COLUMNS", (*tables.ARTIFACT_COLUMNS, more))
     assert [row[-1] for row in render(finished_run()).rows("Accuracy and disagreement")] == ["13497712", "3982672"]

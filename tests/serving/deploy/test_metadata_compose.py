@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.metadata import metadata_url
+from pipeline.metadata import database_url
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = ROOT / "serving" / "deploy" / "metadata" / "compose.yaml"
@@ -61,7 +61,7 @@ def test_health_is_checked_and_resources_are_limited(service):
 
 def test_the_url_in_its_head_is_one():
     (url,) = re.findall(r"metadata\.connection=(\S+)", FILE.read_text())
-    server = metadata_url.parse(url)
+    server = database_url.parse(url)
     environment = SERVICES["postgresql"]["environment"]
     assert (server.kind, server.port) == ("postgresql", 5432)
     assert (server.user, server.database) == (environment["POSTGRES_USER"], environment["POSTGRES_DB"])

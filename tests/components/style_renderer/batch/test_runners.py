@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config.beam import Beam
+from pipeline.config.sections.beam import Beam
 from tests.pipeline import job_service
 
 pytestmark = pytest.mark.slow
@@ -21,8 +21,8 @@ from pathlib import Path
 
 from components.style_catalog import catalog
 from components.style_renderer.batch import batch, contents
-from pipeline.beam import beam_args
-from pipeline.config.beam import Beam
+from pipeline.beam import pipeline_options
+from pipeline.config.sections.beam import Beam
 
 if __name__ == "__main__":
     beam, pictures, output = sys.argv[1:]
@@ -31,7 +31,7 @@ if __name__ == "__main__":
         catalog.load_folder(Path(pictures, "styles")),
         output,
         batch.Request(overrides={"scales": [{"size": 64, "iterations": 3}]}, picture_format="png"),
-        batch.local_pipelines(beam_args.build_pipeline_options(Beam.model_validate_json(beam))),
+        batch.local_pipelines(pipeline_options.build_pipeline_options(Beam.model_validate_json(beam))),
         threads=1,
     )
     assert report.rendered == 4, report

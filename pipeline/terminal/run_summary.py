@@ -1,0 +1,31 @@
+"""The lines that end a run on the terminal."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.report import tables
+
+
+def format_summary(result: Mapping[str, Any], report: Path, output: Path) -> str:
+    """Returns the last lines on the terminal: verdicts, the main figures, and where things are."""
+    lines = []
+    metrics, tflite = result["metrics"], result["tflite"]
+    if "accuracy" in metrics:
+        lines.append(f"accuracy     {metrics['accuracy']:.4f} on {int(metrics['example_count'])} test images")
+    for variant, measured in tflite.items():
+        lines.append(
+            f"{'tflite ' + variant:15}{measured['accuracy']:.4f}, {measured['bytes'] / 1e6:.2f} MB, "
+            f"{measured['latency_ms_p50']:.1f} ms (p99 {measured['latency_ms_p99']:.1f})"
+        )
+    for name, gate in result["gates"].items():
+        verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "REJECTED"
+        lines.append(f"gate         {name}: {verdict}")
+    for name, path in result["pushed"].items():
+        lines.append(f"{name:13}{output / path if path else 'not pushed'}")
+    for variant, reason in tables.list_not_preferred(result):
+        lines.append(f"not pushed   tflite {variant}: {reason}")
+    if gallery := result["gallery"]:
+        lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} images")
+    lines.append(f"report       {report}")
+    return "\n".join(lines)

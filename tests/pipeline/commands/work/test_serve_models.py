@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.commands.work import serve_models
+from serving.server.model_server_config import ModelServerConfigError
+
+
+def served(folder, name="default"):
+    models = serve_models.config_for(folder, name).model_config_list.config
+    return {model.name: (model.base_path, model.model_platform) for model in models}
+
+
+def test_a_base_path_is_one_model(tmp_path):
+    (tmp_path / "1795522151").mkdir()
+    (tmp_path / ".17.partial").mkdir()
+    assert served(tmp_path) == {"default": (str(tmp_path), "tensorflow")}
+    assert served(tmp_path, "pets") == {"pets": (str(tmp_path), "tensorflow")}
+
+
+def test_a_folder_of_base_paths_is_a_model_each(tmp_path):
+    for folder in ("cats/1", "dogs/2", "none/x"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert served(tmp_path) == {
+        "cats": (str(tmp_path / "cats"), "tensorflow"),
+        "dogs": (str(tmp_path / "dogs"), "tensorflow"),
+    }
+
+
+def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
+    (tmp_path / "models" / "1").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert served(Path("models")) == {"default": (str(tmp_path / "models"), "tensorflow")}
+
+
+def test_what_holds_no_models_is_told(tmp_path):
+    with pytest.raises(ModelServerConfigError, match="missing: no such folder"):
+        serve_models.config_for(tmp_path / "missing", "default")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ModelServerConfigError, match="no such folder"):
+        serve_models.config_for(tmp_path / "file", "default")
+    with pytest.raises(ModelServerConfigError, match="no versions"):
+        serve_models.config_for(tmp_path, "default")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("1795714187", "it is itself a version; give the folder above it, {models}"),
+        ("007", "it is itself a version; give the folder above it, {models}"),
+        ("v1", "it is itself a model; rename it to a number, such as {models}/4, and give the folder above it"),
+        ("1.0", "it is itself a model; rename it to a number, such as {models}/4, and give the folder above it"),
+        ("20261126171900123456", "it is itself a model; rename it to a number, such as {models}/4"),
+    ],
+)
+def test_a_version_given_as_model_is_told(tmp_path, monkeypatch, name, words):
+    models = tmp_path / "models"
+    (models / "3").mkdir(parents=True)
+    (models / name / "variables").mkdir(parents=True)
+    (models / name / "saved_model.pb").touch()
+    expected = words.format(models=models)
+    with pytest.raises(ModelServerConfigError) as refused:
+        serve_models.config_for(models / name, "default")
+    assert expected in str(refused.value)
+    monkeypatch.chdir(models / name)
+    with pytest.raises(ModelServerConfigError) as refused:
+        serve_models.config_for(Path(), "default")
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["v1", "1.0", "20261126171900123456", "1_000"])
+def test_models_whose_folders_are_no_versions_are_told(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "saved_model.pb").touch()
+    with pytest.raises(ModelServerConfigError, match=f"'{name}' in it holds a model, but is no number of 64 bits"):
+        serve_models.config_for(tmp_path, "default")
+
+
+@pytest.mark.parametrize("option", ["pad_variable_length_inputs: true", "enable_large_batch_splitting { value: true }"])
+def test_batching_that_the_local_server_lacks_is_refused(tmp_path, option):
+    file = tmp_path / "batching_parameters.txt"
+    file.write_text(f"max_batch_size {{ value: 8 }} {option}")
+    with pytest.raises(ModelServerConfigError, match=f"{option.split()[0].rstrip(':')} is beyond the local server"):
+        serve_models._batching(file)
