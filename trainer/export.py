@@ -15,16 +15,12 @@ import tensorflow_transform as tft
 from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2, prediction_log_pb2
 
 from atelier import labels
-from atelier.layout import ASSETS_EXTRA, PREPROCESSING_FILE
+from atelier.layout import ASSETS_EXTRA, PREPROCESSING_FILE, PROVENANCE_FILE, WARMUP_FILE
 from atelier.preprocessing import Preprocessing
 from trainer.signatures import SIGNATURES, Parts, Sample, Signature
 
 KERAS_FILE = "model.keras"
 """Beside the SavedModel's folder: the same weights for Keras, with stock layers only."""
-PROVENANCE_FILE = "provenance.json"
-"""In the SavedModel's `assets.extra/`: what the model was made from."""
-WARMUP_FILE = "tf_serving_warmup_requests"
-"""TF Serving's name for requests that it replays before a version takes traffic."""
 
 
 def export(

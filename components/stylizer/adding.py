@@ -10,11 +10,12 @@ import keras
 import numpy as np
 from PIL import Image
 
+from atelier.stylization import StylizerError
 from components.style_renderer.engine import networks
 from components.style_renderer.engine.settings import Settings
 from components.stylizer import network, training
 from components.stylizer.settings import TrainingSettings
-from components.stylizer.stylizer import Stylizer, StylizerError
+from components.stylizer.stylizer import Stylizer
 
 SETTINGS = TrainingSettings(
     steps=600,

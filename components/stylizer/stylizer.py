@@ -4,20 +4,19 @@ stylizer = load_base()
 stylized = stylizer.stylize(image, {"great-wave": 1.0}, strength=0.8)
 """
 
-import difflib
 import hashlib
 import io
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from atelier.errors import AtelierError
+from atelier.stylization import StylizerError, weigh_styles
 from components.stylizer import network
 
 BASE = Path(__file__).parent / "base.npz"
@@ -26,10 +25,6 @@ BASE_SHA256 = "071f9797c878a5d1202746aced9d172fe9de0b01f8dd5dee085a2d324af0f61c"
 
 _FORMAT = 1
 _HEADER = "header"
-
-
-class StylizerError(AtelierError):
-    """A file that holds no stylizer, or an image, style or strength that it does not take; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +68,13 @@ class Stylizer:
         Raises:
           StylizerError: an id is unknown, a weight is below 0 or no number, or none is above 0.
         """
-        for style in weights:
-            if style not in self.styles:
-                near = difflib.get_close_matches(style, self.styles, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self.styles)}"
-                raise StylizerError(f"there is no style {style}; {hint}")
-        total = sum(weights.values())
-        if not all(0 <= weight < math.inf for weight in weights.values()) or not 0 < total < math.inf:
-            raise StylizerError(f"the style weights are {dict(weights)}: expected one above 0, and none below")
-        return np.array([weights.get(style, 0.0) / total for style in self.styles], np.float32)
+        return np.array(weigh_styles(weights, self.styles), np.float32)
+
+    def rebuild(self, *, size: tuple[int | None, int | None] = (None, None), batch: int | None = None) -> keras.Model:
+        """Returns a network of its own with the same weights, float32, for images of this size; see `network.build`."""
+        model = network.build(len(self.styles), **_shape(self.model), size=size, batch=batch)
+        model.set_weights(self.model.get_weights())
+        return model
 
     def save(self, path: Path) -> None:
         """Writes the file: weights as float16, ids and shape of the network as JSON; whole or not at all."""
@@ -142,7 +135,7 @@ def pad(image: np.ndarray) -> np.ndarray:
     return np.pad(image, ((0, -height % network.STRIDE), (0, -width % network.STRIDE), (0, 0)), mode="symmetric")
 
 
-def _shape(model: keras.Model) -> dict[str, object]:
+def _shape(model: keras.Model) -> dict[str, Any]:
     names = [layer.name for layer in model.layers]
     channels = [model.get_layer(f"encoder{number}_conv").filters for number in (1, 2, 3)]
     return {"channels": channels, "blocks": sum(name.endswith("_add") for name in names)}

@@ -10,12 +10,12 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import prediction_log_pb2
 
 from atelier import tfrecord
-from atelier.layout import ASSETS_EXTRA
+from atelier.layout import ASSETS_EXTRA, WARMUP_FILE
 from serving.server import calls
 from serving.server.loaded_model import LoadedModel
 from serving.server.status import StatusError, invalid
 
-FILE = Path(ASSETS_EXTRA, "tf_serving_warmup_requests")
+FILE = Path(ASSETS_EXTRA, WARMUP_FILE)
 MOST_RECORDS = 1000
 """TensorFlow Serving rejects files of more."""
 _MAX_PIXELS = 2**40

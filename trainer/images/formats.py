@@ -64,7 +64,7 @@ def decode_bmp(encoded: tf.Tensor) -> StoredImage:
     mask_of_alpha = tf.where(header[0] >= 56, header[13], 0)
     usual_alpha = tf.equal(mask_of_alpha, 0) | tf.equal(mask_of_alpha, -0x1000000)
     readable = tf.equal(header[4], 0) | has_masks & usual_masks & usual_alpha & tf.equal(tf.shape(image)[-1], 4)
-    image = check_image(image, readable, "BMP with compression or unusual masks: save it as PNG")
+    image = require(image, readable, "BMP with compression or unusual masks: save it as PNG")
     colors = tf.cond(tf.equal(tf.shape(image)[-1], 1), lambda: _look_up_palette(encoded, image), lambda: image[..., :3])
     # Alpha of 0 everywhere was never set.
     has_alpha = has_masks & tf.not_equal(mask_of_alpha, 0) & tf.reduce_any(image[..., 3:] > 0)
@@ -125,9 +125,7 @@ def decode_gif(encoded: tf.Tensor) -> StoredImage:
 
     opaque = tf.cond(control > 0, without_transparency, lambda: encoded)
     image = tf.io.decode_image(opaque, channels=3, expand_animations=False)
-    return _as_plain_image(
-        check_image(image, covers, "GIF whose first frame does not cover it: save that frame as PNG")
-    )
+    return _as_plain_image(require(image, covers, "GIF whose first frame does not cover it: save that frame as PNG"))
 
 
 def decode_webp(encoded: tf.Tensor) -> StoredImage:
@@ -138,7 +136,7 @@ def decode_webp(encoded: tf.Tensor) -> StoredImage:
     chunk = tf.io.decode_raw(tf.strings.substr(encoded, start, 9), tf.uint8, fixed_length=9)
     extended = tf.reduce_all(tf.equal(chunk[:4], list(b"VP8X")))
     animated = extended & tf.not_equal(tf.bitwise.bitwise_and(chunk[8], 2), 0)
-    still = check_image(encoded, ~animated, "animated WebP cannot be decoded: save its first frame as an image")
+    still = require(encoded, ~animated, "animated WebP cannot be decoded: save its first frame as an image")
     image = tf.io.decode_image(still, channels=0, expand_animations=False)
     image.set_shape((None, None, None))
     has_alpha = tf.equal(tf.shape(image)[2], 4)
@@ -152,15 +150,15 @@ def reject(encoded: tf.Tensor) -> StoredImage:
     # The bytes themselves stay out of the message: Python fails on one that is not UTF-8.
     size = tf.strings.length(encoded)
     message = "bytes that are no JPEG, PNG, BMP, GIF or WebP image; their number:"
-    return _as_plain_image(check_image(tf.zeros((1, 1, 3), tf.uint8), tf.constant(False), message, size))
+    return _as_plain_image(require(tf.zeros((1, 1, 3), tf.uint8), tf.constant(False), message, size))
 
 
-def check_image(image: tf.Tensor, condition: tf.Tensor, *message: str | tf.Tensor) -> tf.Tensor:
-    """The image, if the condition holds."""
+def require(value: tf.Tensor, condition: tf.Tensor, *message: str | tf.Tensor) -> tf.Tensor:
+    """The value, if the condition holds; what is computed from it waits for that."""
     sound = tf.debugging.Assert(condition, list(message))
     # None in eager mode, where the assertion has been made by now.
     with tf.control_dependencies([sound] if sound is not None else []):
-        return tf.identity(image)
+        return tf.identity(value)
 
 
 def _delay(image: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:

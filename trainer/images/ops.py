@@ -124,7 +124,7 @@ def _apply_metadata(stored: formats.StoredImage) -> tf.Tensor:
     """Converts to sRGB, composites over white, and turns upright: [h, w, 3] uint8."""
     colors, alpha, is_gray, metadata = stored
     no_fault = tf.equal(metadata.fault, "")
-    icc = formats.check_image(
+    icc = formats.require(
         metadata.icc, no_fault, "save the image as a plain JPEG or PNG in sRGB; it is a", metadata.fault
     )
     has_profile = tf.strings.length(icc) > 0

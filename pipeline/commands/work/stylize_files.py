@@ -11,6 +11,7 @@ from PIL import Image
 from atelier import images, storage
 from atelier.files import image_files, tree
 from atelier.layout import MAX_PIXELS
+from atelier.stylization import StylizerError
 from compat.standard_streams import send_to_file
 from components.style_renderer.gallery import previews
 from pipeline.terminal.console import Console
@@ -77,8 +78,6 @@ def _place(paths: Sequence[Path], output: Path) -> dict[Path, Path]:
     Raises:
       StylizerError: a folder is empty or cannot be listed, two images would have one name, or one would be overwritten.
     """
-    from components.stylizer.stylizer import StylizerError
-
     found: dict[Path, Path] = {}
     for path in paths:
         for name, file in _list(path, output):
@@ -94,8 +93,6 @@ def _place(paths: Sequence[Path], output: Path) -> dict[Path, Path]:
 
 def _list(path: Path, output: Path) -> Iterator[tuple[str, Path]]:
     """Names below the output folder, and files."""
-    from components.stylizer.stylizer import StylizerError
-
     if not path.is_dir():
         yield path.name, path
         return

@@ -10,8 +10,9 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import keras
 
+    from atelier.stylization import StylizerError
     from components.stylizer import adding, network
-    from components.stylizer.stylizer import Stylizer, StylizerError
+    from components.stylizer.stylizer import Stylizer
 
 pytestmark = pytest.mark.slow
 

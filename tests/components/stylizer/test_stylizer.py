@@ -8,9 +8,10 @@ import pytest
 from tests.deferred import deferred_imports
 
 with deferred_imports():
+    from atelier.stylization import StylizerError
     from components.style_catalog import builtin
     from components.stylizer import network, stylizer
-    from components.stylizer.stylizer import Stylizer, StylizerError
+    from components.stylizer.stylizer import Stylizer
 
 
 @pytest.fixture(scope="module")
