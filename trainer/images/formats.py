@@ -125,7 +125,9 @@ def decode_gif(encoded: tf.Tensor) -> StoredImage:
 
     opaque = tf.cond(control > 0, without_transparency, lambda: encoded)
     image = tf.io.decode_image(opaque, channels=3, expand_animations=False)
-    return _as_plain_image(require(image, covers, "GIF whose first frame does not cover it: save that frame as PNG"))
+    return _as_plain_image(
+        require(image, _delay(image, covers), "GIF whose first frame does not cover it: save that frame as PNG")
+    )
 
 
 def decode_webp(encoded: tf.Tensor) -> StoredImage:
@@ -161,10 +163,10 @@ def require(value: tf.Tensor, condition: tf.Tensor, *message: str | tf.Tensor) -
         return tf.identity(value)
 
 
-def _delay(image: tf.Tensor, encoded: tf.Tensor) -> tf.Tensor:
-    """The bytes again, once they are decoded: a broken file must fail in the decoder, which says why."""
+def _delay(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """The value again, once the image is decoded: a broken file must fail in the decoder, which says why."""
     with tf.control_dependencies([image]):
-        return tf.identity(encoded)
+        return tf.identity(value)
 
 
 def _as_plain_image(colors: tf.Tensor) -> StoredImage:
