@@ -87,6 +87,7 @@ message GetModelStatusRequest {
   ModelSpec model_spec = 1;
 }
 message Status {
+  int32 error_code = 1;
   string error_message = 2;
 }
 message ModelVersionStatus {
@@ -97,8 +98,14 @@ message ModelVersionStatus {
 message GetModelStatusResponse {
   repeated ModelVersionStatus model_version_status = 1;
 }
+message ReloadConfigRequest {
+  bytes config = 1;
+}
+message ReloadConfigResponse {
+  Status status = 1;
+}
 """
-"""Enums are int32 and a tf.Example is bytes here: on the wire they are the same."""
+"""Enums are int32, and a tf.Example and a ModelServerConfig are bytes here: on the wire they are the same."""
 
 _MESSAGES = build_messages(_DEFINITIONS, "tensorflow.serving")
 PredictRequest = _MESSAGES["PredictRequest"]
@@ -109,6 +116,8 @@ GetModelMetadataRequest = _MESSAGES["GetModelMetadataRequest"]
 GetModelMetadataResponse = _MESSAGES["GetModelMetadataResponse"]
 GetModelStatusRequest = _MESSAGES["GetModelStatusRequest"]
 GetModelStatusResponse = _MESSAGES["GetModelStatusResponse"]
+ReloadConfigRequest = _MESSAGES["ReloadConfigRequest"]
+ReloadConfigResponse = _MESSAGES["ReloadConfigResponse"]
 SignatureDefMap = _MESSAGES["SignatureDefMap"]
 ModelSpec = _MESSAGES["ModelSpec"]
 
@@ -163,6 +172,7 @@ class Stubs:
         self.classify = _stub(channel, PREDICTION_SERVICE, "Classify", ClassificationResponse)
         self.get_model_metadata = _stub(channel, PREDICTION_SERVICE, "GetModelMetadata", GetModelMetadataResponse)
         self.get_model_status = _stub(channel, MODEL_SERVICE, "GetModelStatus", GetModelStatusResponse)
+        self.reload_config = _stub(channel, MODEL_SERVICE, "HandleReloadConfigRequest", ReloadConfigResponse)
 
 
 def _stub(channel: Any, service: str, method: str, response: Any) -> Callable[..., Any]:

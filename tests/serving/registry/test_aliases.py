@@ -1,0 +1,267 @@
+"""Promote and rollback against servers that keep ModelServer's rules for labels, killed at every step, too."""
+
+import contextlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from serving.client import ServingError
+from serving.registry import models_config
+from serving.registry.aliases import Registry
+from serving.registry.errors import RegistryError
+from serving.registry.history import DONE, FAILED, UNDONE, History
+from serving.registry.model_servers import ModelServer, connected
+from tests.serving.registry.label_server import LabelServer
+
+
+@pytest.fixture
+def models(tmp_path):
+    for version in (1, 2, 3):
+        folder = tmp_path / "models" / str(version)
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_bytes(b"made up")
+    return tmp_path / "models"
+
+
+@contextlib.contextmanager
+def registry_of(models, *fakes, wait=5.0):
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(fake.serving()) for fake in fakes]
+        servers = stack.enter_context(connected(targets))
+        yield Registry(models, models.parent / "models.config", servers, wait=wait)
+
+
+def test_the_label_moves_once_every_server_has_the_version(models):
+    fakes = LabelServer(1), LabelServer(1)
+    with registry_of(models, *fakes) as registry:
+        registry.promote(1)
+        change = registry.promote(2, why="better", numbers={"accuracy": [0.9, 0.95]})
+    both = {"canary": 2, "stable": 2}
+    for fake in fakes:
+        assert fake.reloads[-2:] == [([1, 2], {"canary": 1, "stable": 1}), ([1, 2], both)]
+    assert models_config.read(registry.config_file).aliases("default") == both
+    assert (change.outcome, change.intent.from_version, change.intent.to_version) == (DONE, 1, 2)
+    assert (change.intent.why, change.intent.numbers) == ("better", {"accuracy": [0.9, 0.95]})
+    assert "@" in change.who
+    assert change.when.endswith("+00:00")
+
+
+def test_a_canary_leaves_stable_and_goes_back_to_it(models):
+    fake = LabelServer(1)
+    with registry_of(models, fake) as registry:
+        with pytest.raises(RegistryError, match="no stable version"):
+            registry.promote(2, alias="canary")
+        registry.promote(1)
+        registry.promote(2, alias="canary")
+        assert fake.labels == {"stable": 1, "canary": 2}
+        registry.promote(3)  # a canary of its own stays where it is
+        assert fake.labels == {"stable": 3, "canary": 2}
+        registry.roll_back(alias="canary")
+        assert fake.labels == {"stable": 3, "canary": 3}
+
+
+def test_rollbacks_take_back_promotions_one_by_one(models):
+    fake = LabelServer(1)
+    with registry_of(models, fake) as registry:
+        for version in (1, 2, 3):
+            registry.promote(version)
+        assert fake.versions.keys() == {2, 3}  # the version before stays loaded
+        assert [registry.roll_back().intent.to_version for _ in range(2)] == [2, 1]
+        with pytest.raises(RegistryError, match=r"no version was stable before 1.*--to VERSION"):
+            registry.roll_back()
+        assert registry.roll_back(3).intent.to_version == 3
+        assert fake.labels == {"stable": 3, "canary": 3}
+        with pytest.raises(RegistryError, match="already points at version 3"):
+            registry.promote(3)
+
+
+def test_a_version_that_is_not_there_changes_nothing(models):
+    fake = LabelServer(1)
+    with registry_of(models, fake) as registry, pytest.raises(RegistryError, match="no version 9; there are 1, 2, 3"):
+        registry.promote(9)
+    assert not registry.config_file.exists()
+    assert registry.history.changes() == []
+
+
+def test_a_rejected_reload_leaves_the_old_state_on_every_server(models):
+    first, second = LabelServer(1), LabelServer(1)
+    with registry_of(models, first, second) as registry:
+        registry.promote(1)
+        before = registry.config_file.read_text()
+        second.rejects = [None, "no memory left"]  # the first step passes
+        with pytest.raises(RegistryError, match=r"version 2 failed.*no memory left.*are as before"):
+            registry.promote(2)
+        assert registry.config_file.read_text() == before
+    assert first.labels == second.labels == {"stable": 1, "canary": 1}
+    last = registry.history.changes()[-1]
+    assert last.outcome == FAILED
+    assert "no memory left" in last.reason
+
+
+def test_a_version_that_cannot_be_loaded_is_never_pointed_at(models):
+    fake = LabelServer(1)
+    fake.unloadable = {2}
+    with registry_of(models, fake) as registry:
+        registry.promote(1)
+        with pytest.raises(RegistryError, match=r"cannot load version 2: its graph is damaged.*as before"):
+            registry.promote(2)
+    assert (fake.versions, fake.labels) == ({1: 30}, {"stable": 1, "canary": 1})
+
+
+def test_a_server_that_does_not_answer_is_found_out_before_anything_changes(models):
+    fake = LabelServer(1)
+    with registry_of(models, fake) as registry:
+        registry.promote(1)
+        with connected([fake_target(registry), "127.0.0.1:1"]) as servers:
+            both = Registry(models, registry.config_file, servers)
+            with pytest.raises(ServingError, match=r"no server at 127\.0\.0\.1:1"):
+                both.promote(2)
+        assert [change.outcome for change in registry.history.changes()] == [DONE]
+        assert fake.labels == {"stable": 1, "canary": 1}
+
+
+def fake_target(registry):
+    return registry.servers[0].target
+
+
+def test_other_models_and_the_base_path_stay(models):
+    file = models.parent / "models.config"
+    file.write_text("""model_config_list {
+      config { name: "cats" base_path: "/models/cats" model_platform: "tensorflow" }
+      config { name: "default" base_path: "/models/default" model_platform: "tensorflow"
+        model_version_policy { specific { versions: 1 versions: 2 } }
+        version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 2 } } }""")
+    changed = models_config.read(file).replaced("default", "ignored", {1, 2}, {"stable": 2, "canary": 2})
+    changed.write()
+    again = models_config.read(file)
+    assert [(each.name, each.base_path) for each in again.message.model_config_list.config] == [
+        ("cats", "/models/cats"),
+        ("default", "/models/default"),
+    ]
+    assert (again.aliases("default"), again.loaded_versions("default")) == ({"stable": 2, "canary": 2}, [1, 2])
+
+
+class KilledError(BaseException):
+    """Ends a process without a word."""
+
+
+def dying_at(fatal, die, patch):
+    """Lets the process die before or after a step that leaves something behind; returns the moments so far."""
+    moments = []
+
+    def step(function):
+        def wrapped(*arguments, **keywords):
+            reach()
+            result = function(*arguments, **keywords)
+            reach()
+            return result
+
+        return wrapped
+
+    def reach():
+        moments.append(None)
+        if len(moments) > fatal:
+            die()
+
+    patch(History, "_append", step(History._append))
+    patch(models_config.ModelsConfig, "write", step(models_config.ModelsConfig.write))
+    patch(ModelServer, "reload", step(ModelServer.reload))
+    return moments
+
+
+@pytest.mark.parametrize("verb", ["promote", "rollback"])
+def test_dying_at_every_step(models, verb):
+    """Whenever it dies, the next call ends with one version everywhere, and the log tells of every change."""
+    fake, outcomes = LabelServer(1), []
+
+    def die():
+        raise KilledError
+
+    with registry_of(models, fake) as registry:
+        registry.promote(1)
+        for fatal in range(99):
+            registry.promote(3 if verb == "promote" else 2)
+            if verb == "promote":
+                registry.promote(1)  # now 2 is not loaded
+            start, end = (1, 2) if verb == "promote" else (2, 1)
+            with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
+                moments = dying_at(fatal, die, patch.setattr)
+                registry.promote(2) if verb == "promote" else registry.roll_back()
+            settled = check_settled(registry, fake)
+            version = fake.labels["stable"]
+            assert version in (start, end)
+            if settled:
+                outcomes.append(settled.outcome)
+                assert settled.outcome == (DONE if version == end else UNDONE)
+            if len(moments) <= fatal:
+                break
+            if version != 1:
+                registry.promote(1)
+    assert outcomes.count(DONE) >= 2
+    assert outcomes.count(UNDONE) >= 2
+
+
+def check_settled(registry, fake):
+    """Lets the next call settle what is left; checks that file, server and log agree, and that the log has no gap."""
+    settled = registry.settle()
+    assert models_config.read(registry.config_file).aliases("default") == fake.labels
+    assert len(set(fake.labels.values())) == 1
+    assert all(change.outcome for change in registry.history.changes())
+    numbers = [json.loads(line)["number"] for line in registry.history.file.read_text().splitlines()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    return settled
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from serving.registry.aliases import Registry
+from serving.registry.model_servers import ModelServer, connected
+from tests.serving.registry.test_aliases import dying_at
+
+models, config, target, fatal = sys.argv[1:]
+dying_at(int(fatal), lambda: os.kill(os.getpid(), signal.SIGKILL), setattr)
+with connected([target]) as servers:
+    Registry(Path(models), Path(config), servers).promote(2)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fatal", "outcome"), [(5, UNDONE), (8, DONE)])
+def test_kill_9(models, fatal, outcome):
+    """After the first reload the change is taken back; after the second models.config it is completed."""
+    fake = LabelServer(1)
+    with registry_of(models, fake) as registry:
+        registry.promote(1)
+        arguments = [str(each) for each in (models, registry.config_file, fake_target(registry), fatal)]
+        assert subprocess.run([sys.executable, "-c", KILLED, *arguments], timeout=60, check=False).returncode == -9
+        with pytest.raises(RegistryError, match=r"promote of stable to version 2, begun .* was interrupted.*--target"):
+            Registry(models, registry.config_file, []).settle()
+        assert check_settled(registry, fake).outcome == outcome
+        assert fake.labels["stable"] == (2 if outcome == DONE else 1)
+
+
+def test_a_torn_record_never_counted_and_a_missing_one_is_told(models):
+    fake = LabelServer(1)
+    with registry_of(models, fake) as registry:
+        registry.promote(1)
+        with registry.history.file.open("ab") as stream:
+            stream.write(b'{"number": 3, "rec')
+        registry.promote(2)
+        assert [change.intent.to_version for change in registry.history.changes()] == [1, 2]
+        lines = registry.history.file.read_bytes().splitlines(keepends=True)
+        registry.history.file.write_bytes(b"".join([*lines[:1], *lines[2:]]))
+        with pytest.raises(RegistryError, match=r"line 3: record 3 follows record 1"):
+            registry.history.changes()
+
+
+def test_two_processes_do_not_change_aliases_at_once(models):
+    fake = LabelServer(1)
+    with (
+        registry_of(models, fake) as registry,
+        History(registry.history.file).locked(),
+        pytest.raises(RegistryError, match="another process"),
+    ):
+        registry.promote(1)
