@@ -39,6 +39,7 @@ _STANDARD_OUTPUT = Path("standard output")
         "predict": "pipeline.commands.predict",
         "stylize": "pipeline.commands.stylize",
         "styles": "pipeline.commands.styles",
+        "models": "pipeline.commands.models.group",
         "kubeflow": "pipeline.commands.kubeflow",
         "bench": "pipeline.commands.bench",
     },

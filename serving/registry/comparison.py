@@ -1,0 +1,185 @@
+"""Runs two versions on the same labeled records: where they differ, how often they are right, how long they take.
+
+This loads TensorFlow.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from atelier import labels, tfrecord
+from atelier.errors import AtelierError
+from atelier.layout import ASSETS_EXTRA, IMAGE_FILE
+from serving.registry.errors import RegistryError
+from serving.server.loaded_model import LoadedModel
+from serving.server.status import StatusError
+
+SIGNATURE, INPUT = "serving_default", "examples"
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A test image for which two versions name different classes.
+
+    Attributes:
+      image: its file, or its position among the records.
+      truth: its class; "": the record does not say.
+      first: class that the first version names.
+      second: class that the second version names.
+      first_probability: 0..1.
+      second_probability: 0..1.
+    """
+
+    image: str
+    truth: str
+    first: str
+    second: str
+    first_probability: float
+    second_probability: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One version on the records.
+
+    Attributes:
+      version: its number.
+      right: images whose class it names.
+      labeled: images whose class the records hold.
+      latency_ms: median and 99th percentile of one image at a time, in this process.
+    """
+
+    version: int
+    right: int
+    labeled: int
+    latency_ms: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions on the same records."""
+
+    images: int
+    measured: tuple[Measured, Measured]
+    differences: Sequence[Difference]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    labels: list[str]
+    probabilities: list[float]
+    latency_ms: tuple[float, float]
+
+
+def compare(first: Path, second: Path, records: Path, *, label_key: str, timed: int = 50) -> Comparison:
+    """Compares two versions.
+
+    Args:
+      first: a version folder.
+      second: a version folder.
+      records: folder of TFRecord files with raw tf.Examples.
+      label_key: feature with the class: its id, or its name.
+      timed: images whose latency is measured one by one.
+
+    Raises:
+      RegistryError: there are no records, they cannot be read, or a version cannot answer.
+    """
+    examples = list(_read(records))
+    if not examples:
+        raise RegistryError(f"{records}: no records to compare on")
+    answers = [_run(folder, examples, timed) for folder in (first, second)]
+    truths = [_find_truths(folder, examples, label_key) for folder in (first, second)]
+    measured = [
+        Measured(
+            int(folder.name),
+            right=sum(label == truth for label, truth in zip(found.labels, known, strict=True)),
+            labeled=sum(bool(truth) for truth in known),
+            latency_ms=found.latency_ms,
+        )
+        for folder, found, known in zip((first, second), answers, truths, strict=True)
+    ]
+    differences = [
+        Difference(_name(example, number), truths[1][number], one, other, one_p, other_p)
+        for number, (example, one, other, one_p, other_p) in enumerate(
+            zip(
+                examples,
+                answers[0].labels,
+                answers[1].labels,
+                answers[0].probabilities,
+                answers[1].probabilities,
+                strict=True,
+            )
+        )
+        if one != other
+    ]
+    return Comparison(len(examples), (measured[0], measured[1]), differences)
+
+
+def _read(folder: Path) -> Iterable[bytes]:
+    for file in sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith(".")):
+        try:
+            yield from tfrecord.read_file(file)
+        except (AtelierError, OSError) as error:
+            raise RegistryError(f"{file}: {error}") from None
+
+
+def _run(folder: Path, examples: Sequence[bytes], timed: int) -> _Answers:
+    try:
+        model = LoadedModel(folder)
+        try:
+            return _ask(model, folder, examples, timed)
+        finally:
+            model.close()
+    except StatusError as error:
+        raise RegistryError(f"{folder}: {error}") from None
+
+
+def _ask(model: LoadedModel, folder: Path, examples: Sequence[bytes], timed: int) -> _Answers:
+    signature = model.signatures.get(SIGNATURE)
+    if signature is None or set(signature.inputs) != {INPUT} or not {"label", "probabilities"} <= {*signature.outputs}:
+        raise RegistryError(f"{folder}: its signature {SIGNATURE} is not that of a classifier of this pipeline")
+    names: list[str] = []
+    probabilities: list[float] = []
+    for start in range(0, len(examples), _BATCH):
+        found = model.run(SIGNATURE, {INPUT: np.array(examples[start : start + _BATCH], object)})
+        names += [label.decode("utf-8", "replace") for label in found["label"]]
+        probabilities += found["probabilities"].max(axis=1).astype(float).tolist()
+    milliseconds = []
+    for example in examples[:timed]:
+        started = time.perf_counter()
+        model.run(SIGNATURE, {INPUT: np.array([example], object)})
+        milliseconds.append(1e3 * (time.perf_counter() - started))
+    median, slow = np.percentile(milliseconds[1:] or milliseconds, [50, 99])
+    return _Answers(names, probabilities, (float(median), float(slow)))
+
+
+def _find_truths(folder: Path, examples: Sequence[bytes], label_key: str) -> list[str]:
+    """Returns the name of each record's class, by the version's own list of classes; "" where the record has none."""
+    extra = folder / ASSETS_EXTRA
+    try:
+        names = labels.read_labels(extra)
+    except OSError:
+        names = []
+    return [_find_truth(example, label_key, names) for example in examples]
+
+
+def _find_truth(example: bytes, label_key: str, names: Sequence[str]) -> str:
+    features = tfrecord.parse(example).features.feature
+    if label_key not in features:
+        return ""
+    feature = features[label_key]
+    if feature.bytes_list.value:
+        return str(feature.bytes_list.value[0].decode("utf-8", "replace"))
+    if not feature.int64_list.value:
+        return ""
+    number = feature.int64_list.value[0]
+    return names[number] if 0 <= number < len(names) else str(number)
+
+
+def _name(example: bytes, number: int) -> str:
+    found = tfrecord.first_bytes(example, IMAGE_FILE)
+    return found.decode("utf-8", "replace") if found else f"record {number + 1}"
