@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from atelier import labels, tfrecord
+from atelier import tfrecord
 from atelier.errors import AtelierError
-from atelier.layout import ASSETS_EXTRA, IMAGE_FILE
+from atelier.layout import IMAGE_FILE
 from serving.registry.errors import RegistryError
 from serving.server.loaded_model import LoadedModel
 from serving.server.status import StatusError
@@ -75,7 +75,9 @@ class _Answers:
     latency_ms: tuple[float, float]
 
 
-def compare(first: Path, second: Path, records: Path, *, label_key: str, timed: int = 50) -> Comparison:
+def compare(
+    first: Path, second: Path, records: Path, *, label_key: str, class_names: Sequence[str], timed: int = 50
+) -> Comparison:
     """Compares two versions.
 
     Args:
@@ -83,6 +85,7 @@ def compare(first: Path, second: Path, records: Path, *, label_key: str, timed: 
       second: a version folder.
       records: folder of TFRecord files with raw tf.Examples.
       label_key: feature with the class: its id, or its name.
+      class_names: of the records' ids.
       timed: images whose latency is measured one by one.
 
     Raises:
@@ -92,18 +95,18 @@ def compare(first: Path, second: Path, records: Path, *, label_key: str, timed: 
     if not examples:
         raise RegistryError(f"{records}: no records to compare on")
     answers = [_run(folder, examples, timed) for folder in (first, second)]
-    truths = [_find_truths(folder, examples, label_key) for folder in (first, second)]
+    truths = [_find_truth(example, label_key, class_names) for example in examples]
     measured = [
         Measured(
             int(folder.name),
-            right=sum(label == truth for label, truth in zip(found.labels, known, strict=True)),
-            labeled=sum(bool(truth) for truth in known),
+            right=sum(label == truth for label, truth in zip(found.labels, truths, strict=True)),
+            labeled=sum(bool(truth) for truth in truths),
             latency_ms=found.latency_ms,
         )
-        for folder, found, known in zip((first, second), answers, truths, strict=True)
+        for folder, found in zip((first, second), answers, strict=True)
     ]
     differences = [
-        Difference(_name(example, number), truths[1][number], one, other, one_p, other_p)
+        Difference(_name(example, number), truths[number], one, other, one_p, other_p)
         for number, (example, one, other, one_p, other_p) in enumerate(
             zip(
                 examples,
@@ -157,17 +160,8 @@ def _ask(model: LoadedModel, folder: Path, examples: Sequence[bytes], timed: int
     return _Answers(names, probabilities, (float(median), float(slow)))
 
 
-def _find_truths(folder: Path, examples: Sequence[bytes], label_key: str) -> list[str]:
-    """Returns the name of each record's class, by the version's own list of classes; "" where the record has none."""
-    extra = folder / ASSETS_EXTRA
-    try:
-        names = labels.read_labels(extra)
-    except OSError:
-        names = []
-    return [_find_truth(example, label_key, names) for example in examples]
-
-
 def _find_truth(example: bytes, label_key: str, names: Sequence[str]) -> str:
+    """Returns the name of a record's class; "" where the record has none."""
     features = tfrecord.parse(example).features.feature
     if label_key not in features:
         return ""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from atelier import labels
 from atelier.files import versions
 from atelier.layout import ASSETS_EXTRA
 from serving.registry.errors import RegistryError
@@ -41,6 +42,13 @@ class PushedVersion:
         if not _FIRST_PUSH_TIME <= self.number < 10 * _FIRST_PUSH_TIME:
             return None
         return datetime.fromtimestamp(self.number, UTC)
+
+    def read_class_names(self) -> list[str]:
+        """Returns the names of the classes by id; none where the folder does not hold them."""
+        try:
+            return labels.read_labels(self.folder / ASSETS_EXTRA)
+        except (OSError, UnicodeDecodeError):
+            return []
 
 
 def list_versions(base: Path) -> dict[int, PushedVersion]:

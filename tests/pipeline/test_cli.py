@@ -86,6 +86,13 @@ VERBS = [
     ["kubeflow", "submit"],
     ["kubeflow", "image"],
     ["bench"],
+    ["models"],
+    ["models", "list"],
+    ["models", "show"],
+    ["models", "compare"],
+    ["models", "promote"],
+    ["models", "rollback"],
+    ["models", "history"],
 ]
 
 

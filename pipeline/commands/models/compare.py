@@ -1,6 +1,7 @@
 """`atelier models compare`: two versions side by side."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ def command(
     The gates' metrics and slices come from the runs. Both versions are then run on the same test records, one after the
     other: the images on which they differ, accuracy, and latency in this process.
     """
-    from compat import native_log
+    from compat.standard_streams import send_to_file
     from pipeline.commands.models.version_facts import collect_facts
     from serving.registry.pushed_versions import get_version
 
@@ -60,14 +61,21 @@ def command(
     with open_registry(options) as registry:
         facts, _ = collect_facts(registry)
     both = facts[first], facts[second]
-    records = records or next((each.run.test_examples for each in both[::-1] if each.run), None)
-    label_key = label_key or _read_label_key(find_output(options["models"]))
+    found = [each for each in both[::-1] if each.run and each.run.test_examples]
+    of_records = found[0] if found and records is None else both[1]
+    records = records or (of_records.run.test_examples if of_records.run else None)
     comparison = None
     if records is not None:
-        with native_log.filter_native_lines():
+        with send_to_file(Path(os.devnull)):  # TensorFlow greets, whatever one tells it
             from serving.registry.comparison import compare  # TensorFlow, which takes seconds
 
-            comparison = compare(both[0].pushed.folder, both[1].pushed.folder, records, label_key=label_key)
+            comparison = compare(
+                both[0].pushed.folder,
+                both[1].pushed.folder,
+                records,
+                label_key=label_key or _read_label_key(find_output(options["models"])),
+                class_names=of_records.pushed.read_class_names(),
+            )
     if as_json:
         click.echo(json.dumps(_to_json(both, comparison, records), indent=1, allow_nan=False))
     else:
