@@ -29,6 +29,8 @@ INSTALL_REQUIRES = [
     "apache-beam[gcp]==2.77.0",
     "protobuf==6.33.6",
     "numpy==2.4.6",
+    # The tests of `atelier ab`, which stay valid however often one looks.
+    "scipy==1.17.1",
     # gRPC: client and local server, with the standard services for health and reflection. 1.81.1 is the last of those
     # two that takes protobuf 6.
     "grpcio==1.85.1",

@@ -143,7 +143,7 @@ class History:
             return []
         except OSError as error:
             raise RegistryError(f"{self.file}: cannot be read: {error.strerror}") from None
-        records = []
+        records: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
             record = _parse(line)
             if record is None:

@@ -16,7 +16,7 @@ from serving.client.protos import ReloadConfigRequest, Stubs
 from serving.registry.errors import RegistryError
 
 _POLL_S = 0.1
-_CALL_S = 10.0
+_CALL_S = 20.0
 _FAILED_S = 1.0
 """A version that failed before is END until the server tries it again."""
 
@@ -122,6 +122,8 @@ class ModelServer:
         try:
             return method(request, timeout=seconds)
         except grpc.RpcError as error:
+            if error.code() is Code.DEADLINE_EXCEEDED:
+                raise ServingError(f"no answer from {self.target} within {seconds:g} s", error.code()) from None
             raise explain_failure(error, self.target, seconds, self._encrypted) from None
 
 
