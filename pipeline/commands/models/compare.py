@@ -16,7 +16,7 @@ from pipeline.commands.models.model_options import (
     where_options,
 )
 from pipeline.commands.options import FILE, Version
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 if TYPE_CHECKING:
     from pipeline.commands.models.version_facts import VersionFacts

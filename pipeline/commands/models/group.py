@@ -2,7 +2,7 @@
 
 import click
 
-from pipeline.commands.verb import LazyGroup
+from pipeline.terminal.verb import LazyGroup
 
 _ROOM = "pipeline.commands.models"
 

@@ -11,7 +11,7 @@ from pipeline.commands.models.model_options import (
     as_json_option,
     where_options,
 )
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 @click.command(cls=Verb, name="history", example="atelier models history --models output/demo/serving_model")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.models.model_options import as_json_option, open_registry, server_options, where_options
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 if TYPE_CHECKING:
     from pipeline.commands.models.version_facts import VersionFacts

@@ -8,8 +8,8 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connec
 import click
 
 from pipeline.commands.models.model_options import find_output
-from pipeline.metadata.metadata_store import MetadataError
-from pipeline.report.pushed_runs import read_pushed_runs
+from pipeline.metadata.database import MetadataError
+from pipeline.results.pushed_runs import read_pushed_runs
 from serving.registry.aliases import Registry, describe_unfinished
 
 

@@ -6,7 +6,7 @@ import click
 
 from pipeline.commands.models.model_options import move_options, open_registry, server_options, where_options
 from pipeline.commands.options import Version
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 @click.command(

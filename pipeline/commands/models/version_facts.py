@@ -11,7 +11,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connec
 import click
 
 from pipeline.commands.models.model_options import find_output
-from pipeline.report.pushed_runs import PushedRun, read_pushed_runs
+from pipeline.results.pushed_runs import PushedRun, read_pushed_runs
 from serving.client import ServingError
 from serving.registry.aliases import Registry, describe_unfinished
 from serving.registry.pushed_versions import PushedVersion, list_versions

@@ -10,8 +10,8 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from atelier import labels, tfrecord
 from pipeline import cli
-from pipeline.metadata import metadata_store
-from pipeline.report.stored_metrics import _MetricsForSlice, read_metrics
+from pipeline.metadata import database
+from pipeline.results.stored_metrics import _MetricsForSlice, read_metrics
 from tests.deferred import deferred_imports
 from tests.serving.malformed import picture
 from tests.serving.registry.label_server import LabelServer
@@ -94,8 +94,8 @@ def output(tmp_path):
         (extra.parent / "saved_model.pb").write_bytes(bytes(1_000_000))
         (extra / "provenance.json").write_text(json.dumps({"code": code, "data": "da7a"}))
         labels.write_labels(extra, ["dark", "bright"])
-    connection = metadata_store.connection_config(metadata_store.Metadata(), folder)
-    store = metadata_store.opened(connection)
+    connection = database.connection_config(database.Metadata(), folder)
+    store = database.opened(connection)
     put_run(store, folder, OLD, "2025-11-27T01:10:00", 0.9)
     put_run(store, folder, NEW, "2025-11-27T03:10:00", 0.95)
     return folder

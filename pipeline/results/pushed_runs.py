@@ -11,10 +11,10 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from atelier.layout import RUN_FILE
-from pipeline.config.metadata import Metadata
-from pipeline.metadata import metadata_store
-from pipeline.metadata.metadata_url import HIDDEN
-from pipeline.report.stored_metrics import StoredMetrics, read_metrics
+from pipeline.config.sections.metadata import Metadata
+from pipeline.metadata import database
+from pipeline.metadata.database_url import HIDDEN
+from pipeline.results.stored_metrics import StoredMetrics, read_metrics
 
 _PIPELINE_ROOT = "pipeline_root"
 _TEST_SPLIT = "Split-test"
@@ -48,14 +48,14 @@ def read_pushed_runs(output: Path, base: Path) -> dict[int, PushedRun]:
       MetadataError: the metadata database cannot be used.
     """
     settings = _read_settings(output)
-    if not settings.connection and not (output / metadata_store.SQLITE_FILE).is_file():
+    if not settings.connection and not (output / database.SQLITE_FILE).is_file():
         return {}
     try:
-        store = metadata_store.opened(metadata_store.asked(settings, output))
+        store = database.opened(database.asked(settings, output))
         return {number: _read_run(store, execution, output) for number, execution in _list_pushes(store, base)}
     except (errors.StatusError, RuntimeError) as error:
         text = " ".join(str(error).split())
-        raise metadata_store.MetadataError(f"{output}: the metadata database cannot be read: {text}") from None
+        raise database.MetadataError(f"{output}: the metadata database cannot be read: {text}") from None
 
 
 def _read_settings(output: Path) -> Metadata:
