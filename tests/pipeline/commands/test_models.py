@@ -10,6 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from atelier import labels, tfrecord
 from pipeline import cli
+from pipeline.config.sections.metadata import Metadata
 from pipeline.metadata import database
 from pipeline.results.stored_metrics import _MetricsForSlice, read_metrics
 from tests.deferred import deferred_imports
@@ -94,7 +95,7 @@ def output(tmp_path):
         (extra.parent / "saved_model.pb").write_bytes(bytes(1_000_000))
         (extra / "provenance.json").write_text(json.dumps({"code": code, "data": "da7a"}))
         labels.write_labels(extra, ["dark", "bright"])
-    connection = database.connection_config(database.Metadata(), folder)
+    connection = database.connection_config(Metadata(), folder)
     store = database.opened(connection)
     put_run(store, folder, OLD, "2025-11-27T01:10:00", 0.9)
     put_run(store, folder, NEW, "2025-11-27T03:10:00", 0.95)

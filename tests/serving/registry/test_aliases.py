@@ -149,7 +149,7 @@ class KilledError(BaseException):
 
 def dying_at(fatal, die, patch):
     """Lets the process die before or after a step that leaves something behind; returns the moments so far."""
-    moments = []
+    moments: list[None] = []
 
     def step(function):
         def wrapped(*arguments, **keywords):
