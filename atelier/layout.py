@@ -53,6 +53,11 @@ TFLITE_FILE = "model.tflite"
 CARD_FILE = "card.json"
 """Beside a TFLite file: what goes in, what comes out, and how well the model did."""
 
+STYLIZER = "stylizer"
+"""Name of a stylizer in a model server, and of the folder that it is pushed to."""
+STYLIZE_SIZE = 1024
+"""Longer side in pixels to which larger images are scaled down before they are restyled."""
+
 MAX_PIXELS = 100_000_000
 """Width x height that the header of an image may promise where no other limit is given."""
 

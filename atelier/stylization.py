@@ -16,6 +16,11 @@ from atelier.settings.field_types import Count
 STYLIZATION_SIGNATURE, QUERIES, STYLIZATION = "stylization", "queries", "stylization"
 """A model server does not serve files. This signature gives a client the content of `stylization.json`, once for each
 query: its name, its input ([N] string of any content) and its output ([N] string)."""
+STYLIZE_SIGNATURE = "serving_bytes"
+IMAGE_BYTES, STYLE_WEIGHTS, STRENGTH = "image_bytes", "style_weights", "strength"
+"""Its inputs: [N] encoded images, [N, styles] float32, and [N] float32 of 0..1."""
+STYLIZED_BYTES = "stylized_bytes"
+"""Its output: [N] JPEG. TensorFlow Serving's REST API encodes outputs as base64 whose names end in `_bytes`."""
 MAX_PIXELS = 2048 * 2048
 """Of an image that is restyled in one piece. The network's features take some 700 bytes for each pixel."""
 
@@ -70,6 +75,16 @@ def weigh_styles(weights: Mapping[str, float], styles: Sequence[str]) -> list[fl
     if not all(0 <= weight < math.inf for weight in weights.values()) or not 0 < total < math.inf:
         raise StylizerError(f"the style weights are {dict(weights)}: expected one above 0, and none below")
     return [weights.get(style, 0.0) / total for style in styles]
+
+
+def check_strength(strength: float) -> None:
+    """Checks a strength.
+
+    Raises:
+      StylizerError: it is not in 0..1.
+    """
+    if not 0 <= strength <= 1:
+        raise StylizerError(f"the strength is {strength}: expected 0..1")
 
 
 def _suggest(style: str, styles: Sequence[str]) -> str:

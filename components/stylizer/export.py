@@ -23,16 +23,24 @@ from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from atelier import labels
 from atelier.layout import ASSETS_EXTRA, PROVENANCE_FILE, STYLIZATION_FILE, WARMUP_FILE
-from atelier.stylization import MAX_PIXELS, QUERIES, STYLIZATION, STYLIZATION_SIGNATURE, Stylization
+from atelier.stylization import (
+    IMAGE_BYTES,
+    MAX_PIXELS,
+    QUERIES,
+    STRENGTH,
+    STYLE_WEIGHTS,
+    STYLIZATION,
+    STYLIZATION_SIGNATURE,
+    STYLIZE_SIGNATURE,
+    STYLIZED_BYTES,
+    Stylization,
+)
 from components.stylizer import network
 from components.stylizer.stylizer import Stylizer
 from trainer.images import ops
 from trainer.images.formats import require
 
-IMAGE_BYTES, PIXELS = "image_bytes", "pixels"
-STYLE_WEIGHTS, STYLE_ID, STRENGTH = "style_weights", "style_id", "strength"
-STYLIZED_BYTES, STYLIZED = "stylized_bytes", "stylized"
-"""TensorFlow Serving's REST API encodes outputs as base64 whose names end in `_bytes`."""
+PIXELS, STYLE_ID, STYLIZED = "pixels", "style_id", "stylized"
 
 _SAMPLE_SIDE = 64
 """Pixels of the image in the warm-up requests: enough to trace the graph."""
@@ -90,7 +98,7 @@ class _Signatures:
         by_weight = _trace(self._restyle_bytes, self._encoded, self._weights, self._strength)
         return {
             "serving_default": by_weight,
-            "serving_bytes": by_weight,
+            STYLIZE_SIGNATURE: by_weight,
             "serving_ids": _trace(self._restyle_by_id, self._encoded, self._ids, self._strength),
             "serving_pixels": _trace(self._restyle_pixels, pixels, self._weights, self._strength),
             STYLIZATION_SIGNATURE: _trace(self._describe, self._queries),
@@ -205,7 +213,7 @@ def _write_warmup(path: Path, styles: tuple[str, ...], side: int) -> None:
     by_weight = {STYLE_WEIGHTS: weights, STRENGTH: strength}
     requests: dict[str, dict[str, Any]] = {
         "serving_default": {IMAGE_BYTES: encoded, **by_weight},
-        "serving_bytes": {IMAGE_BYTES: encoded, **by_weight},
+        STYLIZE_SIGNATURE: {IMAGE_BYTES: encoded, **by_weight},
         "serving_ids": {IMAGE_BYTES: encoded, STYLE_ID: np.array(styles[:1], object), STRENGTH: strength},
         "serving_pixels": {PIXELS: pixels[np.newaxis], **by_weight},
         STYLIZATION_SIGNATURE: {QUERIES: np.array([b""], object)},

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from atelier.stylization import StylizerError, weigh_styles
+from atelier.stylization import StylizerError, check_strength, weigh_styles
 from components.stylizer import network
 
 BASE = Path(__file__).parent / "base.npz"
@@ -50,8 +50,7 @@ class Stylizer:
         """
         if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
             raise StylizerError(f"the image is {image.dtype} of shape {image.shape}: expected uint8 [H, W, 3]")
-        if not 0 <= strength <= 1:
-            raise StylizerError(f"the strength is {strength}: expected 0..1")
+        check_strength(strength)
         height, width = image.shape[:2]
         found = self.model.predict_on_batch(
             {

@@ -21,9 +21,8 @@ from pipeline.terminal.verb import Verb
 )
 @click.option(
     "--name",
-    default="default",
-    show_default=True,
-    help="Serve the model under this name, where --models holds the versions of one model.",
+    help="Serve the model under this name, where --models holds the versions of one model.  "
+    "[default: stylizer for a stylizer, else default]",
 )
 @click.option(
     "--host",
@@ -80,7 +79,7 @@ def command(
     context: click.Context,
     models: Path | None,
     model_config_file: Path | None,
-    name: str,
+    name: str | None,
     host: str,
     port: int,
     batching_parameters_file: Path | None,

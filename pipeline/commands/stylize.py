@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from pipeline.commands.options import FILE, FiniteRange
+from atelier.layout import STYLIZE_SIZE, STYLIZER
+from pipeline.commands.options import (
+    CONNECTION,
+    FILE,
+    FiniteRange,
+    Target,
+    check_connection,
+    check_exclusive,
+    connection_options,
+)
 from pipeline.terminal.verb import Verb
 
 
@@ -53,19 +62,28 @@ class StyleWeight(click.ParamType):
 )
 @click.option("--output", metavar="DIR", type=FILE, required=True, help="Write the images into this folder, as JPEG.")
 @click.option(
+    "--target",
+    metavar="HOST:PORT",
+    type=Target(),
+    help="Ask the server at this address, TensorFlow Serving or `atelier serve`.",
+)
+@click.option(
     "--model",
-    metavar="FILE",
+    metavar="PATH",
     type=FILE,
-    help="Use the stylizer in this file.  [default: the base network, whose styles an unknown id lists]",
+    help="Ask no server, but this SavedModel, the newest of a folder of versions, or a stylizer's file.  "
+    "[default: the base network, whose styles an unknown id lists]",
 )
 @click.option(
     "--size",
     metavar="PIXELS",
     type=click.IntRange(32, 8192),
-    default=1024,
+    default=STYLIZE_SIZE,
     show_default=True,
     help="Scale larger images down to this longer side. Strokes keep their size in pixels.",
 )
+@click.option("--name", metavar="NAME", help="Ask the server for the model of this name.  [default: stylizer]")
+@connection_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -74,8 +92,10 @@ def command(
     styles: Sequence[tuple[str, float]],
     strength: float,
     output: Path,
+    target: str | None,
     model: Path | None,
     size: int,
+    **others: Any,
 ) -> int:
     """Restyle images in one pass of a network.
 
@@ -85,7 +105,17 @@ def command(
     weights = dict(styles)
     if len(weights) < len(styles):
         raise click.UsageError("a style is given twice. Give it once, with its weight.", context)
+    check_exclusive(context, "target", "model")
+    check_connection(context)
+    if not target and (given := [name for name in ("name", *CONNECTION) if others[name]]):
+        raise click.UsageError(f"--{given[0].replace('_', '-')} is for a server. Give --target, too.", context)
 
+    from pipeline.commands.work import restylers
     from pipeline.commands.work.stylize_files import stylize_files
 
-    return stylize_files(images, output, weights=weights, strength=strength, model=model, size=size)
+    if target:
+        from pipeline.commands.work.connection import read_connection
+
+        connection = read_connection(others, name=others["name"] or STYLIZER, target=target)
+        return stylize_files(images, output, restylers.open_server(connection, weights, strength, size))
+    return stylize_files(images, output, restylers.open_model(model, weights, strength, size))

@@ -6,7 +6,7 @@
         for prediction in client.predict(["cat.jpg", "dog.png"], top=3):
             print(prediction.label, prediction.probability)
 
-`AsyncClient` has the same methods for asyncio. Neither needs TensorFlow.
+`AsyncClient` has the same methods for asyncio. `StylizerClient` asks a stylizer. None of them needs TensorFlow.
 """
 
 from serving.client.async_client import AsyncClient
@@ -16,6 +16,7 @@ from serving.client.errors import ServingError
 from serving.client.messages import Metadata, ServedModel, Signature, TensorInfo, VersionStatus
 from serving.client.predictions import NoPredictionError, Prediction
 from serving.client.preparation import AS_IS, Preparation, PreparedImage
+from serving.client.stylizer_client import StylizedImage, StylizerClient
 
 __all__ = [
     "AS_IS",
@@ -29,6 +30,8 @@ __all__ = [
     "ServedModel",
     "ServingError",
     "Signature",
+    "StylizedImage",
+    "StylizerClient",
     "TensorInfo",
     "Tls",
     "VersionStatus",

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from atelier.preprocessing import PREPROCESSING_SIGNATURE
 from serving.client import messages
 from serving.client.base_client import BaseClient, rank_classified, rank_predicted
 from serving.client.errors import ServingError
@@ -118,7 +119,7 @@ class AsyncClient(BaseClient):
         async with self._lock:  # one of many tasks asks, the others find its answer
             if known := self._known_preparation(version):
                 return known
-            request = messages.build_preprocessing_request(self._model, version)
+            request = messages.build_description_request(self._model, PREPROCESSING_SIGNATURE, version)
             try:
                 return self._note_preparation(await self._call(self._stubs.predict, request, deadline))
             except ServingError as error:

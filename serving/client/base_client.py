@@ -9,7 +9,7 @@ import grpc
 from serving.client import messages, preparation
 from serving.client.batches import FRAMING, Batches, Limits
 from serving.client.connection import BATCH, DEADLINE, MAX_MESSAGE_BYTES, TARGET, Tls, connect
-from serving.client.errors import Code, ServingError, explain_failure
+from serving.client.errors import REMEDIES, Code, ServingError, explain_failure
 from serving.client.messages import ClassifyAnswer, PredictAnswer, ServedModel
 from serving.client.predictions import Answer, rank_classes
 from serving.client.preparation import ImageSource, Preparation, PreparedImage
@@ -65,6 +65,7 @@ class BaseClient:
     _grpc: Any
     """The module that makes channels: `grpc` or `grpc.aio`."""
     _new_lock: Any
+    _remedies = REMEDIES
 
     def _prepare(self, image: ImageSource, how: Preparation, name: str) -> PreparedImage:
         prepared = preparation.prepare(image, how, name)
@@ -134,7 +135,7 @@ class BaseClient:
         return ()
 
     def _explain(self, error: grpc.RpcError, deadline: float) -> ServingError:
-        return explain_failure(error, self._target, deadline, self._encrypted)
+        return explain_failure(error, self._target, deadline, self._encrypted, self._remedies)
 
 
 def rank_predicted(

@@ -3,10 +3,11 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import grpc
 
+from atelier.preprocessing import PREPROCESSING_SIGNATURE
 from serving.client import messages
 from serving.client.base_client import BaseClient, rank_classified, rank_predicted
 from serving.client.errors import ServingError
@@ -91,7 +92,7 @@ class Client(BaseClient):
         """Ends the connection."""
         self._channel.close()
 
-    def __enter__(self) -> "Client":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -145,7 +146,7 @@ class Client(BaseClient):
         with self._lock:  # one of many threads asks, the others find its answer
             if known := self._known_preparation(version):
                 return known
-            request = messages.build_preprocessing_request(self._model, version)
+            request = messages.build_description_request(self._model, PREPROCESSING_SIGNATURE, version)
             try:
                 return self._note_preparation(self._call(self._stubs.predict, request, deadline))
             except ServingError as error:

@@ -2,6 +2,7 @@
 
 import re
 import socket
+from dataclasses import dataclass
 
 import grpc
 
@@ -14,13 +15,13 @@ Code = grpc.StatusCode
 _SERVERS_WORDS = (
     (
         r"Servable not found for request: Latest\((.*)\)",
-        "{target} has no model {0!r}, or no version of it is loaded: choose another with --model",
+        "{target} has no model {0!r}, or no version of it is loaded: choose another with {model}",
     ),
     (
         r"Servable not found for request: Specific\((.*), (\d+)\)",
-        "{target} has no version {1} of a model {0!r}: choose another with --version or --model",
+        "{target} has no version {1} of a model {0!r}: choose another with --version or {model}",
     ),
-    (r"Could not find any versions of model (.*)", "{target} has no model {0!r}: choose another with --model"),
+    (r"Could not find any versions of model (.*)", "{target} has no model {0!r}: choose another with {model}"),
     (r"Could not find version (\d+) of model (.*)", "{target} has no version {0} of a model {1!r}"),
     (
         r"Unrecognized servable version label: (.*)",
@@ -31,8 +32,12 @@ _SERVERS_WORDS = (
         "the model at {target} has no signature {0!r}; GetModelMetadata (Client.metadata) lists those that it has",
     ),
     (
+        r"input size does not match signature: .*Missing but required: \{(.+)\}",
+        "the model at {target} takes {0}, too: `atelier predict` asks a classifier, and `atelier stylize` a stylizer",
+    ),
+    (
         r"larger than max \((\d+) vs\. (\d+)\)",
-        "{0} bytes are more than the {1} of a message to or from {target}: use --batch, or --max-message-mb",
+        "{0} bytes are more than the {1} of a message to or from {target}: {less}, or allow more (--max-message-mb)",
     ),
 )
 # gRPC's words for a connection that does not come about; all of them have the status UNAVAILABLE.
@@ -80,7 +85,25 @@ class ServingError(AtelierError):
         self.code = code
 
 
-def explain_failure(error: grpc.RpcError, target: str, deadline: float, encrypted: bool) -> ServingError:
+@dataclass(frozen=True)
+class Remedies:
+    """How the caller asks for something else.
+
+    Attributes:
+      model: the option for another model.
+      less: what to do where a request takes too long.
+    """
+
+    model: str = "--model"
+    less: str = "send fewer images at once (--batch)"
+
+
+REMEDIES = Remedies()
+
+
+def explain_failure(
+    error: grpc.RpcError, target: str, deadline: float, encrypted: bool, remedies: Remedies = REMEDIES
+) -> ServingError:
     """Returns the error that explains a failed call.
 
     Args:
@@ -88,9 +111,10 @@ def explain_failure(error: grpc.RpcError, target: str, deadline: float, encrypte
       target: HOST:PORT.
       deadline: seconds that the call had.
       encrypted: the connection is TLS.
+      remedies: those of the caller.
     """
     code, details = error.code(), error.details() or ""
-    return ServingError(_words(code, details, target, deadline, encrypted), code)
+    return ServingError(_words(code, details, target, deadline, encrypted, remedies), code)
 
 
 def largest_batch(error: ServingError) -> int:
@@ -99,13 +123,15 @@ def largest_batch(error: ServingError) -> int:
     return int(match[1]) if match and error.code is Code.INVALID_ARGUMENT else 0
 
 
-def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, encrypted: bool) -> str:
+def _words(
+    code: grpc.StatusCode, details: str, target: str, deadline: float, encrypted: bool, remedies: Remedies
+) -> str:
     way = find_proxy(target)
     if code is Code.DEADLINE_EXCEEDED:
         passing = f" through the proxy {way[1]}, which {way[0]} names," if way else ""
         return (
-            f"no answer from {target}{passing} within {deadline:g} s: allow more (--deadline), or send fewer images "
-            f"at once (--batch){', or add the host to no_proxy' if way else ''}"
+            f"no answer from {target}{passing} within {deadline:g} s: allow more (--deadline), or "
+            f"{remedies.less}{', or add the host to no_proxy' if way else ''}"
         )
     unconnected = code is Code.UNAVAILABLE and details.startswith(_UNCONNECTED)
     if way and unconnected and not re.search(_TLS_FAULT, details):
@@ -126,7 +152,9 @@ def _words(code: grpc.StatusCode, details: str, target: str, deadline: float, en
     for pattern, words in _NO_CONNECTION if unconnected else _SERVERS_WORDS:
         if match := re.search(pattern, details):
             groups = [group for group in match.groups() if group is not None]
-            return words.format(*groups, target=target, why=_last_words(details))
+            return words.format(
+                *groups, target=target, model=remedies.model, less=remedies.less, why=_last_words(details)
+            )
     if code is Code.UNIMPLEMENTED:
         return f"{target} is not TensorFlow Serving, or lacks this call: {details}"
     if code is Code.UNAVAILABLE:

@@ -12,7 +12,6 @@ from atelier import layout, tfrecord
 from atelier.files import versions
 from atelier.preprocessing import (
     PREPROCESSING,
-    PREPROCESSING_SIGNATURE,
     QUERIES,
     Preprocessing,
     PreprocessingError,
@@ -132,9 +131,12 @@ def build_classify_request(model: ServedModel, encoded: Sequence[bytes], version
     return request
 
 
-def build_preprocessing_request(model: ServedModel, version: int | None = None) -> Any:
-    """Builds a PredictRequest for the model's preprocessing; `version` overrides the model's own choice."""
-    return _strings_request(_spec(model, PREPROCESSING_SIGNATURE, version), QUERIES, [b""])
+def build_description_request(model: ServedModel, signature: str, version: int | None = None) -> Any:
+    """Builds a PredictRequest for a signature by which the model describes itself, such as its preprocessing.
+
+    `version` overrides the model's own choice.
+    """
+    return _strings_request(_spec(model, signature, version), QUERIES, [b""])
 
 
 def build_metadata_request(model: ServedModel) -> Any:
@@ -153,7 +155,7 @@ def read_predict_response(response: Any, count: int) -> PredictAnswer:
     Raises:
       ServingError: the outputs are not those of a classifier of this pipeline.
     """
-    where = _describe(response.model_spec)
+    where = describe(response.model_spec)
     for name in (PROBABILITIES, LABEL):
         if name not in response.outputs:
             raise ServingError(
@@ -203,7 +205,7 @@ def read_preprocessing_response(response: Any) -> tuple[int, Preprocessing]:
         (text,) = read_tensor(response.outputs[PREPROCESSING])
         return response.model_spec.version.value, parse(text)
     except (TypeError, PreprocessingError, ValueError) as error:
-        where = _describe(response.model_spec)
+        where = describe(response.model_spec)
         raise ServingError(f"{where}: its answer cannot be read: {error}") from error
 
 
@@ -245,6 +247,11 @@ def read_tensor(tensor: Any) -> np.ndarray:
     return np.array(values + [values[-1] if values else fill] * left_out, dtype).reshape(shape)
 
 
+def describe(spec: Any) -> str:
+    """Returns what messages call the model that answered."""
+    return f"model {spec.name!r}, version {spec.version.value}, signature {spec.signature_name!r}"
+
+
 def _strings_request(spec: Any, name: str, values: Sequence[bytes]) -> Any:
     request = protos.PredictRequest(model_spec=spec)
     tensor = request.inputs[name]
@@ -263,10 +270,6 @@ def _spec(model: ServedModel, signature: str = "", version: int | None = None) -
     elif model.label is not None:
         spec.version_label = model.label
     return spec
-
-
-def _describe(spec: Any) -> str:
-    return f"model {spec.name!r}, version {spec.version.value}, signature {spec.signature_name!r}"
 
 
 def _tensors(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:

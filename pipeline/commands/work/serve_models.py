@@ -2,18 +2,22 @@
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier.files import versions
+from atelier.layout import ASSETS_EXTRA, STYLIZATION_FILE, STYLIZER
 from compat import native_log
 from serving.server import model_server_config
 
 if TYPE_CHECKING:
     from serving.server.local_server import Options
 
+DEFAULT = "default"
+"""ModelServer's own default."""
 FIRST_LINE = (
     "atelier serve: a local server for laptops, tests and CI that speaks TensorFlow Serving's gRPC API; in production "
     "run TensorFlow Serving itself (serving/deploy/)"
@@ -23,7 +27,7 @@ FIRST_LINE = (
 def serve_models(
     models: Path | None,
     models_config: Path | None,
-    name: str,
+    name: str | None,
     *,
     host: str,
     port: int,
@@ -38,7 +42,7 @@ def serve_models(
     Args:
       models: a model's base path, or a folder of several, each named as its folder is.
       models_config: a models.config instead.
-      name: of the model, where `models` is one's base path.
+      name: of the model, where `models` is one's base path; None: see `config_for`.
       host: address to listen on.
       port: 0 takes a free one.
       batching_file: a batching_parameters.txt; None: no batching.
@@ -101,8 +105,12 @@ def _log_to(terminal: native_log.Terminal) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its words on deprecation are for us, not for users
 
 
-def config_for(folder: Path, name: str) -> model_server_config_pb2.ModelServerConfig:
+def config_for(folder: Path, name: str | None) -> model_server_config_pb2.ModelServerConfig:
     """The configuration for a model's base path, or for a folder of base paths.
+
+    Args:
+      folder: of a model's versions, or of several such folders, each named as its model.
+      name: of the model whose versions are in the folder; None: `stylizer` if it is one, else `default`.
 
     Raises:
       ModelServerConfigError: it is no folder, or neither.
@@ -114,7 +122,8 @@ def config_for(folder: Path, name: str) -> model_server_config_pb2.ModelServerCo
             "output/<name>/serving_model"
         )
     try:
-        bases = {name: folder} if versions.folders(folder) else {}
+        found = versions.folders(folder)
+        bases = {name or _name(found): folder} if found else {}
         bases = bases or {
             each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and versions.folders(each)
         }
@@ -128,6 +137,12 @@ def config_for(folder: Path, name: str) -> model_server_config_pb2.ModelServerCo
     for each, base in bases.items():
         config.model_config_list.config.add(name=each, base_path=str(base.resolve()), model_platform="tensorflow")
     return config
+
+
+def _name(found: Mapping[int, Path]) -> str:
+    """The name that clients ask for by default."""
+    newest = found[max(found)]
+    return STYLIZER if (newest / ASSETS_EXTRA / STYLIZATION_FILE).is_file() else DEFAULT
 
 
 def _batching(file: Path) -> model_server_config.BatchingParameters:

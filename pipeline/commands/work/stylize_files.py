@@ -2,74 +2,52 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 
-import numpy as np
-from PIL import Image
-
-from atelier import images, storage
+from atelier import storage
 from atelier.files import image_files, tree
-from atelier.layout import MAX_PIXELS
 from atelier.stylization import StylizerError
 from compat.standard_streams import send_to_file
-from components.style_renderer.gallery import previews
+from pipeline.commands.work.restylers import ImageError, Restyle
 from pipeline.terminal.console import Console
 
-_MAX_BYTES = 8 * MAX_PIXELS + 2**20
-"""A file of 16-bit RGBA without compression, and its metadata."""
 
-
-def stylize_files(
-    paths: Sequence[Path], output: Path, *, weights: Mapping[str, float], strength: float, model: Path | None, size: int
-) -> int:
+def stylize_files(paths: Sequence[Path], output: Path, restyler: AbstractContextManager[Restyle]) -> int:
     """Restyles images and writes them as JPEG; one that is there is replaced.
 
     Args:
       paths: of files and of folders of files.
       output: folder for the images.
-      weights: of the styles, by id.
-      strength: 0..1.
-      model: a stylizer's file; None takes the base network.
-      size: longer side in pixels to which larger images are scaled down.
+      restyler: gives what restyles them, when it is entered.
 
     Returns:
       0 if every image was restyled, else 1; each of the others has its line on standard error.
 
     Raises:
       StylizerError: the model, the styles or the files cannot be used.
+      ServingError: the server cannot be used; the images that are written stay.
     """
+    files = _place(paths, output)
     with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
         console = Console(terminal)
+        in_folders = any(path.is_dir() for path in paths)
+        bar = console.bar("stylizing") if in_folders else contextlib.nullcontext(lambda *_: None)
+        failed = 0
         # TensorFlow greets on standard error, whatever one tells it.
-        with send_to_file(Path(os.devnull)):
-            from components.stylizer import stylizer
-
-            files = _place(paths, output)
-            loaded = stylizer.load(model) if model else stylizer.load_base()
-            loaded.row(weights)  # a style that is unknown is no fault of each image
-            failed = 0
-            in_folders = any(path.is_dir() for path in paths)
-            bar = console.bar("stylizing") if in_folders else contextlib.nullcontext(lambda *_: None)
-            with bar as move:
-                move(0, len(files))
-                for done, (target, file) in enumerate(files.items(), 1):
-                    try:
-                        pixels = _read(file, size)
-                    except images.RejectedImageError as error:
-                        console.say(f"atelier: {image_files.format_path(str(file))}: {error}")
-                        failed += 1
-                    else:
-                        stylized = Image.fromarray(loaded.stylize(pixels, weights, strength))
-                        storage.write_bytes(str(target), previews.encode(stylized, "jpeg"))
-                    move(done, len(files))
+        with send_to_file(Path(os.devnull)), restyler as restyle, bar as move:
+            move(0, len(files))
+            for done, (target, file) in enumerate(files.items(), 1):
+                try:
+                    storage.write_bytes(str(target), restyle(file))
+                except ImageError as error:
+                    console.say(f"atelier: {error}")
+                    failed += 1
+                move(done, len(files))
+        if failed and in_folders:
+            console.say(f"atelier: {failed} of {len(files)} images are not restyled; the others are in {output}")
     return 1 if failed else 0
-
-
-def _read(file: Path, size: int) -> np.ndarray:
-    image = images.decode(image_files.read_image_file(file, _MAX_BYTES), MAX_PIXELS).image
-    image.thumbnail((size, size), Image.Resampling.LANCZOS)
-    return np.asarray(image)
 
 
 def _place(paths: Sequence[Path], output: Path) -> dict[Path, Path]:

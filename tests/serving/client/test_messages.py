@@ -55,7 +55,7 @@ def test_every_request_names_the_version(model, version, label):
     for request in (
         messages.build_predict_request(model, [b"x"]),
         messages.build_classify_request(model, [b"x"]),
-        messages.build_preprocessing_request(model),
+        messages.build_description_request(model, "preprocessing"),
         messages.build_metadata_request(model),
         messages.build_status_request(model),
     ):

@@ -18,6 +18,15 @@ def test_a_base_path_is_one_model(tmp_path):
     assert served(tmp_path, "pets") == {"pets": (str(tmp_path), "tensorflow")}
 
 
+def test_the_default_name_is_the_one_that_clients_ask_for(tmp_path):
+    (tmp_path / "1").mkdir()
+    assert list(served(tmp_path, None)) == ["default"]
+    (tmp_path / "2" / "assets.extra").mkdir(parents=True)
+    (tmp_path / "2" / "assets.extra" / "stylization.json").touch()
+    assert list(served(tmp_path, None)) == ["stylizer"]
+    assert list(served(tmp_path, "mine")) == ["mine"]
+
+
 def test_a_folder_of_base_paths_is_a_model_each(tmp_path):
     for folder in ("cats/1", "dogs/2", "none/x"):
         (tmp_path / folder).mkdir(parents=True)
