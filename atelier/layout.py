@@ -62,6 +62,6 @@ MAX_PIXELS = 100_000_000
 """Width x height that the header of an image may promise where no other limit is given."""
 
 
-def max_file_bytes(max_pixels: int) -> int:
+def compute_max_file_bytes(max_pixels: int) -> int:
     """Returns the largest size of a file whose image has `max_pixels`: 16-bit RGBA, uncompressed, and 1 MiB beside."""
     return 8 * max_pixels + 2**20

@@ -40,7 +40,7 @@ class CompressionError(DamagedError):
     """A TFRecord file whose compression and name do not agree; the message says the remedy."""
 
 
-def example(values: Mapping[str, Value]) -> bytes:
+def serialize_example(values: Mapping[str, Value]) -> bytes:
     """Serializes a tf.Example with one value a feature; the same values always give the same bytes."""
     message = _Example()
     for name, value in values.items():
@@ -54,14 +54,14 @@ def example(values: Mapping[str, Value]) -> bytes:
     return message.SerializeToString(deterministic=True)
 
 
-def first_bytes(record: bytes, name: str) -> bytes | None:
+def read_first_bytes(record: bytes, name: str) -> bytes | None:
     """The first value of a bytes feature of a serialized tf.Example; None if it has none."""
     features = _Example.FromString(record).features.feature
     values = features[name].bytes_list.value if name in features else []
     return values[0] if values else None
 
 
-def bytes_values(record: bytes) -> list[bytes]:
+def list_bytes(record: bytes) -> list[bytes]:
     """Every value of every bytes feature of a serialized tf.Example.
 
     Raises:

@@ -71,7 +71,7 @@ def _record(path: str, encoded: bytes, labels: list[str], store_size: int) -> by
         rgb.save(stream, kind, **({} if kind == "png" else {"quality": 95, "subsampling": 0}))
         stored = stream.getvalue()
     label = Path(path).parts[0]
-    return tfrecord.example(
+    return tfrecord.serialize_example(
         {
             "image/encoded": stored,
             "image/class/label": labels.index(label),

@@ -91,7 +91,7 @@ def _nodes(file: Path, output: Path) -> "Mapping[str, Node]":
     from pipeline.results import nodes  # TFX: seconds
 
     settings = config.load(file)
-    return nodes.read_last_run(database.connection_config(settings.metadata, output), settings.name)
+    return nodes.read_last_run(database.build_connection_config(settings.metadata, output), settings.name)
 
 
 def _without_model(process: float, nodes: "Mapping[str, Node]") -> Seconds:

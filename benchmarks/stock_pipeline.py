@@ -88,7 +88,7 @@ def create_pipeline(settings: config.Config, data: Path, output: Path) -> tfx.ds
             evaluator,
             pusher,
         ],
-        metadata_connection_config=database.connection_config(settings.metadata, output),
+        metadata_connection_config=database.build_connection_config(settings.metadata, output),
         beam_pipeline_args=list(pipeline_options.build_run_options(settings)),
     )
 

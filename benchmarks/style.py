@@ -75,8 +75,8 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     exact = objective.shared(settings, "float32")
     recipe = networks.recipe(settings)
     weights = tf.constant(Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight), tf.float32)
-    height, width = canvas.sides(content.shape, size)
-    padded = canvas.padded(canvas.resized(content, height, width), exact.network.stride)
+    height, width = canvas.compute_sides(content.shape, size)
+    padded = canvas.pad(canvas.resize(content, height, width), exact.network.stride)
     start = tf.constant(padded[np.newaxis].astype(np.float32))
     contents_, grams = exact.contents(start), exact.style_targets(style, size)
 
@@ -100,7 +100,7 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     except _ReachedError:
         ours_s, step = reached[0]
         image = step.image()
-        again = tf.constant(canvas.padded(image, exact.network.stride)[np.newaxis].astype(np.float32))
+        again = tf.constant(canvas.pad(image, exact.network.stride)[np.newaxis].astype(np.float32))
         loss = float(exact.evaluate(again, contents_, grams, weights)[0][0])
         usual_rounded = float(
             exact.evaluate(tf.constant(image[np.newaxis], tf.float32), contents_, grams, weights)[0][0]
@@ -163,7 +163,7 @@ def batch_of_units(size: int) -> None:
                 styles,
                 str(Path(folder, "out")),
                 batch.Request(size=size),
-                batch.local_pipelines(pipeline_options.build_process_options(workers)),
+                batch.make_local_pipelines(pipeline_options.build_process_options(workers)),
             )
         rate = 60 * report.rendered / report.seconds
         print(f"{workers} worker(s): {report.rendered} of {size} px in {report.seconds:.1f} s, {rate:.1f} a minute")

@@ -67,7 +67,7 @@ def main() -> None:
 
 def _speed(other: str | None) -> None:
     base = stylizer.load_base()
-    image = canvas.resized(_photograph("astronaut"), _SIZE, _SIZE)
+    image = canvas.resize(_photograph("astronaut"), _SIZE, _SIZE)
     runs: dict[str, Callable[[], tuple[float, float]]] = {
         "TensorFlow": lambda: _timed(lambda: base.stylize(image, {"swirls": 1.0})),
         "LiteRT": _litert(base, image),
@@ -123,7 +123,7 @@ def _litert(base: stylizer.Stylizer, image: np.ndarray) -> Callable[[], tuple[fl
 
 def _memory() -> None:
     base = stylizer.load_base()
-    image = canvas.resized(_photograph("astronaut"), 2048, 2048)
+    image = canvas.resize(_photograph("astronaut"), 2048, 2048)
     base.stylize(image, {"swirls": 1.0})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"2048 x 2048 pixels: {peak:.2f} GiB at the most, TensorFlow and all")
@@ -138,17 +138,15 @@ def _losses(ids: list[str] | None) -> None:
         pixels = load_pixels(style)
         for name in _HELD_OUT:
             photograph = _photograph(name)
-            height, width = canvas.sides(photograph.shape, _SIZE)
-            content = canvas.resized(photograph, height, width)
+            height, width = canvas.compute_sides(photograph.shape, _SIZE)
+            content = canvas.resize(photograph, height, width)
             began = time.perf_counter()
             best = render.render(photograph, [(pixels, 1.0)], settings).losses
             optimized = time.perf_counter() - began
             began = time.perf_counter()
             stylized = base.stylize(content, {style.id: 1.0})
             once = time.perf_counter() - began
-            padded, restyled = (
-                canvas.padded(each, stride)[np.newaxis].astype(np.float32) for each in (content, stylized)
-            )
+            padded, restyled = (canvas.pad(each, stride)[np.newaxis].astype(np.float32) for each in (content, stylized))
             targets = judge.style_targets(pixels, _SIZE)
             found, _ = judge.evaluate(
                 tf.constant(restyled), judge.contents(tf.constant(padded)), targets, [1.0, 1.0, 1.0]

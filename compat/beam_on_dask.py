@@ -55,7 +55,7 @@ class DaskRunner(dask_runner.DaskRunner):
         visitor = self.to_dask_bag_visitor(dask_runner.DaskOptions._extract_bag_kwargs(dask_options))
         pipeline.visit(visitor)
         with _cluster(dask_options, options.view_as(WorkersOption).dask_workers) as client:
-            futures = client.compute(list(optimize(*_ends(visitor.bags))))
+            futures = client.compute(list(optimize(*_find_ends(visitor.bags))))
             for _ in distributed.as_completed(futures, with_results=True):
                 pass  # taking a result raises what its worker has raised
         return Finished()
@@ -99,7 +99,7 @@ def _cluster(named: dict[str, object], workers: int) -> Iterator[distributed.Cli
         yield client
 
 
-def _ends(bags: dict[AppliedPTransform, bag.Bag]) -> list[bag.Bag]:
+def _find_ends(bags: dict[AppliedPTransform, bag.Bag]) -> list[bag.Bag]:
     """The bags that no other transform reads: to compute them is to compute all."""
     read = set()
     for applied in bags:
@@ -112,14 +112,14 @@ class _RejectUnsupported(PipelineVisitor):
     """Rejects what would fail obscurely, or give other results than elsewhere."""
 
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
-        if problem := _problem(transform_node):
+        if problem := _find_problem(transform_node):
             raise BeamError(
                 f"beam.runner=dask: Beam's DaskRunner {problem}, as {transform_node.full_label} wants; "
                 "it runs ingest and style rendering, for other nodes use another runner (docs/how-to/beam.md)"
             )
 
 
-def _problem(applied: AppliedPTransform) -> str:
+def _find_problem(applied: AppliedPTransform) -> str:
     transform = applied.transform
     if isinstance(transform, overrides._Read):
         return "cannot read files"

@@ -49,8 +49,8 @@ def compile_pipeline(config: Config, output: Path) -> dict[str, Any]:
     """
     if output.suffix not in _ENDINGS:
         raise KubeflowError(f"{output}: expected a name that ends in {', '.join(_ENDINGS)}")
-    job = pipeline_job(config)
-    text = json.dumps(job, indent=1, sort_keys=True) if output.suffix == ".json" else _yaml(job["pipelineSpec"])
+    job = build_pipeline_job(config)
+    text = json.dumps(job, indent=1, sort_keys=True) if output.suffix == ".json" else _dump_yaml(job["pipelineSpec"])
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         replace_text(output, text + "\n")
@@ -59,7 +59,7 @@ def compile_pipeline(config: Config, output: Path) -> dict[str, Any]:
     return job
 
 
-def pipeline_job(config: Config) -> dict[str, Any]:
+def build_pipeline_job(config: Config) -> dict[str, Any]:
     """The PipelineJob as its JSON form, ready to be sent to Vertex AI.
 
     Raises:
@@ -79,15 +79,15 @@ def pipeline_job(config: Config) -> dict[str, Any]:
     # What was pushed last is no input of it, so that the cache would never notice a new one.
     spec["root"]["dag"]["tasks"]["BaselineModel"].pop("cachingOptions", None)
     # TFX writes the parameters' types only, so that every run would have to name them all.
-    for name, default in parameters(config).items():
+    for name, default in list_parameters(config).items():
         spec["root"]["inputDefinitions"]["parameters"][name] |= {"defaultValue": default, "isOptional": True}
     for label, executor in spec["deploymentSpec"]["executors"].items():
         container = executor["container"]
         if config.kubeflow.target == "kfp":
             container.pop("lifecycle", None)
-        if limits := _limits(config.kubeflow.nodes.get(label.removesuffix("_executor"), Resources())):
+        if limits := _build_limits(config.kubeflow.nodes.get(label.removesuffix("_executor"), Resources())):
             container["resources"] = limits
-    return _without_dots(job)
+    return _replace_dots(job)
 
 
 def create_dag(config: Config) -> Any:
@@ -97,7 +97,7 @@ def create_dag(config: Config) -> Any:
     from pipeline.pipeline import create_pipeline
 
     settings = config.kubeflow
-    given = {name: RuntimeParameter(name, type(value), value) for name, value in parameters(config).items()}
+    given = {name: RuntimeParameter(name, type(value), value) for name, value in list_parameters(config).items()}
     dag = create_pipeline(
         config,
         Places.below(settings.root, keep_training_state=False),
@@ -110,7 +110,7 @@ def create_dag(config: Config) -> Any:
         ),
         baseline_version="latest",
         style_contents=config.style.contents,
-        vertex=VertexJobs(training=vertex_job(settings, "Trainer"), tuning=vertex_job(settings, "Tuner")),
+        vertex=VertexJobs(training=build_vertex_job(settings, "Trainer"), tuning=build_vertex_job(settings, "Tuner")),
         enable_cache=settings.caching,
     )
     unknown = sorted(set(settings.nodes) - {node.id for node in dag.components})
@@ -120,7 +120,7 @@ def create_dag(config: Config) -> Any:
     return dag
 
 
-def parameters(config: Config) -> dict[str, str | float]:
+def list_parameters(config: Config) -> dict[str, str | float]:
     """What can be changed when a run is started, and its defaults."""
     data = config.data.source.rstrip("/")
     return {
@@ -132,7 +132,7 @@ def parameters(config: Config) -> dict[str, str | float]:
     }
 
 
-def summary(job: Mapping[str, Any], target: str) -> str:
+def summarize(job: Mapping[str, Any], target: str) -> str:
     """Returns lines for the terminal: the nodes, and the parameters of the run with their defaults."""
     root = job["pipelineSpec"]["root"]
     lines = [f"{target}: {len(root['dag']['tasks'])} nodes: {', '.join(root['dag']['tasks'])}"]
@@ -141,7 +141,7 @@ def summary(job: Mapping[str, Any], target: str) -> str:
     return "\n".join(lines)
 
 
-def vertex_job(settings: Kubeflow, node: str) -> Mapping[str, object] | None:
+def build_vertex_job(settings: Kubeflow, node: str) -> Mapping[str, object] | None:
     """What TFX's extension for `node` sends to Vertex AI as a CustomJob; None if the node runs in its own container."""
     resources = settings.nodes.get(node, Resources())
     if not resources.machine_type:
@@ -207,7 +207,7 @@ def _check(config: Config) -> None:
     checks.check_config(config, sent=False)
 
 
-def _limits(resources: Resources) -> dict[str, object]:
+def _build_limits(resources: Resources) -> dict[str, object]:
     """KFP's ResourceSpec; TFX leaves it out for ImportExampleGen, whatever its platform configuration says."""
     spec: dict[str, object] = {}
     if resources.cpu:
@@ -219,20 +219,20 @@ def _limits(resources: Resources) -> dict[str, object]:
     return spec
 
 
-def _without_dots(job: dict[str, Any]) -> dict[str, Any]:
+def _replace_dots(job: dict[str, Any]) -> dict[str, Any]:
     """The job with `-` for the dot in names of nodes, which Argo, below Kubeflow Pipelines, does not take."""
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
     new = {name + end: name.replace(".", "-") + end for name in tasks for end in ("", "_executor")}
 
-    def renamed(value: Any) -> Any:
+    def rename(value: Any) -> Any:
         if isinstance(value, dict):
-            return {new.get(key, key): renamed(below) for key, below in value.items()}
+            return {new.get(key, key): rename(below) for key, below in value.items()}
         if isinstance(value, list):
-            return [renamed(each) for each in value]
+            return [rename(each) for each in value]
         return new.get(value, value) if isinstance(value, str) else value
 
-    return renamed(job)
+    return rename(job)
 
 
-def _yaml(spec: Mapping[str, Any]) -> str:
+def _dump_yaml(spec: Mapping[str, Any]) -> str:
     return yaml.safe_dump(spec, sort_keys=True, width=10**6).rstrip("\n")

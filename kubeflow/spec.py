@@ -51,9 +51,9 @@ def load(path: Path) -> Spec:
     """
     document = _read(path)
     try:
-        return _spec(document)
+        return _read_spec(document)
     except json_format.ParseError as error:
-        raise KubeflowError(f"{path}: not a compiled pipeline: {_one_line(error)}") from None
+        raise KubeflowError(f"{path}: not a compiled pipeline: {_join_lines(error)}") from None
     except _FaultError as error:
         raise KubeflowError(f"{path}: {error}") from None
 
@@ -73,17 +73,17 @@ def _read(path: Path) -> dict[str, Any]:
         raise KubeflowError(f"{path}: {error.strerror}") from None
     except (ValueError, yaml.YAMLError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
-        raise KubeflowError(f"{path}: not {kind}: {_one_line(error)}") from None
+        raise KubeflowError(f"{path}: not {kind}: {_join_lines(error)}") from None
     if not isinstance(document, dict):
         raise KubeflowError(f"{path}: not a compiled pipeline: holds no mapping")
     return document
 
 
-def _one_line(error: Exception) -> str:
+def _join_lines(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _spec(document: dict[str, Any]) -> Spec:
+def _read_spec(document: dict[str, Any]) -> Spec:
     pipeline = document.get("pipelineSpec", document)
     spec = _parse(pipeline, pb.PipelineSpec())
     tasks = dict(spec.root.dag.tasks)
@@ -92,21 +92,21 @@ def _spec(document: dict[str, Any]) -> Spec:
     if spec.schema_version not in (LEGACY, CURRENT):
         raise _FaultError(f"schemaVersion is {spec.schema_version!r}, not {LEGACY} or {CURRENT}")
     deployment = _parse(pipeline.get("deploymentSpec", {}), pb.PipelineDeploymentConfig())
-    components = {name: _component(name, task, spec.components) for name, task in tasks.items()}
+    components = {name: _read_component(name, task, spec.components) for name, task in tasks.items()}
     checked = Spec(
         name=spec.pipeline_info.name,
         legacy=spec.schema_version == LEGACY,
         tasks=tasks,
         upstream={},
         components=components,
-        executors={name: _executor(name, one, deployment.executors) for name, one in components.items()},
+        executors={name: _read_executor(name, one, deployment.executors) for name, one in components.items()},
         parameters=dict(spec.root.input_definitions.parameters),
         runtime=_parse(document.get("runtimeConfig", {}), pb.PipelineJob.RuntimeConfig()),
     )
     for name in tasks:
         _check(name, checked)
-    upstream = {name: frozenset(_upstream(task)) for name, task in tasks.items()}
-    order = _ordered(upstream)
+    upstream = {name: frozenset(_list_upstream(task)) for name, task in tasks.items()}
+    order = _sort_tasks(upstream)
     return Spec(**{**vars(checked), "tasks": {name: tasks[name] for name in order}, "upstream": upstream})
 
 
@@ -119,10 +119,12 @@ def _parse(document: object, message: Any) -> Any:
         TypeError,
         AttributeError,
     ) as error:  # protobuf's parser stumbles over some shapes without a word of its own
-        raise _FaultError(f"not a compiled pipeline: {_one_line(error)}") from None
+        raise _FaultError(f"not a compiled pipeline: {_join_lines(error)}") from None
 
 
-def _component(name: str, task: pb.PipelineTaskSpec, components: Mapping[str, pb.ComponentSpec]) -> pb.ComponentSpec:
+def _read_component(
+    name: str, task: pb.PipelineTaskSpec, components: Mapping[str, pb.ComponentSpec]
+) -> pb.ComponentSpec:
     if not _NAME.fullmatch(name):
         raise _FaultError(f"task {name!r}: its name cannot be that of a folder")
     reference = task.component_ref.name
@@ -137,7 +139,7 @@ def _component(name: str, task: pb.PipelineTaskSpec, components: Mapping[str, pb
     return component
 
 
-def _executor(
+def _read_executor(
     name: str, component: pb.ComponentSpec, executors: Mapping[str, pb.PipelineDeploymentConfig.ExecutorSpec]
 ) -> pb.PipelineDeploymentConfig.ExecutorSpec:
     label = component.executor_label
@@ -173,7 +175,7 @@ def _check_parameter(name: str, key: str, parameter: pb.TaskInputsSpec.InputPara
     kind = parameter.WhichOneof("kind")
     if kind == "task_output_parameter":
         output = parameter.task_output_parameter
-        output.producer_task = _without_suffix(output.producer_task, spec.tasks)
+        output.producer_task = _strip_suffix(output.producer_task, spec.tasks)
         _check_output(name, key, output.producer_task, output.output_parameter_key, "parameters", spec)
     elif kind == "component_input_parameter":
         if parameter.component_input_parameter not in spec.parameters:
@@ -190,13 +192,13 @@ def _check_output(name: str, key: str, producer: str, output: str, kind: str, sp
         raise _FaultError(f"task {name}: input {key!r} is {output!r} of {producer}, which has no such output")
 
 
-def _without_suffix(producer: str, tasks: Iterable[str]) -> str:
+def _strip_suffix(producer: str, tasks: Iterable[str]) -> str:
     """TFX 1.21 writes X_task for the output parameter of X; whether a cluster takes that, replay cannot tell."""
     shorter = producer.removesuffix("_task")
     return shorter if producer not in tasks and shorter in tasks else producer
 
 
-def _upstream(task: pb.PipelineTaskSpec) -> Iterable[str]:
+def _list_upstream(task: pb.PipelineTaskSpec) -> Iterable[str]:
     yield from task.dependent_tasks
     for artifact in task.inputs.artifacts.values():
         yield artifact.task_output_artifact.producer_task
@@ -205,7 +207,7 @@ def _upstream(task: pb.PipelineTaskSpec) -> Iterable[str]:
             yield parameter.task_output_parameter.producer_task
 
 
-def _ordered(upstream: Mapping[str, frozenset[str]]) -> list[str]:
+def _sort_tasks(upstream: Mapping[str, frozenset[str]]) -> list[str]:
     sorter = graphlib.TopologicalSorter({name: sorted(upstream[name]) for name in sorted(upstream)})
     try:
         return list(sorter.static_order())

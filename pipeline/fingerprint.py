@@ -33,7 +33,7 @@ def fingerprint_code(module: str) -> str:
     Raises:
       ModuleNotFoundError: there is no such module of ours.
     """
-    files = _closure(module)
+    files = _follow_imports(module)
     if module not in files:
         raise ModuleNotFoundError(f"{module} is no module of {', '.join(PACKAGES)}")
     digest = hashlib.sha256()
@@ -54,7 +54,7 @@ def fingerprint_files(files: Mapping[str, Path], contents: "Contents") -> str:
     """
     digest = hashlib.sha256()
     with ThreadPoolExecutor(_READERS) as readers:
-        for name, content in zip(files, readers.map(contents.digest, files.values()), strict=True):
+        for name, content in zip(files, readers.map(contents.hash_file, files.values()), strict=True):
             digest.update(os.fsencode(name) + f"\0{content}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -75,7 +75,7 @@ class Contents:
             known = json.loads(memory.read_bytes())
             self._known = known if isinstance(known, dict) else {}
 
-    def digest(self, file: Path) -> str:
+    def hash_file(self, file: Path) -> str:
         """SHA-256 (32 hex digits) of a file's content, or why it cannot be read."""
         path = os.path.abspath(file)  # noqa: PTH100 (`absolute` leaves `..` in)
         try:
@@ -104,37 +104,37 @@ class Contents:
         partial.replace(self._memory)
 
 
-def _closure(module: str) -> dict[str, Path]:
+def _follow_imports(module: str) -> dict[str, Path]:
     """Files by module: `module`, and what it imports at first or at second hand."""
     found: dict[str, Path] = {}
     pending = [module]
     while pending:
         name = pending.pop()
-        file = _file(name)
+        file = _find_file(name)
         if name not in found and file is not None:
             found[name] = file
-            pending += _imports(name, file)
+            pending += _list_imports(name, file)
     return found
 
 
 @functools.cache
-def _imports(module: str, file: Path) -> tuple[str, ...]:
+def _list_imports(module: str, file: Path) -> tuple[str, ...]:
     """Modules of ours that `module` may import, the packages around them included."""
     names = [module]
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            origin = _origin(module, file, node)
+            origin = _resolve_origin(module, file, node)
             # Whether `b` in `from a import b` is a module, its file tells.
             names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
     if "pkgutil" in names:  # a registry: it imports whatever lies in the packages that it names
-        names += [found for name in names for found in _modules_of(name)]
+        names += [found for name in names for found in _list_modules(name)]
     ours = [name.split(".") for name in names if name.partition(".")[0] in PACKAGES]
     return tuple(".".join(parts[:length]) for parts in ours for length in range(1, len(parts) + 1))
 
 
-def _origin(module: str, file: Path, node: ast.ImportFrom) -> str:
+def _resolve_origin(module: str, file: Path, node: ast.ImportFrom) -> str:
     """The full name of what `from ... import` names, from which dots may lead upwards."""
     if not node.level:
         return node.module or ""
@@ -143,14 +143,14 @@ def _origin(module: str, file: Path, node: ast.ImportFrom) -> str:
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
-def _modules_of(package: str) -> list[str]:
+def _list_modules(package: str) -> list[str]:
     """The modules that lie in a package of ours; none if `package` is a module or not ours."""
     if package.partition(".")[0] not in PACKAGES:
         return []
     return [f"{package}.{file.stem}" for file in sorted(ROOT.joinpath(*package.split(".")).glob("*.py"))]
 
 
-def _file(module: str) -> Path | None:
+def _find_file(module: str) -> Path | None:
     path = ROOT.joinpath(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():

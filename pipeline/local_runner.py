@@ -88,7 +88,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         from pipeline.report import report
         from pipeline.results import results  # seconds, and needed only now
 
-        nodes, unread = _nodes(config, output, pipeline_name)
+        nodes, unread = _read_nodes(config, output, pipeline_name)
         warnings = [*data.warnings, *([f"what the nodes came to is not shown: {unread}"] if unread else [])]
         result = results.collect(config, output, nodes, ingest_report, failure or unread, warnings, quarantine)
         if result["gallery"]:
@@ -126,12 +126,16 @@ def _prepare(
 
     folder, key_file = output / "data", output / "data.key"
     made_from = [
-        builtin or _images(source, contents),
+        builtin or _fingerprint_images(source, contents),
         config.ingest.model_dump(),
         fingerprint.fingerprint_code("pipeline.ingest.ingest"),
     ]
     report_file = folder / INGEST_REPORT_FILE
-    if not (report_file.is_file() and key_file.is_file() and key_file.read_text() == _key(made_from, folder, contents)):
+    if not (
+        report_file.is_file()
+        and key_file.is_file()
+        and key_file.read_text() == _describe_ingest(made_from, folder, contents)
+    ):
         key_file.unlink(missing_ok=True)
         with (
             console.bar(f"ingesting {config.data.source}") as progress,
@@ -140,7 +144,7 @@ def _prepare(
             ingest.ingest(
                 config.data.source, folder, config.ingest, pipeline_options.build_run_options(config), progress
             )
-        replace_text(key_file, _key(made_from, folder, contents))
+        replace_text(key_file, _describe_ingest(made_from, folder, contents))
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 
 
@@ -165,7 +169,7 @@ def _holds_records(source: Path) -> bool:
     return bool(records)
 
 
-def _images(source: Path, contents: Contents) -> list[str]:
+def _fingerprint_images(source: Path, contents: Contents) -> list[str]:
     """The source's own name and the fingerprint of the images that an ingest would read."""
     try:
         files = sources.scan(source).files
@@ -177,7 +181,7 @@ def _images(source: Path, contents: Contents) -> list[str]:
     ]
 
 
-def _key(made_from: list[Any], folder: Path, contents: Contents) -> str:
+def _describe_ingest(made_from: list[Any], folder: Path, contents: Contents) -> str:
     """What an ingest was made from, and what it has made, so that neither changes unnoticed."""
     files = {name: folder / name for name in tree.walk(folder).paths}
     return json.dumps([made_from, fingerprint.fingerprint_files(files, contents)])
@@ -196,7 +200,7 @@ def _run_dag(
     console.say("loading TFX")
     from tfx import v1 as tfx  # seconds
 
-    from components.baseline_model.executor import pushed_versions
+    from components.baseline_model.executor import list_pushed_versions
     from components.tflite_exporter.executor import NotBlessedError
     from pipeline.node_configs import collect_provenance
     from pipeline.pipeline import create_pipeline
@@ -221,18 +225,18 @@ def _run_dag(
         ),
         baseline_version=_choose_baseline(
             Path(places.serving_directory),
-            pushed_versions(places.serving_directory),
+            list_pushed_versions(places.serving_directory),
             collect_provenance(config, records.fingerprint),
         ),
         style_contents=style_contents,
-        metadata_connection_config=database.connection_config(config.metadata, output),
+        metadata_connection_config=database.build_connection_config(config.metadata, output),
     )
     package = tfx_beam_package.skip_package() if config.beam.runner == "direct" else contextlib.nullcontext()
     try:
         with (
             console.steps(len(dag.components)),
             logged_progress(console),
-            database.watched(config.metadata),
+            database.watch_connection(config.metadata),
             package,
         ):
             tfx.orchestration.LocalDagRunner().run(dag)
@@ -242,7 +246,7 @@ def _run_dag(
         # A node's failure is the run's result; the whole trace is in the log.
         traceback.print_exc()
         reason = (
-            database.lost(config.metadata, error)
+            database.explain_lost_server(config.metadata, error)
             or disk_errors.explain(error, output)
             or failures.shorten(str(error).strip())
             or type(error).__name__
@@ -251,14 +255,14 @@ def _run_dag(
     return ""
 
 
-def _nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, "Node"], str]:
+def _read_nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[str, "Node"], str]:
     """The last run's nodes; none, and why, if the database is gone, so that there is a report all the same."""
     from pipeline.results import nodes
 
     try:
-        return nodes.read_last_run(database.asked(config.metadata, output), pipeline_name), ""
+        return nodes.read_last_run(database.ask_server(config.metadata, output), pipeline_name), ""
     except Exception as error:
-        if lost := database.lost(config.metadata, error):
+        if lost := database.explain_lost_server(config.metadata, error):
             return {}, lost
         raise
 

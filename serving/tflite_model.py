@@ -48,10 +48,10 @@ class TFLiteModel:
           ServingError: a file is missing, or is not what the pipeline pushes.
         """
         file = path / TFLITE_FILE if path.is_dir() else path
-        if path.is_dir() and not file.is_file() and (pushed := versions.folders(path)):
+        if path.is_dir() and not file.is_file() and (pushed := versions.list_folders(path)):
             raise ServingError(f"{path}: it holds versions; give one of them, such as {pushed[max(pushed)]}")
         folder = file.parent.resolve()
-        self._version = versions.parse(folder.name) or 0
+        self._version = versions.parse_version(folder.name) or 0
         self._interpreter = _interpreter(file)
         self._source, self._target = _borders(self._interpreter, file)
         self._labels = _read(file.parent / LABELS_FILE, labels.parse_labels)

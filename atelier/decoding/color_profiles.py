@@ -50,7 +50,7 @@ def convert(image: Image.Image, profile: bytes) -> tuple[Image.Image, Effect]:
     Returns:
       The image in mode RGB where it was converted, else as it came; and what was done.
     """
-    conversion = _conversion(profile, image.mode)
+    conversion = _build_conversion(profile, image.mode)
     if conversion.levels:
         return Image.merge("RGB", [image.point(channel) for channel in conversion.levels]), conversion.effect
     if conversion.transform:
@@ -66,7 +66,7 @@ def is_matrix(profile: bytes) -> bool:
 
 
 @functools.cache
-def display_p3() -> bytes:
+def build_display_p3() -> bytes:
     """A profile of Display P3: sRGB's curve, and primaries adapted to D50."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     colorants = {
@@ -83,7 +83,7 @@ def display_p3() -> bytes:
 
 # Files of one camera share their profile, and building a transform takes as long as converting a small image.
 @functools.lru_cache(maxsize=32)
-def _conversion(profile: bytes, mode: str) -> _Conversion:
+def _build_conversion(profile: bytes, mode: str) -> _Conversion:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = source.profile.xcolor_space.strip()
@@ -97,7 +97,7 @@ def _conversion(profile: bytes, mode: str) -> _Conversion:
         transform = ImageCms.buildTransform(source, srgb, source_mode, "RGB", _INTENT, flags)
         if mode == "CMYK":
             return _Conversion(Effect.CONVERTED, transform)
-        probe = _probe(mode)
+        probe = _build_probe(mode)
         converted = _apply(transform, probe.convert(source_mode))
         change = np.asarray(converted).astype(int) - np.asarray(probe.convert("RGB"))
         if np.abs(change).max() <= TOLERANCE:
@@ -116,7 +116,7 @@ def _apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.I
     return converted
 
 
-def _probe(mode: str) -> Image.Image:
+def _build_probe(mode: str) -> Image.Image:
     """All grays, and for RGB a grid of 9 x 9 x 9 colors."""
     gray = np.arange(256, dtype=np.uint8)
     if mode == "L":

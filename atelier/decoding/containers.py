@@ -22,7 +22,7 @@ def open_image(encoded: bytes) -> ImageFile.ImageFile:
 
 def check_whole(image: Image.Image, encoded: bytes) -> None:
     """Rejects what Pillow would decode without a word, and TensorFlow's stricter readers would not."""
-    if image.format in ("JPEG", "MPO") and not _jpeg_ends(encoded):
+    if image.format in ("JPEG", "MPO") and not _has_jpeg_end(encoded):
         raise RejectedImageError(Reason.TRUNCATED, "the JPEG's segments do not lead to an end marker")
     if image.format == "PNG":
         if PNG_END not in encoded:
@@ -38,7 +38,7 @@ def check_tensorflow_decodes(image: Image.Image, encoded: bytes) -> None:
     elif image.format == "WEBP" and getattr(image, "is_animated", False):
         what = "animated WebP"
     elif image.format == "BMP":
-        what = _unusual_bmp(image, encoded)
+        what = _explain_unusual_bmp(image, encoded)
     if what:
         raise RejectedImageError(
             Reason.UNSUPPORTED, f"{what}, which TensorFlow does not decode: convert it to JPEG or PNG"
@@ -56,7 +56,7 @@ def read_png_chunks(encoded: bytes) -> dict[bytes, bytes]:
     return chunks
 
 
-def _unusual_bmp(image: Image.Image, encoded: bytes) -> str:
+def _explain_unusual_bmp(image: Image.Image, encoded: bytes) -> str:
     """What about a BMP is beyond TensorFlow's decoder; "" if nothing."""
     start, header, bits, compression = (
         int.from_bytes(encoded[at : at + size], "little") for at, size in ((10, 4), (14, 4), (28, 2), (30, 4))
@@ -71,7 +71,7 @@ def _unusual_bmp(image: Image.Image, encoded: bytes) -> str:
     return "BMP with bytes after its pixels" if len(encoded) > start + row * image.height else ""
 
 
-def _jpeg_ends(encoded: bytes) -> bool:
+def _has_jpeg_end(encoded: bytes) -> bool:
     """Walks the segments as libjpeg does, over the entropy-coded data between them."""
     position = 2
     while marker := _JPEG_MARKER.search(encoded, position):

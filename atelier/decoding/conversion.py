@@ -58,7 +58,7 @@ def find_profile(image: Image.Image, chunks: Mapping[bytes, bytes]) -> bytes | N
     if code_points == _SRGB_CODE_POINTS:
         return None
     if code_points == _DISPLAY_P3_CODE_POINTS:
-        return color_profiles.display_p3()
+        return color_profiles.build_display_p3()
     raise RejectedImageError(
         Reason.UNSUPPORTED,
         f"PNG with cICP color primaries {code_points[0]} and transfer function {code_points[-1]}, which "

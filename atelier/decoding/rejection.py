@@ -59,14 +59,14 @@ def reject_damage(encoded: bytes) -> Iterator[None]:
     except RejectedImageError:
         raise
     except UnidentifiedImageError:
-        raise _unidentified(encoded) from None
+        raise _reject_unidentified(encoded) from None
     except MemoryError:
         raise RejectedImageError(Reason.TOO_LARGE, "the pixels do not fit into memory") from None
     except Exception as error:  # noqa: BLE001
-        raise _damaged(encoded, error) from None
+        raise _reject_damaged(encoded, error) from None
 
 
-def _unidentified(encoded: bytes) -> RejectedImageError:
+def _reject_unidentified(encoded: bytes) -> RejectedImageError:
     if encoded.startswith(_OUR_SIGNATURES):
         return RejectedImageError(Reason.TRUNCATED, "it begins like an image, but its header is cut short or damaged")
     if encoded[4:8] == b"ftyp":
@@ -78,7 +78,7 @@ def _unidentified(encoded: bytes) -> RejectedImageError:
     return RejectedImageError(Reason.NOT_AN_IMAGE, f"it begins with {encoded[:8]!r}")
 
 
-def _damaged(encoded: bytes, error: Exception) -> RejectedImageError:
+def _reject_damaged(encoded: bytes, error: Exception) -> RejectedImageError:
     detail = f"{type(error).__name__}: {error}"
     cut_png = encoded.startswith(b"\x89PNG") and PNG_END not in encoded
     cut_webp = encoded[8:12] == b"WEBP" and len(encoded) < 8 + int.from_bytes(encoded[4:8], "little")

@@ -76,7 +76,7 @@ def walk(root: str | Path, start: str = "", leave_out: str | Path | None = None)
             continue
         seen.add(identity)
         below = []
-        for entry in entries(folder):
+        for entry in list_entries(folder):
             path = f"{relative}/{entry.name}" if relative else entry.name
             if is_ignored(entry.name):
                 ignored["hidden_or_junk"] += 1
@@ -88,7 +88,7 @@ def walk(root: str | Path, start: str = "", leave_out: str | Path | None = None)
     return Files(sorted(paths), ignored)
 
 
-def entries(folder: str | Path) -> list[os.DirEntry[str]]:
+def list_entries(folder: str | Path) -> list[os.DirEntry[str]]:
     """What is directly in a folder, by name.
 
     Raises:

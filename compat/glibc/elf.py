@@ -37,14 +37,14 @@ class Need:
     flags_at: int
 
 
-def needs(path: Path) -> list[Need]:
+def list_needs(path: Path) -> list[Need]:
     """Every version that the library at `path` needs, in the file's order."""
     with path.open("rb") as file:
         elf = ELFFile(file)
         section = elf.get_section_by_name(".gnu.version_r")
         if not isinstance(section, GNUVerNeedSection):
             return []
-        symbols = _undefined_symbols_by_version(elf)
+        symbols = _list_undefined_symbols(elf)
         found = []
         entry_at = section["sh_offset"]
         for library, versions in section.iter_versions():
@@ -64,9 +64,11 @@ def needs(path: Path) -> list[Need]:
         return found
 
 
-def unmet(path: Path) -> list[Need]:
+def list_unmet_needs(path: Path) -> list[Need]:
     """The needs of the library at `path` for which the host's libraries are too old, weak ones included."""
-    return [need for need in needs(path) if need.version not in defined_versions(host_library(need.library))]
+    return [
+        need for need in list_needs(path) if need.version not in list_defined_versions(find_host_library(need.library))
+    ]
 
 
 def make_weak(path: Path, optional: list[Need]) -> None:
@@ -79,7 +81,7 @@ def make_weak(path: Path, optional: list[Need]) -> None:
             file.write(struct.pack("<H", flags | VER_FLG_WEAK))
 
 
-def defined_versions(path: Path) -> set[str]:
+def list_defined_versions(path: Path) -> set[str]:
     """The versions that the library at `path` offers."""
     with path.open("rb") as file:
         section = ELFFile(file).get_section_by_name(".gnu.version_d")
@@ -88,7 +90,7 @@ def defined_versions(path: Path) -> set[str]:
         return {next(iter(names)).name for _, names in section.iter_versions()}
 
 
-def defined_symbols(path: Path) -> set[str]:
+def list_defined_symbols(path: Path) -> set[str]:
     """The dynamic symbols that the library at `path` itself defines."""
     with path.open("rb") as file:
         table = ELFFile(file).get_section_by_name(".dynsym")
@@ -103,7 +105,7 @@ def is_shared_library(path: Path) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-def host_library(name: str) -> Path:
+def find_host_library(name: str) -> Path:
     """Where the loader finds a library such as `libstdc++.so.6` for this very Python.
 
     Raises:
@@ -118,7 +120,7 @@ def host_library(name: str) -> Path:
     raise OSError(f"{name} is loaded, but /proc/self/maps does not show from where")
 
 
-def _undefined_symbols_by_version(elf: ELFFile) -> dict[int, list[str]]:
+def _list_undefined_symbols(elf: ELFFile) -> dict[int, list[str]]:
     """Undefined dynamic symbols by the index of the version they are bound to (`vna_other`)."""
     versions = elf.get_section_by_name(".gnu.version")
     table = elf.get_section_by_name(".dynsym")

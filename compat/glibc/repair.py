@@ -64,7 +64,9 @@ def _repair_library(library: Path) -> bool:
         return False
     shim = library.with_name(SHIM_NAME)
     _build_shim(shim)
-    unknown = {f"{symbol}@{need.version}" for need in missing for symbol in need.symbols - elf.defined_symbols(shim)}
+    unknown = {
+        f"{symbol}@{need.version}" for need in missing for symbol in need.symbols - elf.list_defined_symbols(shim)
+    }
     if unknown:
         raise RepairError(
             f"{library.name}: needs {', '.join(sorted(unknown))}, which neither this host nor {SHIM_SOURCE.name} has; "
@@ -82,7 +84,7 @@ def _repair_library(library: Path) -> bool:
 
 def _unmet(library: Path) -> list[elf.Need]:
     try:
-        return elf.unmet(library)
+        return elf.list_unmet_needs(library)
     except OSError as error:
         raise RepairError(f"{library.name}: needs a library that this host lacks: {error}") from None
 

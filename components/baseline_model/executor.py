@@ -24,12 +24,12 @@ def publish(candidate: types.Artifact, baseline: types.Artifact, serving_directo
       FileNotFoundError: that version is not in `serving_directory`.
     """
     if version == LATEST:
-        version = (pushed_versions(serving_directory) or [""])[-1]
+        version = (list_pushed_versions(serving_directory) or [""])[-1]
     candidate_path = path_utils.serving_model_path(candidate.uri)
     source = os.path.join(serving_directory, version) if version else candidate_path  # noqa: PTH118  # may be gs://
-    if version and version not in pushed_versions(serving_directory):
+    if version and version not in list_pushed_versions(serving_directory):
         raise FileNotFoundError(f"the baseline, version {version}, is not in {serving_directory}")
-    if len({_labels(source), _labels(candidate_path)} - {b""}) > 1:
+    if len({_read_labels(source), _read_labels(candidate_path)} - {b""}) > 1:
         _LOGGER.info("version %s has other classes, so that it is no baseline for this model", version)
         source, version = candidate_path, ""
     io_utils.copy_dir(source, path_utils.serving_model_dir(baseline.uri))
@@ -37,7 +37,7 @@ def publish(candidate: types.Artifact, baseline: types.Artifact, serving_directo
     baseline.set_string_custom_property("version", version)
 
 
-def pushed_versions(serving_directory: str) -> list[str]:
+def list_pushed_versions(serving_directory: str) -> list[str]:
     """Returns the names of the version folders below `serving_directory`, lowest version first.
 
     There are none if it does not exist. What is a version is ModelServer's rule: see `atelier.files.versions`.
@@ -45,10 +45,10 @@ def pushed_versions(serving_directory: str) -> list[str]:
     if not fileio.exists(serving_directory):
         return []
     names = (os.path.basename(name.rstrip("/")) for name in fileio.listdir(serving_directory))  # noqa: PTH119  # likewise
-    return list(versions.by_number(names).values())
+    return list(versions.sort_by_number(names).values())
 
 
-def _labels(model: str) -> bytes:
+def _read_labels(model: str) -> bytes:
     """The names of a model's classes as they are pushed with it; b"" where none were, which others may do."""
     file = os.path.join(model, ASSETS_EXTRA, LABELS_FILE)  # noqa: PTH118  # may be a gs:// path
     return io_utils.read_bytes_file(file) if fileio.exists(file) else b""

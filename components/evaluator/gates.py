@@ -79,7 +79,7 @@ def build_tflite_gate(
     by_label = config_pb2.SlicingSpec(feature_keys=[materialized.LABEL])
     return config_pb2.EvalConfig(
         model_specs=[
-            build_model("candidate", materialized.probabilities_key(variant)),
+            build_model("candidate", materialized.name_probabilities(variant)),
             build_model("baseline", materialized.SAVED_MODEL_PROBABILITIES),
         ],
         metrics_specs=[
@@ -95,7 +95,9 @@ def build_tflite_gate(
                     config_pb2.MetricConfig(
                         module=AGREEMENT_MODULE,
                         class_name="Agreement",
-                        config=json.dumps({"feature_key": materialized.agrees_key(variant), "code": agreement_code}),
+                        config=json.dumps(
+                            {"feature_key": materialized.name_agreement(variant), "code": agreement_code}
+                        ),
                         per_slice_thresholds=[build_threshold(lower=1 - max_disagreement)],
                     ),
                     config_pb2.MetricConfig(class_name="ExampleCount"),

@@ -13,7 +13,7 @@ from tfx.utils import proto_utils
 
 from atelier import storage
 from atelier.files import leftovers, versions
-from components.tflite_exporter.preferred import preferred_model
+from components.tflite_exporter.preferred import find_preferred_model
 
 VARIANTS = "variants"
 """Parameter of TFLiteExecutor: the variants in the order of preference, joined by commas."""
@@ -70,7 +70,7 @@ class TFLiteExecutor(Executor):
             blessing = {standard_component_specs.MODEL_BLESSING_KEY: input_dict[key]}
             if self.CheckBlessing(blessing):
                 model = standard_artifacts.Model()
-                model.uri = preferred_model(exported.uri, variant)
+                model.uri = find_preferred_model(exported.uri, variant)
                 super().Do({standard_component_specs.MODEL_KEY: [model], **blessing}, output_dict, exec_properties)
                 pushed.set_string_custom_property(VARIANT, variant)
                 return
@@ -88,7 +88,7 @@ def push(source: Path, base: Path) -> str:
     """
     base.mkdir(parents=True, exist_ok=True)
     leftovers.sweep(base.glob(".*.partial"))
-    newest = max(versions.folders(base), default=0)
+    newest = max(versions.list_folders(base), default=0)
     if newest == versions.HIGHEST:
         raise ValueError(
             f"{base}: version {newest} is the highest that a model server can load, so no newer one can be pushed: "

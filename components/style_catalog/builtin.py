@@ -115,7 +115,7 @@ def write_catalog(folder: Path, ids: Collection[str] = ()) -> Path:
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = []
     wanted = ids or list_ids()
-    for style_id, suffix, encoded, facts in [*_drawn(wanted), *_from_packages(wanted)]:
+    for style_id, suffix, encoded, facts in [*_draw_styles(wanted), *_from_packages(wanted)]:
         file = f"pictures/{style_id}{suffix}"
         (folder / file).write_bytes(encoded)
         entries.append({"id": style_id, "file": file, "sha256": hashlib.sha256(encoded).hexdigest(), **facts})
@@ -140,7 +140,7 @@ def compute_fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
-def _drawn(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
+def _draw_styles(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
     for style_id in filter(wanted.__contains__, _DRAWN):
         title = _DRAWN[style_id]
         yield style_id, ".png", drawn.draw(style_id), {"title": title, **_ATELIER}
@@ -161,10 +161,10 @@ def _from_packages(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, d
         else:
             detail = Image.open(path).crop(origin.box)
             enlarged = detail.resize((2 * detail.width, 2 * detail.height), Image.Resampling.LANCZOS)
-            yield style_id, ".png", _png(enlarged), origin.facts
+            yield style_id, ".png", _encode_png(enlarged), origin.facts
 
 
-def _png(image: Image.Image) -> bytes:
+def _encode_png(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG", compress_level=3)
     return stream.getvalue()

@@ -99,7 +99,7 @@ def load_folder(folder: Path) -> tuple[Style, ...]:
       CatalogError: names every fault, one line each.
     """
     try:
-        names = [found.name for found in tree.entries(folder) if not tree.is_ignored(found.name)]
+        names = [found.name for found in tree.list_entries(folder) if not tree.is_ignored(found.name)]
     except OSError as error:
         raise CatalogError(f"{folder}: {error.strerror}; give a {FILE} or a folder of images") from None
     files = [folder / name for name in names if name.lower().endswith(_SUFFIXES)]

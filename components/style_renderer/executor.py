@@ -48,7 +48,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             # The catalog is read as files, wherever the artifact lies; workers get the styles by the store.
             storage.copy_folder(published.uri, str(scratch))
             report = batch.render_batch(
-                _sources(exec_properties, input_dict.get("examples", [])),
+                _find_sources(exec_properties, input_dict.get("examples", [])),
                 catalog.load_catalog(scratch / catalog.FILE),
                 exec_properties["store_directory"],
                 request,
@@ -61,7 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         gallery.set_int_custom_property("dead_letters", len(report.dead))
 
 
-def _sources(exec_properties: dict[str, Any], examples: list[types.Artifact]) -> tuple[contents.Source, ...]:
+def _find_sources(exec_properties: dict[str, Any], examples: list[types.Artifact]) -> tuple[contents.Source, ...]:
     where = exec_properties["contents"]
     if builtin_names.resolve(where, (builtin_names.PHOTOS,)):
         where = photographs.write(storage.join(exec_properties["store_directory"], "photographs"))

@@ -70,9 +70,9 @@ def _find(path: Path) -> Path:
     if (path / "saved_model.pb").is_file():
         return path
     try:
-        found = [folder for folder in versions.folders(path).values() if (folder / "saved_model.pb").is_file()]
+        found = [folder for folder in versions.list_folders(path).values() if (folder / "saved_model.pb").is_file()]
         if found:
             return found[-1]
-        raise StylizerError(f"{path}: no SavedModel: {versions.why_none(path)}")
+        raise StylizerError(f"{path}: no SavedModel: {versions.explain_none(path)}")
     except OSError as error:
         raise StylizerError(f"{path}: the folder cannot be listed: {error.strerror}") from None

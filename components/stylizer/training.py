@@ -161,8 +161,8 @@ def style_targets(
 
 
 def _grams(features: FeatureNetwork, recipe: networks.Recipe, style: np.ndarray, size: int) -> dict[str, np.ndarray]:
-    height, width = canvas.sides(style.shape, min(size, max(style.shape[:2])))
-    pixels = canvas.cropped(canvas.resized(style, height, width), features.stride).astype(np.float32)
+    height, width = canvas.compute_sides(style.shape, min(size, max(style.shape[:2])))
+    pixels = canvas.crop(canvas.resize(style, height, width), features.stride).astype(np.float32)
     found = features.model.predict_on_batch(pixels[np.newaxis])
     return {name: ops.convert_to_numpy(losses.gram(found[name]))[0] for name in recipe.style_layers}
 

@@ -19,7 +19,7 @@ from atelier.errors import AtelierError
 from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, PREPROCESSING_FILE, TEST, TFLITE_FILE, TRAIN
 from atelier.preprocessing import parse
 from components.tflite_exporter import convert, materialized, measure, proof
-from components.tflite_exporter.preferred import preferred_model
+from components.tflite_exporter.preferred import find_preferred_model
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
 from trainer import features
@@ -57,7 +57,7 @@ def export(
     ):
         classifier = keras.models.load_model(trained / trainer_export.KERAS_FILE)
         served = Path(path_utils.serving_model_path(str(trained)))
-        labels, reference = _reference(tf.saved_model.load(str(served)).signatures["serving_pixels"], test)
+        labels, reference = _compute_reference(tf.saved_model.load(str(served)).signatures["serving_pixels"], test)
         preprocessing = parse((served / ASSETS_EXTRA / PREPROCESSING_FILE).read_bytes())
         variants = exported / "variants"
         variants.mkdir()
@@ -74,7 +74,7 @@ def export(
         (exported / MEASUREMENTS_FILE).write_text(strict_json.dumps(measurements, indent=1), encoding="utf-8")
 
         for variant in push:
-            shipped = Path(path_utils.serving_model_dir(preferred_model(str(exported), variant)))
+            shipped = Path(path_utils.serving_model_dir(find_preferred_model(str(exported), variant)))
             shipped.mkdir(parents=True)
             shutil.copy(variants / f"{variant}.tflite", shipped / TFLITE_FILE)
             shutil.copy(served / ASSETS_EXTRA / LABELS_FILE, shipped / LABELS_FILE)
@@ -92,7 +92,7 @@ def _read_images(split: str, size: int) -> tf.data.Dataset:
     return records.map(lambda record: features.parse_transformed(record, size), num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _reference(
+def _compute_reference(
     signature: tf.types.experimental.ConcreteFunction, test: tf.data.Dataset
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels [N] int64, and the SavedModel's probabilities [N, C] float32."""

@@ -10,12 +10,12 @@ LABEL = "label"
 SAVED_MODEL_PROBABILITIES = "saved_model_probabilities"
 
 
-def probabilities_key(variant: str) -> str:
+def name_probabilities(variant: str) -> str:
     """The feature with a TFLite variant's probabilities."""
     return f"{variant}_probabilities"
 
 
-def agrees_key(variant: str) -> str:
+def name_agreement(variant: str) -> str:
     """The feature that is 1 where the variant and the SavedModel have the same most probable class, else 0."""
     return f"{variant}_agrees"
 
@@ -34,8 +34,8 @@ def write(split: Path, labels: np.ndarray, tflite: Mapping[str, np.ndarray], sav
         for label, theirs, *each in zip(labels, saved_model, *tflite.values(), strict=True):
             feature = {LABEL: _ints(label), SAVED_MODEL_PROBABILITIES: _floats(theirs)}
             for variant, ours in zip(tflite, each, strict=True):
-                feature[probabilities_key(variant)] = _floats(ours)
-                feature[agrees_key(variant)] = _ints(ours.argmax() == theirs.argmax())
+                feature[name_probabilities(variant)] = _floats(ours)
+                feature[name_agreement(variant)] = _ints(ours.argmax() == theirs.argmax())
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
 
 

@@ -30,12 +30,12 @@ def prove_int8(file: Path) -> None:
       NotFullyQuantizedError: names each op that reads or writes floats, and each border that is not uint8.
     """
     model = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
-    faults = [fault for graph in model.subgraphs for fault in _faults(model, graph)]
+    faults = [fault for graph in model.subgraphs for fault in _find_faults(model, graph)]
     if faults:
         raise NotFullyQuantizedError(f"{file.name} is not fully INT8: {'; '.join(faults)}")
 
 
-def _faults(model: schema.ModelT, graph: schema.SubGraphT) -> Iterator[str]:
+def _find_faults(model: schema.ModelT, graph: schema.SubGraphT) -> Iterator[str]:
     for border, indices in (("input", graph.inputs), ("output", graph.outputs)):
         for index in indices:
             if graph.tensors[index].type != schema.TensorType.UINT8:

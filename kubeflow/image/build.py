@@ -40,7 +40,7 @@ def build(image: str, *, gpu: bool) -> None:
       KubeflowError: `image` is missing or is no name of an image, nothing here can build it, or the build failed.
     """
     _check(image)
-    engine = working_engine()
+    engine = find_working_engine()
     command = build_command(engine, image, gpu=gpu)
     print(shlex.join(command), flush=True)
     code = subprocess.run(command, check=False).returncode
@@ -61,7 +61,7 @@ def build_command(engine: str, image: str, *, gpu: bool) -> list[str]:
     return [engine, "build", "--platform", "linux/amd64", "--file", DOCKERFILE, "--tag", image, *variant, "."]
 
 
-def working_engine() -> str:
+def find_working_engine() -> str:
     """The first of `ENGINES` that is on the PATH and works: docker's command is of no use without its daemon.
 
     Raises:

@@ -27,7 +27,7 @@ class ArtifactStore:
 
     def add(self, artifact: pb.RuntimeArtifact) -> None:
         """Makes an artifact known."""
-        record = {"pipeline": self._pipeline, "artifact": exchange.as_dict(artifact)}
+        record = {"pipeline": self._pipeline, "artifact": exchange.to_dict(artifact)}
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
@@ -42,12 +42,12 @@ class ArtifactStore:
         Raises:
           exchange.ExchangeError: the filter is not understood, or the file is damaged.
         """
-        filled = _INPUT.sub(lambda match: _of_input(match, inputs), text)
-        terms = [_term(term.strip()) for term in filled.split(" AND ")]
-        fitting = [artifact for artifact in self._artifacts() if all(fits(artifact) for fits in terms)]
+        filled = _INPUT.sub(lambda match: _fill_in_metadata(match, inputs), text)
+        terms = [_parse_term(term.strip()) for term in filled.split(" AND ")]
+        fitting = [artifact for artifact in self._read_artifacts() if all(fits(artifact) for fits in terms)]
         return fitting[::-1][: limit or 1]
 
-    def _artifacts(self) -> Iterator[pb.RuntimeArtifact]:
+    def _read_artifacts(self) -> Iterator[pb.RuntimeArtifact]:
         if not self._file.exists():
             return
         try:
@@ -59,12 +59,12 @@ class ArtifactStore:
             raise exchange.ExchangeError(f"{self._file}: cannot be read: {error!r}") from None
 
 
-def _of_input(match: re.Match[str], inputs: Mapping[str, Any]) -> str:
+def _fill_in_metadata(match: re.Match[str], inputs: Mapping[str, Any]) -> str:
     artifacts = inputs[match[1]].artifacts if match[1] in inputs else []
     return str(artifacts[0].metadata[match[2]]) if artifacts and match[2] in artifacts[0].metadata else ""
 
 
-def _term(term: str) -> Callable[[pb.RuntimeArtifact], bool]:
+def _parse_term(term: str) -> Callable[[pb.RuntimeArtifact], bool]:
     number, text = _NUMBER.fullmatch(term), _TEXT.fullmatch(term)
     if number:
         key, value = number[1], float(number[2])
@@ -75,7 +75,7 @@ def _term(term: str) -> Callable[[pb.RuntimeArtifact], bool]:
     if text and text[1] == "name":
         return lambda artifact: artifact.name == text[3]
     if text:
-        return lambda artifact: exchange.title(artifact.type) == text[3]
+        return lambda artifact: exchange.get_type_name(artifact.type) == text[3]
     if term == "state=LIVE":
         return _is_live
     raise exchange.ExchangeError(f"its resolver's filter is not understood: {term}")

@@ -16,7 +16,7 @@ class ConditionError(AtelierError):
     """The condition cannot be evaluated: the node would fail on the cluster."""
 
 
-def holds(condition: str, executor_input: pb.ExecutorInput) -> bool:
+def evaluate(condition: str, executor_input: pb.ExecutorInput) -> bool:
     """Evaluates a condition over the task's ExecutorInput, whose fields it names as protobuf does.
 
     Args:
@@ -28,27 +28,27 @@ def holds(condition: str, executor_input: pb.ExecutorInput) -> bool:
     """
     environment = celpy.Environment()
     try:
-        value = environment.program(environment.compile(condition)).evaluate(_names(executor_input))
+        value = environment.program(environment.compile(condition)).evaluate(_collect_names(executor_input))
     except CELParseError as error:
         raise ConditionError(f"its condition does not parse near column {error.column}: {condition}") from None
     except CELEvalError as error:
-        raise ConditionError(f"its condition fails ({_reason(error)}): {condition}") from None
+        raise ConditionError(f"its condition fails ({_explain_error(error)}): {condition}") from None
     if not isinstance(value, celtypes.BoolType):
         raise ConditionError(f"its condition is {value!r}, neither true nor false: {condition}")
     return bool(value)
 
 
-def _names(executor_input: pb.ExecutorInput) -> dict[str, Any]:
+def _collect_names(executor_input: pb.ExecutorInput) -> dict[str, Any]:
     fields = json_format.MessageToDict(
         executor_input, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    names = {name: _cel(value) for name, value in fields.items()}
+    names = {name: _convert_to_cel(value) for name, value in fields.items()}
     if "inputs" in names:
-        names["inputs"][celtypes.StringType("parameters")] = _legacy(executor_input)
+        names["inputs"][celtypes.StringType("parameters")] = _convert_legacy_parameters(executor_input)
     return names
 
 
-def _legacy(executor_input: pb.ExecutorInput) -> celtypes.MapType:
+def _convert_legacy_parameters(executor_input: pb.ExecutorInput) -> celtypes.MapType:
     """Parameters of schema 2.0: their integers are none in JSON."""
     types = {
         "int_value": celtypes.IntType,
@@ -62,12 +62,12 @@ def _legacy(executor_input: pb.ExecutorInput) -> celtypes.MapType:
     return celtypes.MapType(parameters)
 
 
-def _cel(value: object) -> Any:
+def _convert_to_cel(value: object) -> Any:
     """JSON as CEL's types."""
     if isinstance(value, dict):
-        return celtypes.MapType({celtypes.StringType(key): _cel(one) for key, one in value.items()})
+        return celtypes.MapType({celtypes.StringType(key): _convert_to_cel(one) for key, one in value.items()})
     if isinstance(value, list):
-        return celtypes.ListType([_cel(one) for one in value])
+        return celtypes.ListType([_convert_to_cel(one) for one in value])
     if isinstance(value, bool):
         return celtypes.BoolType(value)
     if isinstance(value, int | float):
@@ -75,7 +75,7 @@ def _cel(value: object) -> Any:
     return None if value is None else celtypes.StringType(str(value))
 
 
-def _reason(error: CELEvalError) -> str:
+def _explain_error(error: CELEvalError) -> str:
     """The library's arguments are the kind of the error, an exception's class and its arguments."""
     kind, *rest = error.args or ("unknown",)
     if kind == "no such key" and len(rest) == 2:

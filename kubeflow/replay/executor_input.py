@@ -42,7 +42,7 @@ class Place:
         """Where a container writes its ExecutorOutput."""
         return self.folder / "executor_output.json"
 
-    def artifact_name(self, key: str) -> str:
+    def name_artifact(self, key: str) -> str:
         """Unique, as the metadata store's is: TFX hashes it to an id, and a blessing names its model by it."""
         return f"projects/0/locations/local/metadataStores/default/artifacts/{self.run}-{self.task}-{key}"
 
@@ -74,14 +74,14 @@ def build(
         output = source.task_output_artifact
         found = upstream.get(output.producer_task, Outputs()).artifacts.get(output.output_artifact_key, ())
         result.inputs.artifacts[key].artifacts.extend(found)
-    for key, value in _parameters(task, component, run_parameters, upstream).items():
+    for key, value in _resolve_parameters(task, component, run_parameters, upstream).items():
         if legacy:
             result.inputs.parameters[key].CopyFrom(parameter_values.to_legacy(value))
         else:
             json_format.ParseDict(value, result.inputs.parameter_values[key])
     for key, declared in component.output_definitions.artifacts.items():
         result.outputs.artifacts[key].artifacts.add(
-            name=place.artifact_name(key),
+            name=place.name_artifact(key),
             type=declared.artifact_type,
             uri=str(place.folder / key),
             metadata=declared.metadata,
@@ -100,7 +100,7 @@ def make_folders(executor_input: pb.ExecutorInput) -> None:
     for artifacts in executor_input.outputs.artifacts.values():
         for artifact in artifacts.artifacts:
             uri = Path(artifact.uri)
-            (uri.parent if title(artifact.type) in VALUE_TYPES else uri).mkdir(parents=True, exist_ok=True)
+            (uri.parent if get_type_name(artifact.type) in VALUE_TYPES else uri).mkdir(parents=True, exist_ok=True)
     for parameter in executor_input.outputs.parameters.values():
         Path(parameter.output_file).parent.mkdir(parents=True, exist_ok=True)
 
@@ -130,13 +130,13 @@ def take_output(executor_input: pb.ExecutorInput, component: pb.ComponentSpec) -
     final.CopyFrom(executor_input)
     _merge(final, output)
     parameters = {
-        key: _output_parameter(key, parameter_values.type_of(declared), output, executor_input)
+        key: _read_output_parameter(key, parameter_values.get_type(declared), output, executor_input)
         for key, declared in component.output_definitions.parameters.items()
     }
     return Outputs({key: tuple(found.artifacts) for key, found in final.outputs.artifacts.items()}, parameters)
 
 
-def imported(importer: pb.PipelineDeploymentConfig.ImporterSpec, executor_input: pb.ExecutorInput) -> Outputs:
+def import_artifact(importer: pb.PipelineDeploymentConfig.ImporterSpec, executor_input: pb.ExecutorInput) -> Outputs:
     """The artifact of an importer, whose place is a constant or one of its parameters.
 
     Raises:
@@ -146,13 +146,13 @@ def imported(importer: pb.PipelineDeploymentConfig.ImporterSpec, executor_input:
     inputs = executor_input.inputs
     uri: object = None
     if place.HasField("constant"):
-        uri = parameter_values.plain(place.constant)
+        uri = parameter_values.to_python(place.constant)
     elif place.HasField("constant_value"):
-        uri = parameter_values.of_legacy(place.constant_value)
+        uri = parameter_values.from_legacy(place.constant_value)
     elif place.runtime_parameter in inputs.parameter_values:
-        uri = parameter_values.plain(inputs.parameter_values[place.runtime_parameter])
+        uri = parameter_values.to_python(inputs.parameter_values[place.runtime_parameter])
     elif place.runtime_parameter in inputs.parameters:
-        uri = parameter_values.of_legacy(inputs.parameters[place.runtime_parameter])
+        uri = parameter_values.from_legacy(inputs.parameters[place.runtime_parameter])
     if not isinstance(uri, str) or len(executor_input.outputs.artifacts) != 1:
         raise ExchangeError("its importer needs one URI and one output")
     ((key, declared),) = executor_input.outputs.artifacts.items()
@@ -163,7 +163,7 @@ def imported(importer: pb.PipelineDeploymentConfig.ImporterSpec, executor_input:
     return Outputs({key: (artifact,)})
 
 
-def title(type_: pb.ArtifactTypeSchema) -> str:
+def get_type_name(type_: pb.ArtifactTypeSchema) -> str:
     """The name of an artifact's type, `tfx.Model`."""
     if type_.WhichOneof("kind") != "instance_schema":
         return type_.schema_title or "tfx.Artifact"
@@ -171,7 +171,7 @@ def title(type_: pb.ArtifactTypeSchema) -> str:
     return schema.get("title", "tfx.Artifact") if isinstance(schema, dict) else "tfx.Artifact"
 
 
-def _parameters(
+def _resolve_parameters(
     task: pb.PipelineTaskSpec,
     component: pb.ComponentSpec,
     run_parameters: Mapping[str, object],
@@ -180,7 +180,7 @@ def _parameters(
     values: dict[str, object] = {}
     for key, declared in component.input_definitions.parameters.items():
         if declared.HasField("default_value"):
-            values[key] = parameter_values.plain(declared.default_value)
+            values[key] = parameter_values.to_python(declared.default_value)
     for key, source in task.inputs.parameters.items():
         kind = source.WhichOneof("kind")
         if kind == "component_input_parameter":
@@ -194,9 +194,9 @@ def _parameters(
                 raise ExchangeError(f"{output.producer_task} has left no parameter {output.output_parameter_key}")
             values[key] = found[output.output_parameter_key]
         elif source.runtime_value.HasField("constant"):
-            values[key] = parameter_values.plain(source.runtime_value.constant)
+            values[key] = parameter_values.to_python(source.runtime_value.constant)
         else:
-            values[key] = parameter_values.of_legacy(source.runtime_value.constant_value)
+            values[key] = parameter_values.from_legacy(source.runtime_value.constant_value)
     return values
 
 
@@ -224,13 +224,13 @@ def _merge(executor_input: pb.ExecutorInput, output: pb.ExecutorOutput) -> None:
             ours.metadata.update(json_format.MessageToDict(made.artifacts[0].metadata))
 
 
-def _output_parameter(key: str, kind: str, output: pb.ExecutorOutput, executor_input: pb.ExecutorInput) -> object:
+def _read_output_parameter(key: str, kind: str, output: pb.ExecutorOutput, executor_input: pb.ExecutorInput) -> object:
     """From the metadata file, else from the parameter's own file."""
     try:
         if key in output.parameter_values:
-            return parameter_values.checked(key, parameter_values.plain(output.parameter_values[key]), kind)
+            return parameter_values.check(key, parameter_values.to_python(output.parameter_values[key]), kind)
         if key in output.parameters:
-            return parameter_values.checked(key, parameter_values.of_legacy(output.parameters[key]), kind)
+            return parameter_values.check(key, parameter_values.from_legacy(output.parameters[key]), kind)
         text = Path(executor_input.outputs.parameters[key].output_file).read_text(encoding="utf-8")
         return parameter_values.read(key, text, kind)
     except FileNotFoundError:
@@ -239,11 +239,11 @@ def _output_parameter(key: str, kind: str, output: pb.ExecutorOutput, executor_i
         raise ExchangeError(f"its output: {error}") from None
 
 
-def as_json(executor_input: pb.ExecutorInput, indent: int | None = None) -> str:
+def to_json(executor_input: pb.ExecutorInput, indent: int | None = None) -> str:
     """As it stands for `{{$}}` in a command."""
-    return json.dumps(parameter_values.with_integers(json_format.MessageToDict(executor_input)), indent=indent)
+    return json.dumps(parameter_values.restore_integers(json_format.MessageToDict(executor_input)), indent=indent)
 
 
-def as_dict(artifact: pb.RuntimeArtifact) -> dict[str, Any]:
+def to_dict(artifact: pb.RuntimeArtifact) -> dict[str, Any]:
     """An artifact in JSON's shape."""
-    return parameter_values.with_integers(json_format.MessageToDict(artifact))
+    return parameter_values.restore_integers(json_format.MessageToDict(artifact))

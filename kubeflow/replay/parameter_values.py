@@ -33,7 +33,7 @@ def resolve_parameters(spec: Spec, given: Mapping[str, object]) -> dict[str, obj
             raise KubeflowError(f"parameter {name}: not of this pipeline; known: {known}")
     values = {}
     for name, declared in spec.parameters.items():
-        value = read(name, given[name], type_of(declared)) if name in given else default(spec, name)
+        value = read(name, given[name], get_type(declared)) if name in given else get_default(spec, name)
         if value is None and not declared.is_optional:
             raise KubeflowError(f"parameter {name} has no value; give it by --parameter {name}=VALUE")
         if value is not None:
@@ -41,41 +41,41 @@ def resolve_parameters(spec: Spec, given: Mapping[str, object]) -> dict[str, obj
     return values
 
 
-def type_of(declared: Any) -> str:
+def get_type(declared: Any) -> str:
     """STRING, NUMBER_INTEGER and so on, of an input's or an output's declaration in either schema."""
     if declared.parameter_type:
         return pb.ParameterType.ParameterTypeEnum.Name(declared.parameter_type)
     return _LEGACY_TYPES.get(pb.PrimitiveType.PrimitiveTypeEnum.Name(declared.type), "STRING")
 
 
-def default(spec: Spec, name: str) -> object | None:
+def get_default(spec: Spec, name: str) -> object | None:
     """From the run's configuration, else from the declaration."""
     declared = spec.parameters[name]
-    kind = type_of(declared)
+    kind = get_type(declared)
     if name in spec.runtime.parameter_values:
-        return checked(name, plain(spec.runtime.parameter_values[name]), kind)
+        return check(name, to_python(spec.runtime.parameter_values[name]), kind)
     if name in spec.runtime.parameters:
-        return checked(name, of_legacy(spec.runtime.parameters[name]), kind)
+        return check(name, from_legacy(spec.runtime.parameters[name]), kind)
     if declared.HasField("default_value"):
-        return checked(name, plain(declared.default_value), kind)
+        return check(name, to_python(declared.default_value), kind)
     return None
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """A protobuf `Value` as Python's."""
-    return with_integers(json_format.MessageToDict(value))
+    return restore_integers(json_format.MessageToDict(value))
 
 
-def with_integers(value: Any) -> Any:
+def restore_integers(value: Any) -> Any:
     """JSON whose whole numbers are integers: so Go's protobuf writes them, which the launchers use."""
     if isinstance(value, dict):
-        return {key: with_integers(below) for key, below in value.items()}
+        return {key: restore_integers(below) for key, below in value.items()}
     if isinstance(value, list):
-        return [with_integers(each) for each in value]
+        return [restore_integers(each) for each in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def of_legacy(value: pb.Value) -> object | None:
+def from_legacy(value: pb.Value) -> object | None:
     """A value of schema 2.0 as Python's."""
     kind = value.WhichOneof("value")
     return getattr(value, kind) if kind else None
@@ -87,10 +87,10 @@ def to_legacy(value: object) -> pb.Value:
         return pb.Value(int_value=value)
     if isinstance(value, float):
         return pb.Value(double_value=value)
-    return pb.Value(string_value=as_text(value))
+    return pb.Value(string_value=to_text(value))
 
 
-def as_text(value: object) -> str:
+def to_text(value: object) -> str:
     """As it stands in a command line."""
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -102,26 +102,26 @@ def read(name: str, value: object, kind: str) -> object:
       KubeflowError: nothing of that type.
     """
     if not isinstance(value, str) or kind == "STRING":
-        return checked(name, value, kind)
+        return check(name, value, kind)
     text = value.strip()
     if kind == "NUMBER_INTEGER" and re.fullmatch(r"[+-]?\d{1,30}", text, re.ASCII):
-        return checked(name, int(text), kind)
+        return check(name, int(text), kind)
     if kind == "NUMBER_DOUBLE":
         try:
-            return checked(name, float(text), kind)
+            return check(name, float(text), kind)
         except ValueError:
-            raise KubeflowError(_refusal(name, value, kind)) from None
+            raise KubeflowError(_build_error(name, value, kind)) from None
     if kind == "BOOLEAN":
-        return checked(name, {"true": True, "false": False}.get(text.lower(), value), kind)
+        return check(name, {"true": True, "false": False}.get(text.lower(), value), kind)
     if kind in ("LIST", "STRUCT"):
         try:
-            return checked(name, json.loads(text), kind)
+            return check(name, json.loads(text), kind)
         except json.JSONDecodeError:
             pass
-    raise KubeflowError(_refusal(name, value, kind))
+    raise KubeflowError(_build_error(name, value, kind))
 
 
-def checked(name: str, value: object, kind: str) -> object:
+def check(name: str, value: object, kind: str) -> object:
     """`value`, an integer where one is declared, if it is of the type.
 
     Raises:
@@ -135,7 +135,7 @@ def checked(name: str, value: object, kind: str) -> object:
     classes = {"STRING": str, "BOOLEAN": bool, "LIST": list, "STRUCT": dict}
     if kind in classes and isinstance(value, classes[kind]):
         return value
-    raise KubeflowError(_refusal(name, value, kind))
+    raise KubeflowError(_build_error(name, value, kind))
 
 
 def _number(value: object) -> float | None:
@@ -147,7 +147,7 @@ def _number(value: object) -> float | None:
         return None
 
 
-def _refusal(name: str, value: object, kind: str) -> str:
+def _build_error(name: str, value: object, kind: str) -> str:
     wanted = {
         "STRING": "a string",
         "NUMBER_INTEGER": "an integer",
@@ -156,4 +156,4 @@ def _refusal(name: str, value: object, kind: str) -> str:
         "LIST": "a list in JSON",
         "STRUCT": "a mapping in JSON",
     }
-    return f"parameter {name}: {as_text(value)!r} is not {wanted.get(kind, f'of a type that is replayed ({kind})')}"
+    return f"parameter {name}: {to_text(value)!r} is not {wanted.get(kind, f'of a type that is replayed ({kind})')}"

@@ -27,13 +27,13 @@ def resolve(text: str, executor_input: pb.ExecutorInput, names: Mapping[str, str
     Raises:
       exchange.ExchangeError: what a placeholder asks for is not there, or not known.
     """
-    return _PLACEHOLDER.sub(lambda match: _value(match, executor_input, names), text)
+    return _PLACEHOLDER.sub(lambda match: _resolve_placeholder(match, executor_input, names), text)
 
 
-def _value(match: re.Match[str], executor_input: pb.ExecutorInput, names: Mapping[str, str]) -> str:
+def _resolve_placeholder(match: re.Match[str], executor_input: pb.ExecutorInput, names: Mapping[str, str]) -> str:
     inner = match[1]
     if not inner:
-        return exchange.as_json(executor_input)
+        return exchange.to_json(executor_input)
     if inner == ".outputs.output_file":
         return executor_input.outputs.output_file
     if inner.removeprefix(".") in names:
@@ -41,9 +41,9 @@ def _value(match: re.Match[str], executor_input: pb.ExecutorInput, names: Mappin
     one = _ONE.fullmatch(inner)
     value = None
     if one and one["kind"] == "artifacts" and one["field"]:
-        value = _artifact(one, executor_input)
+        value = _resolve_artifact(one, executor_input)
     elif one and one["side"] == "inputs" and one["kind"] == "parameters" and not one["field"]:
-        value = _parameter(one["key"], executor_input)
+        value = _resolve_parameter(one["key"], executor_input)
     elif one and one["side"] == "outputs" and one["field"] == "output_file":
         value = executor_input.outputs.parameters[one["key"]].output_file
     if value is None:
@@ -51,32 +51,32 @@ def _value(match: re.Match[str], executor_input: pb.ExecutorInput, names: Mappin
     return value
 
 
-def _parameter(key: str, executor_input: pb.ExecutorInput) -> str | None:
+def _resolve_parameter(key: str, executor_input: pb.ExecutorInput) -> str | None:
     inputs = executor_input.inputs
     if key in inputs.parameter_values:
-        return parameter_values.as_text(parameter_values.plain(inputs.parameter_values[key]))
+        return parameter_values.to_text(parameter_values.to_python(inputs.parameter_values[key]))
     if key in inputs.parameters:
-        return parameter_values.as_text(parameter_values.of_legacy(inputs.parameters[key]))
+        return parameter_values.to_text(parameter_values.from_legacy(inputs.parameters[key]))
     return None
 
 
-def _artifact(one: re.Match[str], executor_input: pb.ExecutorInput) -> str | None:
+def _resolve_artifact(one: re.Match[str], executor_input: pb.ExecutorInput) -> str | None:
     artifacts = getattr(executor_input, one["side"]).artifacts
     if one["key"] not in artifacts or not artifacts[one["key"]].artifacts:
         return None
     artifact = artifacts[one["key"]].artifacts[0]
     if one["field"] == "metadata" and one["item"] in artifact.metadata:
-        return parameter_values.as_text(exchange.as_dict(artifact)["metadata"][one["item"]])
+        return parameter_values.to_text(exchange.to_dict(artifact)["metadata"][one["item"]])
     fields: dict[str, Callable[[], str]] = {
         "uri": lambda: artifact.uri,
         "path": lambda: artifact.uri,
         "name": lambda: artifact.name,
-        "value": lambda: _content(artifact.uri, one[0]),
+        "value": lambda: _read_content(artifact.uri, one[0]),
     }
     return fields[one["field"]]() if one["field"] in fields and one["item"] is None else None
 
 
-def _content(uri: str, placeholder: str) -> str:
+def _read_content(uri: str, placeholder: str) -> str:
     try:
         return Path(uri).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:

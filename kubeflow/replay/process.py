@@ -42,7 +42,7 @@ def run(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[s
             process = subprocess.Popen(
                 [sys.executable, "-I", child_processes.__file__, str(os.getpid()), *command],
                 cwd=folder,
-                env=environment({"TMPDIR": str(temporary), **variables}),
+                env=build_environment({"TMPDIR": str(temporary), **variables}),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -55,10 +55,10 @@ def run(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[s
         finally:
             _end(process)
     if code:
-        raise ProcessError((code > 0 and last_error(log)) or child_processes.describe_end(code))
+        raise ProcessError((code > 0 and find_last_error(log)) or child_processes.describe_end(code))
 
 
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
+def build_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without its import path, and with its interpreter's folder first."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
@@ -66,7 +66,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {"TF_CPP_MIN_LOG_LEVEL": "2", **inherited, "PYTHONUNBUFFERED": "1", "PATH": path, **variables}
 
 
-def last_error(log: Path) -> str:
+def find_last_error(log: Path) -> str:
     """The line of a log that says best why the process has failed; "" if the log is empty."""
     with log.open("rb") as stream:
         stream.seek(max(0, log.stat().st_size - _TAIL_BYTES))
@@ -87,13 +87,13 @@ def last_error(log: Path) -> str:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """A container's end is that of all its processes."""
     if process.poll() is None:
-        _signal(process, signal.SIGTERM)
+        _send_signal(process, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_SECONDS)
-    _signal(process, signal.SIGKILL)
+    _send_signal(process, signal.SIGKILL)
     process.wait()
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _send_signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, number)

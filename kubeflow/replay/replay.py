@@ -66,7 +66,7 @@ def replay(
     except OSError as error:
         told = disk_errors.explain(error, root) or error.strerror
         raise KubeflowError(f"{root}: cannot be used as the root: {told}") from None
-    return _Run(pipeline, values, root / run, artifact_store.ArtifactStore(root / STORE_FILE, pipeline.name)).all(
+    return _Run(pipeline, values, root / run, artifact_store.ArtifactStore(root / STORE_FILE, pipeline.name)).run_all(
         announce
     )
 
@@ -88,12 +88,12 @@ class _Run:
         self._outputs: dict[str, exchange.Outputs] = {}
         self._tasks: dict[str, Task] = {}
 
-    def all(self, announce: Callable[[str], None]) -> Report:
+    def run_all(self, announce: Callable[[str], None]) -> Report:
         started = time.monotonic()
         width = max(map(len, self._pipeline.tasks))
         try:
             for name in self._pipeline.tasks:
-                task = self._one(name)
+                task = self._run_task(name)
                 if task.state != "not run":
                     why = f": {task.reason}" if task.state == "skipped" else ""
                     announce(f"{name:<{width}} {task.seconds:7.1f} s  {task.state}{why}")
@@ -110,14 +110,14 @@ class _Run:
         announce(f"{'total':<{width}} {report.seconds:7.1f} s  {told}; {self._folder / REPORT_FILE}")
         return report
 
-    def _one(self, name: str) -> Task:
+    def _run_task(self, name: str) -> Task:
         started = time.monotonic()
-        task = self._before(name)
+        task = self._check_before(name)
         if not task:
             try:
                 task = self._execute(name)
             except (exchange.ExchangeError, conditions.ConditionError, process.ProcessError) as error:
-                task = Task(name, "failed", reason=_explained(str(error)))
+                task = Task(name, "failed", reason=_explain(str(error)))
             except OSError as error:  # the disk is full, or somebody has removed the folder
                 told = disk_errors.explain(error, self._folder) or f"{error.filename or self._folder}: {error.strerror}"
                 task = Task(name, "failed", reason=told)
@@ -132,7 +132,7 @@ class _Run:
         logs = [self._folder / name / file for file in (EXECUTOR_LOG, DRIVER_LOG)]
         return next((log for log in logs if log.exists()), None)
 
-    def _before(self, name: str) -> Task | None:
+    def _check_before(self, name: str) -> Task | None:
         """How a task ends that is not even begun; None if it is."""
         if self._pipeline.tasks[name].trigger_policy.strategy == _ALL_COMPLETED:
             return None
@@ -158,7 +158,7 @@ class _Run:
         )
         _write_input(given, place)
         condition = task.trigger_policy.condition
-        if condition and not conditions.holds(condition, given):
+        if condition and not conditions.evaluate(condition, given):
             return Task(name, "skipped", reason=f"not {condition}")
         kind = executor.WhichOneof("spec")
         if kind == "resolver":
@@ -167,17 +167,17 @@ class _Run:
             outputs = exchange.Outputs(found)
         else:
             if kind == "importer":
-                outputs = exchange.imported(executor.importer, given)
+                outputs = exchange.import_artifact(executor.importer, given)
             else:
-                outputs = self._contain(executor.container, component, given, place)
+                outputs = self._run_container(executor.container, component, given, place)
             for artifacts in outputs.artifacts.values():
                 for artifact in artifacts:
                     self._store.add(artifact)
         self._outputs[name] = outputs
-        made = {key: [_artifact(one) for one in artifacts] for key, artifacts in outputs.artifacts.items()}
+        made = {key: [_describe_artifact(one) for one in artifacts] for key, artifacts in outputs.artifacts.items()}
         return Task(name, "succeeded", outputs=made, parameters=outputs.parameters)
 
-    def _contain(
+    def _run_container(
         self,
         container: pb.PipelineDeploymentConfig.PipelineContainerSpec,
         component: pb.ComponentSpec,
@@ -204,15 +204,15 @@ class _Run:
 
 
 def _write_input(given: pb.ExecutorInput, place: exchange.Place) -> None:
-    replace_text(place.folder / INPUT_FILE, exchange.as_json(given, indent=1))
+    replace_text(place.folder / INPUT_FILE, exchange.to_json(given, indent=1))
 
 
-def _artifact(artifact: pb.RuntimeArtifact) -> Artifact:
-    metadata = exchange.as_dict(artifact).get("metadata", {})
-    return Artifact(artifact.name, exchange.title(artifact.type), artifact.uri, metadata)
+def _describe_artifact(artifact: pb.RuntimeArtifact) -> Artifact:
+    metadata = exchange.to_dict(artifact).get("metadata", {})
+    return Artifact(artifact.name, exchange.get_type_name(artifact.type), artifact.uri, metadata)
 
 
-def _explained(error: str) -> str:
+def _explain(error: str) -> str:
     if "__main__" not in error:
         return error
     return f"{error} (a component of a script is not found in a container: put it into an installed package)"

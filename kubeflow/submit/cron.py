@@ -47,10 +47,10 @@ def check(line: str, last_weekday: int = 7) -> str:
     if len(fields) != len(_FIELDS):
         raise ValueError(f"expected {FORM}")
     known_fields = (*_FIELDS[:-1], dataclasses.replace(_FIELDS[-1], most=last_weekday))
-    numbers = [_numbers(field, text.lower()) for field, text in zip(known_fields, fields, strict=True)]
+    numbers = [_parse_field(field, text.lower()) for field, text in zip(known_fields, fields, strict=True)]
     days, months, weekdays = numbers[2:]
     on_any_weekday = len({weekday % 7 for weekday in weekdays}) == 7
-    if on_any_weekday and min(days) > max(_days(month) for month in months):
+    if on_any_weekday and min(days) > max(_count_days(month) for month in months):
         raise ValueError("there is no such day in any year")
     known = zoneinfo.available_timezones()  # none where the system has no list of them
     if prefix and known and prefix[1] not in known:
@@ -58,7 +58,7 @@ def check(line: str, last_weekday: int = 7) -> str:
     return prefix[0].strip() if prefix else ""
 
 
-def _numbers(field: _Field, text: str) -> set[int]:
+def _parse_field(field: _Field, text: str) -> set[int]:
     """What a field stands for."""
     found: set[int] = set()
     for part in text.split(","):
@@ -90,5 +90,5 @@ def _number(field: _Field, text: str) -> int:
     return number
 
 
-def _days(month: int) -> int:
+def _count_days(month: int) -> int:
     return calendar.monthrange(2024, month)[1]  # a leap year

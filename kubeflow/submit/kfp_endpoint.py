@@ -22,7 +22,7 @@ _REMEDY = (
 )
 
 
-def client(settings: Kubeflow) -> Any:
+def connect(settings: Kubeflow) -> Any:
     """The SDK's client, after a first answer from the endpoint.
 
     Raises:
@@ -57,7 +57,7 @@ def create(
     """Starts a run now or, with `settings.schedule`, runs one after the other.
 
     Args:
-      client: as `client` makes it.
+      client: as `connect` makes it.
       package: the compiled pipeline, in YAML.
       values: of parameters, by name.
       name: of the run or schedule, to be shown.
@@ -131,43 +131,44 @@ def _explained(settings: Kubeflow) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise KubeflowError(_refusal(error, settings)) from None
+        raise KubeflowError(_explain_refusal(error, settings)) from None
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
         raise KubeflowError(
             f"Kubeflow Pipelines cannot be reached at {settings.endpoint}; check kubeflow.endpoint, the network, and "
-            f"where the server is forwarded to: {_one_line(reason)[:200]}"
+            f"where the server is forwarded to: {_join_lines(reason)[:200]}"
         ) from None
     except GoogleAuthError as error:
-        raise KubeflowError(f"no credentials for {settings.endpoint} ({_one_line(error)[:200]}): {_REMEDY}") from None
+        raise KubeflowError(f"no credentials for {settings.endpoint} ({_join_lines(error)[:200]}): {_REMEDY}") from None
     except OSError as error:
         raise KubeflowError(f"{error.filename or settings.endpoint}: {error.strerror or error}: {_REMEDY}") from None
     except ValueError as error:
-        raise KubeflowError(f"{settings.endpoint}: {_one_line(error)}") from None
+        raise KubeflowError(f"{settings.endpoint}: {_join_lines(error)}") from None
 
 
-def _refusal(error: Any, settings: Kubeflow) -> str:
+def _explain_refusal(error: Any, settings: Kubeflow) -> str:
     where = f"Kubeflow Pipelines at {settings.endpoint}"
     if error.status == 401:
         return f"{where} wants credentials (401): {_REMEDY}"
     if error.status == 403:
-        return f"{where} refused these credentials (403: {_message(error)}): {_REMEDY}, and check kubeflow.namespace"
+        said = _extract_message(error)
+        return f"{where} refused these credentials (403: {said}): {_REMEDY}, and check kubeflow.namespace"
     if error.status == 404:
-        return f"{where} has nothing there (404: {_message(error)}); check kubeflow.endpoint: https://HOST/pipeline"
+        return f"{where} has nothing there (404: {_extract_message(error)}); check kubeflow.endpoint: https://HOST/pipeline"
     if not error.status:
-        return f"{where}: {_message(error)}; name the authority of its certificate in SSL_CERT_FILE"
-    return f"{where} refused ({error.status}): {_message(error)}"
+        return f"{where}: {_extract_message(error)}; name the authority of its certificate in SSL_CERT_FILE"
+    return f"{where} refused ({error.status}): {_extract_message(error)}"
 
 
-def _message(error: Any) -> str:
+def _extract_message(error: Any) -> str:
     """What the server says in its answer's JSON, else how the answer's status is called."""
     try:
         answer = json.loads(error.body)
         text = answer.get("error_message") or answer.get("message") or answer.get("error")
     except (AttributeError, TypeError, ValueError):
         text = None
-    return _one_line(text or error.reason)[:300]
+    return _join_lines(text or error.reason)[:300]
 
 
-def _one_line(text: object) -> str:
+def _join_lines(text: object) -> str:
     return " ".join(str(text).split())

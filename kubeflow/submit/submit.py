@@ -35,24 +35,24 @@ def submit(config: Config, given: Mapping[str, str], compile_pipeline: Compile) 
     check(config)
     settings = config.kubeflow
     checks.check_parameters(given, settings, sent=True)
-    name = _new_name(config.name)
+    name = _make_name(config.name)
     with leftovers.scratch("submit") as folder:
         if settings.target == "vertex":
             from kubeflow.submit import vertex
 
-            credentials = vertex.credentials()  # before the seconds that compiling takes
+            credentials = vertex.find_credentials()  # before the seconds that compiling takes
             file = folder / "pipeline.json"
             compile_pipeline(config, file)
-            job = vertex_job(config, _read(file), _values(file, given), name)
+            job = build_vertex_job(config, _read(file), _resolve_values(file, given), name)
             send = vertex.create_schedule if settings.schedule else vertex.create_run
             return name, send(job, name, settings, credentials)
 
         from kubeflow.submit import kfp_endpoint
 
-        client = kfp_endpoint.client(settings)
+        client = kfp_endpoint.connect(settings)
         file = folder / "pipeline.yaml"
         compile_pipeline(config, file)
-        values = _values(file, given)
+        values = _resolve_values(file, given)
         add_pod_labels(file, settings.labels)
         return name, kfp_endpoint.create(client, file, values, name, config.name, settings)
 
@@ -88,7 +88,9 @@ def check(config: Config) -> None:
     checks.check_config(config, sent=True)
 
 
-def vertex_job(config: Config, compiled: Mapping[str, Any], values: Mapping[str, object], name: str) -> dict[str, Any]:
+def build_vertex_job(
+    config: Config, compiled: Mapping[str, Any], values: Mapping[str, object], name: str
+) -> dict[str, Any]:
     """The PipelineJob as its JSON form.
 
     Args:
@@ -136,7 +138,7 @@ def add_pod_labels(package: Path, labels: Mapping[str, str]) -> None:
     package.write_text(yaml.safe_dump_all([spec, platform], sort_keys=True, width=10**6), encoding="utf-8")
 
 
-def _new_name(pipeline: str) -> str:
+def _make_name(pipeline: str) -> str:
     """Of a run: its id on Vertex AI, where two runs within a second are two."""
     return f"{pipeline}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
 
@@ -148,7 +150,7 @@ def _turn_caching_off(spec: dict[str, Any]) -> None:
             task["cachingOptions"] = {"enableCache": False}
 
 
-def _values(file: Path, given: Mapping[str, str]) -> dict[str, object]:
+def _resolve_values(file: Path, given: Mapping[str, str]) -> dict[str, object]:
     """What was given, in the types that the specification declares."""
     from kubeflow import spec
     from kubeflow.replay.parameter_values import resolve_parameters

@@ -22,7 +22,7 @@ _REMEDY = (
 )
 
 
-def credentials() -> Any:
+def find_credentials() -> Any:
     """Application Default Credentials.
 
     Raises:
@@ -34,7 +34,7 @@ def credentials() -> Any:
     try:
         return google.auth.default(scopes=[SCOPE])[0]
     except (exceptions.GoogleAuthError, ValueError) as error:
-        raise KubeflowError(f"no credentials for Google Cloud ({_first_sentence(error)}): {_REMEDY}") from None
+        raise KubeflowError(f"no credentials for Google Cloud ({_cut_to_sentence(error)}): {_REMEDY}") from None
 
 
 def create_run(job: Mapping[str, Any], name: str, settings: Kubeflow, credentials: Any) -> str:
@@ -44,7 +44,7 @@ def create_run(job: Mapping[str, Any], name: str, settings: Kubeflow, credential
       job: the PipelineJob as its JSON form.
       name: the run's id, unlike any earlier one's.
       settings: have project and region.
-      credentials: as `credentials` finds them.
+      credentials: as `find_credentials` finds them.
 
     Returns:
       The URL of the run.
@@ -55,11 +55,11 @@ def create_run(job: Mapping[str, Any], name: str, settings: Kubeflow, credential
     from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
 
     with _explained(settings):
-        client = _client(PipelineServiceClient, settings, credentials)
+        client = _build_client(PipelineServiceClient, settings, credentials)
         answer = client.create_pipeline_job(
-            parent=_parent(settings), pipeline_job=_message(job), pipeline_job_id=name, timeout=TIMEOUT
+            parent=_name_parent(settings), pipeline_job=_build_message(job), pipeline_job_id=name, timeout=TIMEOUT
         )
-    return _url(answer.name, "pipelineJobs", "runs", settings)
+    return _build_url(answer.name, "pipelineJobs", "runs", settings)
 
 
 def create_schedule(job: Mapping[str, Any], name: str, settings: Kubeflow, credentials: Any) -> str:
@@ -69,7 +69,7 @@ def create_schedule(job: Mapping[str, Any], name: str, settings: Kubeflow, crede
       job: the PipelineJob of each run, as its JSON form.
       name: to be shown.
       settings: have project, region and cron line.
-      credentials: as `credentials` finds them.
+      credentials: as `find_credentials` finds them.
 
     Returns:
       The URL of the schedule.
@@ -81,27 +81,29 @@ def create_schedule(job: Mapping[str, Any], name: str, settings: Kubeflow, crede
     from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest, Schedule
 
     with _explained(settings):
-        client = _client(ScheduleServiceClient, settings, credentials)
+        client = _build_client(ScheduleServiceClient, settings, credentials)
         schedule = Schedule(
             display_name=name,
             cron=settings.schedule,
             max_concurrent_run_count=1,
-            create_pipeline_job_request=CreatePipelineJobRequest(parent=_parent(settings), pipeline_job=_message(job)),
+            create_pipeline_job_request=CreatePipelineJobRequest(
+                parent=_name_parent(settings), pipeline_job=_build_message(job)
+            ),
         )
-        answer = client.create_schedule(parent=_parent(settings), schedule=schedule, timeout=TIMEOUT)
-    return _url(answer.name, "schedules", "schedules", settings)
+        answer = client.create_schedule(parent=_name_parent(settings), schedule=schedule, timeout=TIMEOUT)
+    return _build_url(answer.name, "schedules", "schedules", settings)
 
 
-def _client(kind: Callable[..., Any], settings: Kubeflow, credentials: Any) -> Any:
+def _build_client(kind: Callable[..., Any], settings: Kubeflow, credentials: Any) -> Any:
     """REST, not gRPC: it passes through companies' proxies, and takes their certificates from REQUESTS_CA_BUNDLE."""
-    return kind(credentials=credentials, transport="rest", client_options={"api_endpoint": _endpoint(settings)})
+    return kind(credentials=credentials, transport="rest", client_options={"api_endpoint": _get_endpoint(settings)})
 
 
-def _endpoint(settings: Kubeflow) -> str:
+def _get_endpoint(settings: Kubeflow) -> str:
     return settings.api_endpoint or f"{settings.region}-aiplatform.googleapis.com"
 
 
-def _message(job: Mapping[str, Any]) -> Any:
+def _build_message(job: Mapping[str, Any]) -> Any:
     from google.cloud.aiplatform_v1.types import PipelineJob
     from google.protobuf import json_format
 
@@ -110,11 +112,11 @@ def _message(job: Mapping[str, Any]) -> Any:
     return message
 
 
-def _parent(settings: Kubeflow) -> str:
+def _name_parent(settings: Kubeflow) -> str:
     return f"projects/{settings.project}/locations/{settings.region}"
 
 
-def _url(resource: str, noun: str, page: str, settings: Kubeflow) -> str:
+def _build_url(resource: str, noun: str, page: str, settings: Kubeflow) -> str:
     found = re.fullmatch(f"projects/([^/]+)/locations/([^/]+)/{noun}/([^/]+)", resource)
     if not found:
         raise KubeflowError(f"Vertex AI answered with {resource!r}, which is not the name of a run: look at {CONSOLE}")
@@ -131,17 +133,19 @@ def _explained(settings: Kubeflow) -> Iterator[None]:
     try:
         yield
     except (auth.RefreshError, api.Unauthorized) as error:
-        raise KubeflowError(f"Google rejected the credentials ({_said(error)}): {_REMEDY}") from None
+        raise KubeflowError(f"Google rejected the credentials ({_extract_message(error)}): {_REMEDY}") from None
     except api.GoogleAPICallError as error:
-        raise KubeflowError(f"Vertex AI rejected the request: {_said(error)}{_hint(error, settings)}") from None
+        raise KubeflowError(
+            f"Vertex AI rejected the request: {_extract_message(error)}{_find_hint(error, settings)}"
+        ) from None
     except (auth.TransportError, requests.RequestException, api.RetryError) as error:
         raise KubeflowError(
-            f"Vertex AI cannot be reached at {_endpoint(settings)}; check network, proxy (HTTPS_PROXY) and "
-            f"kubeflow.region: {_one_line(error)[:200]}"
+            f"Vertex AI cannot be reached at {_get_endpoint(settings)}; check network, proxy (HTTPS_PROXY) and "
+            f"kubeflow.region: {_join_lines(error)[:200]}"
         ) from None
 
 
-def _hint(error: Any, settings: Kubeflow) -> str:
+def _find_hint(error: Any, settings: Kubeflow) -> str:
     account = settings.service_account or "the project's default service account"
     hints = {
         403: f"; the account needs roles/aiplatform.user in project {settings.project}, roles/iam.serviceAccountUser "
@@ -152,15 +156,15 @@ def _hint(error: Any, settings: Kubeflow) -> str:
     return hints.get(error.code, "")
 
 
-def _said(error: Any) -> str:
+def _extract_message(error: Any) -> str:
     """Google's own words, without the URL that its library puts in front."""
-    words = re.sub(r"^[A-Z]+ https?://\S+: ", "", _one_line(getattr(error, "message", error)))
+    words = re.sub(r"^[A-Z]+ https?://\S+: ", "", _join_lines(getattr(error, "message", error)))
     return words.rstrip(". ")[:500]
 
 
-def _first_sentence(error: Exception) -> str:
-    return re.split(r"\. |\.$", _one_line(error), maxsplit=1)[0]
+def _cut_to_sentence(error: Exception) -> str:
+    return re.split(r"\. |\.$", _join_lines(error), maxsplit=1)[0]
 
 
-def _one_line(text: object) -> str:
+def _join_lines(text: object) -> str:
     return " ".join(str(text).split())

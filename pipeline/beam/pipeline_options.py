@@ -36,9 +36,17 @@ def build_pipeline_options(
     """
     workers = settings.workers
     if settings.runner == "direct":
-        return (*build_process_options(workers), *_given("temp_location", settings.temp_location), *settings.options)
+        return (
+            *build_process_options(workers),
+            *_build_option("temp_location", settings.temp_location),
+            *settings.options,
+        )
     if settings.runner == "dask":
-        return (*_dask(settings), *_given("temp_location", settings.temp_location), *settings.options)
+        return (
+            *_build_dask_options(settings),
+            *_build_option("temp_location", settings.temp_location),
+            *settings.options,
+        )
     runner = {
         "dataflow": ("--runner=DataflowRunner", f"--max_num_workers={workers}"),
         # With --job_endpoint these two are the portable runner; without it they fetch Beam's job server from Maven.
@@ -49,17 +57,17 @@ def build_pipeline_options(
     cloud: tuple[str, ...] = ()
     if settings.runner == "dataflow":
         cloud = (
-            *_given("project", project),
-            *_given("region", region),
-            *_given("service_account_email", service_account),
+            *_build_option("project", project),
+            *_build_option("region", region),
+            *_build_option("service_account_email", service_account),
         )
     # Absolute: Beam changes into the file's folder, and stumbles over a bare `setup.py`.
     setup_file = str(Path(settings.setup_file).absolute()) if settings.setup_file else ""
     return (
         *runner,
         *cloud,
-        *_given("temp_location", settings.temp_location),
-        *_given("setup_file", setup_file),
+        *_build_option("temp_location", settings.temp_location),
+        *_build_option("setup_file", setup_file),
         *settings.options,
     )
 
@@ -115,7 +123,7 @@ def explain_missing_service(settings: Beam) -> Iterator[None]:
         raise BeamError(f"beam.options: no job service answers at {endpoints[-1]}") from error
 
 
-def _dask(settings: Beam) -> tuple[str, ...]:
+def _build_dask_options(settings: Beam) -> tuple[str, ...]:
     if importlib.util.find_spec("dask") is None or importlib.util.find_spec("distributed") is None:
         raise BeamError(
             f"beam.runner=dask: Dask is not installed, and is not a dependency of Atelier: pip install '{_DASK}'"
@@ -130,5 +138,5 @@ def _dask(settings: Beam) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _given(option: str, value: str) -> tuple[str, ...]:
+def _build_option(option: str, value: str) -> tuple[str, ...]:
     return (f"--{option}={value}",) if value else ()

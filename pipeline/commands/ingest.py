@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FILE, beam_option, set_option
+from pipeline.commands.options import FILE, add_beam_option, add_set_option
 from pipeline.ingest import builtin_sources
 from pipeline.terminal.verb import Verb
 
@@ -25,8 +25,8 @@ from pipeline.terminal.verb import Verb
 @click.option(
     "--output", metavar="DIR", type=FILE, required=True, help="Write the TFRecords and a report into this folder."
 )
-@set_option("a value of the section `ingest`", "shards=4")
-@beam_option
+@add_set_option("a value of the section `ingest`", "shards=4")
+@add_beam_option
 def command(source: str, output: Path, overrides: tuple[str, ...], beam: tuple[str, ...]) -> None:
     """Convert labeled images to TFRecords.
 

@@ -13,11 +13,11 @@ import click
 from atelier.errors import KubeflowError
 from atelier.files import leftovers
 from pipeline import source_tree
-from pipeline.commands.options import FILE, config_option, set_option
+from pipeline.commands.options import FILE, add_config_option, add_set_option
 from pipeline.terminal.verb import Verb
 
-_CONFIG = config_option("Read the configuration from this YAML file, such as configs/vertex.yaml.")
-_SET = set_option("a value of the configuration", "kubeflow.target=kfp")
+_CONFIG = add_config_option("Read the configuration from this YAML file, such as configs/vertex.yaml.")
+_SET = add_set_option("a value of the configuration", "kubeflow.target=kfp")
 _PARAMETER = click.option(
     "--parameter",
     "parameters",
@@ -60,7 +60,7 @@ def compile_(config: Path, overrides: tuple[str, ...], output: Path) -> None:
         # TensorFlow greets on standard error.
         with leftovers.scratch("compile") as folder, send_to_file(folder / "log"):
             job = compiler.compile_pipeline(settings, output)
-    click.echo(compiler.summary(job, settings.kubeflow.target))
+    click.echo(compiler.summarize(job, settings.kubeflow.target))
     click.echo(f"{output}: written")
 
 

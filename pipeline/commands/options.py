@@ -13,20 +13,20 @@ FILE = click.Path(path_type=Path)
 """A file or a folder; whether it is there is found out by the verb, which knows what to do if it is not."""
 
 
-def config_option(
+def add_config_option(
     text: str = "Read the configuration from this YAML file. It holds what differs from the defaults.",
 ) -> Callable[[_F], _F]:
     """Adds --config."""
     return click.option("--config", metavar="FILE", type=FILE, required=True, help=text)
 
 
-def set_option(what: str, example: str) -> Callable[[_F], _F]:
+def add_set_option(what: str, example: str) -> Callable[[_F], _F]:
     """Adds --set, which may be repeated."""
     text = f"Set {what}, as in {example}. Repeat the option for several values."
     return click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help=text)
 
 
-def beam_option(function: _F) -> _F:
+def add_beam_option(function: _F) -> _F:
     """Adds --beam, which may be repeated."""
     text = "Set a value of the section `beam`, as in runner=dask. Repeat the option for several values."
     return click.option("--beam", "beam", metavar="KEY=VALUE", multiple=True, help=text)(function)
@@ -52,7 +52,7 @@ class Version(click.ParamType):
         """Returns the version's number."""
         from atelier.files import versions
 
-        number = value if isinstance(value, int) else versions.parse(value)
+        number = value if isinstance(value, int) else versions.parse_version(value)
         if number is None:
             self.fail(f"{value}: expected a version, an integer of at most 64 bits.", parameter, context)
         return number

@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from pipeline.commands.options import FILE, FiniteRange, beam_option, set_option
+from pipeline.commands.options import FILE, FiniteRange, add_beam_option, add_set_option
 from pipeline.terminal.verb import Verb
 
 
@@ -61,7 +61,7 @@ from pipeline.terminal.verb import Verb
 @click.option(
     "--workers", metavar="N", type=click.IntRange(min=1), help="Same as --beam workers=N.  [default: 1 process]"
 )
-@beam_option
+@add_beam_option
 @click.option(
     "--max-bad-fraction",
     metavar="0..1",
@@ -78,7 +78,7 @@ from pipeline.terminal.verb import Verb
     show_default=True,
     help="Write images in this format.",
 )
-@set_option("a value of the section `style.settings`", "colors=match")
+@add_set_option("a value of the section `style.settings`", "colors=match")
 def command(
     content: str,
     styles: str,

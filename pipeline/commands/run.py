@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FILE, config_option, set_option
+from pipeline.commands.options import FILE, add_config_option, add_set_option
 from pipeline.ingest.builtin_sources import NAMES
 from pipeline.terminal.verb import Verb
 
@@ -15,7 +15,7 @@ from pipeline.terminal.verb import Verb
     example="atelier run --config configs/photos.yaml --set trainer.head_epochs=5",
     after_stop="; the next run into the same folder continues after the last finished node",
 )
-@config_option()
+@add_config_option()
 @click.option(
     "--data",
     metavar="DIR",
@@ -29,7 +29,7 @@ from pipeline.terminal.verb import Verb
     type=FILE,
     help="Write everything into this folder.  [default: output/NAME, where NAME is the configuration's name]",
 )
-@set_option("a value of the configuration", "trainer.head_epochs=5")
+@add_set_option("a value of the configuration", "trainer.head_epochs=5")
 def command(config: Path, data: str | None, output: Path | None, overrides: tuple[str, ...]) -> int:
     """Run the pipeline on this machine.
 

@@ -46,14 +46,14 @@ def _explain(section: type[pydantic.BaseModel], source: str, prefix: str, known_
     if not error["loc"] or (error["type"] == "value_error" and isinstance(error["input"], dict)):
         # About a section as a whole: the message names its keys.
         return f"{source}: {message}" if key in message or not error["loc"] else f"{source}: {key}: {message}"
-    allowed = _FORMS.get(error["type"]) or _allowed_numbers(*find_field(section, error["loc"]))
+    allowed = _FORMS.get(error["type"]) or _describe_range(*find_field(section, error["loc"]))
     return f"{source}: {key} is {error['input']!r}: {message[0].lower()}{message[1:]}{allowed}"
 
 
 _FORMS = {"string_type": "; put a text in quotes", "tuple_type": " (a list, as in [a, b])"}
 
 
-def _allowed_numbers(kind: Any, constraints: Sequence[Any]) -> str:
+def _describe_range(kind: Any, constraints: Sequence[Any]) -> str:
     """The range of a key's numbers, at the end of a message about one that is not in it; "" for other keys."""
     if kind not in (int, float):
         return ""

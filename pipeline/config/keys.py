@@ -20,18 +20,20 @@ def list_keys(section: type[pydantic.BaseModel], prefix: str = "") -> list[str]:
 
 def find_field(section: type[pydantic.BaseModel], path: Sequence[str | int]) -> tuple[Any, list[Any]]:
     """Returns the type and the constraints of what lies at `path` below `section`; None and none of what is unknown."""
-    kind, constraints = _bare(section)
+    kind, constraints = _strip_annotation(section)
     for part in path:
         if isinstance(kind, type) and issubclass(kind, pydantic.BaseModel):
             field = kind.model_fields.get(str(part))
-            kind, constraints = _bare(field.annotation, field.metadata) if field else (None, [])
+            kind, constraints = _strip_annotation(field.annotation, field.metadata) if field else (None, [])
             continue
         items = typing.get_args(kind)
         origin = typing.get_origin(kind)
         if origin is dict:
-            kind, constraints = _bare(items[1])
+            kind, constraints = _strip_annotation(items[1])
         elif origin is tuple:
-            kind, constraints = _bare(items[part] if isinstance(part, int) and ... not in items else items[0])
+            kind, constraints = _strip_annotation(
+                items[part] if isinstance(part, int) and ... not in items else items[0]
+            )
         else:
             return None, []
     return kind, constraints
@@ -42,7 +44,7 @@ def is_text(kind: Any) -> bool:
     return kind is str or typing.get_origin(kind) is Literal
 
 
-def _bare(annotation: Any, constraints: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
+def _strip_annotation(annotation: Any, constraints: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
     """A type without Annotated and None, and its constraints."""
     found = list(constraints)
     while True:

@@ -89,12 +89,12 @@ def find_labeled_image(root: Path) -> str:
     """
     for path in _walk(root, "").paths:
         first, *below = path.split("/")
-        if len(below) > (first.lower() in SPLIT_BY_ALIAS) and _begins_like_an_image(root / path):
+        if len(below) > (first.lower() in SPLIT_BY_ALIAS) and _looks_like_an_image(root / path):
             return path
     return ""
 
 
-def _begins_like_an_image(file: Path) -> bool:
+def _looks_like_an_image(file: Path) -> bool:
     try:
         if not file.is_file():  # a pipe would block for ever
             return False
@@ -181,7 +181,7 @@ def check_counts(root: Path, counts: Counter[str]) -> None:
 def _list_folders(root: Path, ignored: Counter[str]) -> list[str]:
     names = []
     try:
-        found = tree.entries(root)
+        found = tree.list_entries(root)
     except OSError as error:
         raise _explain_unlistable(error) from None
     for entry in found:

@@ -66,7 +66,7 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
     `.done.json`, which says where each record lies.
     """
     unit = json.loads(Path(plan_path).read_text())
-    limit = layout.max_file_bytes(max_pixels)
+    limit = layout.compute_max_file_bytes(max_pixels)
     rows: list[tuple[Any, ...]] = []
     bad: list[tuple[str, str, str]] = []
     bytes_read = offset = 0
@@ -189,7 +189,7 @@ def write_shard(plan_path: str) -> None:
 
 
 def _make_record(path: str, label: str, label_id: int, image: images.StoredImage) -> bytes:
-    return tfrecord.example(
+    return tfrecord.serialize_example(
         {
             layout.ENCODED_IMAGE: image.encoded,
             layout.CLASS_ID: label_id,
@@ -210,7 +210,7 @@ def _make_quarantine_record(path: str, rejection: images.RejectedImageError, enc
     }
     if encoded is not None and len(encoded) <= MAX_QUARANTINED_BYTES:
         values["encoded"] = encoded
-    return tfrecord.example(values)
+    return tfrecord.serialize_example(values)
 
 
 def _name_beside(plan_path: str, ending: str) -> Path:

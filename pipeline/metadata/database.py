@@ -26,7 +26,7 @@ from compat import mlmd_on_postgresql, tfx_metadata_handler
 from compat.standard_streams import record_errors
 from pipeline.config.sections.metadata import Metadata
 from pipeline.metadata import database_server
-from pipeline.metadata.database_url import HIDDEN, Server, parse
+from pipeline.metadata.database_url import HIDDEN, Server, parse_url
 from pipeline.records.dataset import DataError
 
 PASSWORD_VARIABLE = "ATELIER_METADATA_PASSWORD"  # noqa: S105  # its name, not its value
@@ -61,29 +61,29 @@ class MetadataError(DataError):
     """The metadata database cannot be used; the message names it, what is wrong, and what to do."""
 
 
-def connection_config(settings: Metadata, output: Path) -> mlmd.ConnectionConfig:
+def build_connection_config(settings: Metadata, output: Path) -> mlmd.ConnectionConfig:
     """What MLMD and TFX connect with.
 
     Args:
       settings: a password that their URL leaves out is taken from ATELIER_METADATA_PASSWORD.
       output: folder of the run, where SQLite's file lies.
     """
-    server = _server(settings)
-    return _sqlite(output) if server is None else _of_server(server)
+    server = _parse_server(settings)
+    return _configure_sqlite(output) if server is None else _configure_server(server)
 
 
-def asked(settings: Metadata, output: Path) -> mlmd.ConnectionConfig:
-    """`connection_config`, after the server has answered.
+def ask_server(settings: Metadata, output: Path) -> mlmd.ConnectionConfig:
+    """`build_connection_config`, after the server has answered.
 
     Raises:
       MetadataError: it does not.
     """
-    if server := _server(settings):
+    if server := _parse_server(settings):
         _ask(server)
-    return connection_config(settings, output)
+    return build_connection_config(settings, output)
 
 
-def opened(connection: mlmd.ConnectionConfig) -> MetadataStore:
+def open_store(connection: mlmd.ConnectionConfig) -> MetadataStore:
     """A store that works the same on every database."""
     store = MetadataStore(connection)
     return mlmd_on_postgresql.repair_store(store) if connection.HasField("postgresql") else store
@@ -106,25 +106,25 @@ def connect(settings: Metadata, output: Path, pipeline_name: str) -> str:
     Raises:
       MetadataError: the server is down or refuses, or the database is missing.
     """
-    server = _server(settings)
+    server = _parse_server(settings)
     if server is None:
         return pipeline_name
     _ask(server)
-    store = _first_connection(server)
+    store = _connect_first(server)
     try:
         return _claim(store, output, pipeline_name, _register_context_types(store))
     except errors.StatusError as error:
-        raise MetadataError(f"{_called(server)}: {_one_line(str(error))}") from None
+        raise MetadataError(f"{_name_database(server)}: {_join_lines(str(error))}") from None
 
 
 @contextmanager
-def watched(settings: Metadata) -> Iterator[None]:
+def watch_connection(settings: Metadata) -> Iterator[None]:
     """While TFX runs: each of its connections finds out first whether the server answers; its log has no password.
 
     Raises:
       MetadataError: within the block, where TFX connects and the server is down or hangs.
     """
-    server = _server(settings)
+    server = _parse_server(settings)
     if server is None:
         yield
         return
@@ -142,87 +142,87 @@ def watched(settings: Metadata) -> Iterator[None]:
         log.removeFilter(_hide_password)
 
 
-def lost(settings: Metadata, error: BaseException) -> str:
+def explain_lost_server(settings: Metadata, error: BaseException) -> str:
     """One line that says so if `error`, which has ended a run, comes from a server that is gone; else ""."""
-    server = _server(settings)
+    server = _parse_server(settings)
     if server is None:
         return ""
-    text = _one_line(str(error))
+    text = _join_lines(str(error))
     if isinstance(error, MetadataError):
         return f"{text}; {_GO_ON}"
     if not isinstance(error, errors.StatusError) and not re.search(_NO_CONNECTION, text):
         return ""
-    if problem := database_server.problem(server):
-        return f"{_called(server)}: {problem}; {_GO_ON}"
-    return f"{_called(server)}: {text}" + (f"; {_GO_ON}" if re.search(_NO_CONNECTION, text) else "")
+    if problem := database_server.find_problem(server):
+        return f"{_name_database(server)}: {problem}; {_GO_ON}"
+    return f"{_name_database(server)}: {text}" + (f"; {_GO_ON}" if re.search(_NO_CONNECTION, text) else "")
 
 
-def _server(settings: Metadata) -> Server | None:
+def _parse_server(settings: Metadata) -> Server | None:
     if not settings.connection:
         return None
-    server = parse(settings.connection)
+    server = parse_url(settings.connection)
     # MySQL's client takes this very name for a socket file, wherever its makers thought that it lies.
     host = "127.0.0.1" if server.kind == "mysql" and server.host == "localhost" else server.host
     password = server.password or SecretStr(os.environ.get(PASSWORD_VARIABLE, "") if server.password is None else "")
     return replace(server, host=host, password=password)
 
 
-def _sqlite(output: Path) -> mlmd.ConnectionConfig:
+def _configure_sqlite(output: Path) -> mlmd.ConnectionConfig:
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = str(output / SQLITE_FILE)
     config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
     return config
 
 
-def _of_server(server: Server) -> mlmd.ConnectionConfig:
+def _configure_server(server: Server) -> mlmd.ConnectionConfig:
     """With `skip_db_creation`: a mistyped name is to be an error, not a new database."""
     config = mlmd.ConnectionConfig()
     if server.kind == "mysql":
         config.mysql.host, config.mysql.port = server.host, server.port
-        config.mysql.user, config.mysql.password = server.user, _password(server)
+        config.mysql.user, config.mysql.password = server.user, _read_password(server)
         config.mysql.database, config.mysql.skip_db_creation = server.database, True
         return config
     # MLMD puts the values unquoted into a line of libpq's.
-    config.postgresql.host, config.postgresql.port = _quoted(server.host), str(server.port)
-    config.postgresql.user, config.postgresql.dbname = _quoted(server.user), _quoted(server.database)
-    if password := _password(server):
-        config.postgresql.password = _quoted(password)
+    config.postgresql.host, config.postgresql.port = _quote(server.host), str(server.port)
+    config.postgresql.user, config.postgresql.dbname = _quote(server.user), _quote(server.database)
+    if password := _read_password(server):
+        config.postgresql.password = _quote(password)
     config.postgresql.skip_db_creation = True
     return config
 
 
-def _password(server: Server) -> str:
+def _read_password(server: Server) -> str:
     return server.password.get_secret_value() if server.password else ""
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
-def _called(server: Server) -> str:
+def _name_database(server: Server) -> str:
     return f"metadata database {server} (user {server.user})"
 
 
 def _ask(server: Server) -> None:
-    if problem := database_server.problem(server):
-        raise MetadataError(f"{_called(server)}: {problem}")
+    if problem := database_server.find_problem(server):
+        raise MetadataError(f"{_name_database(server)}: {problem}")
 
 
-def _first_connection(server: Server) -> MetadataStore:
-    config = _of_server(server)
+def _connect_first(server: Server) -> MetadataStore:
+    config = _configure_server(server)
 
     def connect() -> tuple[MetadataStore | None, str]:
         store, words = _open(config)
         for pattern, meaning in _REFUSALS:
             if store is None and re.search(pattern, words):
-                raise MetadataError(f"{_called(server)}: {meaning}")
+                raise MetadataError(f"{_name_database(server)}: {meaning}")
         return store, words
 
     store, words = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
         wait=tenacity.wait_random(0.25, 0.75),
-        retry=tenacity.retry_if_result(lambda opened: opened[0] is None),
+        retry=tenacity.retry_if_result(lambda answer: answer[0] is None),
         retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         sleep=lambda seconds: time.sleep(seconds),
     )(connect)
@@ -230,7 +230,7 @@ def _first_connection(server: Server) -> MetadataStore:
         return store
     if "concurrent connection" in words:
         words = "its tables are half made, by a first connection that was cut off: drop the database and create it anew"
-    raise MetadataError(f"{_called(server)}: {_one_line(words)}")
+    raise MetadataError(f"{_name_database(server)}: {_join_lines(words)}")
 
 
 def _open(config: mlmd.ConnectionConfig) -> tuple[MetadataStore | None, str]:
@@ -239,7 +239,7 @@ def _open(config: mlmd.ConnectionConfig) -> tuple[MetadataStore | None, str]:
     log: list[str] = []
     with record_errors(log):
         try:
-            store = opened(config)
+            store = open_store(config)
         except (RuntimeError, errors.StatusError) as error:
             words = str(error)
     reported = re.findall(r"PostgreSQL error: (.*)", "".join(log))
@@ -261,7 +261,7 @@ def _register_context_types(store: MetadataStore) -> int:
 
 def _claim(store: MetadataStore, output: Path, pipeline_name: str, type_id: int) -> str:
     """Puts TFX's own context of the pipeline there before TFX does, with the folder that it belongs to."""
-    owner = _owner(output)
+    owner = _identify_owner(output)
     own_name = f"{pipeline_name}-{owner[:8]}"
     for name in (pipeline_name, own_name):
         context = mlmd.Context(type_id=type_id, name=name)
@@ -276,7 +276,7 @@ def _claim(store: MetadataStore, output: Path, pipeline_name: str, type_id: int)
     raise MetadataError(f"pipeline {own_name} of the metadata database belongs to another output folder: rename yours")
 
 
-def _owner(output: Path) -> str:
+def _identify_owner(output: Path) -> str:
     """Of an output folder: another one for a copy of it, or for a new one in its place, whose artifacts are gone."""
     file = output / ID_FILE
     if not file.is_file():
@@ -292,5 +292,5 @@ def _hide_password(record: logging.LogRecord) -> bool:
     return True
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.split()) or "no connection"

@@ -14,7 +14,7 @@ _MYSQL_ERROR = 0xFF
 _START_IT = "start it, or correct metadata.connection"
 
 
-def problem(server: Server) -> str:
+def find_problem(server: Server) -> str:
     """What keeps the server from answering, and what to do; "" if it answers.
 
     Args:
@@ -33,14 +33,14 @@ def problem(server: Server) -> str:
         return f"the server is down ({error.strerror or error}); {_START_IT}"
     if not answer:
         return f"the server closes the connection at once; {_START_IT}"
-    return _postgresql(answer) if server.kind == "postgresql" else _mysql(answer)
+    return _check_postgresql(answer) if server.kind == "postgresql" else _check_mysql(answer)
 
 
-def _postgresql(answer: bytes) -> str:
+def _check_postgresql(answer: bytes) -> str:
     return "" if answer[:1] in b"SNE" else "no PostgreSQL server listens there"
 
 
-def _mysql(answer: bytes) -> str:
+def _check_mysql(answer: bytes) -> str:
     """A packet: length (3 bytes), number (1), then the protocol's version 10 and more, or an error and its text."""
     if len(answer) < 5 or answer[3] != 0 or answer[4] not in (10, _MYSQL_ERROR):
         return "no MySQL or MariaDB server listens there"

@@ -42,10 +42,10 @@ class SecretUrl(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return redacted(self)
+        return redact(self)
 
 
-def parse(url: str) -> Server:
+def parse_url(url: str) -> Server:
     """Takes a URL apart, percent-encoded parts decoded.
 
     Raises:
@@ -57,7 +57,7 @@ def parse(url: str) -> Server:
         raise ValueError(f"{error}; expected {FORM}") from None
 
 
-def redacted(url: str) -> str:
+def redact(url: str) -> str:
     """The URL with `***` instead of its password; of a text that is no such URL only the scheme is left."""
     try:
         server = _parse(url)
@@ -106,11 +106,11 @@ def _parse(url: str) -> Server:
     password = "" if parts.password is None and ":@" in authority else parts.password
     return Server(
         kind=kind,
-        user=_decoded(parts.username),
-        password=None if password is None else pydantic.SecretStr(_decoded(password)),
+        user=_decode(parts.username),
+        password=None if password is None else pydantic.SecretStr(_decode(password)),
         host=(parts.host or "").strip("[]"),
         port=parts.port or _PORTS[kind],
-        database=_decoded(database),
+        database=_decode(database),
     )
 
 
@@ -127,7 +127,7 @@ def _check_characters(url: str) -> None:
         raise ValueError(f"its parts cannot be told apart; {_ENCODE}")
 
 
-def _decoded(part: str) -> str:
+def _decode(part: str) -> str:
     if re.search("%(?![0-9a-fA-F]{2})", part):
         raise ValueError("it has a % that begins no encoded character; % itself is written as %25")
     try:

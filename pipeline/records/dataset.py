@@ -109,14 +109,14 @@ def _guess_splits(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     splits = {}
     for split, names in SPLIT_ALIASES.items():
         patterns = (form.format(name) for name in names for form in forms)
-        found = next((pattern for pattern in patterns if _matching(folder, records, pattern)), None)
+        found = next((pattern for pattern in patterns if _select(folder, records, pattern)), None)
         if found:
             splits[split] = found
     if len(splits) < 2:
         splits = {"all": next(iter(splits.values())) if in_folders else "*"}
-    used = {path for pattern in splits.values() for path in _matching(folder, records, pattern)}
+    used = {path for pattern in splits.values() for path in _select(folder, records, pattern)}
     warnings = [f"{path}: in no split, so not used; name it in data.splits" for path in records if path not in used]
-    splits = {split: _records_only(folder, records, pattern) for split, pattern in splits.items()}
+    splits = {split: _narrow_pattern(folder, records, pattern) for split, pattern in splits.items()}
     if TEST not in splits and EVAL in splits:
         splits[TEST] = splits[EVAL]
         warnings.append(f"{folder} has no test split: the gates measure on the split that early stopping looks at")
@@ -126,13 +126,13 @@ def _guess_splits(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     return splits, tuple(warnings)
 
 
-def _matching(folder: Path, records: list[Path], pattern: str) -> list[Path]:
+def _select(folder: Path, records: list[Path], pattern: str) -> list[Path]:
     return [path for path in records if fnmatch.fnmatch(str(path.relative_to(folder)), pattern)]
 
 
-def _records_only(folder: Path, records: list[Path], pattern: str) -> str:
+def _narrow_pattern(folder: Path, records: list[Path], pattern: str) -> str:
     """Narrows `pattern` by the files' ending where it holds for other files too, which would be read as records."""
-    wanted = _matching(folder, records, pattern)
+    wanted = _select(folder, records, pattern)
     for ending in ("", *_ENDINGS):
         if sorted(path for path in folder.glob(pattern + ending) if _is_visible(path)) == wanted:
             return pattern + ending
@@ -176,13 +176,13 @@ def _store_size(report: Path) -> int | None:
 def _has_text_labels(files: list[Path], settings: config.Data) -> bool:
     """Looks at the first record; True if its label is a string."""
     for file in files:
-        example = _first_example(file)
+        example = _read_first_example(file)
         if example is not None:  # an empty shard says nothing
             return _has_text_label(file, example, settings)
     raise DataError(f"{files[0]}: holds no records")
 
 
-def _first_example(file: Path) -> Any:
+def _read_first_example(file: Path) -> Any:
     try:
         record = next(tfrecord.read_file(file), None)
         return None if record is None else tfrecord.parse(record)

@@ -25,13 +25,13 @@ def verify(encoded: bytes) -> None:
     import tensorflow as tf  # seconds, needed for such images only
 
     try:
-        _graph()(tf.constant(encoded))
+        _build_graph()(tf.constant(encoded))
     except tf.errors.OpError as error:
-        raise RejectedImageError(Reason.UNSUPPORTED, _reason(str(error.message))) from None
+        raise RejectedImageError(Reason.UNSUPPORTED, _find_reason(str(error.message))) from None
 
 
 @functools.cache
-def _graph() -> Any:
+def _build_graph() -> Any:
     import tensorflow as tf
 
     from trainer.images import ops
@@ -39,7 +39,7 @@ def _graph() -> Any:
     return tf.function(ops.decode, input_signature=[tf.TensorSpec([], tf.string)])
 
 
-def _reason(message: str) -> str:
+def _find_reason(message: str) -> str:
     """What an assertion of the graph says, without the trace around it; else the message's last line of words."""
     if asserted := re.search(r"assertion failed: (.*)", message):
         return " ".join(re.findall(r"\[([^]]*)]", asserted[1])).strip()

@@ -115,9 +115,9 @@ def _write_quarantine(
             rows = {image.record: row for image, row in zip(images, _make_rows(data, file, images), strict=True)}
             for number, record in enumerate(tfrecord.read_file(file)):
                 if number in rows:
-                    encoded = tfrecord.first_bytes(record, image_key) or b""
+                    encoded = tfrecord.read_first_bytes(record, image_key) or b""
                     kept = {"encoded": encoded} if len(encoded) <= MAX_QUARANTINED_BYTES else {}
-                    tfrecord.write(target, tfrecord.example({**rows[number], **kept}))
+                    tfrecord.write(target, tfrecord.serialize_example({**rows[number], **kept}))
 
 
 def _write_filtered(

@@ -67,7 +67,7 @@ def find_class_name(number: int, names: Sequence[str]) -> str:
 def count_by_class(cells: Cells, names: Sequence[str]) -> list[ClassRow]:
     """Returns a row for each class that was seen or predicted, lowest recall first, classes without images last."""
     right = Counter({actual: count for actual, predicted, count in cells if actual == predicted})
-    actual_count, predicted_count = _sums(cells, 0), _sums(cells, 1)
+    actual_count, predicted_count = _sum_by(cells, 0), _sum_by(cells, 1)
     worst: dict[int, tuple[int, int]] = {}
     for actual, predicted, count in cells:
         if actual != predicted:
@@ -90,7 +90,7 @@ def count_by_class(cells: Cells, names: Sequence[str]) -> list[ClassRow]:
 
 def find_pairs(cells: Cells, names: Sequence[str], most: int) -> list[Pair]:
     """Returns the `most` pairs with most images."""
-    actual_count = _sums(cells, 0)
+    actual_count = _sum_by(cells, 0)
     wrong = sorted((c for c in cells if c[0] != c[1]), key=lambda c: (-c[2], -c[2] / actual_count[c[0]]))
     return [
         Pair(find_class_name(actual, names), find_class_name(predicted, names), count, count / actual_count[actual])
@@ -107,7 +107,7 @@ def build_heat_map(cells: Cells, names: Sequence[str]) -> list[tuple[str, list[H
     if not cells or classes > MOST_LABELS:
         return None
     counts = {(actual, predicted): count for actual, predicted, count in cells}
-    actual_count = _sums(cells, 0)
+    actual_count = _sum_by(cells, 0)
     rows = []
     for actual in range(classes):
         row = []
@@ -120,7 +120,7 @@ def build_heat_map(cells: Cells, names: Sequence[str]) -> list[tuple[str, list[H
     return rows
 
 
-def _sums(cells: Cells, axis: int) -> Counter[int]:
+def _sum_by(cells: Cells, axis: int) -> Counter[int]:
     sums: Counter[int] = Counter()
     for cell in cells:
         sums[cell[axis]] += cell[2]

@@ -38,12 +38,12 @@ def gather_evidence(
 ) -> Evidence:
     """Reads what is there; a run that stopped early leaves less."""
     file = output / result["quarantine"].get("records", _QUARANTINE)
-    quarantine = _quarantined(file) if result["quarantine"]["count"] else {}
-    model = _artifact(nodes, "Trainer", "model", SERVING_FOLDER)
+    quarantine = _read_quarantined(file) if result["quarantine"]["count"] else {}
+    model = _find_artifact(nodes, "Trainer", "model", SERVING_FOLDER)
     if model is None:
         return Evidence(quarantine=quarantine)
     names = labels.read_labels(model / ASSETS_EXTRA)
-    test = _artifact(nodes, "Transform", "transformed_examples", f"Split-{TEST}")
+    test = _find_artifact(nodes, "Transform", "transformed_examples", f"Split-{TEST}")
     predictions = showcase.predict(model, test) if test else None
     return Evidence(
         class_names=names,
@@ -54,7 +54,7 @@ def gather_evidence(
     )
 
 
-def _artifact(nodes: Mapping[str, "Node"], node: str, key: str, part: str) -> Path | None:
+def _find_artifact(nodes: Mapping[str, "Node"], node: str, key: str, part: str) -> Path | None:
     """Folder `part` of a finished node's output, if it is there."""
     if node not in nodes or nodes[node].state not in FINISHED or key not in nodes[node].outputs:
         return None
@@ -62,7 +62,7 @@ def _artifact(nodes: Mapping[str, "Node"], node: str, key: str, part: str) -> Pa
     return path if path.is_dir() else None
 
 
-def _quarantined(file: Path) -> dict[str, list[dict[str, str]]]:
+def _read_quarantined(file: Path) -> dict[str, list[dict[str, str]]]:
     examples: dict[str, list[dict[str, str]]] = {}
     if file.is_file():
         with file.open(encoding="utf-8") as lines:

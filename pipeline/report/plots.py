@@ -91,7 +91,7 @@ def build_training_chart(phases: Mapping[str, Mapping[str, Any]], metric: Litera
     if not runs:
         return None
     values = [value for _, _, points in runs for _, _, value in points]
-    y_values = _ticks(min(values), max(values))
+    y_values = _choose_ticks(min(values), max(values))
     x = _scale(0.5, offset + 0.5, LEFT, RIGHT)
     y = _scale(y_values[0], y_values[-1], BOTTOM, TOP)
 
@@ -104,7 +104,7 @@ def build_training_chart(phases: Mapping[str, Mapping[str, Any]], metric: Litera
         # A phase of one epoch is a dot or nothing at all.
         dots = [Dot(*p[:2], radius or 2.5, p[2]) for stroke in strokes for p in stroke if radius or len(stroke) == 1]
         if any(strokes):
-            lines.append(Line(split, "".join(_path((px, py) for px, py, _ in stroke) for stroke in strokes), dots))
+            lines.append(Line(split, "".join(_draw_path((px, py) for px, py, _ in stroke) for stroke in strokes), dots))
     ends = [start for _, start, _ in runs[1:]] + [offset]
     return Chart(
         title=f"{metric.capitalize()} by epoch",
@@ -143,8 +143,8 @@ def build_reliability_diagram(rows: Sequence[Sequence[float]]) -> Chart | None:
         x_ticks=[Tick(x(value), _number(value)) for value in ticks],
         y_ticks=[Tick(y(value), _number(value)) for value in ticks],
         lines=[
-            Line("perfect", _path([(LEFT, BOTTOM), (RIGHT, TOP)])),
-            Line("measured", _path((dot.x, dot.y) for dot in dots), dots),
+            Line("perfect", _draw_path([(LEFT, BOTTOM), (RIGHT, TOP)])),
+            Line("measured", _draw_path((dot.x, dot.y) for dot in dots), dots),
         ],
     )
 
@@ -176,7 +176,7 @@ def _scale(low: float, high: float, start: float, end: float) -> Any:
     return lambda value: round(start + (value - low) / (high - low) * (end - start), 1)
 
 
-def _ticks(low: float, high: float, most: int = 6) -> list[float]:
+def _choose_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) that enclose [low, high], at most `most` of them."""
     if high - low < 1e-9:
         low, high = (low - 0.1, high) if low >= 0.1 else (low, high + 0.1)
@@ -194,5 +194,5 @@ def _number(value: float) -> str:
     return f"{value:g}"
 
 
-def _path(points: Iterable[tuple[float, float]]) -> str:
+def _draw_path(points: Iterable[tuple[float, float]]) -> str:
     return "".join(f"{'L' if i else 'M'}{x:g} {y:g}" for i, (x, y) in enumerate(points))

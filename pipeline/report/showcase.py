@@ -127,7 +127,7 @@ def _show(predictions: Predictions, index: int, names: Sequence[str]) -> ShownIm
     return ShownImage(
         actual=find_class_name(actual, names),
         predicted=find_class_name(shown[0], names),
-        source=_data_url(pixels),
+        source=_encode_data_url(pixels),
         tiny=_is_tiny(pixels),
         guesses=[Guess(find_class_name(n, names), float(probabilities[n]), n == actual) for n in shown],
     )
@@ -137,7 +137,7 @@ def _is_tiny(pixels: np.ndarray) -> bool:
     return max(pixels.shape[:2]) <= _TINY
 
 
-def _data_url(pixels: np.ndarray) -> str:
+def _encode_data_url(pixels: np.ndarray) -> str:
     """PNG where pixels shall be seen; JPEG for the rest, a tenth of the size in a page that holds dozens."""
     image = Image.fromarray(pixels)
     content = io.BytesIO()

@@ -177,11 +177,11 @@ def format_score(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
-def _milliseconds(value: float | None) -> str:
+def _format_milliseconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f} ms"
 
 
-def _pushed_to(row: Mapping[str, Any]) -> Cell:
+def _format_pushed_to(row: Mapping[str, Any]) -> Cell:
     if row["pushed"]:
         return Cell(row["pushed"], "code")
     return Cell("not pushed", "warn") if row["meant"] else Cell("for comparison", "note")
@@ -192,8 +192,8 @@ ARTIFACT_COLUMNS = (
     Column("Size", lambda row: format_size(row["bytes"]), is_number=True),
     Column("Accuracy", lambda row: format_score(row["accuracy"]), is_number=True),
     Column("Disagreement", lambda row: format_score(row["disagreement"]), is_number=True),
-    Column("Latency p50", lambda row: _milliseconds(row["p50"]), is_number=True),
-    Column("p99", lambda row: _milliseconds(row["p99"]), is_number=True),
-    Column("Pushed to", _pushed_to),
+    Column("Latency p50", lambda row: _format_milliseconds(row["p50"]), is_number=True),
+    Column("p99", lambda row: _format_milliseconds(row["p99"]), is_number=True),
+    Column("Pushed to", _format_pushed_to),
 )
 """Of the rows of `list_artifacts`."""

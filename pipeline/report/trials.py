@@ -74,8 +74,8 @@ def build_parallel_coordinates(trials: Sequence[Mapping[str, Any]], space: Mappi
     scores = [trial["accuracy"] for trial in trials]
     low, high = min(scores), max(scores)
     low = low if low < high else high - 0.01
-    scales = {key: _axis(space[key]) for key in trials[0]["values"]}
-    scales[SCORE] = _interval(low, high, "linear")
+    scales = {key: _build_axis(space[key]) for key in trials[0]["values"]}
+    scales[SCORE] = _build_interval(low, high, "linear")
     step = (RIGHT - LEFT) / max(len(scales) - 1, 1)
     places = {key: round(LEFT + index * step, 1) for index, key in enumerate(scales)}
     lines = []
@@ -99,15 +99,15 @@ def format_number(value: Any) -> str:
 _Scale = tuple[Callable[[Any], float], list[AxisTick]]
 
 
-def _axis(searched: Any) -> _Scale:
+def _build_axis(searched: Any) -> _Scale:
     if isinstance(searched, Mapping):
-        return _interval(searched["min"], searched["max"], searched["sampling"])
+        return _build_interval(searched["min"], searched["max"], searched["sampling"])
     step = (BOTTOM - TOP) / (len(searched) + 1)
     places = {value: round(BOTTOM - (index + 1) * step, 1) for index, value in enumerate(searched)}
     return places.__getitem__, [AxisTick(y, str(value)) for value, y in places.items()]
 
 
-def _interval(low: float, high: float, sampling: str) -> _Scale:
+def _build_interval(low: float, high: float, sampling: str) -> _Scale:
     """Clipped at its ends: a default that lies outside is no trial, yet rounding may be."""
     bend: Callable[[float], float] = math.log if sampling == "log" else float
 

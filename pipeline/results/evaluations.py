@@ -37,7 +37,7 @@ def read_evaluation(evaluator: Node | None) -> dict[str, Any]:
 
 
 def _explain(failure: Any, slice_key: Any) -> str:
-    where = ", ".join(f"{key.column} = {_slice_value(key)}" for key in slice_key.single_slice_keys) or "all images"
+    where = ", ".join(f"{key.column} = {_get_slice_value(key)}" for key in slice_key.single_slice_keys) or "all images"
     name = _name_metric(failure.metric_key.name)
     value = failure.metric_value.double_value.value
     threshold = failure.metric_threshold
@@ -58,7 +58,7 @@ def _name_metric(metric: str) -> str:
     return names.get(metric, metric)
 
 
-def _slice_value(key: Any) -> str:
+def _get_slice_value(key: Any) -> str:
     kind = key.WhichOneof("kind")
     value = getattr(key, kind)
     return value.decode() if isinstance(value, bytes) else str(value)
@@ -66,7 +66,7 @@ def _slice_value(key: Any) -> str:
 
 def _read_metrics(uri: str, found: dict[str, Any]) -> None:
     for entry in tfma.load_metrics(uri):
-        where = {key.column: _slice_value(key) for key in entry.slice_key.single_slice_keys}
+        where = {key.column: _get_slice_value(key) for key in entry.slice_key.single_slice_keys}
         metrics = {}
         for pair in entry.metric_keys_and_values:
             number = pair.value.double_value.value
@@ -89,12 +89,12 @@ def _read_plots(uri: str, found: dict[str, Any]) -> None:
             if entry.slice_key.single_slice_keys or pair.key.model_name != "candidate":
                 continue
             if pair.value.HasField("multi_class_confusion_matrix_at_thresholds"):
-                found["confusion"] = _confusion(pair.value.multi_class_confusion_matrix_at_thresholds)
+                found["confusion"] = _read_confusion(pair.value.multi_class_confusion_matrix_at_thresholds)
             elif pair.value.HasField("calibration_histogram_buckets"):
-                found["calibration"] = _calibration(pair.value.calibration_histogram_buckets)
+                found["calibration"] = _read_calibration(pair.value.calibration_histogram_buckets)
 
 
-def _confusion(plot: Any) -> list[list[int]]:
+def _read_confusion(plot: Any) -> list[list[int]]:
     """Cells that are not empty: [actual class, predicted class, images]."""
     return [
         [entry.actual_class_id, entry.predicted_class_id, int(entry.num_weighted_examples)]
@@ -103,7 +103,7 @@ def _confusion(plot: Any) -> list[list[int]]:
     ]
 
 
-def _calibration(plot: Any, bins: int = 20) -> list[list[float]]:
+def _read_calibration(plot: Any, bins: int = 20) -> list[list[float]]:
     """By bin of predicted probability: [mean probability, share that came true, number of probabilities]."""
     sums = [[0.0, 0.0, 0.0] for _ in range(bins)]
     for bucket in plot.buckets:

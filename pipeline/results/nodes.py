@@ -28,7 +28,7 @@ def read_last_run(connection: mlmd.ConnectionConfig, pipeline_name: str) -> dict
       connection: of the metadata database, which other pipelines may use too.
       pipeline_name: its name there.
     """
-    store = database.opened(connection)
+    store = database.open_store(connection)
     pipeline = store.get_context_by_type_and_name("pipeline", pipeline_name)
     children = store.get_children_contexts_by_context(pipeline.id) if pipeline else []
     runs = [context for context in children if context.type == "pipeline_run"]
@@ -41,12 +41,12 @@ def read_last_run(connection: mlmd.ConnectionConfig, pipeline_name: str) -> dict
         nodes[name.removeprefix(f"{pipeline_name}.")] = Node(
             state=mlmd.Execution.State.Name(execution.last_known_state).lower(),
             seconds=(execution.last_update_time_since_epoch - execution.create_time_since_epoch) / 1e3,
-            outputs=_outputs(store, execution.id),
+            outputs=_read_outputs(store, execution.id),
         )
     return nodes
 
 
-def _outputs(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
+def _read_outputs(store: MetadataStore, execution_id: int) -> dict[str, Artifact]:
     events = [event for event in store.get_events_by_execution_ids([execution_id]) if event.type == mlmd.Event.OUTPUT]
     artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([e.artifact_id for e in events])}
     types = {t.id: t for t in store.get_artifact_types_by_id([a.type_id for a in artifacts.values()])}

@@ -51,7 +51,7 @@ def read_pushed_runs(output: Path, base: Path) -> dict[int, PushedRun]:
     if not settings.connection and not (output / database.SQLITE_FILE).is_file():
         return {}
     try:
-        store = database.opened(database.asked(settings, output))
+        store = database.open_store(database.ask_server(settings, output))
         return {number: _read_run(store, execution, output) for number, execution in _list_pushes(store, base)}
     except (errors.StatusError, RuntimeError) as error:
         text = " ".join(str(error).split())

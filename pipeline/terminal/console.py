@@ -53,7 +53,7 @@ class Console:
             self._finish_step()
             return
         try:
-            with Progress(*_columns(), console=self._rich, transient=True, expand=True) as self._progress:
+            with Progress(*_build_columns(), console=self._rich, transient=True, expand=True) as self._progress:
                 self._task = self._progress.add_task("starting", total=total)
                 yield
                 self._finish_step()
@@ -71,7 +71,7 @@ class Console:
         if not self._rich.is_terminal:
             yield _Lines(self, description)
             return
-        with Progress(*_columns(counted), console=self._rich, transient=True, expand=True) as progress:
+        with Progress(*_build_columns(counted), console=self._rich, transient=True, expand=True) as progress:
             task = progress.add_task(description, total=None)
 
             def move(done: int, total: int, text: str = "") -> None:
@@ -123,7 +123,7 @@ class _Lines:
                 self._console.say(text or self._description)
 
 
-def _columns(counted: bool = True) -> tuple[ProgressColumn, ...]:
+def _build_columns(counted: bool = True) -> tuple[ProgressColumn, ...]:
     """One line of any terminal: where it is narrow the text is cut off, and the bar and the numbers stay."""
     return (
         SpinnerColumn(),

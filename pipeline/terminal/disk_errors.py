@@ -37,7 +37,7 @@ def explain(error: BaseException, place: Path) -> str:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _REMEDIES:
-            return _line(seen.errno, seen.filename or place)
+            return _format_line(seen.errno, seen.filename or place)
         seen = seen.__cause__ or seen.__context__
     return explain_text(str(error), place)
 
@@ -47,10 +47,10 @@ def explain_text(text: str, place: Path) -> str:
     for pattern, number in _TEXTS.items():
         if pattern.search(text):
             file = _FILE.search(text)
-            return _line(number, next(filter(None, file.groups())) if file else place)
+            return _format_line(number, next(filter(None, file.groups())) if file else place)
     return ""
 
 
-def _line(number: int, file: object) -> str:
+def _format_line(number: int, file: object) -> str:
     where = f"{os.fsdecode(file)}: " if isinstance(file, str | bytes | os.PathLike) else ""
     return f"{where}{os.strerror(number)}: {_REMEDIES[number]}"

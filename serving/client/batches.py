@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serving.client.errors import ServingError, largest_batch
+from serving.client.errors import ServingError, parse_largest_batch
 from serving.client.predictions import Answer
 from serving.client.preparation import Preparation, PreparedImage
 
@@ -44,7 +44,7 @@ class Batches:
         Raises:
           ServingError: `error` itself, unless the server says that it takes fewer than the `count` images of the call.
         """
-        largest = largest_batch(error)
+        largest = parse_largest_batch(error)
         if not 1 <= largest < count:
             raise error
         self._limits.images = largest

@@ -56,13 +56,13 @@ def connect(api: Any, target: str, tls: "Tls | None", gzip: bool, max_message_by
         check_target(target)
     except ValueError as error:
         raise ServingError(str(error)) from None
-    options, compression = channel_options(target, max_message_bytes), grpc.Compression.Gzip if gzip else None
+    options, compression = build_channel_options(target, max_message_bytes), grpc.Compression.Gzip if gzip else None
     if tls:
         return api.secure_channel(target, tls.credentials(), options, compression)
     return api.insecure_channel(target, options, compression)
 
 
-def channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str | int]]:
+def build_channel_options(target: str, max_message_bytes: int) -> list[tuple[str, str | int]]:
     """Returns the options of a channel to `target` whose messages have at most `max_message_bytes`, either way."""
     return [
         ("grpc.enable_http_proxy", int(not is_loopback(target) and not is_excluded(target))),
@@ -98,10 +98,10 @@ class Tls:
         Raises:
           ServingError: a file cannot be read, or is not PEM.
         """
-        return grpc.ssl_channel_credentials(_pem(self.ca), _pem(self.key), _pem(self.cert))
+        return grpc.ssl_channel_credentials(_read_pem(self.ca), _read_pem(self.key), _read_pem(self.cert))
 
 
-def _pem(file: Path | None) -> bytes | None:
+def _read_pem(file: Path | None) -> bytes | None:
     if file is None:
         return None
     try:

@@ -114,16 +114,16 @@ def explain_failure(
       remedies: those of the caller.
     """
     code, details = error.code(), error.details() or ""
-    return ServingError(_words(code, details, target, deadline, encrypted, remedies), code)
+    return ServingError(_describe(code, details, target, deadline, encrypted, remedies), code)
 
 
-def largest_batch(error: ServingError) -> int:
+def parse_largest_batch(error: ServingError) -> int:
     """Returns how many images the server takes in a call if the error says that there were more; else 0."""
     match = re.search(r"larger than maximum input batch size (\d+)", str(error))
     return int(match[1]) if match and error.code is Code.INVALID_ARGUMENT else 0
 
 
-def _words(
+def _describe(
     code: grpc.StatusCode, details: str, target: str, deadline: float, encrypted: bool, remedies: Remedies
 ) -> str:
     way = find_proxy(target)
@@ -135,9 +135,9 @@ def _words(
         )
     unconnected = code is Code.UNAVAILABLE and details.startswith(_UNCONNECTED)
     if way and unconnected and not re.search(_TLS_FAULT, details):
-        return _PROXY.format(target=target, variable=way[0], proxy=way[1], why=_last_words(details))
+        return _PROXY.format(target=target, variable=way[0], proxy=way[1], why=_cut_to_last_words(details))
     dropped = unconnected and re.search(_DROPPED, details)
-    hidden = unconnected and _REFUSED in details and _listens(target)
+    hidden = unconnected and _REFUSED in details and _is_listening(target)
     if (dropped or hidden) and not encrypted:
         return f"{target} drops the connection: it probably speaks TLS, which --tls or --ca FILE asks for"
     if dropped:
@@ -153,7 +153,7 @@ def _words(
         if match := re.search(pattern, details):
             groups = [group for group in match.groups() if group is not None]
             return words.format(
-                *groups, target=target, model=remedies.model, less=remedies.less, why=_last_words(details)
+                *groups, target=target, model=remedies.model, less=remedies.less, why=_cut_to_last_words(details)
             )
     if code is Code.UNIMPLEMENTED:
         return f"{target} is not TensorFlow Serving, or lacks this call: {details}"
@@ -162,11 +162,11 @@ def _words(
     return f"{target} answers {code.name}: {details}"
 
 
-def _last_words(details: str) -> str:
+def _cut_to_last_words(details: str) -> str:
     return details.rpartition(": ")[2].rstrip("]")
 
 
-def _listens(target: str) -> bool:
+def _is_listening(target: str) -> bool:
     """Tells whether something listens. gRPC reports one of several addresses: ::1 of `localhost`, but not 127.0.0.1."""
     host, _, port = target.rpartition(":")
     try:

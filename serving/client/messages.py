@@ -57,7 +57,7 @@ class ServedModel:
     def __post_init__(self) -> None:
         if self.version is not None and self.label is not None:
             raise ValueError(f"version {self.version} and label {self.label!r}: give one of them, or neither")
-        if self.version is not None and versions.parse(str(self.version)) is None:
+        if self.version is not None and versions.parse_version(str(self.version)) is None:
             raise ValueError(f"version {self.version!r}: expected an integer of at most 64 bits")
         if self.label == "":
             raise ValueError("label '': expected the name that the server gives to a version, such as stable")
@@ -121,13 +121,15 @@ class VersionStatus:
 
 def build_predict_request(model: ServedModel, encoded: Sequence[bytes]) -> Any:
     """Builds a PredictRequest for N encoded images."""
-    return _strings_request(_spec(model, model.signature), model.image_input, encoded)
+    return _build_strings_request(_build_spec(model, model.signature), model.image_input, encoded)
 
 
 def build_classify_request(model: ServedModel, encoded: Sequence[bytes], version: int | None = None) -> Any:
     """Builds a ClassificationRequest for N encoded images; `version` overrides the model's own choice."""
-    request = protos.ClassificationRequest(model_spec=_spec(model, model.classify_signature, version))
-    request.input.example_list.examples.extend(tfrecord.example({model.image_key: image}) for image in encoded)
+    request = protos.ClassificationRequest(model_spec=_build_spec(model, model.classify_signature, version))
+    request.input.example_list.examples.extend(
+        tfrecord.serialize_example({model.image_key: image}) for image in encoded
+    )
     return request
 
 
@@ -136,17 +138,17 @@ def build_description_request(model: ServedModel, signature: str, version: int |
 
     `version` overrides the model's own choice.
     """
-    return _strings_request(_spec(model, signature, version), QUERIES, [b""])
+    return _build_strings_request(_build_spec(model, signature, version), QUERIES, [b""])
 
 
 def build_metadata_request(model: ServedModel) -> Any:
     """Builds a GetModelMetadataRequest for the signatures, the only metadata that a server knows."""
-    return protos.GetModelMetadataRequest(model_spec=_spec(model), metadata_field=["signature_def"])
+    return protos.GetModelMetadataRequest(model_spec=_build_spec(model), metadata_field=["signature_def"])
 
 
 def build_status_request(model: ServedModel) -> Any:
     """Builds a GetModelStatusRequest, for all versions unless the model names one."""
-    return protos.GetModelStatusRequest(model_spec=_spec(model))
+    return protos.GetModelStatusRequest(model_spec=_build_spec(model))
 
 
 def read_predict_response(response: Any, count: int) -> PredictAnswer:
@@ -214,7 +216,7 @@ def read_metadata_response(response: Any) -> Metadata:
     found = protos.SignatureDefMap()
     response.metadata["signature_def"].Unpack(found)
     signatures = {
-        name: Signature(signature.method_name, _tensors(signature.inputs), _tensors(signature.outputs))
+        name: Signature(signature.method_name, _read_tensors(signature.inputs), _read_tensors(signature.outputs))
         for name, signature in found.signature_def.items()
     }
     return Metadata(response.model_spec.name, response.model_spec.version.value, signatures)
@@ -252,7 +254,7 @@ def describe(spec: Any) -> str:
     return f"model {spec.name!r}, version {spec.version.value}, signature {spec.signature_name!r}"
 
 
-def _strings_request(spec: Any, name: str, values: Sequence[bytes]) -> Any:
+def _build_strings_request(spec: Any, name: str, values: Sequence[bytes]) -> Any:
     request = protos.PredictRequest(model_spec=spec)
     tensor = request.inputs[name]
     tensor.dtype = DataType.STRING
@@ -261,7 +263,7 @@ def _strings_request(spec: Any, name: str, values: Sequence[bytes]) -> Any:
     return request
 
 
-def _spec(model: ServedModel, signature: str = "", version: int | None = None) -> Any:
+def _build_spec(model: ServedModel, signature: str = "", version: int | None = None) -> Any:
     spec = protos.ModelSpec(name=model.name, signature_name=signature)
     if version is None:
         version = model.version
@@ -272,7 +274,7 @@ def _spec(model: ServedModel, signature: str = "", version: int | None = None) -
     return spec
 
 
-def _tensors(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
+def _read_tensors(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     return {
         name: TensorInfo(
             _name(DataType, info.dtype).lower(),

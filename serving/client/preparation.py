@@ -6,7 +6,7 @@ from pathlib import Path
 
 from atelier import images
 from atelier.files.image_files import format_path, read_image_file
-from atelier.layout import MAX_PIXELS, max_file_bytes
+from atelier.layout import MAX_PIXELS, compute_max_file_bytes
 from atelier.preprocessing import JPEG_QUALITY, STORE_SIZE, Preprocessing
 from serving.client.errors import ServingError
 
@@ -78,7 +78,7 @@ def prepare(image: ImageSource, preparation: Preparation, name: str = "the image
         name = format_path(os.fspath(source))
     limit = preparation.max_pixels
     try:
-        content = source if isinstance(source, bytes) else read_image_file(source, max_file_bytes(limit))
+        content = source if isinstance(source, bytes) else read_image_file(source, compute_max_file_bytes(limit))
         if preparation.store_size is None:
             encoded = images.convert_for_tensorflow(content, limit)
         else:

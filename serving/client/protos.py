@@ -168,14 +168,14 @@ class Stubs:
 
     def __init__(self, channel: Any) -> None:
         """Makes a callable for each call."""
-        self.predict = _stub(channel, PREDICTION_SERVICE, "Predict", PredictResponse)
-        self.classify = _stub(channel, PREDICTION_SERVICE, "Classify", ClassificationResponse)
-        self.get_model_metadata = _stub(channel, PREDICTION_SERVICE, "GetModelMetadata", GetModelMetadataResponse)
-        self.get_model_status = _stub(channel, MODEL_SERVICE, "GetModelStatus", GetModelStatusResponse)
-        self.reload_config = _stub(channel, MODEL_SERVICE, "HandleReloadConfigRequest", ReloadConfigResponse)
+        self.predict = _build_stub(channel, PREDICTION_SERVICE, "Predict", PredictResponse)
+        self.classify = _build_stub(channel, PREDICTION_SERVICE, "Classify", ClassificationResponse)
+        self.get_model_metadata = _build_stub(channel, PREDICTION_SERVICE, "GetModelMetadata", GetModelMetadataResponse)
+        self.get_model_status = _build_stub(channel, MODEL_SERVICE, "GetModelStatus", GetModelStatusResponse)
+        self.reload_config = _build_stub(channel, MODEL_SERVICE, "HandleReloadConfigRequest", ReloadConfigResponse)
 
 
-def _stub(channel: Any, service: str, method: str, response: Any) -> Callable[..., Any]:
+def _build_stub(channel: Any, service: str, method: str, response: Any) -> Callable[..., Any]:
     return channel.unary_unary(
         f"/{service}/{method}",
         request_serializer=lambda request: request.SerializeToString(),

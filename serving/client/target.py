@@ -34,13 +34,13 @@ def check_target(target: str) -> str:
     if not host:
         raise ValueError(f"{target!r} names no host; write HOST:PORT, such as localhost:{PORT}")
     if port is None:
-        raise ValueError(f"{target}: no port; write {_joined(host, PORT)}")
+        raise ValueError(f"{target}: no port; write {_join(host, PORT)}")
     if not (port.isascii() and port.isdecimal() and 1 <= int(port[:6]) <= 65535):
-        raise ValueError(f"{target}: {port} is not a port; write {_joined(host, PORT)}")
+        raise ValueError(f"{target}: {port} is not a port; write {_join(host, PORT)}")
     if address != target:
         encrypted = ", with --tls" if scheme.lower() in ("https", "grpcs") else ""
         raise ValueError(
-            f"{target}: expected HOST:PORT and nothing else; write {_joined(host, port)}{encrypted} (gRPC's port is "
+            f"{target}: expected HOST:PORT and nothing else; write {_join(host, port)}{encrypted} (gRPC's port is "
             f"{PORT} by default, {PORT + 1} is the one for REST)"
         )
     return target
@@ -56,7 +56,7 @@ def parse_argument(text: str) -> str:
 
 def is_loopback(target: str) -> bool:
     """Tells whether a target is this machine, in any spelling; a proxy would look for it on its own machine."""
-    return all(_is_local(host) for host in _hosts(target))
+    return all(_is_local(host) for host in _list_hosts(target))
 
 
 def find_proxy(target: str, environment: Mapping[str, str] = os.environ) -> tuple[str, str] | None:
@@ -72,7 +72,7 @@ def is_excluded(target: str, environment: Mapping[str, str] = os.environ) -> boo
     """Tells whether `no_grpc_proxy` or `no_proxy` names the target's host; `*` is every host, though not for gRPC."""
     listed = environment.get("no_grpc_proxy", environment.get("no_proxy", ""))
     entries = [entry.strip().lower() for entry in listed.split(",") if entry.strip()]
-    hosts = _hosts(target)
+    hosts = _list_hosts(target)
     return any(entry == "*" or host.endswith(entry) or _is_in(host, entry) for entry in entries for host in hosts)
 
 
@@ -87,11 +87,11 @@ def _split(address: str) -> tuple[str, str | None]:
     return host, port
 
 
-def _joined(host: str, port: int | str) -> str:
+def _join(host: str, port: int | str) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _hosts(target: str) -> list[str]:
+def _list_hosts(target: str) -> list[str]:
     """Returns the hosts, also those of gRPC's own forms: dns://server/HOST:PORT, ipv4:ADDRESS:PORT,ADDRESS:PORT."""
     address = re.sub(r"^(dns:(//[^/]*/)?|ipv[46]:)", "", target, flags=re.IGNORECASE)
     return [_split(each)[0].lower() for each in address.split(",")]
@@ -101,13 +101,13 @@ def _is_local(host: str) -> bool:
     name = host.rstrip(".")
     if name in _LOCAL_NAMES or name.endswith(".localhost"):
         return True
-    address = _address(host)
+    address = _parse_address(host)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return address is not None and (address.is_loopback or address.is_unspecified)
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -119,7 +119,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _is_in(host: str, network: str) -> bool:
-    address = _address(host)
+    address = _parse_address(host)
     try:
         return address is not None and "/" in network and address in ipaddress.ip_network(network, strict=False)
     except ValueError:

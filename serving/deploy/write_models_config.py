@@ -53,7 +53,7 @@ def find_pushed_versions(models: Path) -> list[int]:
     Raises:
       OSError: `models` cannot be listed.
     """
-    return [number for number, folder in versions.folders(models).items() if (folder / "saved_model.pb").is_file()]
+    return [number for number, folder in versions.list_folders(models).items() if (folder / "saved_model.pb").is_file()]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -72,10 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         pushed = find_pushed_versions(options.models)
-        if not pushed and not versions.folders(options.models):
+        if not pushed and not versions.list_folders(options.models):
             sys.exit(
                 f"{options.models}: no version, a numbered folder with saved_model.pb: "
-                f"{versions.why_none(options.models)}"
+                f"{versions.explain_none(options.models)}"
             )
     except OSError as error:
         sys.exit(f"{options.models}: the folder cannot be listed: {error.strerror}")

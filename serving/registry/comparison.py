@@ -175,5 +175,5 @@ def _find_truth(example: bytes, label_key: str, names: Sequence[str]) -> str:
 
 
 def _name(example: bytes, number: int) -> str:
-    found = tfrecord.first_bytes(example, IMAGE_FILE)
+    found = tfrecord.read_first_bytes(example, IMAGE_FILE)
     return found.decode("utf-8", "replace") if found else f"record {number + 1}"

@@ -61,10 +61,10 @@ def list_versions(base: Path) -> dict[int, PushedVersion]:
       RegistryError: it cannot be listed, or has no version with a model.
     """
     try:
-        folders = versions.folders(base)
+        folders = versions.list_folders(base)
         found = {number: _read(number, folder) for number, folder in folders.items() if _holds_model(folder)}
         if not found:
-            reason = f"no {MODEL_FILE} in any of its versions" if folders else versions.why_none(base)
+            reason = f"no {MODEL_FILE} in any of its versions" if folders else versions.explain_none(base)
             raise RegistryError(f"{base}: {reason}")
     except OSError as error:
         raise RegistryError(f"{base}: the folder cannot be read: {error.strerror}") from None

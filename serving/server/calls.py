@@ -188,7 +188,7 @@ def _check_images(values: np.ndarray, max_pixels: int) -> None:
 
 def _read_encoded_images(value: bytes) -> list[bytes]:
     try:
-        return tfrecord.bytes_values(value)
+        return tfrecord.list_bytes(value)
     except DecodeError:
         return [value]
 

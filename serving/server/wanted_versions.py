@@ -30,9 +30,9 @@ class BasePaths:
     def _wanted(self, config: model_server_config_pb2.ModelConfig) -> Folders | None:
         base, folders, reason = config.base_path, None, ""
         try:
-            folders = versions.folders(base)
+            folders = versions.list_folders(base)
             if not folders:
-                reason = versions.why_none(base)
+                reason = versions.explain_none(base)
         except OSError as error:
             reason = f"it cannot be listed: {error.strerror}; the versions that are loaded go on answering"
         if reason and self._told.get(config.name) != reason:

@@ -11,4 +11,4 @@ def test_every_alias_means_one_split_and_every_split_is_its_own_first_alias():
 
 
 def test_the_largest_file_holds_every_pixel_of_16_bit_rgba():
-    assert layout.max_file_bytes(1_000) == 8 * 1_000 + 1_048_576
+    assert layout.compute_max_file_bytes(1_000) == 8 * 1_000 + 1_048_576

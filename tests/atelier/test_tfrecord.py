@@ -25,12 +25,12 @@ def stream(*records):
 
 
 def test_what_is_written_is_read():
-    records = [b"one", b"", tfrecord.example(VALUES)]
+    records = [b"one", b"", tfrecord.serialize_example(VALUES)]
     assert list(tfrecord.read(stream(*records))) == records
-    assert tfrecord.first_bytes(records[2], "image/encoded") == b"\x00\xff"
-    assert tfrecord.first_bytes(records[2], "content/id") == "Köln".encode()
-    assert tfrecord.first_bytes(records[2], "strength") is None
-    assert tfrecord.first_bytes(records[2], "none") is None
+    assert tfrecord.read_first_bytes(records[2], "image/encoded") == b"\x00\xff"
+    assert tfrecord.read_first_bytes(records[2], "content/id") == "Köln".encode()
+    assert tfrecord.read_first_bytes(records[2], "strength") is None
+    assert tfrecord.read_first_bytes(records[2], "none") is None
 
 
 @pytest.mark.parametrize("position", [0, 9, 13, -1])
@@ -54,7 +54,7 @@ def test_tensorflow_reads_what_is_written_and_writes_what_is_read(tmp_path):
     import tensorflow as tf
 
     file = str(tmp_path / "a.tfrecord")
-    record = tfrecord.example(VALUES)
+    record = tfrecord.serialize_example(VALUES)
     (tmp_path / "a.tfrecord").write_bytes(stream(record, b"x").getvalue())
     assert [item.numpy() for item in tf.data.TFRecordDataset(file)] == [record, b"x"]
     features = tf.train.Example.FromString(record).features.feature

@@ -40,7 +40,7 @@ def load(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def needs_of_new(path: Path) -> dict[str, elf.Need]:
-    return {need.version: need for need in elf.needs(path) if need.library == "libnew.so"}
+    return {need.version: need for need in elf.list_needs(path) if need.library == "libnew.so"}
 
 
 def test_needs_names_versions_and_their_symbols(libraries: Path) -> None:
@@ -50,11 +50,11 @@ def test_needs_names_versions_and_their_symbols(libraries: Path) -> None:
 
 
 def test_defined_versions_and_symbols(libraries: Path) -> None:
-    assert {"NEW_1", "NEW_2"} <= elf.defined_versions(libraries / "libnew.so")
-    assert {"one", "two"} <= elf.defined_symbols(libraries / "libnew.so")
-    assert elf.defined_versions(libraries / "libuser.so") == set()
-    assert "three" in elf.defined_symbols(libraries / "libuser.so")
-    assert "one" not in elf.defined_symbols(libraries / "libuser.so")
+    assert {"NEW_1", "NEW_2"} <= elf.list_defined_versions(libraries / "libnew.so")
+    assert {"one", "two"} <= elf.list_defined_symbols(libraries / "libnew.so")
+    assert elf.list_defined_versions(libraries / "libuser.so") == set()
+    assert "three" in elf.list_defined_symbols(libraries / "libuser.so")
+    assert "one" not in elf.list_defined_symbols(libraries / "libuser.so")
 
 
 def test_make_weak_changes_one_bit_of_the_named_version(libraries: Path) -> None:
@@ -81,21 +81,21 @@ def test_loader_refuses_a_missing_version_until_it_is_weak(libraries: Path) -> N
 
 def test_unmet_compares_with_the_host(libraries: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build(libraries, "libold.so", "int one(void){return 1;}", "NEW_1{one;};")
-    real = elf.host_library
+    real = elf.find_host_library
     monkeypatch.setattr(
-        elf, "host_library", lambda name: libraries / "libold.so" if name == "libnew.so" else real(name)
+        elf, "find_host_library", lambda name: libraries / "libold.so" if name == "libnew.so" else real(name)
     )
-    assert [need.version for need in elf.unmet(libraries / "libuser.so")] == ["NEW_2"]
+    assert [need.version for need in elf.list_unmet_needs(libraries / "libuser.so")] == ["NEW_2"]
 
 
 def test_host_library_is_what_the_loader_takes() -> None:
-    path = elf.host_library("libc.so.6")
+    path = elf.find_host_library("libc.so.6")
     version = ctypes.CDLL("libc.so.6").gnu_get_libc_version
     version.restype = ctypes.c_char_p
-    newest = max(tuple(map(int, v[6:].split("."))) for v in elf.defined_versions(path) if v[6:7].isdigit())
+    newest = max(tuple(map(int, v[6:].split("."))) for v in elf.list_defined_versions(path) if v[6:7].isdigit())
     assert newest <= tuple(map(int, version().decode().split(".")))
     with pytest.raises(OSError, match="libnothing"):
-        elf.host_library("libnothing.so.9")
+        elf.find_host_library("libnothing.so.9")
 
 
 def test_is_shared_library_looks_into_the_file(libraries: Path) -> None:

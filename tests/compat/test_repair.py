@@ -77,7 +77,7 @@ def test_repaired_library_loads_and_works(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "site")
     assert b"linux_x86_64" in (tmp_path / "site/toy-1.0.dist-info/WHEEL").read_bytes()
     toy = tmp_path / "site/toy/toy.so"
-    assert [need.weak for need in elf.unmet(toy)] == [True]
+    assert [need.weak for need in elf.list_unmet_needs(toy)] == [True]
     code = f"import ctypes; f = ctypes.CDLL({str(toy)!r}).number; f.restype = ctypes.c_long; print(f(b'-417'))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "-417\n"
@@ -95,7 +95,7 @@ def test_a_symbol_that_the_shim_lacks_is_refused_by_name(tmp_path: Path) -> None
 def test_shim_has_exactly_the_six_symbols(tmp_path: Path) -> None:
     shim = tmp_path / repair.SHIM_NAME
     repair._build_shim(shim)
-    assert {name for name in elf.defined_symbols(shim) if name not in ("_init", "_fini")} == {
+    assert {name for name in elf.list_defined_symbols(shim) if name not in ("_init", "_fini")} == {
         "_ZSt21ios_base_library_initv",
         "__cxa_call_terminate",
         *(f"__isoc23_strto{kind}" for kind in ("l", "ul", "ll", "ull")),

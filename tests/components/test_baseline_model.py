@@ -73,15 +73,15 @@ def test_a_missing_version_is_an_error(candidate, serving, tmp_path, version):
 def test_versions_are_numbers_sorted_as_numbers(serving):
     for name in (".1700000001.partial", "backup", "12a", "1.5", "²", "1_000", "20261126171900123456"):
         (serving / name).mkdir()
-    assert executor.pushed_versions(str(serving)) == ["9", "10", "1700000000"]
-    assert executor.pushed_versions(f"{serving}/") == ["9", "10", "1700000000"]
+    assert executor.list_pushed_versions(str(serving)) == ["9", "10", "1700000000"]
+    assert executor.list_pushed_versions(f"{serving}/") == ["9", "10", "1700000000"]
     for name in ("-3", "011"):  # versions to ModelServer, too
         (serving / name).mkdir()
-    assert executor.pushed_versions(str(serving)) == ["-3", "9", "10", "011", "1700000000"]
+    assert executor.list_pushed_versions(str(serving)) == ["-3", "9", "10", "011", "1700000000"]
 
 
 def test_a_directory_that_does_not_exist_holds_no_versions(tmp_path):
-    assert executor.pushed_versions(str(tmp_path / "none")) == []
+    assert executor.list_pushed_versions(str(tmp_path / "none")) == []
 
 
 @pytest.mark.parametrize(

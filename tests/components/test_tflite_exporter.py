@@ -306,7 +306,7 @@ class Inputs:
                 for colour, label in pictures:
                     stored = lossless.encode(tf.constant(plain(colour))).numpy()
                     row = {"image_xf": stored, "label_xf": label}
-                    tfrecord.write(stream, tfrecord.example(row))
+                    tfrecord.write(stream, tfrecord.serialize_example(row))
         self.tflite = artifact(standard_artifacts.Model, folder / "tflite")
         self.predictions = artifact(standard_artifacts.Examples, folder / "predictions")
 

@@ -58,7 +58,7 @@ def _redirect(stdout: Path, stderr: Path | None = None) -> None:
 
 def _run_node(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[str, str]) -> None:
     """Stands in for `process.run`, which starts an interpreter that imports TFX for each node."""
-    from kubeflow.replay.process import ProcessError, last_error
+    from kubeflow.replay.process import ProcessError, find_last_error
 
     with leftovers.scratch("node") as temporary:
         given = {"TMPDIR": str(temporary), **variables}
@@ -66,7 +66,7 @@ def _run_node(command: Sequence[str], *, folder: Path, log: Path, variables: Map
         process.start()
         process.join()
     if process.exitcode:
-        raise ProcessError(last_error(log))
+        raise ProcessError(find_last_error(log))
 
 
 def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> None:

@@ -70,9 +70,9 @@ def test_the_lineage_of_each_is_read_back(database: databases.Database, pair: li
     from ml_metadata.metadata_store import MetadataStore
 
     from pipeline.config.sections.metadata import Metadata
-    from pipeline.metadata.database import connection_config
+    from pipeline.metadata.database import build_connection_config
 
-    store = MetadataStore(connection_config(Metadata(connection=database.url()), Path()))
+    store = MetadataStore(build_connection_config(Metadata(connection=database.url()), Path()))
     for run in pair:
         name = run.result["name"]
         pushed = [a for a in store.get_artifacts_by_type("PushedModel") if str(run.output) in a.uri]

@@ -184,7 +184,7 @@ def test_a_client_that_nobody_here_wrote_gets_the_same(served: Served, test_digi
     with Client(served.target) as client:
         ours = client.predict(list(test_digits))
     for path, prediction in zip(test_digits, ours, strict=True):
-        example = tfrecord.example({"image/encoded": path.read_bytes()})
+        example = tfrecord.serialize_example({"image/encoded": path.read_bytes()})
         found = theirs.predict({"examples": [example]}, "default", version)
         assert found["label"][0].decode() == prediction.label
         assert found["probabilities"].max() == pytest.approx(prediction.probability, abs=1e-5)
@@ -206,7 +206,7 @@ def test_every_way_gives_what_keras_gives_in_process(served: Served, golden: tup
     with grpc.insecure_channel(served.target) as channel:
         door = Door(channel)
         for encoded, one in zip(PICTURES.values(), pixels, strict=True):
-            example = tfrecord.example({"image/encoded": encoded})
+            example = tfrecord.serialize_example({"image/encoded": encoded})
             name, value = {
                 "serving_bytes": ("image_bytes", [encoded]),
                 "serving_default": ("examples", [example]),

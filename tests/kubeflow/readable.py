@@ -58,4 +58,4 @@ def _unfolded(value: Any) -> Any:
 
 if __name__ == "__main__":
     for target in TARGETS:
-        (GOLDEN / f"{target}.yaml").write_text(text(compiler.pipeline_job(settings(target))), encoding="utf-8")
+        (GOLDEN / f"{target}.yaml").write_text(text(compiler.build_pipeline_job(settings(target))), encoding="utf-8")

@@ -28,7 +28,7 @@ def not_sent(parameters=(), **kubeflow):
 
 
 def not_compiled(*overrides, target="vertex"):
-    return refusal(compiler.pipeline_job, readable.settings(target, *overrides))
+    return refusal(compiler.build_pipeline_job, readable.settings(target, *overrides))
 
 
 # Places
@@ -93,7 +93,7 @@ def test_files_of_this_folder_are_in_no_image(override):
 
 def test_styles_that_the_builtin_catalog_lacks():
     with pytest.raises(CatalogError, match="builtin: there is no style swirl; did you mean swirls"):
-        compiler.pipeline_job(readable.settings("vertex", "style.styles=[swirl]"))
+        compiler.build_pipeline_job(readable.settings("vertex", "style.styles=[swirl]"))
     checks.check_config(readable.settings("vertex", "style.styles=[swirls, gravel]"), sent=False)
 
 

@@ -31,7 +31,7 @@ def target(request):
 
 @pytest.fixture(scope="module")
 def job(target):
-    return compiler.pipeline_job(readable.settings(target))
+    return compiler.build_pipeline_job(readable.settings(target))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_all_but_the_baseline_may_come_from_the_cache(target, spec):
     tasks = spec["root"]["dag"]["tasks"]
     cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
     assert cached == set(tasks) - {"BaselineModel"}
-    job = compiler.pipeline_job(readable.settings(target, "kubeflow.caching=false"))
+    job = compiler.build_pipeline_job(readable.settings(target, "kubeflow.caching=false"))
     assert "enableCache" not in json.dumps(job)
 
 
@@ -151,14 +151,14 @@ def test_resources(target, spec):
         gpu = {"accelerator": {"type": "nvidia.com/gpu", "count": "1"}}
         assert given == {"Trainer_executor": limits | gpu}
     # ImportExampleGen's too, which TFX passes over.
-    job = compiler.pipeline_job(readable.settings(target, "kubeflow.nodes.ImportExampleGen.cpu=2"))
+    job = compiler.build_pipeline_job(readable.settings(target, "kubeflow.nodes.ImportExampleGen.cpu=2"))
     container = job["pipelineSpec"]["deploymentSpec"]["executors"]["ImportExampleGen_executor"]["container"]
     assert container["resources"] == {"cpuLimit": 2.0}
 
 
 def test_an_unknown_node_is_named():
     with pytest.raises(KubeflowError, match=r"kubeflow\.nodes\.Trianer: the pipeline has no such node; it has Import"):
-        compiler.pipeline_job(readable.settings("vertex", "kubeflow.nodes.Trianer.cpu=2"))
+        compiler.build_pipeline_job(readable.settings("vertex", "kubeflow.nodes.Trianer.cpu=2"))
 
 
 def test_the_command(tmp_path):
@@ -177,7 +177,7 @@ def test_the_tuner_runs_in_its_own_container_or_as_a_job_of_several_machines(tar
     overrides = ["tuner={enabled: true, parallel_trials: 3}", "kubeflow.nodes={Tuner: {machine_type: a2-highgpu-1g}}"]
     if not on_vertex:
         overrides = ["tuner={enabled: true}"]
-    spec = compiler.pipeline_job(readable.settings(target, *overrides))["pipelineSpec"]
+    spec = compiler.build_pipeline_job(readable.settings(target, *overrides))["pipelineSpec"]
     json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     tasks, executors = spec["root"]["dag"]["tasks"], spec["deploymentSpec"]["executors"]
     assert set(tasks["Tuner"]["dependentTasks"]) == {"Transform", "ImportSchemaGen"}

@@ -29,7 +29,7 @@ from tests.kubeflow.readable import settings
 def test_what_the_cluster_needs_is_asked_for(override, message):
     before = "tfx" in sys.modules
     with pytest.raises(KubeflowError, match=message):
-        compiler.pipeline_job(settings("vertex", override))
+        compiler.build_pipeline_job(settings("vertex", override))
     assert ("tfx" in sys.modules) is before
 
 
@@ -52,15 +52,15 @@ def test_a_training_job_as_vertex_ai_wants_it():
         "container_spec": {"image_uri": "image:1"},
     }
     nodes = {"Trainer": Resources(machine_type="a2", accelerator="A100", accelerators=2)}
-    assert compiler.vertex_job(Kubeflow(image="image:1", project="p", region="r", nodes=nodes), "Trainer") == {
+    assert compiler.build_vertex_job(Kubeflow(image="image:1", project="p", region="r", nodes=nodes), "Trainer") == {
         "ai_platform_enable_vertex": True,
         "ai_platform_vertex_region": "r",
         "ai_platform_training_args": {"project": "p", "job_spec": {"worker_pool_specs": [pool]}},
     }
-    assert compiler.vertex_job(Kubeflow(nodes={"Trainer": Resources(cpu=4)}), "Trainer") is None
+    assert compiler.build_vertex_job(Kubeflow(nodes={"Trainer": Resources(cpu=4)}), "Trainer") is None
 
 
 def test_several_machines_search_on_vertex_ai_only():
     overrides = ("tuner={enabled: true, parallel_trials: 3}", "kubeflow.nodes={Tuner: {cpu: 4}}")
     with pytest.raises(KubeflowError, match=r"tuner\.parallel_trials is 3: only Vertex AI .* kubeflow\.nodes\.Tuner"):
-        compiler.pipeline_job(settings("vertex", *overrides))
+        compiler.build_pipeline_job(settings("vertex", *overrides))

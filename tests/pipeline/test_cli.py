@@ -272,7 +272,7 @@ def test_records_with_other_keys_are_told_with_those_there(pets, tmp_path):
     folder = tmp_path / "records"
     folder.mkdir()
     with (folder / "a.tfrecord").open("wb") as stream:
-        tfrecord.write(stream, tfrecord.example({"image": b"png", "label": 3}))
+        tfrecord.write(stream, tfrecord.serialize_example({"image": b"png", "label": 3}))
     output = tmp_path / "out"
     line = refusal("run", "--config", pets, "--data", folder, "--output", output, "--set", "data.image_key=picture")
     assert line == (

@@ -40,14 +40,14 @@ def tree(tmp_path, monkeypatch):
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     monkeypatch.setattr(fingerprint, "PACKAGES", ("components", "trainer"))
-    fingerprint._imports.cache_clear()
+    fingerprint._list_imports.cache_clear()
     yield tmp_path
-    fingerprint._imports.cache_clear()
+    fingerprint._list_imports.cache_clear()
 
 
 def edit(file):
     file.write_text(file.read_text() + "# edited\n")
-    fingerprint._imports.cache_clear()  # a process reads its code once
+    fingerprint._list_imports.cache_clear()  # a process reads its code once
 
 
 def reached(tree, module):
@@ -119,7 +119,7 @@ def test_imports_in_a_circle_end(tree):
 def test_a_new_import_is_followed_too(tree):
     before = fingerprint.fingerprint_code("trainer.model")
     (tree / "trainer/model.py").write_text(SOURCES["trainer/model.py"] + "import trainer.unrelated\n")
-    fingerprint._imports.cache_clear()
+    fingerprint._list_imports.cache_clear()
     changed = fingerprint.fingerprint_code("trainer.model")
     edit(tree / "trainer/unrelated.py")
     assert len({before, changed, fingerprint.fingerprint_code("trainer.model")}) == 3
@@ -138,21 +138,23 @@ def test_what_is_no_module_of_ours_has_no_fingerprint(tree, name):
 
 
 def test_in_the_project_the_gate_does_not_hang_on_the_trainer_but_transform_does():
-    fingerprint._imports.cache_clear()
+    fingerprint._list_imports.cache_clear()
     reaches = {
-        module: set(fingerprint._closure(module))
+        module: set(fingerprint._follow_imports(module))
         for module in ("components.anomaly_gate.component", "components.transform.component", "trainer.train")
     }
     assert not {name for name in reaches["components.anomaly_gate.component"] if name.startswith("trainer")}
     assert {"trainer.images.lossless", "trainer.augmentation"} <= reaches["components.transform.component"]
-    assert "trainer.images.ops" in fingerprint._closure("trainer.preprocessing")
+    assert "trainer.images.ops" in fingerprint._follow_imports("trainer.preprocessing")
     assert {"trainer.backbones", "trainer.export", "trainer.training.precision"} <= reaches["trainer.train"]
     families = {f"trainer.backbones.families.{name}" for name in ("efficientnet_lite", "keras_efficientnet")}
     assert families | {"trainer.backbones.lite_weights"} <= reaches["trainer.train"]
     assert not {name for name in reaches["trainer.train"] if name.startswith(("pipeline", "components"))}
     # An edit of a backbone trains anew, and transforms nothing anew.
     assert not {name for name in reaches["components.transform.component"] if name.startswith("trainer.backbones")}
-    assert not {name for name in fingerprint._closure("trainer.preprocessing") if name.startswith("trainer.backbones")}
+    assert not {
+        name for name in fingerprint._follow_imports("trainer.preprocessing") if name.startswith("trainer.backbones")
+    }
 
 
 @pytest.fixture
@@ -207,7 +209,7 @@ def test_an_unchanged_file_is_read_once(tmp_path, contents, monkeypatch):
     for name in ("kept", "swapped"):
         (tmp_path / name).write_bytes(b"12345")
     time.sleep(0.02)  # a tick of the clock of the file system
-    first = {name: contents.digest(tmp_path / name) for name in ("kept", "swapped")}
+    first = {name: contents.hash_file(tmp_path / name) for name in ("kept", "swapped")}
     assert first["kept"] == first["swapped"] == hashlib.sha256(b"12345").hexdigest()[:32]
     contents.save()
 
@@ -216,17 +218,17 @@ def test_an_unchanged_file_is_read_once(tmp_path, contents, monkeypatch):
     (tmp_path / "swapped").write_bytes(b"54321")
     os.utime(tmp_path / "swapped", ns=(before.st_atime_ns, before.st_mtime_ns))
     later, read = remembering(tmp_path, monkeypatch)
-    assert later.digest(tmp_path / "kept") == first["kept"]
-    assert later.digest(tmp_path / "swapped") == hashlib.sha256(b"54321").hexdigest()[:32]
+    assert later.hash_file(tmp_path / "kept") == first["kept"]
+    assert later.hash_file(tmp_path / "swapped") == hashlib.sha256(b"54321").hexdigest()[:32]
     assert read == ["swapped"]
 
 
 def test_a_file_that_has_just_changed_is_read_again(tmp_path, contents, monkeypatch):
     (tmp_path / "new").write_bytes(b"1")
-    contents.digest(tmp_path / "new")
+    contents.hash_file(tmp_path / "new")
     contents.save()
     later, read = remembering(tmp_path, monkeypatch)
-    later.digest(tmp_path / "new")
+    later.hash_file(tmp_path / "new")
     assert read == ["new"]
 
 
@@ -234,4 +236,4 @@ def test_a_file_that_has_just_changed_is_read_again(tmp_path, contents, monkeypa
 def test_a_damaged_memory_counts_as_empty(tmp_path, damaged):
     (tmp_path / "kept").write_bytes(b"1")
     (tmp_path / "hashes.json").write_bytes(damaged.replace(b"kept", bytes(tmp_path / "kept")))
-    assert fingerprint.Contents(tmp_path / "hashes.json").digest(tmp_path / "kept")[:8] == "6b86b273"
+    assert fingerprint.Contents(tmp_path / "hashes.json").hash_file(tmp_path / "kept")[:8] == "6b86b273"

@@ -25,7 +25,7 @@ def settings():
 def write_records(folder):
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "images-00000-of-00001.tfrecord").open("wb") as stream:
-        tfrecord.write(stream, tfrecord.example({"image/encoded": b"jpeg", "image/class/label": 0}))
+        tfrecord.write(stream, tfrecord.serialize_example({"image/encoded": b"jpeg", "image/class/label": 0}))
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def test_local_dag_runner_takes_neither_a_schema_nor_records_for_unchanged(tmp_p
         from atelier import tfrecord
 
         with records.open("wb") as stream:
-            tfrecord.write(stream, tfrecord.example({"image/encoded": image}))
+            tfrecord.write(stream, tfrecord.serialize_example({"image/encoded": image}))
         (data / "schema.pbtxt").write_text(f'feature {{ name: "image/encoded" type: BYTES }}  # {most}')
         for file in (records, data / "schema.pbtxt"):
             os.utime(file, (1, 1))

@@ -74,13 +74,13 @@ MALFORMED = {
     "a huge header": ("serving_bytes", {"image_bytes": [huge_png()]}, Code.INVALID_ARGUMENT, "10000000 pixels"),
     "a huge header in an example": (
         "serving_default",
-        {"examples": [tfrecord.example({"image/encoded": huge_png()})]},
+        {"examples": [tfrecord.serialize_example({"image/encoded": huge_png()})]},
         Code.INVALID_ARGUMENT,
         "10000000 pixels",
     ),
     "an example without a picture": (
         "serving_default",
-        {"examples": [tfrecord.example({"other": 1})]},
+        {"examples": [tfrecord.serialize_example({"other": 1})]},
         Code.INVALID_ARGUMENT,
         "image/encoded",
     ),

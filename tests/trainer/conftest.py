@@ -73,7 +73,7 @@ def text_transformed(tmp_path_factory):
 
     def record(number, text):
         values = {"picture": tiny_data.picture(number % 3, number)} | ({"kind": text} if text else {})
-        return tfrecord.example(values)
+        return tfrecord.serialize_example(values)
 
     texts: dict[str, list[str | None]] = {
         "train": ["Käfer", "big cat", "big cat", "Käfer", "big cat"],

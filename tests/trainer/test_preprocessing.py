@@ -113,7 +113,7 @@ def test_texts_that_are_known_have_ids_in_that_order(tmp_path):
 
 
 def example_of(number, text):
-    return tfrecord.example({"picture": tiny_data.picture(number % 3, number), "kind": text})
+    return tfrecord.serialize_example({"picture": tiny_data.picture(number % 3, number), "kind": text})
 
 
 def test_sparse_features_and_padding(text_transformed):

@@ -86,7 +86,7 @@ def value(example: tf.train.Example, name: str) -> Any:
 
 def raw_example(encoded: bytes, label: int, *, image_key: str = "image/encoded") -> bytes:
     """A record as ingest writes it."""
-    return tfrecord.example(
+    return tfrecord.serialize_example(
         {
             image_key: encoded,
             "image/class/label": label,
@@ -101,7 +101,7 @@ def raw_example(encoded: bytes, label: int, *, image_key: str = "image/encoded")
 
 def only_picture(encoded: bytes, image_key: str = "image/encoded") -> bytes:
     """What a client sends."""
-    return tfrecord.example({image_key: encoded})
+    return tfrecord.serialize_example({image_key: encoded})
 
 
 def picture(label: int, number: int) -> bytes:

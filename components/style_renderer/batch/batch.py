@@ -91,7 +91,7 @@ def render_batch(
       styles: from a catalog.
       directory: a folder or URL that all workers see; it is kept for the next batch.
       request: what is asked for.
-      pipelines: makes Beam pipelines, one at a time; see `local_pipelines`.
+      pipelines: makes Beam pipelines, one at a time; see `make_local_pipelines`.
       output: "" for `directory` itself.
       threads: of TensorFlow in a worker process; 0: the processors over the local runner's worker processes.
       engine: another one than this package's; for tests.
@@ -106,7 +106,7 @@ def render_batch(
     """
     started = time.monotonic()
     output = output or directory
-    variants = units.make_variants([(style, _settings(style, request)) for style in styles], request.strengths)
+    variants = units.make_variants([(style, _resolve_settings(style, request)) for style in styles], request.strengths)
     images = {style.sha256: Image.fromarray(load_pixels(style)) for style in styles}
     for sha256, image in images.items():
         storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(image, "png"))
@@ -122,7 +122,7 @@ def render_batch(
             if engine is None:
                 _check_networks(variants)
             if announce:
-                announce(_expected(missing, variants, pipeline.options))
+                announce(_estimate_work(missing, variants, pipeline.options))
             render = rendering.Render(
                 directory,
                 in_work,
@@ -130,7 +130,7 @@ def render_batch(
                 picture_format=request.picture_format,
                 max_pixels=request.max_pixels,
                 code=request.code,
-                threads=threads or _threads(pipeline.options),
+                threads=threads or _choose_threads(pipeline.options),
                 engine=engine,
             )
             with progress.follow(in_work, len(missing), progress_to), pipeline:
@@ -174,12 +174,12 @@ def _work_folder(directory: str) -> Iterator[str]:
         storage.remove(work)
 
 
-def local_pipelines(beam_args: Sequence[str]) -> Callable[[], beam.Pipeline]:
+def make_local_pipelines(beam_args: Sequence[str]) -> Callable[[], beam.Pipeline]:
     """Makes Beam pipelines with these arguments."""
     return lambda: beam.Pipeline(options=PipelineOptions(list(beam_args)))
 
 
-def _settings(style: Style, request: Request) -> Settings:
+def _resolve_settings(style: Style, request: Request) -> Settings:
     own = resolve_settings(style, request.overrides)
     return own.with_size(request.size) if request.size else own
 
@@ -195,7 +195,7 @@ def _check_networks(variants: Sequence[units.Variant]) -> None:
         raise RenderError(f"style settings: {error}") from None
 
 
-def _expected(missing: Sequence[units.Unit], variants: Sequence[units.Variant], options: PipelineOptions) -> str:
+def _estimate_work(missing: Sequence[units.Unit], variants: Sequence[units.Variant], options: PipelineOptions) -> str:
     # Here: TensorFlow, which it needs, takes seconds.
     from components.style_renderer.engine import memory
 
@@ -223,14 +223,14 @@ def _prepare(
     pipelines: Callable[[], beam.Pipeline],
 ) -> contents.Found:
     most = request.max_contents
-    sources = contents.first(sources, most)
+    sources = contents.take_first(sources, most)
     prepare = contents.Prepare(directory, lists, size, request.max_pixels, most)
     with pipelines() as pipeline:
         _ = pipeline | beam.Create(list(enumerate(sources))) | beam.Reshuffle() | beam.ParDo(prepare)
     return contents.collect(lists, len(sources), most)
 
 
-def _threads(options: PipelineOptions) -> int:
+def _choose_threads(options: PipelineOptions) -> int:
     """Threads of one of the local runner's worker processes; 0 (as TensorFlow likes) elsewhere."""
     direct = options.view_as(DirectOptions)
     if direct.direct_running_mode != "multi_processing":

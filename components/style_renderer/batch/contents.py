@@ -69,14 +69,16 @@ def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
     try:
         found = storage.list_tree(folder, leave_out)
     except OSError as error:
-        where = _legible(str(error.filename))
+        where = _make_legible(str(error.filename))
         raise ContentError(f"{where}: the folder cannot be listed: {error.strerror}") from None
     if not found and not storage.is_url(folder) and not Path(folder).is_dir():
         if Path(folder).exists():
-            raise ContentError(f"{_legible(folder)}: it is a file; give the folder that it is in")
-        raise ContentError(f"{_legible(folder)}: no such folder; give a folder with JPEG, PNG or other images")
+            raise ContentError(f"{_make_legible(folder)}: it is a file; give the folder that it is in")
+        raise ContentError(f"{_make_legible(folder)}: no such folder; give a folder with JPEG, PNG or other images")
     if not found:
-        raise ContentError(f"{_legible(folder)}: no content images found; give a folder with JPEG, PNG or other images")
+        raise ContentError(
+            f"{_make_legible(folder)}: no content images found; give a folder with JPEG, PNG or other images"
+        )
     return tuple(Source("file", entry.path, name) for name, entry in found.items())
 
 
@@ -96,7 +98,7 @@ def from_examples(split: str, image_key: str) -> tuple[Source, ...]:
     return tuple(Source("records", entry.path, image_key) for _, entry in sorted(found.items()))
 
 
-def first(sources: Sequence[Source], most: int) -> Sequence[Source]:
+def take_first(sources: Sequence[Source], most: int) -> Sequence[Source]:
     """No more files than `most`, 0 for all; how many images a TFRecord file holds, only reading it tells."""
     return sources[: most or None] if all(source.kind == "file" for source in sources) else sources
 
@@ -116,35 +118,37 @@ class Prepare(beam.DoFn):
         """
         self._directory, self._lists = directory, lists
         self._preview, self._max_pixels, self._most = preview, max_pixels, most
-        self._limit = layout.max_file_bytes(max_pixels)
+        self._limit = layout.compute_max_file_bytes(max_pixels)
 
     def process(self, element: tuple[int, Source]) -> None:
         """Looks through one source."""
         number, source = element
         rows: list[Content | DeadLetter] = []
         try:
-            for name, encoded in _images(source, self._limit):
+            for name, encoded in _read_images(source, self._limit):
                 rows.append(self._keep(name, encoded))
                 if len(rows) == self._most:
                     break
         except (OSError, EOFError, zlib.error, tfrecord.DamagedError) as error:
             name = source.name if source.kind == "file" else source.path
-            rows.append(DeadLetter(_legible(name), images.Reason.UNREADABLE.value, f"{type(error).__name__}: {error}"))
+            rows.append(
+                DeadLetter(_make_legible(name), images.Reason.UNREADABLE.value, f"{type(error).__name__}: {error}")
+            )
         lines = [[type(row).__name__, asdict(row)] for row in rows]
         storage.write_bytes(storage.join(self._lists, f"{number:08d}.json"), json.dumps(lines).encode("ascii"))
 
     def _keep(self, name: str, encoded: bytes) -> Content | DeadLetter:
         try:
-            if name != _legible(name):
+            if name != _make_legible(name):
                 raise images.RejectedImageError(images.Reason.UNREADABLE_NAME, "the name is not UTF-8: rename the file")
             if len(encoded) > self._limit:
                 raise images.RejectedImageError(images.Reason.TOO_LARGE, f"more than {self._limit} bytes")
             image = images.decode(encoded, self._max_pixels).image
         except images.RejectedImageError as rejection:
-            return DeadLetter(_legible(name), rejection.reason.value, rejection.detail)
+            return DeadLetter(_make_legible(name), rejection.reason.value, rejection.detail)
         content = Content(name, hashlib.sha256(encoded).hexdigest(), image.height, image.width)
-        storage.write_bytes(path(self._directory, content), encoded)
-        previews.write(self._directory, previews.original(content.stem), image, self._preview)
+        storage.write_bytes(locate(self._directory, content), encoded)
+        previews.write(self._directory, previews.locate_original(content.stem), image, self._preview)
         return content
 
 
@@ -167,27 +171,27 @@ def collect(lists: str, sources: int, most: int = 0) -> Found:
 
 def read(directory: str, content: Content, max_pixels: int) -> Image.Image:
     """The image of a content that was prepared: upright, mode RGB."""
-    return images.decode(storage.read_bytes(path(directory, content)), max_pixels).image
+    return images.decode(storage.read_bytes(locate(directory, content)), max_pixels).image
 
 
-def path(directory: str, content: Content) -> str:
+def locate(directory: str, content: Content) -> str:
     """Where the encoded bytes of a content lie."""
     return storage.join(directory, FOLDER, content.sha256)
 
 
-def _images(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
+def _read_images(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
     """Names and encoded bytes of the images in a source; of a file's no more than `limit` and one."""
     if source.kind == "file":
         yield source.name, storage.read_bytes(source.path, limit + 1)
         return
     with storage.open_stream(source.path) as stream:
         for record in tfrecord.read(stream):
-            encoded = tfrecord.first_bytes(record, source.name)
-            named = tfrecord.first_bytes(record, layout.IMAGE_FILE) or b""
+            encoded = tfrecord.read_first_bytes(record, source.name)
+            named = tfrecord.read_first_bytes(record, layout.IMAGE_FILE) or b""
             name = named.decode("utf-8", "surrogateescape")
             yield name or hashlib.sha256(encoded or b"").hexdigest()[:12], encoded or b""
 
 
-def _legible(name: str) -> str:
+def _make_legible(name: str) -> str:
     r"""The name with every byte that is not UTF-8 written as \xNN."""
     return re.sub(r"[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", name)

@@ -22,18 +22,18 @@ class DeadLetter:
     strength: float | None = None
 
 
-def lines(dead: Iterable[DeadLetter]) -> bytes:
+def format_lines(dead: Iterable[DeadLetter]) -> bytes:
     """One JSON object a line."""
     text = "".join(json.dumps(asdict(letter), ensure_ascii=False) + "\n" for letter in dead)
     return text.encode("utf-8", "backslashreplace")
 
 
-def lost_units(dead: Sequence[DeadLetter], variants: int) -> int:
+def count_lost_units(dead: Sequence[DeadLetter], variants: int) -> int:
     """Units that are missing: a content that cannot be used costs one for every variant."""
     return sum(1 if letter.style else variants for letter in dead)
 
 
-def table(dead: Sequence[DeadLetter]) -> str:
+def format_table(dead: Sequence[DeadLetter]) -> str:
     """The reasons with their counts, the most frequent first, and what the first one of each says."""
     counts = Counter(letter.reason for letter in dead)
     first = {letter.reason: letter for letter in reversed(dead)}

@@ -76,7 +76,7 @@ def make_line(content: Content, variant: Variant, facts: Facts) -> dict[str, Any
     }
 
 
-def sidecar(directory: str, stem: str) -> str:
+def locate_sidecar(directory: str, stem: str) -> str:
     """Where the sidecar of a unit lies."""
     return storage.join(directory, SIDECARS, f"{stem}.json")
 
@@ -93,16 +93,16 @@ def find_present(directory: str, images: str, units: Sequence[Unit]) -> dict[str
     known = storage.list_files(storage.join(directory, SIDECARS))
     stems = {stem.rsplit("--", 1)[-1]: stem for name in sorted(known) if (stem := name.removesuffix(".json")) in drawn}
     wanted = {unit.key: stems.get(unit.key[:KEY_IN_NAMES], "") for unit in units}
-    paths = [sidecar(directory, stem) for stem in wanted.values() if stem]
+    paths = [locate_sidecar(directory, stem) for stem in wanted.values() if stem]
     with ThreadPoolExecutor(_READERS) as readers:  # an object store takes its time for each
-        lines = map(_parsed, readers.map(storage.read_bytes, paths))
+        lines = map(_parse, readers.map(storage.read_bytes, paths))
         return {line["key"]: line for line in lines if line.get("key") in wanted}
 
 
 def is_there(image: str, sidecar: str, key: str) -> bool:
     """Whether one unit's image and sidecar are whole."""
     try:
-        return bool(storage.read_bytes(image, 1)) and _parsed(storage.read_bytes(sidecar)).get("key") == key
+        return bool(storage.read_bytes(image, 1)) and _parse(storage.read_bytes(sidecar)).get("key") == key
     except OSError:
         return False
 
@@ -133,7 +133,7 @@ def encode(lines: Iterable[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(values, ensure_ascii=False) + "\n" for values in lines).encode("utf-8")
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
+def _parse(text: bytes) -> dict[str, Any]:
     try:
         values = json.loads(text)
     except ValueError:  # edited by hand: rendered again

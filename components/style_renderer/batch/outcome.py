@@ -35,7 +35,7 @@ def summarize(report: Report) -> str:
     done = f"{report.rendered} rendered in {report.seconds:.1f} s, {report.images - report.rendered} there already"
     lines = [f"{report.gallery}: {counts}; {done}"]
     if report.dead:
-        lines += [f"  {len(report.dead)} dead letters:", dead_letters.table(report.dead)]
+        lines += [f"  {len(report.dead)} dead letters:", dead_letters.format_table(report.dead)]
     return "\n".join(lines)
 
 
@@ -71,7 +71,7 @@ def check_budget(
     Raises:
       RenderError: more is lost.
     """
-    asked, lost = looked_at * variants, dead_letters.lost_units(dead, variants)
+    asked, lost = looked_at * variants, dead_letters.count_lost_units(dead, variants)
     if not lost or (lost <= max_bad_fraction * asked and lost < asked):
         return
     remedy = "remove what is at fault"
@@ -79,6 +79,6 @@ def check_budget(
         remedy += ", or raise --max-bad-fraction (of a run: style.max_bad_fraction)"
     raise RenderError(
         f"{lost} of {asked} images ({lost / asked:.1%}) could not be rendered, more than the "
-        f"{max_bad_fraction:.1%} allowed: {remedy}\n{dead_letters.table(dead)}\n"
+        f"{max_bad_fraction:.1%} allowed: {remedy}\n{dead_letters.format_table(dead)}\n"
         f"All of them, and what could be rendered: {output}"
     )

@@ -24,7 +24,7 @@ class Reporter:
         """Reports on the unit `key`, for people `title`, into the folder `work`."""
         self._path = storage.join(work, key)
         self._title = title
-        self._interval = _interval(work)
+        self._interval = _choose_interval(work)
         self._last = 0.0
 
     def iterate(self, step: Any) -> None:
@@ -34,7 +34,7 @@ class Reporter:
             storage.write_bytes(self._path + _PARTLY, text.encode("utf-8", "backslashreplace"))
             self._last = time.monotonic()
 
-    def finished(self) -> None:
+    def count_finished(self) -> None:
         """The unit is rendered, or a dead letter."""
         storage.write_bytes(self._path + _DONE, b"1")
         storage.remove(self._path + _PARTLY)
@@ -47,13 +47,13 @@ def follow(work: str, units: int, progress: Progress | None) -> Iterator[None]:
         yield
         return
     try:
-        with watching.watching(lambda: progress(*_count(work, units)), _interval(work)):
+        with watching.watching(lambda: progress(*_count(work, units)), _choose_interval(work)):
             yield
     finally:
         progress(*_count(work, units))
 
 
-def _interval(work: str) -> float:
+def _choose_interval(work: str) -> float:
     return _REMOTE_INTERVAL_S if storage.is_url(work) else _INTERVAL_S
 
 

@@ -49,13 +49,16 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
             storage.remove(entry.path)
     if directory != output:
         for content in page.contents:
-            original = previews.original(content.stem)
-            for name in {original, previews.thumbnail(original, min(max(content.height, content.width), page.size))}:
+            original = previews.locate_original(content.stem)
+            for name in {
+                original,
+                previews.locate_thumbnail(original, min(max(content.height, content.width), page.size)),
+            }:
                 _copy(name, directory, output)
     for column in page.styles:
         previews.write(output, previews.style(column.style.id, column.style.sha256), column.image, previews.STYLE)
     storage.write_bytes(storage.join(output, manifest.FILE), manifest.encode(lines))
-    storage.write_bytes(storage.join(output, dead_letters.FILE), dead_letters.lines(page.dead))
+    storage.write_bytes(storage.join(output, dead_letters.FILE), dead_letters.format_lines(page.dead))
     storage.write_bytes(storage.join(output, contact_sheet.FILE), contact_sheet.make(page, directory))
     target = storage.join(output, gallery.FILE)
     storage.write_bytes(target, gallery.render(page).encode("utf-8", "xmlcharrefreplace"))
@@ -78,7 +81,7 @@ class WriteShard(beam.DoFn):
             tfrecord.write(stream, _record(line, encoded))
             if self._directory != self._output:
                 storage.write_bytes(storage.join(self._output, *line["file"].split("/")), encoded)
-                thumbnail = previews.thumbnail(line["file"], max(line["height"], line["width"]))
+                thumbnail = previews.locate_thumbnail(line["file"], max(line["height"], line["width"]))
                 if thumbnail != line["file"]:
                     _copy(thumbnail, self._directory, self._output)
         storage.write_bytes(path, stream.getvalue())
@@ -86,7 +89,7 @@ class WriteShard(beam.DoFn):
 
 def _record(line: dict[str, Any], encoded: bytes) -> bytes:
     content, style = line["content"], line["style"]
-    return tfrecord.example(
+    return tfrecord.serialize_example(
         {
             layout.ENCODED_IMAGE: encoded,
             layout.IMAGE_FORMAT: line["format"],

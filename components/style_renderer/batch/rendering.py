@@ -74,7 +74,7 @@ class Render(beam.DoFn):
         """Renders a unit, unless it is there: a repeated bundle does nothing twice."""
         name = f"{PICTURES}/{unit.stem}{ENDINGS[self._picture_format]}"
         path = storage.join(self._directory, *name.split("/"))
-        sidecar = manifest.sidecar(self._directory, unit.stem)
+        sidecar = manifest.locate_sidecar(self._directory, unit.stem)
         variant = self._variants[unit.variant]
         reporter = progress.Reporter(self._work, unit.key, f"{unit.content.id} in {variant.style.title}")
         if not manifest.is_there(path, sidecar, unit.key):
@@ -96,15 +96,15 @@ class Render(beam.DoFn):
                     iterations=int(rendering.iterations),
                     seconds=round(seconds, 3),
                     seam_score=rendering.seam_score,
-                    versions=_versions(),
+                    versions=_list_versions(),
                     code=self._code,
                 )
                 line = manifest.make_line(unit.content, variant, facts)
                 storage.write_bytes(sidecar, json.dumps(line, ensure_ascii=False, indent=1).encode("utf-8"))
-        reporter.finished()
+        reporter.count_finished()
 
     def _render(self, content: Content, variant: Variant, reporter: progress.Reporter) -> tuple[Any, float]:
-        engine = self._engine or _engine()
+        engine = self._engine or _load_engine()
         image = contents.read(self._directory, content, self._max_pixels)
         started = time.monotonic()
         rendering = engine(
@@ -143,7 +143,7 @@ def read_dead_letters(work: str) -> dict[str, DeadLetter]:
     }
 
 
-def _engine() -> Engine:
+def _load_engine() -> Engine:
     # Here: TensorFlow, which it needs, takes seconds, and where all is rendered it is not needed.
     from components.style_renderer.engine import render
 
@@ -156,11 +156,11 @@ def _style_pixels(path: str) -> np.ndarray:
 
 
 @functools.cache
-def _versions() -> dict[str, str]:
-    return {library: version for library in _LIBRARIES if (version := _version(library))}
+def _list_versions() -> dict[str, str]:
+    return {library: version for library in _LIBRARIES if (version := _find_version(library))}
 
 
-def _version(library: str) -> str:
+def _find_version(library: str) -> str:
     try:
         return importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:  # run from a checkout

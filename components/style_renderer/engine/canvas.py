@@ -6,13 +6,13 @@ import numpy as np
 from PIL import Image
 
 
-def sides(shape: Sequence[int], size: int) -> tuple[int, int]:
+def compute_sides(shape: Sequence[int], size: int) -> tuple[int, int]:
     """Height and width of an image of `shape` [H, W, ...] scaled so that the longer side is `size`."""
     scale = size / max(shape[:2])
     return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
-def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Scales [H, W, 3] uint8 or float32 to [height, width, 3] of the same type, with Lanczos' filter."""
     if image.shape[:2] == (height, width):
         return image
@@ -25,7 +25,7 @@ def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(scaled, 0, 255, out=scaled)
 
 
-def padded(image: np.ndarray, multiple: int) -> np.ndarray:
+def pad(image: np.ndarray, multiple: int) -> np.ndarray:
     """Repeats the last row and column until the sides are multiples: [H, W, 3] to [H', W', 3] of the same type."""
     height, width = image.shape[:2]
     if height % multiple == width % multiple == 0:
@@ -33,9 +33,9 @@ def padded(image: np.ndarray, multiple: int) -> np.ndarray:
     return np.pad(image, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="edge")
 
 
-def cropped(image: np.ndarray, multiple: int) -> np.ndarray:
+def crop(image: np.ndarray, multiple: int) -> np.ndarray:
     """Leaves out rows and columns at the end until the sides are multiples, at least one."""
     height, width = (max(side // multiple, 1) * multiple for side in image.shape[:2])
     if height > image.shape[0] or width > image.shape[1]:
-        return padded(image, multiple)
+        return pad(image, multiple)
     return image[:height, :width]

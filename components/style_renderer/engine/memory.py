@@ -48,7 +48,7 @@ def estimate(shape: Sequence[int], settings: Settings) -> Estimate:
     per_pixel = _seconds_per_pixel(loss)
     seconds, tiles, memory = 0.0, 1, 0.0
     for scale in settings.scales:
-        height, width = canvas.sides(shape, scale.size)
+        height, width = canvas.compute_sides(shape, scale.size)
         side = tile((height, width, 3), loss.network, settings)
         cost = height * width * per_pixel
         tiles = 1

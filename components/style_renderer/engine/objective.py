@@ -81,14 +81,14 @@ class Objective:
           style: [H, W, 3] uint8.
           size: longer side at which it is looked at, in pixels.
         """
-        height, width = canvas.sides(style.shape, min(size, max(style.shape[:2])))
+        height, width = canvas.compute_sides(style.shape, min(size, max(style.shape[:2])))
         key = (hashlib.sha256(style.tobytes()).digest() + str(style.shape).encode(), max(height, width))
         if key not in self._targets:
             if len(self._targets) >= _KEPT_TARGETS:
                 del self._targets[next(iter(self._targets))]
-            scaled = canvas.resized(style, height, width)
+            scaled = canvas.resize(style, height, width)
             self._targets[key] = self.grams(
-                tf.constant(canvas.cropped(scaled, self.network.stride)[np.newaxis].astype(np.float32))
+                tf.constant(canvas.crop(scaled, self.network.stride)[np.newaxis].astype(np.float32))
             )
         return self._targets[key]
 

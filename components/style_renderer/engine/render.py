@@ -127,9 +127,9 @@ class _Work:
 
     def at_scale(self, number: int, scale: Scale) -> None:
         """Takes the image from the scale before to this one."""
-        height, width = canvas.sides(self._content.shape, scale.size)
-        content = canvas.resized(self._content, height, width)
-        image = self._first(content) if self._image is None else canvas.resized(self._image, height, width)
+        height, width = canvas.compute_sides(self._content.shape, scale.size)
+        content = canvas.resize(self._content, height, width)
+        image = self._first(content) if self._image is None else canvas.resize(self._image, height, width)
         self._image = image
         self.losses = {}
         self._notify(number, scale, 0, image)
@@ -147,7 +147,7 @@ class _Work:
     def _optimized(self, number: int, scale: Scale, content: np.ndarray, image: np.ndarray) -> np.ndarray:
         stride = self._objective.network.stride
         height, width = image.shape[:2]
-        padded_content, padded = canvas.padded(content, stride), canvas.padded(image, stride)
+        padded_content, padded = canvas.pad(content, stride), canvas.pad(image, stride)
         tile = memory.tile(padded.shape, self._objective.network, self._settings)
         self._step = 0
 
@@ -241,12 +241,12 @@ class _Work:
         pixels = np.clip(image, 0, 255)
         pixels = np.rint(pixels, out=pixels).astype(np.uint8)
         if self._settings.colors == "luminance" and self._strength > 0:
-            return colors.with_brightness_of(pixels, canvas.resized(self._content, *pixels.shape[:2]))
+            return colors.with_brightness_of(pixels, canvas.resize(self._content, *pixels.shape[:2]))
         return pixels
 
     def _first(self, content: np.ndarray) -> np.ndarray:
         if self._start is not None:
-            return canvas.resized(self._start, *content.shape[:2]).astype(np.float32)
+            return canvas.resize(self._start, *content.shape[:2]).astype(np.float32)
         if self._settings.start == "noise":
             return np.random.default_rng(self._settings.seed).uniform(0, 255, content.shape).astype(np.float32)
         return content.astype(np.float32)

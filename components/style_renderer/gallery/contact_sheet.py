@@ -41,7 +41,7 @@ def _cells(page: Page, directory: str) -> Iterator[tuple[int, int, Image.Image]]
     for column, style in enumerate(page.styles, start=1):
         yield 0, column, style.image
     for row, content in enumerate(page.contents[:_MOST_ROWS], start=1):
-        yield row, 0, _read(directory, previews.original(content.stem))
+        yield row, 0, _read(directory, previews.locate_original(content.stem))
         for column, style in enumerate(page.styles, start=1):
             if file := strongest.get((content.sha256, style.style.id)):
                 yield row, column, _read(directory, file)

@@ -55,27 +55,27 @@ def render(page: Page) -> str:
     """The page as text; images are named relative to it."""
     strengths = sorted({line["strength"] for line in page.lines})
     shown = page.contents[:MOST_ROWS]
-    contents = [_content(content, page.size) for content in shown]
+    contents = [_describe_content(content, page.size) for content in shown]
     styles = [_style(column.style) for column in page.styles]
     return templates.load(Path(__file__).with_name("gallery.html.j2")).render(
         page=page,
         contents=contents,
         hidden=len(page.contents) - len(shown),
         styles=styles,
-        rows=_rows(page, shown),
+        rows=_build_rows(page, shown),
         strengths=strengths,
-        seconds=_duration(sum(line["seconds"] for line in page.lines)),
+        seconds=_format_duration(sum(line["seconds"] for line in page.lines)),
         # What the script needs beyond the grid; Jinja's `tojson` escapes it for a script element.
         data={"contents": contents, "styles": styles, "strengths": strengths},
     )
 
 
-def _rows(page: Page, shown: Sequence[Content]) -> list[list[dict[str, Any]]]:
+def _build_rows(page: Page, shown: Sequence[Content]) -> list[list[dict[str, Any]]]:
     """The grid's cells: renderings from the weakest to the strongest, or why there is none."""
     by_cell: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for line in sorted(page.lines, key=lambda line: line["strength"]):
         cell = (line["content"]["id"], line["content"]["sha256"], line["style"]["id"])
-        by_cell.setdefault(cell, []).append(_rendering(line))
+        by_cell.setdefault(cell, []).append(_describe_rendering(line))
     reasons = {(letter.content, letter.style): letter.reason for letter in page.dead}
     return [
         [
@@ -89,7 +89,7 @@ def _rows(page: Page, shown: Sequence[Content]) -> list[list[dict[str, Any]]]:
     ]
 
 
-def _rendering(line: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_rendering(line: Mapping[str, Any]) -> dict[str, Any]:
     settings = line["settings"]
     scales = " → ".join(str(scale["size"]) for scale in settings["scales"])
     facts = [
@@ -100,14 +100,14 @@ def _rendering(line: Mapping[str, Any]) -> dict[str, Any]:
         ("Style scale", f"{settings['style_scale']:g}"),
         ("Colors", settings["colors"]),
         *((f"Loss: {name}", f"{value:.4g}") for name, value in line["losses"].items()),
-        ("Time", _duration(line["seconds"])),
+        ("Time", _format_duration(line["seconds"])),
         *([("Seam score", f"{line['seam_score']:.3g}")] if line["seam_score"] is not None else []),
         ("Size", f"{line['width']} × {line['height']}"),
     ]
     return {
         "key": line["key"][:12],
         "file": line["file"],
-        "thumbnail": previews.thumbnail(line["file"], max(line["height"], line["width"])),
+        "thumbnail": previews.locate_thumbnail(line["file"], max(line["height"], line["width"])),
         "width": line["width"],
         "height": line["height"],
         "strength": line["strength"],
@@ -117,13 +117,13 @@ def _rendering(line: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _content(content: Content, size: int) -> dict[str, Any]:
-    original = previews.original(content.stem)
+def _describe_content(content: Content, size: int) -> dict[str, Any]:
+    original = previews.locate_original(content.stem)
     return {
         "name": content.id.rsplit("/", 1)[-1].rsplit(".", 1)[0] or content.id,
         "id": content.id,
         "file": original,
-        "thumbnail": previews.thumbnail(original, min(size, max(content.height, content.width))),
+        "thumbnail": previews.locate_thumbnail(original, min(size, max(content.height, content.width))),
         "width": content.width,
         "height": content.height,
     }
@@ -143,7 +143,7 @@ def _style(style: Style) -> dict[str, Any]:
     }
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

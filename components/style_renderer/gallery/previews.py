@@ -26,7 +26,7 @@ def encode(image: Image.Image, picture_format: Format) -> bytes:
     return stream.getvalue()
 
 
-def original(stem: str) -> str:
+def locate_original(stem: str) -> str:
     """Where a content's original lies, relative to the batch's folder."""
     return f"originals/{stem}.jpg"
 
@@ -41,7 +41,7 @@ def write(directory: str, name: str, image: Image.Image, longer_side: int) -> No
     if max(image.size) > longer_side:
         image = image.copy()
         image.thumbnail((longer_side, longer_side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    storage.write_bytes(storage.join(directory, *name.split("/")), _small(image))
+    storage.write_bytes(storage.join(directory, *name.split("/")), _shrink(image))
     write_thumbnail(directory, name, image)
 
 
@@ -50,17 +50,19 @@ def write_thumbnail(directory: str, name: str, image: Image.Image) -> None:
     if max(image.size) > THUMBNAIL:
         small = image.copy()
         small.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
-        storage.write_bytes(storage.join(directory, *thumbnail(name, max(image.size)).split("/")), _small(small))
+        storage.write_bytes(
+            storage.join(directory, *locate_thumbnail(name, max(image.size)).split("/")), _shrink(small)
+        )
 
 
-def thumbnail(name: str, longer_side: int) -> str:
+def locate_thumbnail(name: str, longer_side: int) -> str:
     """What the grid shows for an image of this size in pixels: the image itself, or its thumbnail."""
     if longer_side <= THUMBNAIL:
         return name
     return f"{THUMBNAILS}/{name.rsplit('.', 1)[0]}.jpg"
 
 
-def _small(image: Image.Image) -> bytes:
+def _shrink(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=88, progressive=True)
     return stream.getvalue()

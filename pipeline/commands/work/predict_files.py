@@ -56,7 +56,7 @@ def predict_files(
     """
     found: list[tuple[str, Prediction]] = []
     try:
-        files = [file for path in paths for file in _files(path)]
+        files = [file for path in paths for file in _list_files(path)]
         with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
             console = Console(terminal)
             in_folders = any(path.is_dir() for path in paths)
@@ -74,15 +74,15 @@ def predict_files(
                             console.say(f"atelier: {answer}")
                     move(min(start + batch, len(files)), len(files))
     finally:
-        sys.stdout.write(_json(found) if as_json else _table(found))
+        sys.stdout.write(_format_json(found) if as_json else _format_table(found))
     return 0 if len(found) == len(files) else 1
 
 
 def _predict_batch(
     files: Sequence[Path], predictor: Predictor, top: int, console: Console
 ) -> Iterator[tuple[str, Answer]]:
-    prepared = [image for image in (_prepared(file, predictor, console) for file in files) if image]
-    for image, answer in zip(prepared, _answers(predictor, prepared, top), strict=True):
+    prepared = [image for image in (_prepare(file, predictor, console) for file in files) if image]
+    for image, answer in zip(prepared, _predict(predictor, prepared, top), strict=True):
         yield image.name, answer
 
 
@@ -99,14 +99,14 @@ def _warnings_shown(console: Console) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _answers(predictor: Predictor, prepared: Sequence[PreparedImage], top: int) -> Sequence[Answer]:
+def _predict(predictor: Predictor, prepared: Sequence[PreparedImage], top: int) -> Sequence[Answer]:
     try:
         return predictor.predict(prepared, top=top)
     except NoPredictionError as error:
         return error.answers
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _list_files(path: Path) -> Iterator[Path]:
     """The file itself, or all files of a folder at any depth."""
     if not path.is_dir():
         yield path
@@ -121,7 +121,7 @@ def _files(path: Path) -> Iterator[Path]:
     yield from (path / name for name in found)
 
 
-def _prepared(file: Path, predictor: Predictor, console: Console) -> PreparedImage | None:
+def _prepare(file: Path, predictor: Predictor, console: Console) -> PreparedImage | None:
     try:
         return predictor.prepare(file)
     except ServingError as error:
@@ -129,7 +129,7 @@ def _prepared(file: Path, predictor: Predictor, console: Console) -> PreparedIma
         return None
 
 
-def _json(found: Sequence[tuple[str, Prediction]]) -> str:
+def _format_json(found: Sequence[tuple[str, Prediction]]) -> str:
     rows = [
         {
             "file": name,
@@ -144,7 +144,7 @@ def _json(found: Sequence[tuple[str, Prediction]]) -> str:
     return json.dumps(rows, indent=1, allow_nan=False) + "\n"
 
 
-def _table(found: Sequence[tuple[str, Prediction]]) -> str:
+def _format_table(found: Sequence[tuple[str, Prediction]]) -> str:
     """One row for each image; several classes stand one below the other."""
     if not found:
         return ""

@@ -84,7 +84,7 @@ def render_folder(
             chosen,
             str(output),
             request,
-            batch.local_pipelines(pipeline_options.build_pipeline_options(beam)),
+            batch.make_local_pipelines(pipeline_options.build_pipeline_options(beam)),
             announce=console.say,
             progress_to=lambda text, share: progress(round(1000 * share), 1000, text),
         )

@@ -12,7 +12,7 @@ from PIL import Image
 from atelier import images
 from atelier.errors import AtelierError
 from atelier.files import image_files
-from atelier.layout import MAX_PIXELS, max_file_bytes
+from atelier.layout import MAX_PIXELS, compute_max_file_bytes
 from atelier.stylization import StylizerError, weigh_styles
 
 Restyle = Callable[[Path], bytes]
@@ -99,6 +99,6 @@ def open_server(
 
 
 def _read(file: Path, size: int) -> np.ndarray:
-    image = images.decode(image_files.read_image_file(file, max_file_bytes(MAX_PIXELS)), MAX_PIXELS).image
+    image = images.decode(image_files.read_image_file(file, compute_max_file_bytes(MAX_PIXELS)), MAX_PIXELS).image
     image.thumbnail((size, size), Image.Resampling.LANCZOS)
     return np.asarray(image)

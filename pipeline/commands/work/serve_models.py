@@ -42,7 +42,7 @@ def serve_models(
     Args:
       models: a model's base path, or a folder of several, each named as its folder is.
       models_config: a models.config instead.
-      name: of the model, where `models` is one's base path; None: see `config_for`.
+      name: of the model, where `models` is one's base path; None: see `find_config`.
       host: address to listen on.
       port: 0 takes a free one.
       batching_file: a batching_parameters.txt; None: no batching.
@@ -63,13 +63,13 @@ def serve_models(
             config = model_server_config.read_models_config(models_config)
         else:
             assert models is not None
-            config = config_for(models, name)
+            config = find_config(models, name)
         from serving.server.local_server import Options  # TensorFlow and gRPC, which take seconds
 
         options = Options(
             host=host,
             port=port,
-            batching=_batching(batching_file) if batching_file else None,
+            batching=_read_batching(batching_file) if batching_file else None,
             ssl=model_server_config.read_ssl_config(ssl_file) if ssl_file else None,
             max_message_mb=max_message_mb,
             max_pixels=max_pixels,
@@ -105,7 +105,7 @@ def _log_to(terminal: native_log.Terminal) -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # its words on deprecation are for us, not for users
 
 
-def config_for(folder: Path, name: str | None) -> model_server_config_pb2.ModelServerConfig:
+def find_config(folder: Path, name: str | None) -> model_server_config_pb2.ModelServerConfig:
     """The configuration for a model's base path, or for a folder of base paths.
 
     Args:
@@ -122,13 +122,13 @@ def config_for(folder: Path, name: str | None) -> model_server_config_pb2.ModelS
             "output/<name>/serving_model"
         )
     try:
-        found = versions.folders(folder)
+        found = versions.list_folders(folder)
         bases = {name or _name(found): folder} if found else {}
         bases = bases or {
-            each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and versions.folders(each)
+            each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and versions.list_folders(each)
         }
         if not bases:
-            raise model_server_config.ModelServerConfigError(f"{folder}: {versions.why_none(folder)}")
+            raise model_server_config.ModelServerConfigError(f"{folder}: {versions.explain_none(folder)}")
     except OSError as error:
         raise model_server_config.ModelServerConfigError(
             f"{error.filename}: the folder cannot be listed: {error.strerror}"
@@ -145,7 +145,7 @@ def _name(found: Mapping[int, Path]) -> str:
     return STYLIZER if (newest / ASSETS_EXTRA / STYLIZATION_FILE).is_file() else DEFAULT
 
 
-def _batching(file: Path) -> model_server_config.BatchingParameters:
+def _read_batching(file: Path) -> model_server_config.BatchingParameters:
     parameters = model_server_config.read_batching_parameters(file)
     for name in ("pad_variable_length_inputs", "enable_large_batch_splitting"):
         if getattr(parameters, name):

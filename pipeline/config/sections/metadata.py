@@ -14,7 +14,7 @@ def _hide_password(value: Any) -> Any:
 
 def _check_url(value: str) -> str:
     if value:
-        database_url.parse(value)
+        database_url.parse_url(value)
     return database_url.SecretUrl(value)
 
 
@@ -37,4 +37,4 @@ class Metadata(Section):
     @pydantic.field_serializer("connection")
     def _without_password(self, value: str) -> str:
         """What is written down, as `run.json` is, never holds the password."""
-        return database_url.redacted(value) if value else value
+        return database_url.redact(value) if value else value

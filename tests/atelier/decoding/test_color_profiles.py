@@ -125,13 +125,13 @@ def test_threads_share_a_conversion():
 
 
 def test_display_p3_of_ours_is_that_of_the_matrix():
-    got, effect = converted(RAMP, color_profiles.display_p3())
+    got, effect = converted(RAMP, color_profiles.build_display_p3())
     assert effect is Effect.CONVERTED
     assert np.abs(got - icc.to_srgb(RAMP)).max() <= 1.5
-    ImageCms.ImageCmsProfile(io.BytesIO(color_profiles.display_p3()))
+    ImageCms.ImageCmsProfile(io.BytesIO(color_profiles.build_display_p3()))
 
 
 def test_which_profiles_need_no_table():
-    assert all(color_profiles.is_matrix(one) for one in (P3, icc.gray_profile(2.2), color_profiles.display_p3()))
+    assert all(color_profiles.is_matrix(one) for one in (P3, icc.gray_profile(2.2), color_profiles.build_display_p3()))
     assert not any(color_profiles.is_matrix(one) for one in (icc.cmyk_profile(overprint), b""))
     assert not color_profiles.is_matrix(icc.profile(A2B0=b""))

@@ -39,11 +39,11 @@ from atelier.files import versions
     ],
 )
 def test_a_name_is_read_as_model_server_reads_it(name, number):
-    assert versions.parse(name) == number
+    assert versions.parse_version(name) == number
 
 
 def test_of_two_names_for_one_version_the_last_in_order_counts():
-    assert versions.by_number(["10", "7", "007", "x", "-2", "+7"]) == {-2: "-2", 7: "7", 10: "10"}
+    assert versions.sort_by_number(["10", "7", "007", "x", "-2", "+7"]) == {-2: "-2", 7: "7", 10: "10"}
 
 
 def test_folders_are_listed_lowest_version_first_and_files_are_none(tmp_path):
@@ -51,10 +51,10 @@ def test_folders_are_listed_lowest_version_first_and_files_are_none(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "12").write_text("a file")
     (tmp_path / "11").symlink_to(tmp_path / "9")
-    found = versions.folders(tmp_path)
+    found = versions.list_folders(tmp_path)
     assert list(found.items()) == [(9, tmp_path / "9"), (10, tmp_path / "10"), (11, tmp_path / "11")]
     with pytest.raises(FileNotFoundError):
-        versions.folders(tmp_path / "none")
+        versions.list_folders(tmp_path / "none")
 
 
 def test_a_command_line_names_a_version():

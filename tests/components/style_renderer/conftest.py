@@ -53,7 +53,7 @@ def run(folder, styles, rendered, tmp_path):
             styles,
             str(tmp_path / "out"),
             batch.Request(**request),
-            batch.local_pipelines(beam_args),
+            batch.make_local_pipelines(beam_args),
             engine=engine,
             **options,
         )

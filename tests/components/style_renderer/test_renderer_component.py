@@ -49,7 +49,7 @@ def examples(tmp_path):
     stream = io.BytesIO()
     for seed in range(3):
         values = {"picture": fake_engine.encoded(seed), "image/filename": f"{seed}.png"}
-        tfrecord.write(stream, tfrecord.example(values))
+        tfrecord.write(stream, tfrecord.serialize_example(values))
     (tmp_path / "examples" / "Split-test").mkdir()
     (tmp_path / "examples" / "Split-test" / "data_tfrecord-00000-of-00001").write_bytes(stream.getvalue())
     return made
@@ -58,7 +58,7 @@ def examples(tmp_path):
 @pytest.fixture
 def do(catalog, tmp_path, monkeypatch):
     """Builds the component and runs its executor; gives the gallery."""
-    monkeypatch.setattr(rendering, "_engine", lambda: fake_engine.render)
+    monkeypatch.setattr(rendering, "_load_engine", lambda: fake_engine.render)
 
     def run(examples=None, name="gallery", **arguments):
         node = component.StyleRenderer(

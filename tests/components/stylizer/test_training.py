@@ -91,7 +91,7 @@ def test_targets_are_kept_for_the_same_styles_only(styles, tmp_path, monkeypatch
         np.testing.assert_allclose(target[0], gram[0], rtol=1e-4, atol=1e-4)
     again = training.style_targets(recipe, styles[::-1], 64, cache)
     np.testing.assert_allclose(again[0], first[0][::-1], rtol=1e-5)
-    monkeypatch.setattr(canvas, "resized", None)  # nothing is computed
+    monkeypatch.setattr(canvas, "resize", None)  # nothing is computed
     np.testing.assert_array_equal(training.style_targets(recipe, styles[::-1], 64, cache)[0], again[0])
 
 

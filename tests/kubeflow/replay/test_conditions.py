@@ -25,7 +25,7 @@ BLESSING = "inputs.artifacts['blessing'].artifacts[0]"
 
 
 def holds(condition):
-    return conditions.holds(condition, json_format.ParseDict(GIVEN, pb.ExecutorInput()))
+    return conditions.evaluate(condition, json_format.ParseDict(GIVEN, pb.ExecutorInput()))
 
 
 @pytest.mark.parametrize(

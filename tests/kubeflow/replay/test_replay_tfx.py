@@ -68,7 +68,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     with (folder / "all.tfrecord").open("wb") as stream:
         for number in range(12):
-            tfrecord.write(stream, tfrecord.example({"number": number}))
+            tfrecord.write(stream, tfrecord.serialize_example({"number": number}))
     return folder
 
 

@@ -106,7 +106,7 @@ def test_kfp_takes_no_time_zone():
 
 
 def test_the_job():
-    job = submit.vertex_job(settings(), JOB, {"min_accuracy": 0.9}, "photos-1")
+    job = submit.build_vertex_job(settings(), JOB, {"min_accuracy": 0.9}, "photos-1")
     assert job == {
         "displayName": "photos-1",
         "pipelineSpec": SPEC,
@@ -121,17 +121,17 @@ def test_the_job():
 
 def test_defaults_of_the_run_are_kept_beside_what_is_given():
     compiled = JOB | {"runtimeConfig": {"parameterValues": {"min_accuracy": 0.5, "steps": 3}}}
-    job = submit.vertex_job(settings(), compiled, {"min_accuracy": 0.9}, "photos-1")
+    job = submit.build_vertex_job(settings(), compiled, {"min_accuracy": 0.9}, "photos-1")
     assert job["runtimeConfig"]["parameterValues"] == {"min_accuracy": 0.9, "steps": 3}
 
 
 def test_the_default_service_account_is_left_to_google():
-    assert "serviceAccount" not in submit.vertex_job(settings(service_account=""), JOB, {}, "photos-1")
+    assert "serviceAccount" not in submit.build_vertex_job(settings(service_account=""), JOB, {}, "photos-1")
 
 
 def test_caching_off_holds_for_every_task_and_leaves_what_was_compiled():
     before = copy.deepcopy(JOB)
-    tasks = submit.vertex_job(settings(caching=False), JOB, {}, "p")["pipelineSpec"]["root"]["dag"]["tasks"]
+    tasks = submit.build_vertex_job(settings(caching=False), JOB, {}, "p")["pipelineSpec"]["root"]["dag"]["tasks"]
     assert [task["cachingOptions"] for task in tasks.values()] == [{"enableCache": False}] * 2
     assert before == JOB
 
@@ -139,7 +139,7 @@ def test_caching_off_holds_for_every_task_and_leaves_what_was_compiled():
 def test_caching_on_turns_none_on_that_was_compiled_without():
     compiled = copy.deepcopy(JOB)
     compiled["pipelineSpec"]["root"]["dag"]["tasks"]["Gen"]["cachingOptions"] = {"enableCache": False}
-    job = submit.vertex_job(settings(caching=True), compiled, {}, "p")
+    job = submit.build_vertex_job(settings(caching=True), compiled, {}, "p")
     assert job["pipelineSpec"] == compiled["pipelineSpec"]
 
 
@@ -188,6 +188,6 @@ def test_nothing_heavy_is_loaded_before_it_is_needed():
 
 def test_names_of_runs_differ_and_are_valid_ids(monkeypatch):
     monkeypatch.setattr(time, "gmtime", lambda: time.struct_time((2026, 11, 24, 3, 4, 5, 1, 328, 0)))
-    names = {submit._new_name("photos") for _ in range(50)}
+    names = {submit._make_name("photos") for _ in range(50)}
     assert len(names) > 45
     assert all(re.fullmatch("photos-20261124-030405-[0-9a-f]{4}", name) for name in names)

@@ -232,7 +232,7 @@ def test_the_command_sends_what_the_compiler_wrote(endpoint, server, capfd):
     lines = capfd.readouterr().out.splitlines()
     assert re.fullmatch(rf"vertex-\d{{8}}-\d{{6}}-[0-9a-f]{{4}}: runs on {server.url}/pipeline", lines[-2])
     assert lines[-1] == f"{server.url}/pipeline/#/runs/details/r-1"
-    compiled = compiler.pipeline_job(config.load("configs/vertex.yaml", changes))["pipelineSpec"]
+    compiled = compiler.build_pipeline_job(config.load("configs/vertex.yaml", changes))["pipelineSpec"]
     assert run["pipeline_spec"]["pipeline_spec"] == compiled
     pods = run["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     containers = {n for n, executor in compiled["deploymentSpec"]["executors"].items() if "container" in executor}

@@ -279,7 +279,7 @@ def test_the_command_sends_what_the_compiler_wrote(vertex, server, tmp_path, cap
 
     loaded = config.load("configs/vertex.yaml", ["kubeflow.region=europe-west4"])
     sent = PipelineJob.pb(vertex.jobs[name])
-    assert json_format.MessageToDict(sent.pipeline_spec) == compiler.pipeline_job(loaded)["pipelineSpec"]
+    assert json_format.MessageToDict(sent.pipeline_spec) == compiler.build_pipeline_job(loaded)["pipelineSpec"]
     assert dict(sent.labels)["team"] == "vision"
     assert json_format.MessageToDict(sent.runtime_config)["parameterValues"] == {"min_accuracy": 0.95}
 

@@ -95,8 +95,8 @@ def output(tmp_path):
         (extra.parent / "saved_model.pb").write_bytes(bytes(1_000_000))
         (extra / "provenance.json").write_text(json.dumps({"code": code, "data": "da7a"}))
         labels.write_labels(extra, ["dark", "bright"])
-    connection = database.connection_config(Metadata(), folder)
-    store = database.opened(connection)
+    connection = database.build_connection_config(Metadata(), folder)
+    store = database.open_store(connection)
     put_run(store, folder, OLD, "2025-11-27T01:10:00", 0.9)
     put_run(store, folder, NEW, "2025-11-27T03:10:00", 0.95)
     return folder
@@ -200,7 +200,7 @@ def test_compare_runs_both_on_the_test_records(tmp_path):
     with (records / "test.tfrecord").open("wb") as stream:
         for brightness, truth in ((0, 0), (100, 0), (120, 1)):
             values = {"image/encoded": picture(brightness), "image/class/label": truth}
-            tfrecord.write(stream, tfrecord.example(values | {"image/filename": f"{brightness}.png"}))
+            tfrecord.write(stream, tfrecord.serialize_example(values | {"image/filename": f"{brightness}.png"}))
     _, text, _ = atelier("models", "compare", 1, 2, "--models", models, "--records", records, "--json")
     found = json.loads(text)["comparison"]
     assert [(each["right"], each["labeled"]) for each in found["measured"]] == [(2, 3), (2, 3)]

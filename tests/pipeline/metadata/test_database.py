@@ -46,7 +46,7 @@ def no_password_around(monkeypatch):
 )
 def test_a_url_is_taken_apart(url, kind, user, password, host, port, database):
     secret = None if password is None else SecretStr(password)
-    server = database_url.parse(url)
+    server = database_url.parse_url(url)
     assert server == database_url.Server(kind, user, secret, host, port, database)
     assert SECRET not in repr(server)
 
@@ -126,7 +126,7 @@ def test_nor_is_it_quoted_where_there_is_no_text_at_all(values, tmp_path):
     ],
 )
 def test_a_url_is_shown_without_its_password(url, shown):
-    assert database_url.redacted(url) == shown
+    assert database_url.redact(url) == shown
 
 
 def test_a_config_never_shows_the_password():
@@ -147,7 +147,7 @@ def test_a_config_never_shows_the_password():
 
 
 def connection(url, tmp_path):
-    return database.connection_config(Metadata(connection=url), tmp_path)
+    return database.build_connection_config(Metadata(connection=url), tmp_path)
 
 
 def test_without_a_url_it_is_sqlite_in_the_output_folder(tmp_path):
@@ -233,7 +233,7 @@ def test_what_a_server_answers_tells_what_is_wrong(listener, monkeypatch, kind, 
     monkeypatch.setattr(database_server, "TIMEOUT_S", 0.3)
     port, answers = listener
     answers.append(answer)
-    found = database_server.problem(database_url.Server(kind, "ann", SecretStr(SECRET), "127.0.0.1", port, "d"))
+    found = database_server.find_problem(database_url.Server(kind, "ann", SecretStr(SECRET), "127.0.0.1", port, "d"))
     assert problem in found
     assert bool(problem) == bool(found)
 
@@ -306,7 +306,7 @@ def test_a_half_made_database_is_tried_again_but_not_for_ever(monkeypatch, tmp_p
 
 
 def test_the_first_connection_is_tried_until_the_tables_are_there(monkeypatch, tmp_path):
-    store = database.opened(connection("", tmp_path))
+    store = database.open_store(connection("", tmp_path))
     answers = [(None, "Deadlock found"), (None, "duplicate key value"), (store, "")]
     monkeypatch.setattr(database, "_ask", lambda _: None)
     monkeypatch.setattr(database, "_open", lambda _: answers.pop(0))
@@ -321,7 +321,7 @@ def test_what_a_client_writes_to_standard_error_is_heard_and_passed_on(monkeypat
         os.write(2, b'E1 postgresql PostgreSQL error: FATAL:  database "d" does not exist\n')
         raise RuntimeError("PostgreSQL metadata source error: ")
 
-    monkeypatch.setattr(database, "opened", fails)
+    monkeypatch.setattr(database, "open_store", fails)
     assert database._open(mlmd.ConnectionConfig()) == (None, 'FATAL:  database "d" does not exist')
     assert 'database "d" does not exist' in capfd.readouterr().err
 
@@ -331,7 +331,7 @@ def test_what_a_client_writes_to_standard_error_is_heard_and_passed_on(monkeypat
 
 @pytest.fixture
 def store(tmp_path):
-    return database.opened(connection("", tmp_path))
+    return database.open_store(connection("", tmp_path))
 
 
 @pytest.fixture
@@ -392,18 +392,22 @@ def test_pipelines_of_other_programs_are_left_alone(shared, store):
 )
 def test_a_lost_database_is_told_from_a_failed_node(error, reason):
     settings = Metadata(connection=f"mysql://ann:{SECRET}@127.0.0.1:{free_port()}/d")
-    told = database.lost(settings, error)
+    told = database.explain_lost_server(settings, error)
     assert re.search(reason, told)
     assert "\n" not in told
-    assert database.lost(Metadata(), error) == ""
+    assert database.explain_lost_server(Metadata(), error) == ""
 
 
 def test_an_error_of_a_server_that_answers_is_no_outage(monkeypatch):
-    monkeypatch.setattr(database_server, "problem", lambda _: "")
+    monkeypatch.setattr(database_server, "find_problem", lambda _: "")
     settings = Metadata(connection="postgresql://ann@h/d")
-    told = database.lost(settings, errors.InternalError("PostgreSQL metadata source error: ERROR:  disk full"))
+    told = database.explain_lost_server(
+        settings, errors.InternalError("PostgreSQL metadata source error: ERROR:  disk full")
+    )
     assert told == "metadata database h:5432/d (user ann): PostgreSQL metadata source error: ERROR: disk full"
-    told = database.lost(settings, errors.InternalError("PostgreSQL metadata source error: FATAL:  restarted"))
+    told = database.explain_lost_server(
+        settings, errors.InternalError("PostgreSQL metadata source error: FATAL:  restarted")
+    )
     assert told.endswith("goes on from the finished nodes")
 
 
@@ -426,7 +430,7 @@ def test_a_report_is_made_of_a_run_whose_database_is_gone(tmp_path):
         evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
         metadata=Metadata(connection=f"mysql://ann:{SECRET}@127.0.0.1:{free_port()}/d"),
     )
-    nodes, reason = local_runner._nodes(settings, tmp_path, "pets")
+    nodes, reason = local_runner._read_nodes(settings, tmp_path, "pets")
     assert nodes == {}
     assert "the server is down" in reason
 

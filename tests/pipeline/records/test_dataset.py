@@ -17,7 +17,7 @@ def shard(*rows):
     """A TFRecord file of these examples, without TensorFlow."""
     stream = io.BytesIO()
     for row in rows:
-        tfrecord.write(stream, tfrecord.example(row))
+        tfrecord.write(stream, tfrecord.serialize_example(row))
     return stream.getvalue()
 
 

@@ -69,7 +69,7 @@ def test_a_record_that_the_graph_refuses_is_set_aside(tmp_path):
     file = tmp_path / "train.tfrecord"
     with file.open("wb") as stream:
         for encoded in (encode(NOISE, "PNG"), CMYK):
-            tfrecord.write(stream, tfrecord.example({"image": encoded, "label": 0}))
+            tfrecord.write(stream, tfrecord.serialize_example({"image": encoded, "label": 0}))
     found = record_scan.scan(file, record_scan.Keys("image", "label", ""), max_pixels=10_000, buckets=())
     assert [(broken.record, broken.reason) for broken in found.broken] == [(1, "unsupported")]
     assert [entry.count for entry in found.labels] == [1]

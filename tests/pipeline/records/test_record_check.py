@@ -234,7 +234,7 @@ def test_a_broken_image_is_set_aside_within_the_budget(records):
     (case,) = records.quarantine()
     assert (case["path"], case["record"], case["reason"]) == ("train.tfrecord", 2, "truncated")
     (kept,) = tfrecord.read_file(records.output / "filtered_records/quarantine/quarantine.tfrecord")
-    assert tfrecord.first_bytes(kept, "encoded") == cut["image/encoded"]
+    assert tfrecord.read_first_bytes(kept, "encoded") == cut["image/encoded"]
     assert checked.data.folder == records.output / "filtered_records"
     assert any("1 of 8 records are set aside (truncated 1)" in warning for warning in checked.data.warnings)
     filtered = list(tfrecord.read_file(checked.data.folder / "train.tfrecord"))

@@ -67,7 +67,7 @@ def test_long_trainings_have_few_ticks_and_no_dots():
     ],
 )
 def test_ticks_are_round_and_enclose_the_values(low, high, expected):
-    assert plots._ticks(low, high) == pytest.approx(expected)
+    assert plots._choose_ticks(low, high) == pytest.approx(expected)
 
 
 def test_reliability_by_hand():

@@ -267,7 +267,7 @@ def test_a_calibration_of_hand_made_buckets():
         bucket.total_weighted_label.value = label
         bucket.num_weighted_examples.value = count
     # 0.2 / 4 = 0.05 and 0.12 / 2 = 0.06 fall into the second of 20 bins, and 1 into the last one.
-    np.testing.assert_allclose(evaluations._calibration(plot), [[0.32 / 6, 1 / 6, 6], [1, 2 / 3, 3]])
+    np.testing.assert_allclose(evaluations._read_calibration(plot), [[0.32 / 6, 1 / 6, 6], [1, 2 / 3, 3]])
 
 
 # ---- artifacts

@@ -158,7 +158,7 @@ def test_the_log_takes_what_python_and_other_code_write(tmp_path):
 import os, subprocess, sys
 from pathlib import Path
 from compat.standard_streams import send_to_file
-from pipeline import console
+from pipeline.terminal import console
 shown = console.Console()
 print("before")
 with send_to_file(Path({str(tmp_path)!r}, "deep", "run.log")):

@@ -61,7 +61,7 @@ def test_health_is_checked_and_resources_are_limited(service):
 
 def test_the_url_in_its_head_is_one():
     (url,) = re.findall(r"metadata\.connection=(\S+)", FILE.read_text())
-    server = database_url.parse(url)
+    server = database_url.parse_url(url)
     environment = SERVICES["postgresql"]["environment"]
     assert (server.kind, server.port) == ("postgresql", 5432)
     assert (server.user, server.database) == (environment["POSTGRES_USER"], environment["POSTGRES_DB"])

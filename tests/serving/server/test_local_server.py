@@ -95,7 +95,7 @@ def test_a_path_that_tensorflow_reads_as_a_pattern(tmp_path):
 
 def test_every_signature_gives_the_brightness(door):
     grey = np.full((1, 4, 4, 3), 51, np.uint8)  # 51/255 = 0.2
-    example = tfrecord.example({"image/encoded": picture(51)})
+    example = tfrecord.serialize_example({"image/encoded": picture(51)})
     for signature, inputs in {
         "serving_pixels": {"pixels": grey},
         "serving_bytes": {"image_bytes": [picture(51)]},
@@ -125,7 +125,9 @@ def test_an_output_filter_gives_what_it_names(door):
 def classify_request(*values, signature="classify"):
     request = classification_pb2.ClassificationRequest(model_spec=named(signature=signature))
     for value in values:
-        request.input.example_list.examples.add().MergeFromString(tfrecord.example({"image/encoded": picture(value)}))
+        request.input.example_list.examples.add().MergeFromString(
+            tfrecord.serialize_example({"image/encoded": picture(value)})
+        )
     return request
 
 
@@ -139,9 +141,9 @@ def test_classify_names_every_class(door):
 def test_a_context_is_part_of_every_example_that_does_not_say_otherwise(door):
     request = classification_pb2.ClassificationRequest(model_spec=named(signature="classify"))
     listed = request.input.example_list_with_context
-    listed.context.MergeFromString(tfrecord.example({"image/encoded": picture(255)}))
+    listed.context.MergeFromString(tfrecord.serialize_example({"image/encoded": picture(255)}))
     listed.examples.add()
-    listed.examples.add().MergeFromString(tfrecord.example({"image/encoded": picture(0)}))
+    listed.examples.add().MergeFromString(tfrecord.serialize_example({"image/encoded": picture(0)}))
     response = door.prediction.Classify(request)
     assert [round(row.classes[1].score, 4) for row in response.result.classifications] == [1.0, 0.0]
 

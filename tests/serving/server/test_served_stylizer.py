@@ -45,7 +45,7 @@ def models(stylizer, tmp_path_factory):
 def target(models):
     """A server that batches the requests of several clients."""
     options = Options(port=0, batching=BatchingParameters(max_batch_size=4, batch_timeout_micros=1000))
-    with LocalServer(serve_models.config_for(models, None), options) as server:
+    with LocalServer(serve_models.find_config(models, None), options) as server:
         yield server.target
 
 

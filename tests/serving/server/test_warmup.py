@@ -74,7 +74,7 @@ def classify_log(encoded):
     log = prediction_log_pb2.PredictionLog()
     log.classify_log.request.model_spec.signature_name = "classify"
     example = log.classify_log.request.input.example_list.examples.add()
-    example.MergeFromString(tfrecord.example({"image/encoded": encoded}))
+    example.MergeFromString(tfrecord.serialize_example({"image/encoded": encoded}))
     return log
 
 
@@ -84,7 +84,7 @@ def test_every_record_is_answered_by_its_own_signature(model, directory, extra):
     assert warmup.replay(asked, directory) == 2
     (first, second) = asked.calls
     assert first == ("serving_bytes", {"image_bytes": [picture()]})
-    assert second == ("classify", {"inputs": [tfrecord.example({"image/encoded": picture()})]})
+    assert second == ("classify", {"inputs": [tfrecord.serialize_example({"image/encoded": picture()})]})
 
 
 def test_without_a_file_there_is_nothing_to_do(model, directory):

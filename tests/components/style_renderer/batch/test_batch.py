@@ -93,11 +93,11 @@ def test_the_records_hold_the_pictures(run, out):
     assert file.name == "renders-00000-of-00001.tfrecord"
     records = list(tfrecord.read(io.BytesIO(file.read_bytes())))
     for record, line in zip(records, manifest(out), strict=True):
-        assert tfrecord.first_bytes(record, "image/encoded") == (out / line["file"]).read_bytes()
-        assert tfrecord.first_bytes(record, "image/format") == b"jpeg"
-        assert tfrecord.first_bytes(record, "content/id") == line["content"]["id"].encode()
-        assert tfrecord.first_bytes(record, "style/id") == line["style"]["id"].encode()
-        assert tfrecord.first_bytes(record, "key") == line["key"].encode()
+        assert tfrecord.read_first_bytes(record, "image/encoded") == (out / line["file"]).read_bytes()
+        assert tfrecord.read_first_bytes(record, "image/format") == b"jpeg"
+        assert tfrecord.read_first_bytes(record, "content/id") == line["content"]["id"].encode()
+        assert tfrecord.read_first_bytes(record, "style/id") == line["style"]["id"].encode()
+        assert tfrecord.read_first_bytes(record, "key") == line["key"].encode()
 
 
 @pytest.mark.slow
@@ -305,7 +305,7 @@ def test_progress_counts_units_and_ends_at_one(run):
 def test_worker_processes_share_the_processors(monkeypatch, mode, workers, expected):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     args = [f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
-    assert batch._threads(PipelineOptions(args)) == expected
+    assert batch._choose_threads(PipelineOptions(args)) == expected
 
 
 @pytest.mark.slow
@@ -322,7 +322,9 @@ def test_wrong_settings_are_named_before_anything_is_done(run, out):
 
 def test_contents_may_come_from_records(run, out, tmp_path):
     stream = io.BytesIO()
-    tfrecord.write(stream, tfrecord.example({"image/encoded": fake_engine.encoded(5), "image/filename": "x.png"}))
+    tfrecord.write(
+        stream, tfrecord.serialize_example({"image/encoded": fake_engine.encoded(5), "image/filename": "x.png"})
+    )
     (tmp_path / "split").mkdir()
     (tmp_path / "split" / "data-00000").write_bytes(stream.getvalue())
     run(sources=contents.from_examples(str(tmp_path / "split"), "image/encoded"))

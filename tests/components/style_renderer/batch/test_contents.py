@@ -21,7 +21,7 @@ MAX_PIXELS = 10_000
 def found(tmp_path, sources, most=0, preview=fake_engine.SIZE):
     lists = str(tmp_path / "lists")
     prepare = contents.Prepare(str(tmp_path / "out"), lists, preview, MAX_PIXELS, most)
-    sources = contents.first(sources, most)
+    sources = contents.take_first(sources, most)
     for element in enumerate(sources):
         prepare.process(element)
     return contents.collect(lists, len(sources), most)
@@ -30,7 +30,7 @@ def found(tmp_path, sources, most=0, preview=fake_engine.SIZE):
 def records(path, *rows, pack=gzip.compress):
     stream = io.BytesIO()
     for row in rows:
-        tfrecord.write(stream, tfrecord.example(row))
+        tfrecord.write(stream, tfrecord.serialize_example(row))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(pack(stream.getvalue()))
 

@@ -73,7 +73,7 @@ def test_a_strength_of_0_gives_the_content_back(changes):
 @pytest.mark.slow
 def test_at_another_size_it_is_the_content_scaled():
     found = rendered(settings((32, 3), strength=0.0)).image
-    np.testing.assert_array_equal(found, canvas.resized(CONTENT, 24, 32))
+    np.testing.assert_array_equal(found, canvas.resize(CONTENT, 24, 32))
 
 
 @pytest.mark.slow
@@ -165,7 +165,7 @@ def test_noise_is_where_it_starts():
 def test_a_start_picture_is_where_it_starts():
     first = []
     found = rendered(settings((64, 8), start="noise"), start=OTHER, callback=lambda at: first.append(at.image()))
-    np.testing.assert_array_equal(first[0], canvas.resized(OTHER, 48, 64))
+    np.testing.assert_array_equal(first[0], canvas.resize(OTHER, 48, 64))
     assert distance(found.image, usual().image) > 1
 
 
@@ -186,7 +186,7 @@ def test_the_callback_sees_each_iteration_in_order():
     # By iterations times pixels: 3 x 32 x 32 of it and 4 x 64 x 64.
     assert iterates[4].done == pytest.approx(3 / 19)
     assert {(image.shape, image.dtype.name) for _, image in seen} == {((24, 32, 3), "uint8"), ((48, 64, 3), "uint8")}
-    np.testing.assert_array_equal(seen[0][1], canvas.resized(CONTENT, 24, 32))
+    np.testing.assert_array_equal(seen[0][1], canvas.resize(CONTENT, 24, 32))
     np.testing.assert_array_equal(seen[-1][1], found.image)
     assert [bool(at.losses) for at in iterates] == [False, *[True] * 3, False, *[True] * 4]
     assert iterates[-1].losses == found.losses
@@ -257,9 +257,9 @@ def test_the_result_has_the_last_size_and_the_content_s_aspect(shape, sizes, exp
 def test_the_coarse_scale_is_where_the_fine_one_starts():
     seen = {}
     rendered(settings((32, 4), (64, 1)), callback=lambda at: seen.update({(at.scale, at.iteration): at.image()}))
-    enlarged = canvas.resized(seen[0, 4], 48, 64)
+    enlarged = canvas.resize(seen[0, 4], 48, 64)
     assert distance(seen[1, 0], enlarged) < 1  # which was rounded in between
-    assert distance(seen[0, 4], canvas.resized(CONTENT, 24, 32)) > 1
+    assert distance(seen[0, 4], canvas.resize(CONTENT, 24, 32)) > 1
     assert distance(seen[1, 0], CONTENT) > 1.2 * distance(seen[1, 0], enlarged)
 
 

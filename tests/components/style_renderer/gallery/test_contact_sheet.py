@@ -23,7 +23,7 @@ def page(tmp_path):
 
     contents = [Content(name, name * 64, 48, 64) for name in "ab"]
     for content in contents:
-        save(previews.original(content.stem), "blue")
+        save(previews.locate_original(content.stem), "blue")
     lines = []
     for letter, style, strength, colour in (("a", "x", 1.0, "lime"), ("a", "x", 0.5, "black"), ("b", "y", 1.0, "red")):
         name = f"pictures/{letter}{style}{strength}.png"

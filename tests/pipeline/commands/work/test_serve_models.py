@@ -7,7 +7,7 @@ from serving.server.model_server_config import ModelServerConfigError
 
 
 def served(folder, name="default"):
-    models = serve_models.config_for(folder, name).model_config_list.config
+    models = serve_models.find_config(folder, name).model_config_list.config
     return {model.name: (model.base_path, model.model_platform) for model in models}
 
 
@@ -44,12 +44,12 @@ def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
 
 def test_what_holds_no_models_is_told(tmp_path):
     with pytest.raises(ModelServerConfigError, match="missing: no such folder"):
-        serve_models.config_for(tmp_path / "missing", "default")
+        serve_models.find_config(tmp_path / "missing", "default")
     (tmp_path / "file").write_text("")
     with pytest.raises(ModelServerConfigError, match="no such folder"):
-        serve_models.config_for(tmp_path / "file", "default")
+        serve_models.find_config(tmp_path / "file", "default")
     with pytest.raises(ModelServerConfigError, match="no versions"):
-        serve_models.config_for(tmp_path, "default")
+        serve_models.find_config(tmp_path, "default")
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_a_version_given_as_model_is_told(tmp_path, monkeypatch, name, words):
     (models / name / "saved_model.pb").touch()
     expected = words.format(models=models)
     with pytest.raises(ModelServerConfigError) as refused:
-        serve_models.config_for(models / name, "default")
+        serve_models.find_config(models / name, "default")
     assert expected in str(refused.value)
     monkeypatch.chdir(models / name)
     with pytest.raises(ModelServerConfigError) as refused:
-        serve_models.config_for(Path(), "default")
+        serve_models.find_config(Path(), "default")
     assert expected in str(refused.value)
 
 
@@ -82,7 +82,7 @@ def test_models_whose_folders_are_no_versions_are_told(tmp_path, name):
     (tmp_path / name).mkdir()
     (tmp_path / name / "saved_model.pb").touch()
     with pytest.raises(ModelServerConfigError, match=f"'{name}' in it holds a model, but is no number of 64 bits"):
-        serve_models.config_for(tmp_path, "default")
+        serve_models.find_config(tmp_path, "default")
 
 
 @pytest.mark.parametrize("option", ["pad_variable_length_inputs: true", "enable_large_batch_splitting { value: true }"])
@@ -90,4 +90,4 @@ def test_batching_that_the_local_server_lacks_is_refused(tmp_path, option):
     file = tmp_path / "batching_parameters.txt"
     file.write_text(f"max_batch_size {{ value: 8 }} {option}")
     with pytest.raises(ModelServerConfigError, match=f"{option.split()[0].rstrip(':')} is beyond the local server"):
-        serve_models._batching(file)
+        serve_models._read_batching(file)
