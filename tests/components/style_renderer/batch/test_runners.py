@@ -31,7 +31,7 @@ if __name__ == "__main__":
         catalog.load_folder(Path(pictures, "styles")),
         output,
         batch.Request(overrides={"scales": [{"size": 64, "iterations": 3}]}, picture_format="png"),
-        batch.local_pipelines(pipeline_options.build_pipeline_options(Beam.model_validate_json(beam))),
+        batch.make_local_pipelines(pipeline_options.build_pipeline_options(Beam.model_validate_json(beam))),
         threads=1,
     )
     assert report.rendered == 4, report
