@@ -26,6 +26,7 @@ def imported(folder):
         ("serving/client", {"atelier", "serving.client"}),
         ("serving/server", {"atelier", "compat", "serving.server", "tensorflow", "tensorflow_serving"}),
         ("serving/deploy", {"atelier"}),
+        ("serving/ab", {"atelier", "serving.ab", "serving.client", "serving.registry"}),
         ("serving/registry", {"atelier", "serving.client", "serving.registry", "serving.server", "tensorflow_serving"}),
         ("serving", {"atelier", "serving.client", "tensorflow", "trainer"}),  # the TFLite model's resizing
     ],

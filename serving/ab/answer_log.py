@@ -1,0 +1,146 @@
+"""The log of an A/B test: each answer with its arm, and the truth when it comes in, one JSON object a line.
+
+Images and keys are not kept. Processes of one machine may write to one log at a time.
+"""
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from atelier import strict_json
+from atelier.errors import AtelierError
+
+
+class AnswerLogError(AtelierError):
+    """A log cannot be written or read; the message says where."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One request.
+
+    Attributes:
+      id: of the request; its truth comes in under it.
+      when: UTC, ISO 8601.
+      arm: canary, control or rest.
+      version: that answered; None: the request failed.
+      label: the predicted class; "": the request failed.
+      probability: of that class, 0..1.
+      milliseconds: that the call took.
+      canary: the canary's share of the traffic then, 0..1.
+      control: the control group's.
+      error: gRPC's status, such as UNAVAILABLE, or NO_PREDICTION; "": the request was answered.
+    """
+
+    id: str
+    when: str
+    arm: str
+    version: int | None
+    label: str
+    probability: float
+    milliseconds: float
+    canary: float
+    control: float
+    error: str = ""
+
+
+class AnswerLog:
+    """Appends to a log; threads may share it."""
+
+    def __init__(self, file: Path) -> None:
+        """Opens the log, which is made if it is not there.
+
+        Raises:
+          AnswerLogError: it cannot be written to.
+        """
+        self._file = file
+        self._lock = threading.Lock()
+        try:
+            self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise AnswerLogError(f"{file}: cannot be written: {error.strerror}") from None
+
+    def add_answer(self, answer: Answer) -> None:
+        """Appends an answer.
+
+        Raises:
+          AnswerLogError: it cannot be written.
+        """
+        self._append([{"record": "answer", **asdict(answer)}])
+
+    def add_truths(self, truths: Sequence[tuple[str, str]]) -> None:
+        """Appends the true classes of requests, given as (id, class); the last one for an id counts.
+
+        Raises:
+          AnswerLogError: it cannot be written.
+        """
+        when = format_now()
+        self._append([{"record": "truth", "id": id_, "when": when, "truth": truth} for id_, truth in truths])
+
+    def close(self) -> None:
+        """Closes the file."""
+        os.close(self._descriptor)
+
+    def _append(self, records: Sequence[dict[str, Any]]) -> None:
+        lines = "".join(strict_json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        data = lines.encode("utf-8", "backslashreplace")
+        try:
+            with self._lock:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+                try:
+                    size = os.fstat(self._descriptor).st_size
+                    if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+                        data = b"\n" + data  # a process was killed in the middle of its line
+                    if os.write(self._descriptor, data) != len(data):
+                        raise OSError(0, "the disk is full")
+                finally:
+                    fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        except OSError as error:
+            raise AnswerLogError(f"{self._file}: cannot be written: {error.strerror}") from None
+
+
+def read_log(file: Path) -> tuple[list[Answer], dict[str, str]]:
+    """Returns the answers, oldest first, and the truths by request id. A line that was cut off is passed over.
+
+    Raises:
+      AnswerLogError: the file cannot be read, or has a line that is no record of such a log.
+    """
+    answers, truths = [], {}
+    for number, record in _read(file):
+        try:
+            kind = record.pop("record")
+            if kind == "answer":
+                answers.append(Answer(**record))
+            elif kind == "truth":
+                truths[record["id"]] = record["truth"]
+            else:
+                raise ValueError(kind)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise AnswerLogError(
+                f"{file}: line {number}: no record of an A/B test; name the log that clients write"
+            ) from None
+    return answers, truths
+
+
+def format_now() -> str:
+    """Returns the time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _read(file: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise AnswerLogError(f"{file}: cannot be read: {error.strerror}") from None
+    for number, line in enumerate(lines, start=1):
+        try:
+            if line:
+                yield number, json.loads(line)
+        except ValueError:
+            continue

@@ -1,0 +1,153 @@
+"""A client that splits traffic between the aliases stable and canary, and logs each answer with its arm.
+
+    from serving.ab.split_client import SplitClient
+
+    with SplitClient("localhost:8500", shares="shares.yaml", log="answers.jsonl") as client:
+        answer = client.predict("cat.jpg", key=user)
+        print(answer.prediction.label, answer.request_id)
+        client.feedback(answer.request_id, "cat")  # when the truth is known
+
+It needs no TensorFlow.
+"""
+
+import os
+import time
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from serving.ab.answer_log import Answer, AnswerLog, format_now
+from serving.ab.split import BUCKETS, CANARY, SharesFile
+from serving.client import Client, NoPredictionError, Prediction, ServedModel, ServingError
+from serving.client.connection import TARGET
+from serving.client.messages import DEFAULT_MODEL
+from serving.client.preparation import ImageSource
+
+STABLE = "stable"
+NO_PREDICTION = "NO_PREDICTION"
+"""In the log, instead of a status: the model gave NaN or infinity."""
+
+
+@dataclass(frozen=True)
+class SplitAnswer:
+    """The answer to one request.
+
+    Attributes:
+      request_id: under which its truth comes in.
+      arm: canary, control or rest.
+      prediction: of the version that the arm asks.
+    """
+
+    request_id: str
+    arm: str
+    prediction: Prediction
+
+
+class SplitClient:
+    """Asks the version of the arm that a key belongs to; threads may share one client."""
+
+    def __init__(
+        self,
+        target: str = TARGET,
+        model: ServedModel = DEFAULT_MODEL,
+        *,
+        shares: str | os.PathLike[str],
+        log: str | os.PathLike[str],
+        **options: Any,
+    ) -> None:
+        """Connects at the first call.
+
+        Args:
+          target: HOST:PORT.
+          model: which model is asked; its label and version are those of the arm.
+          shares: a file of shares, which is read again when it changes; see `Shares`.
+          log: of the answers; see `AnswerLog`.
+          options: as of `Client`.
+
+        Raises:
+          ServingError: `target` is not HOST:PORT, or a file of `tls` cannot be used.
+          SplitError: the file of shares cannot be used.
+          AnswerLogError: the log cannot be written to.
+        """
+        self._shares = SharesFile(Path(shares))
+        self._log = AnswerLog(Path(log))
+        self._clients = {
+            label: Client(target, replace(model, label=label, version=None), **options) for label in (STABLE, CANARY)
+        }
+
+    def predict(
+        self,
+        image: ImageSource,
+        *,
+        key: str,
+        request_id: str | None = None,
+        top: int = 1,
+        deadline: float | None = None,
+    ) -> SplitAnswer:
+        """Asks for the class of an image.
+
+        Args:
+          image: as of `Client.predict`.
+          key: decides the arm; the same key meets the same arm as long as salt and shares stay. It is not logged.
+          request_id: of your own; None: one is made.
+          top: as of `Client.predict`.
+          deadline: seconds; None: the client's.
+
+        Raises:
+          ServingError: the image cannot be used, or the call failed; a call that failed counts against its arm.
+        """
+        shares = self._shares.current()
+        arm = shares.choose_arm(key)
+        client = self._clients[CANARY if arm == CANARY else STABLE]
+        answer = Answer(
+            id=request_id or uuid.uuid4().hex,
+            when=format_now(),
+            arm=arm,
+            version=None,
+            label="",
+            probability=0.0,
+            milliseconds=0.0,
+            canary=shares.canary_buckets / BUCKETS,
+            control=shares.control_buckets / BUCKETS,
+        )
+        started = time.perf_counter()
+        try:
+            (prediction,) = client.predict([image], top=top, deadline=deadline)
+        except ServingError as error:
+            # An image that cannot be read or is too large is no fault of an arm: no server was asked.
+            if error.code or isinstance(error, NoPredictionError):
+                code = error.code.name if error.code else NO_PREDICTION
+                spent = 1e3 * (time.perf_counter() - started)
+                self._log.add_answer(replace(answer, milliseconds=spent, error=code))
+            raise
+        self._log.add_answer(
+            replace(
+                answer,
+                version=prediction.version,
+                label=prediction.label,
+                probability=prediction.probability,
+                milliseconds=prediction.milliseconds,
+            )
+        )
+        return SplitAnswer(answer.id, arm, prediction)
+
+    def feedback(self, request_id: str, truth: str) -> None:
+        """Logs the true class of a request.
+
+        Raises:
+          AnswerLogError: the log cannot be written.
+        """
+        self._log.add_truths([(request_id, truth)])
+
+    def close(self) -> None:
+        """Ends the connections and closes the log."""
+        for client in self._clients.values():
+            client.close()
+        self._log.close()
+
+    def __enter__(self) -> "SplitClient":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
