@@ -40,6 +40,8 @@ _STANDARD_OUTPUT = Path("standard output")
         "stylize": "pipeline.commands.stylize",
         "styles": "pipeline.commands.styles",
         "models": "pipeline.commands.models.group",
+        "ab": "pipeline.commands.ab.group",
+        "feedback": "pipeline.commands.feedback",
         "kubeflow": "pipeline.commands.kubeflow",
         "bench": "pipeline.commands.bench",
     },

@@ -93,8 +93,12 @@ VERBS = [
     ["models", "promote"],
     ["models", "rollback"],
     ["models", "history"],
+    ["ab"],
+    ["ab", "report"],
+    ["ab", "guard"],
+    ["feedback"],
 ]
-GROUPS = [[], ["styles"], ["kubeflow"], ["models"]]
+GROUPS = [[], ["styles"], ["kubeflow"], ["models"], ["ab"]]
 
 
 def test_all_verbs_are_in_the_list():

@@ -51,6 +51,14 @@ _SERVERS = (
     click.option("--cert", metavar="FILE", type=FILE, help="Show the client certificate in this PEM file."),
     click.option("--key", metavar="FILE", type=FILE, help="Use the private key of --cert in this PEM file."),
 )
+wait_option = click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=FiniteRange(0.1, 86400),
+    default=60.0,
+    show_default=True,
+    help="Wait at most this long until the version is loaded.",
+)
 _MOVE = (
     click.option(
         "--alias",
@@ -67,14 +75,7 @@ _MOVE = (
         help="The folder of the versions as the servers see it, where models.config does not have the model yet.  "
         "[default: the folder of --models]",
     ),
-    click.option(
-        "--wait",
-        metavar="SECONDS",
-        type=FiniteRange(0.1, 86400),
-        default=60.0,
-        show_default=True,
-        help="Wait at most this long until the version is loaded.",
-    ),
+    wait_option,
 )
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
@@ -106,17 +107,17 @@ def open_registry(options: dict[str, Any]) -> Iterator["Registry"]:
 
     config_file = options["config_file"] or options["models"].resolve().parent / MODELS_CONFIG
     rest = {name: options[name] for name in ("base_path", "wait") if name in options}
-    with connected(options["targets"], _read_tls(options)) as servers:
+    with connected(options.get("targets", ()), _read_tls(options)) as servers:
         yield Registry(options["models"], config_file, servers, options["model"], **rest)
 
 
 def _read_tls(options: dict[str, Any]) -> "Tls | None":
     from serving.client import Tls
 
-    if (options["cert"] is None) != (options["key"] is None):
+    ca, cert, key = (options.get(name) for name in ("ca", "cert", "key"))
+    if (cert is None) != (key is None):
         raise click.UsageError("--cert and --key go together. Give both.")
-    encrypted = options["tls"] or options["ca"] or options["cert"]
-    return Tls(options["ca"], options["cert"], options["key"]) if encrypted else None
+    return Tls(ca, cert, key) if options.get("tls") or ca or cert else None
 
 
 def find_output(models: Path) -> Path:

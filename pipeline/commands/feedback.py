@@ -1,0 +1,34 @@
+"""`atelier feedback`: the truth of requests, once it is known."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands.ab.ab_options import log_option
+from pipeline.commands.options import FILE
+from pipeline.terminal.verb import Verb
+
+
+@click.command(
+    cls=Verb,
+    name="feedback",
+    example="atelier feedback 4f1c6ad0 cat --log answers.jsonl",
+)
+@click.argument("request_id", metavar="[ID", required=False)
+@click.argument("truth", metavar="CLASS]", required=False)
+@click.option("--file", metavar="FILE", type=FILE, help="Take the truths from this CSV file: an id and a class a line.")
+@log_option
+def command(request_id: str | None, truth: str | None, file: Path | None, log: Path) -> None:
+    """Add the true class of requests to the log of an A/B test.
+
+    ID is the request's, which the client returned. A later truth for the same request replaces the earlier one. If an
+    id is not in the log, nothing is added and the exit code is 1.
+    """
+    if (truth is None) == (file is None):
+        raise click.UsageError("Give an ID and its CLASS, or --file.")
+
+    from pipeline.commands.work.feedback import add_truths, read_truths
+
+    truths = [(str(request_id), str(truth))] if file is None else read_truths(file)
+    add_truths(log, truths)
+    click.echo(f"{log}: {len(truths)} truth{'s' if len(truths) != 1 else ''} added")

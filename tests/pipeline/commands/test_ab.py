@@ -1,0 +1,117 @@
+"""`atelier ab` and `atelier feedback` through the command line, against a server without models."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline import cli
+from serving.ab.answer_log import Answer, AnswerLog, format_now, read_log
+from tests.serving.registry.label_server import LabelServer
+
+
+def atelier(*words):
+    """Standard output of a command, run in this process."""
+    done = CliRunner().invoke(cli.cli, [str(word) for word in words], standalone_mode=False)
+    if done.exception:
+        raise done.exception
+    return done.stdout
+
+
+@pytest.fixture
+def test(tmp_path):
+    """A running test: version 1 is stable, version 2 the canary. Gives the server, the options and the log's folder."""
+    for version in (1, 2):
+        folder = tmp_path / "serving_model" / str(version)
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_bytes(b"made up")
+    fake = LabelServer(1)
+    with fake.serving() as target:
+        where = ["--models", tmp_path / "serving_model"]
+        atelier("models", "promote", 1, *where, "--target", target)
+        atelier("models", "promote", 2, *where, "--target", target, "--alias", "canary")
+        yield fake, [*where, "--log", tmp_path / "answers.jsonl"], ["--target", target]
+
+
+def write(log, errors, requests=300):
+    """Answers of both arms with their truths; `errors` of the canary's and of the control group's are wrong."""
+    writer = AnswerLog(log)
+    for arm, version, wrong in (("canary", 2, errors[0]), ("control", 1, errors[1])):
+        for number in range(requests):
+            id_ = f"{arm}{number}"
+            writer.add_answer(Answer(id_, format_now(), arm, version, "cat", 0.9, 5.0, 0.1, 0.1))
+            writer.add_truths([(id_, "dog" if number < wrong else "cat")])
+    writer.close()
+
+
+def test_the_report_names_arms_numbers_and_verdict(test, tmp_path):
+    _, where, _ = test
+    write(tmp_path / "answers.jsonl", (60, 20))
+    found = json.loads(atelier("ab", "report", *where, "--json"))
+    assert (found["verdict"], found["arms"]["canary"]["wrong"], found["arms"]["control"]["version"]) == (
+        "roll back",
+        60,
+        1,
+    )
+    text = atelier("ab", "report", *where)
+    for words in (
+        "0.8000",
+        "0.9333",
+        "E-value of the errors: ",
+        "roll back: the canary makes more errors: 60 errors in",
+    ):
+        assert words in text
+    assert "wait: the canary has 300 of at least 500" in atelier("ab", "report", *where, "--min-requests", 500)
+
+
+def test_no_canary_and_no_log_are_no_data(test, tmp_path):
+    _, where, target = test
+    assert "no data: " in atelier("ab", "report", *where)
+    assert "no client has logged an answer" in atelier("ab", "report", *where)
+    atelier("models", "rollback", *where[:2], *target, "--alias", "canary")
+    assert "no data: there is no canary: canary and stable are both version 1" in atelier("ab", "report", *where)
+
+
+def test_the_guard_rolls_a_worse_canary_back_and_logs_why(test, tmp_path):
+    fake, where, target = test
+    write(tmp_path / "answers.jsonl", (60, 20))
+    advice = atelier("ab", "guard", *where, "--once", "--advise")
+    assert "roll back: the canary makes more errors" in advice
+    assert fake.labels == {"stable": 1, "canary": 2}
+    assert "canary: 2 -> 1" in atelier("ab", "guard", *where, *target, "--once")
+    assert fake.labels == {"stable": 1, "canary": 1}
+    last = json.loads(atelier("models", "history", *where[:2], "--json"))[-1]["intent"]
+    assert (last["verb"], last["alias"], last["numbers"]["arms"]["canary"]["wrong"]) == ("rollback", "canary", 60)
+    assert "60 errors in 300 requests" in last["why"]
+    # What was counted before does not count for a canary that is set anew.
+    atelier("models", "promote", 2, *where[:2], *target, "--alias", "canary")
+    assert "no data: no request of the canary was logged" in atelier("ab", "guard", *where, *target, "--once")
+
+
+def test_the_guard_promotes_a_better_canary_and_waits_between_equals(test, tmp_path):
+    fake, where, target = test
+    write(tmp_path / "answers.jsonl", (30, 32))
+    assert "wait: the arms are not told apart" in atelier("ab", "guard", *where, *target, "--once")
+    assert fake.labels == {"stable": 1, "canary": 2}
+    (tmp_path / "answers.jsonl").unlink()
+    write(tmp_path / "answers.jsonl", (20, 60))
+    assert "stable: 1 -> 2" in atelier("ab", "guard", *where, *target, "--once")
+    assert fake.labels == {"stable": 2, "canary": 2}
+    with pytest.raises(Exception, match="--target"):
+        atelier("ab", "guard", *where, "--once")
+
+
+def test_feedback_by_id_and_by_file(test, tmp_path):
+    log = tmp_path / "answers.jsonl"
+    write(log, (0, 0), requests=2)
+    assert atelier("feedback", "canary0", "dog", "--log", log) == f"{log}: 1 truth added\n"
+    (tmp_path / "truths.csv").write_text("canary1,bird\ncontrol0,cat\n")
+    assert atelier("feedback", "--file", tmp_path / "truths.csv", "--log", log) == f"{log}: 2 truths added\n"
+    assert read_log(log)[1] == {"canary0": "dog", "canary1": "bird", "control0": "cat", "control1": "cat"}
+    with pytest.raises(Exception, match="no request nobody; nothing was added"):
+        atelier("feedback", "nobody", "dog", "--log", log)
+    (tmp_path / "truths.csv").write_text("canary1,bird\ncontrol0\n")
+    with pytest.raises(Exception, match=r"truths.csv: line 2: write the id"):
+        atelier("feedback", "--file", tmp_path / "truths.csv", "--log", log)
+    with pytest.raises(Exception, match="or --file"):
+        atelier("feedback", "canary0", "--log", log)
