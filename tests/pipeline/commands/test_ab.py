@@ -48,18 +48,10 @@ def test_the_report_names_arms_numbers_and_verdict(test, tmp_path):
     _, where, _ = test
     write(tmp_path / "answers.jsonl", (60, 20))
     found = json.loads(atelier("ab", "report", *where, "--json"))
-    assert (found["verdict"], found["arms"]["canary"]["wrong"], found["arms"]["control"]["version"]) == (
-        "roll back",
-        60,
-        1,
-    )
+    assert (found["verdict"], found["arms"]["canary"]["wrong"]) == ("roll back", 60)
+    assert found["arms"]["control"]["version"] == 1
     text = atelier("ab", "report", *where)
-    for words in (
-        "0.8000",
-        "0.9333",
-        "E-value of the errors: ",
-        "roll back: the canary makes more errors: 60 errors in",
-    ):
+    for words in ("0.8000", "0.9333", "E-value of the errors: ", "roll back: the canary makes more errors: 60 errors"):
         assert words in text
     assert "wait: the canary has 300 of at least 500" in atelier("ab", "report", *where, "--min-requests", 500)
 

@@ -5,13 +5,13 @@ import json
 import logging
 import subprocess
 import sys
-from typing import Any
 
 import pytest
 
 from serving.ab import split
-from serving.ab.answer_log import Answer, AnswerLog, AnswerLogError, read_log
+from serving.ab.answer_log import AnswerLog, AnswerLogError, read_log
 from serving.ab.split import Shares, SharesFile, SplitError, find_bucket
+from tests.serving.ab.answers import answer
 
 
 def test_the_bucket_is_sha_256_of_salt_and_key():
@@ -68,14 +68,6 @@ def test_a_file_that_cannot_be_used_is_told_with_its_remedy(file, text):
         SharesFile(file)
 
 
-def answer(number, **changes):
-    values: dict[str, Any] = {"arm": "canary", "version": 2, "label": "cat", "probability": 0.9, "milliseconds": 5.0}
-    shares = {"canary": 0.1, "control": 0.1}
-    return Answer(
-        **({"id": f"r{number}", "when": f"2026-11-27T10:00:{number:02}.000+00:00"} | values | shares | changes)
-    )
-
-
 def test_the_log_keeps_answers_and_the_last_truth(tmp_path):
     log = AnswerLog(tmp_path / "answers.jsonl")
     log.add_answer(answer(1))
@@ -99,7 +91,7 @@ def test_another_file_is_no_log(tmp_path):
 def test_processes_share_a_log(tmp_path):
     code = """
 import sys
-from tests.serving.ab.test_split import answer
+from tests.serving.ab.answers import answer
 from serving.ab.answer_log import AnswerLog
 from pathlib import Path
 log = AnswerLog(Path(sys.argv[1]))

@@ -9,7 +9,7 @@ import pytest
 from serving.ab.arms import count
 from serving.ab.mixture import Factor
 from serving.ab.verdict import DEFAULT_RULES, NO_DATA, PROMOTE, ROLL_BACK, WAIT, Rules, judge, to_json
-from tests.serving.ab.test_split import answer
+from tests.serving.ab.answers import answer
 
 NOW = datetime(2026, 11, 27, 10, 1, tzinfo=UTC)
 

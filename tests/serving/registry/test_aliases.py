@@ -12,7 +12,8 @@ from serving.registry import models_config
 from serving.registry.aliases import Registry
 from serving.registry.errors import RegistryError
 from serving.registry.history import DONE, FAILED, UNDONE, History
-from serving.registry.model_servers import ModelServer, connected
+from serving.registry.model_servers import connected
+from tests.serving.registry.dying import dying_at
 from tests.serving.registry.label_server import LabelServer
 
 
@@ -147,30 +148,6 @@ class KilledError(BaseException):
     """Ends a process without a word."""
 
 
-def dying_at(fatal, die, patch):
-    """Lets the process die before or after a step that leaves something behind; returns the moments so far."""
-    moments: list[None] = []
-
-    def step(function):
-        def wrapped(*arguments, **keywords):
-            reach()
-            result = function(*arguments, **keywords)
-            reach()
-            return result
-
-        return wrapped
-
-    def reach():
-        moments.append(None)
-        if len(moments) > fatal:
-            die()
-
-    patch(History, "_append", step(History._append))
-    patch(models_config.ModelsConfig, "write", step(models_config.ModelsConfig.write))
-    patch(ModelServer, "reload", step(ModelServer.reload))
-    return moments
-
-
 @pytest.mark.parametrize("verb", ["promote", "rollback"])
 def test_dying_at_every_step(models, verb):
     """Whenever it dies, the next call ends with one version everywhere, and the log tells of every change."""
@@ -218,8 +195,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from serving.registry.aliases import Registry
-from serving.registry.model_servers import ModelServer, connected
-from tests.serving.registry.test_aliases import dying_at
+from serving.registry.model_servers import connected
+from tests.serving.registry.dying import dying_at
 
 models, config, target, fatal = sys.argv[1:]
 dying_at(int(fatal), lambda: os.kill(os.getpid(), signal.SIGKILL), setattr)
