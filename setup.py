@@ -67,6 +67,9 @@ INSTALL_REQUIRES = [
     # Files on disks and in buckets by one interface; gcsfs is its gs://.
     "fsspec==2026.9.0",
     "gcsfs==2026.10.1",
+    # `atelier web`: the page and its headers.
+    "starlette==1.10.0",
+    "uvicorn==0.54.0",
     # Retries with growing waits.
     "tenacity==9.1.4",
     # tensorflow-hub imports pkg_resources without asking for it: gone in setuptools 82, a warning a run from 80.9.
@@ -93,6 +96,8 @@ EXTRAS_REQUIRE = {
         # A client of TF Serving's API that nobody here wrote (OpenVINO's), and throw-away certificates for TLS.
         "ovmsclient==2023.1",
         "trustme==1.2.1",
+        # Drives the page in Chromium, which is not brought along.
+        "playwright==1.65.2",
         # Runs the notebook of the documentation as Jupyter does.
         "nbclient==0.11.0",
         "ipykernel==7.4.0",
@@ -120,7 +125,7 @@ setup(
     python_requires=">=3.11,<3.14",
     # Named one by one: the folder kubeflow/ runs from the root only, since that name belongs to another distribution.
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-    package_data={"": ["**/*.html", "**/*.j2", "**/*.css", "**/*.js", "**/*.npz"]},
+    package_data={"": ["**/*.html", "**/*.j2", "**/*.css", "**/*.js", "**/*.svg", "**/package-lock.json", "**/*.npz"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["atelier = pipeline.cli:main"]},

@@ -35,6 +35,8 @@ QUARANTINE_RECORDS_FILE = "quarantine.tfrecord"
 
 # Files of a run.
 RUN_FILE = "run.json"
+PUSHED_TFLITE = "tflite"
+"""The folder of a run's output that holds the versions of the pushed TFLite model."""
 
 # Files of a model.
 SERVING_FOLDER = "Format-Serving"

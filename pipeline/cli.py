@@ -37,6 +37,7 @@ _STANDARD_OUTPUT = Path("standard output")
         "render": "pipeline.commands.render",
         "serve": "pipeline.commands.serve",
         "predict": "pipeline.commands.predict",
+        "web": "pipeline.commands.web",
         "stylize": "pipeline.commands.stylize",
         "styles": "pipeline.commands.styles",
         "models": "pipeline.commands.models.group",

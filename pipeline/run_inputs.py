@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from atelier.layout import PUSHED_TFLITE
+
 if TYPE_CHECKING:
     from tfx.orchestration.data_types import RuntimeParameter
 
@@ -35,7 +37,7 @@ class Places:
         return cls(
             pipeline_root=f"{root}/pipeline_root",
             serving_directory=f"{root}/serving_model",
-            tflite_directory=f"{root}/tflite",
+            tflite_directory=f"{root}/{PUSHED_TFLITE}",
             style_store=f"{root}/renders",
             state_directory=f"{root}/training_state" if keep_training_state else "",
         )

@@ -26,6 +26,7 @@ main() {
     fi
     if ! is_current project; then
         install_project
+        download_page_packages
         mark_current project
         say "done in $SECONDS s"
     fi
@@ -104,6 +105,13 @@ install_project() {
     step "installing atelier" \
         "$VENV/bin/uv" pip install --python "$VENV/bin/python" --no-deps --no-build-isolation --offline --editable .
     step "checking that everything fits together" "$VENV/bin/uv" pip check --python "$VENV/bin/python"
+}
+
+# Nothing but `atelier web` needs them, and it downloads them itself where they are missing.
+download_page_packages() {
+    say "downloading LiteRT.js, which runs models in browsers"
+    "$VENV/bin/python" -m serving.web.packages </dev/null >>"$LOG" 2>&1 ||
+        say "it cannot be downloaded now; \`atelier web\` tries again"
 }
 
 # --- What must be there -----------------------------------------------------------------------------------------------

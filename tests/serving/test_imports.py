@@ -28,6 +28,7 @@ def imported(folder):
         ("serving/deploy", {"atelier"}),
         ("serving/ab", {"atelier", "serving.ab", "serving.client", "serving.registry"}),
         ("serving/registry", {"atelier", "serving.client", "serving.registry", "serving.server", "tensorflow_serving"}),
+        ("serving/web", {"atelier", "serving.web"}),
         ("serving", {"atelier", "serving.client", "tensorflow", "trainer"}),  # the TFLite model's resizing
     ],
 )

@@ -1,0 +1,107 @@
+"""Serves the page on this machine's loopback address."""
+
+import contextlib
+import gzip
+import hashlib
+import mimetypes
+import socket
+from collections.abc import Callable, Iterator, Mapping
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from serving.web.errors import WebError
+from serving.web.headers import ASK_AGAIN, KEEP, SECURITY_HEADERS
+from serving.web.site import SiteFile
+
+HOST = "127.0.0.1"
+PORT = 8600
+
+_TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".tflite": "application/octet-stream"}
+"""Content types that browsers insist on; the system's table of types may differ."""
+_COMPRESSED = {".html", ".css", ".js", ".json", ".svg"}
+
+
+def make_app(files: Mapping[str, SiteFile]) -> Starlette:
+    """Returns the application that answers GET and HEAD for these files."""
+    responses = {path: _Prepared(path, file) for path, file in files.items()}
+
+    async def respond(request: Request) -> Response:
+        prepared = responses.get(request.path_params["path"] or "index.html")
+        if prepared is None:
+            return PlainTextResponse("not found\n", 404, SECURITY_HEADERS)
+        return prepared.answer(request)
+
+    # A page of another site that lets its name point here must not read this one.
+    hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", HOST])
+    return Starlette(routes=[Route("/{path:path}", respond, methods=["GET"])], middleware=[hosts])
+
+
+def serve(files: Mapping[str, SiteFile], port: int, on_ready: Callable[[str], None]) -> None:
+    """Serves until SIGINT or SIGTERM.
+
+    Args:
+      files: of the page.
+      port: 0 takes a free one.
+      on_ready: is told the page's address.
+
+    Raises:
+      WebError: the port is in use, or not allowed.
+    """
+    with contextlib.closing(_listen(port)) as listening:
+        on_ready(f"http://localhost:{listening.getsockname()[1]}/")
+        config = uvicorn.Config(make_app(files), log_level="warning", lifespan="off", server_header=False)
+        _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises a signal again after it has stopped for it; here stopping is all that the signal asks for."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
+class _Prepared:
+    """A file with its headers."""
+
+    def __init__(self, path: str, file: SiteFile) -> None:
+        suffix = f".{path.rpartition('.')[2]}"
+        self._plain = file.content
+        self._compressed = file.compressed or (gzip.compress(file.content, mtime=0) if suffix in _COMPRESSED else None)
+        self._headers = {
+            **SECURITY_HEADERS,
+            "Content-Type": _TYPES.get(suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream",
+            "Cache-Control": KEEP if file.lasting else ASK_AGAIN,
+            "ETag": f'"{hashlib.sha256(file.content).hexdigest()[:32]}"',
+            "Vary": "Accept-Encoding",
+        }
+
+    def answer(self, request: Request) -> Response:
+        """Returns the file, compressed if the browser takes that, or the word that it has not changed."""
+        if self._headers["ETag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=self._headers)
+        if self._compressed and "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(self._compressed, headers={**self._headers, "Content-Encoding": "gzip"})
+        return Response(self._plain, headers=self._headers)
+
+
+def _listen(port: int) -> socket.socket:
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((HOST, port))
+    except OSError as error:
+        listening.close()
+        raise WebError(
+            f"{HOST}:{port}: {error.strerror}; choose another port with --port, or 0 for a free one"
+        ) from None
+    listening.listen()
+    return listening

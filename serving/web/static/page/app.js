@@ -1,0 +1,62 @@
+// The page: loads the models with their progress, and shows what can be done with them.
+
+import { Engine } from "../model/client.js";
+import { Classify } from "./classify.js";
+import { element, formatBytes, formatPercent } from "./dom.js";
+import { explain, findMissingFeature } from "./failures.js";
+
+const find = (id) => document.getElementById(id);
+
+async function main() {
+  const missing = findMissingFeature();
+  if (missing) return fail(missing);
+  try {
+    const site = await readSite();
+    const engine = new Engine();
+    const started = performance.now();
+    const runtime = await engine.call("start", site, { progress: showProgress });
+    find("loading").hidden = true;
+    showFacts(site, runtime, performance.now() - started);
+    if (site.classifier) new Classify(find("classify"), engine, site.classifier).show();
+    document.documentElement.dataset.ready = "true";
+  } catch (error) {
+    fail(explain(error));
+  }
+}
+
+async function readSite() {
+  const response = await fetch("site.json").catch(() => null);
+  if (!response?.ok) throw new Error("site.json cannot be loaded");
+  return response.json();
+}
+
+function showProgress(loaded, total) {
+  find("loading-progress").value = loaded / total;
+  const isThere = loaded === total;
+  find("loading-text").textContent = isThere
+    ? "Preparing the model …"
+    : `Loading the model: ${formatBytes(loaded)} of ${formatBytes(total)}`;
+}
+
+function fail(sentence) {
+  find("loading").hidden = true;
+  find("failure").hidden = false;
+  find("failure").textContent = sentence;
+}
+
+function showFacts({ classifier }, { threads }, milliseconds) {
+  const facts = [];
+  if (classifier) {
+    const accuracy = classifier.accuracy === null ? "" : `, accuracy ${formatPercent(classifier.accuracy)} on the test split`;
+    facts.push(["Classifier", `version ${classifier.version}, ${classifier.labels.length} classes${accuracy}`]);
+    facts.push(["File", `${classifier.quantization}, ${formatBytes(classifier.bytes)}`]);
+  }
+  const reason = crossOriginIsolated ? "" : " (the host does not isolate this page, which threads need)";
+  facts.push(["Runs on", `WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`}${reason}`]);
+  facts.push(["Loaded in", `${(milliseconds / 1000).toFixed(1)} s`]);
+  find("facts").replaceChildren(
+    ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
+  );
+}
+
+main();

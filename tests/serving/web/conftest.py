@@ -1,0 +1,141 @@
+"""Models, a server and a browser for the tests of the page."""
+
+import base64
+import json
+import shutil
+import threading
+
+import pytest
+
+from atelier.preprocessing import Preprocessing
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    import numpy as np
+    import uvicorn
+    from playwright import sync_api
+
+    from components.tflite_exporter import convert, measure
+    from serving.web import server, site
+
+SIZE = 32
+LABELS = ("<b>ant</b>", "bee", "cow", "dog", "eel")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="session")
+def contents():
+    """The flatbuffer by variant; see `convert_net`."""
+    return convert_net("float", "dynamic", "int8")
+
+
+def convert_net(*variants):
+    """Returns the flatbuffer by variant, of a small net with random weights whose answers differ between images."""
+    keras.utils.set_random_seed(7)
+    pixels = keras.Input((SIZE, SIZE, 3))
+    values = keras.layers.Rescaling(1 / 64, offset=-2)(pixels)
+    for filters in (8, 16):
+        values = keras.layers.Conv2D(filters, 3, strides=2, activation="relu")(values)
+    scores = keras.layers.Dense(len(LABELS), name="scores")
+    values = scores(keras.layers.GlobalAveragePooling2D()(values))
+    net = keras.Model(pixels, keras.layers.Softmax()(values))
+    # Coarse patterns: no class is the best of all images once the mean scores are taken off.
+    patterns = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 3), np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+    found = keras.Model(pixels, values).predict_on_batch(patterns)
+    kernel, bias = scores.get_weights()
+    spread = 2 / found.std(axis=0)
+    scores.set_weights([kernel * spread, (bias - found.mean(axis=0)) * spread])
+    calibration = list(patterns)
+    return {variant: convert.convert(net, SIZE, variant, calibration) for variant in variants}
+
+
+def push(content, output, version="7", **preprocessing):
+    """Lays the files out as a run pushes them; returns the output folder."""
+    folder = output / "tflite" / version
+    folder.mkdir(parents=True)
+    (folder / "model.tflite").write_bytes(content)
+    (folder / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+    told = Preprocessing(size=SIZE, resize="crop", store_size=96).model_copy(update=preprocessing)
+    card = measure.describe(folder / "model.tflite") | {"resize": told.resize, "preprocessing": told.model_dump()}
+    (folder / "card.json").write_text(json.dumps(card | {"test": {"accuracy": 0.9}}))
+    return output
+
+
+@pytest.fixture(scope="session")
+def pushed(contents, tmp_path_factory):
+    """Output folders by variant."""
+    return {variant: push(content, tmp_path_factory.mktemp(variant)) for variant, content in contents.items()}
+
+
+@pytest.fixture(scope="session")
+def address(pushed):
+    """Returns the address at which the page shows a variant."""
+    running = {}
+
+    def start(variant):
+        if variant not in running:
+            running[variant] = _Background(server.make_app(site.collect(pushed[variant])))
+        return running[variant].address
+
+    yield start
+    for each in running.values():
+        each.stop()
+
+
+class _Background:
+    def __init__(self, app):
+        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        listening = server._listen(0)
+        self.address = f"http://localhost:{listening.getsockname()[1]}/"
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium with a camera that shows a test pattern."""
+    if not CHROMIUM:
+        pytest.skip("chromium is missing: apt-get install chromium")
+    options = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens an address in a window of its own and waits until the models are loaded, or cannot be."""
+    contexts = []
+
+    def open_page(address, *, script="", **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.requested, page.faults = [], []
+        context.on("request", lambda request: page.requested.append(request.url))
+        page.on("pageerror", lambda error: page.faults.append(str(error)))
+        if script:
+            page.add_init_script(script)
+        page.goto(address)
+        page.wait_for_selector("html[data-ready], #failure:not([hidden])")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def choose(page, *files):
+    """Chooses files in the panel in front, and waits until all are classified."""
+    page.set_input_files("#classify input[type=file] >> nth=0", [str(file) for file in files])
+    page.wait_for_selector(".status:text-matches('classified')")
+
+
+def encode(content):
+    return base64.b64encode(content).decode()

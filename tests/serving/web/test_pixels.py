@@ -1,0 +1,155 @@
+"""The pixels that the page gives the model are those that Python gives it."""
+
+import base64
+import io
+
+import pytest
+
+from atelier.preprocessing import Preprocessing
+from tests.deferred import deferred_imports
+from tests.serving.web.conftest import encode
+
+with deferred_imports():
+    import numpy as np
+    import tensorflow as tf
+    from PIL import Image, ImageCms
+
+    from serving.client import preparation
+    from serving.client.preparation import Preparation
+    from trainer.images import ops
+
+pytestmark = pytest.mark.slow
+
+PREPARE = """async ([encoded, preprocessing]) => {
+  const { decode } = await import("/pixels/decode.js");
+  const { prepare } = await import("/pixels/prepare.js");
+  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+  const pixels = prepare(await decode(new Blob([bytes]), preprocessing.max_pixels), preprocessing);
+  return btoa(String.fromCharCode(...pixels));
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser, address):
+    page = browser.new_page()
+    page.goto(address("float"))
+    return page
+
+
+def draw(width, height, channels=3):
+    """Soft shapes under noise, so that every step of the preparation has something to get wrong."""
+    random = np.random.default_rng(width * height)
+    coarse = random.integers(0, 256, (max(2, height // 9), max(2, width // 9), 3), np.uint8)
+    soft = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    pixels = np.clip(soft + random.integers(-25, 25, soft.shape), 0, 255).astype(np.uint8)
+    if channels == 4:
+        alpha = np.linspace(0, 255, width * height).reshape(height, width, 1).astype(np.uint8)
+        pixels = np.concatenate([pixels, alpha], axis=2)
+    return Image.fromarray(pixels)
+
+
+def save(image, kind, **options):
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def turn(image, orientation):
+    exif = image.getexif()
+    exif[274] = orientation
+    return exif
+
+
+def by_python(encoded, told):
+    prepared = preparation.prepare(encoded, Preparation.from_model(told)).encoded
+    return ops.decode_and_resize(tf.constant([prepared]), told.size, told.resize).numpy()[0]
+
+
+def by_page(page, encoded, told):
+    found = page.evaluate(PREPARE, [encode(encoded), told.model_dump()])
+    return np.frombuffer(base64.b64decode(found), np.uint8).reshape(told.size, told.size, 3)
+
+
+def difference(page, encoded, **settings):
+    told = Preprocessing(size=48, resize="crop", store_size=96).model_copy(update=settings)
+    return np.abs(by_page(page, encoded, told).astype(int) - by_python(encoded, told)).max()
+
+
+@pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("store_size", [96, 512, None])
+@pytest.mark.parametrize("size", [(320, 201), (37, 250), (1, 1), (625, 450)])
+def test_a_photograph_has_the_same_pixels(page, size, store_size, mode):
+    encoded = save(draw(*size), "JPEG", quality=90)
+    assert difference(page, encoded, store_size=store_size, resize=mode) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("BMP", {}),
+        ("JPEG", {"quality": 60, "progressive": True}),
+        ("JPEG", {"quality": 95, "subsampling": 0}),
+        ("WEBP", {"quality": 80}),
+        ("WEBP", {"lossless": True}),
+    ],
+)
+@pytest.mark.parametrize("store_size", [96, 512])
+def test_each_format_has_the_same_pixels(page, kind, options, store_size):
+    assert difference(page, save(draw(301, 203), kind, **options), store_size=store_size) == 0
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_photograph_has_the_same_pixels(page, orientation):
+    image = draw(120, 80)
+    assert difference(page, save(image, "JPEG", exif=turn(image, orientation)), store_size=512) == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_gray_has_the_same_pixels(page, kind):
+    assert difference(page, save(draw(120, 80).convert("L"), kind)) == 0
+
+
+def test_a_palette_has_the_same_pixels(page):
+    assert difference(page, save(draw(120, 80).quantize(64), "GIF")) == 0
+
+
+@pytest.mark.parametrize("quality", [30, 75, 100])
+def test_other_qualities_have_the_same_pixels(page, quality):
+    assert difference(page, save(draw(250, 120), "PNG"), jpeg_quality=quality) == 0
+
+
+def test_transparency_is_within_2_levels(page):
+    assert difference(page, save(draw(120, 80, channels=4), "PNG"), store_size=512) <= 2
+
+
+def test_an_srgb_profile_changes_nothing(page):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert difference(page, save(draw(120, 80), "JPEG", icc_profile=profile), store_size=512) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "The file is empty."),
+        (b"remember the milk", "This is not an image that the page can read (JPEG, PNG, WebP, GIF and BMP)."),
+        (b"\xff\xd8\xff", "This is not an image that the page can read"),
+    ],
+)
+def test_what_is_no_image_is_told(page, content, words):
+    with pytest.raises(Exception, match=words.replace("(", r"\(").replace(")", r"\)")):
+        by_page(page, content, Preprocessing(size=48, resize="crop", store_size=96))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
+def test_a_damaged_image_is_told(page, kind):
+    encoded = save(draw(120, 80), kind)
+    with pytest.raises(Exception, match="The image is damaged or not complete"):
+        by_page(page, encoded[: len(encoded) // 2], Preprocessing(size=48, resize="crop", store_size=96))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
+def test_a_large_image_is_rejected_before_it_is_decoded(page, kind):
+    told = Preprocessing(size=48, resize="crop", store_size=96, max_pixels=9599)
+    with pytest.raises(Exception, match="The image has 120 × 80 pixels; the model takes at most 9599"):
+        by_page(page, save(draw(120, 80), kind), told)

@@ -1,0 +1,144 @@
+"""The files of the page, from a run's output folder to a folder for a static host."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from atelier.errors import AtelierError
+from serving.web.headers import CONTENT_SECURITY_POLICY
+from tests.deferred import deferred_imports
+from tests.serving.web.conftest import LABELS, push
+
+with deferred_imports():
+    from serving.web import export, models, site
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def output(pushed, tmp_path):
+    return Path(shutil.copytree(pushed["int8"], tmp_path / "output"))
+
+
+def test_the_page_is_told_what_was_pushed(output):
+    files = site.collect(output)
+    told = json.loads(files["site.json"].content)["classifier"]
+    assert told["labels"] == list(LABELS)
+    assert told["preprocessing"] == {
+        "size": 32,
+        "resize": "crop",
+        "store_size": 96,
+        "max_pixels": 100_000_000,
+        "jpeg_quality": 95,
+    }
+    assert (told["version"], told["accuracy"]) == (7, 0.9)
+    assert told["output"] == {"scale": 1 / 256, "zero_point": 0}
+    model = files[told["file"]]
+    assert (model.content, model.lasting) == ((output / "tflite/7/model.tflite").read_bytes(), True)
+    assert told["bytes"] == len(model.content)
+
+
+def test_the_newest_version_is_shown(output, contents):
+    push(contents["float"], output, version="10")
+    assert models.read_classifier(output).version == 10
+
+
+def test_another_model_has_another_path(pushed):
+    paths = {next(path for path in site.collect(output) if path.endswith(".tflite")) for output in pushed.values()}
+    assert len(paths) == 3
+
+
+def test_the_page_states_its_policy_and_names_no_other_host(output):
+    files = site.collect(output)
+    assert f'content="{CONTENT_SECURITY_POLICY}"' in files["index.html"].content.decode()
+    own = {path: file.content.decode() for path, file in files.items() if not path.startswith(("vendor/", "models/"))}
+    named = {path: re.findall(r"https?://[^\s\"']+", text) for path, text in own.items()}
+    assert {path: hosts for path, hosts in named.items() if hosts} == {"icon.svg": ["http://www.w3.org/2000/svg"]}
+    assert '"./loader.js"' in files["vendor/litertjs-2.5.3/core.js"].content.decode()
+
+
+def test_a_source_of_the_page_has_300_lines_at_most(output):
+    files = site.collect(output)
+    own = {
+        path: file.content.count(b"\n") for path, file in files.items() if not path.startswith(("vendor/", "models/"))
+    }
+    assert {path: lines for path, lines in own.items() if lines > 300} == {}
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("", r"tflite: no pushed TFLite model; --models takes the output folder of `atelier run`"),
+        ("tflite", "expected the output folder of `atelier run`, which holds tflite/<version>/"),
+        ("tflite/7", "expected the output folder of `atelier run`, which holds tflite/<version>/"),
+        ("nothing", r"nothing/tflite: no pushed TFLite model"),
+    ],
+)
+def test_a_folder_without_a_model_is_told(output, folder, words):
+    if not folder:
+        shutil.rmtree(output / "tflite/7")
+    with pytest.raises(AtelierError, match=words):
+        models.read_classifier(output / folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model.tflite", b"no model", "not a TFLite model that LiteRT can run"),
+        ("labels.txt", b"ant\n", "1 class names for a model of 5 classes"),
+        ("labels.txt", b"\xff\n", "not UTF-8 text"),
+        ("card.json", b"[", "not a JSON object"),
+        ("card.json", b"[]", "not a JSON object"),
+        ("card.json", b'{"preprocessing": {"size": 16, "resize": "pad", "store_size": 9}}', "its size is 16"),
+        ("card.json", b'{"preprocessing": {"size": 32}}', "preprocessing: resize: field required"),
+        ("card.json", b'{"resize": "zoom"}', "preprocessing: resize: "),
+    ],
+)
+def test_a_wrong_file_is_named(output, name, content, words):
+    (output / "tflite/7" / name).write_bytes(content)
+    with pytest.raises(AtelierError) as refused:
+        models.read_classifier(output)
+    assert str(refused.value).startswith(f"{output}/tflite/7/{name}: {words}")
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "card.json"])
+def test_a_missing_file_is_named(output, name):
+    (output / "tflite/7" / name).unlink()
+    with pytest.raises(AtelierError, match=f"{name}: cannot be read: No such file or directory"):
+        models.read_classifier(output)
+
+
+def test_a_card_of_an_earlier_version_means_the_defaults(output):
+    (output / "tflite/7/card.json").write_text('{"resize": "stretch"}')
+    told = models.read_classifier(output)
+    assert (told.preprocessing.resize, told.preprocessing.store_size, told.accuracy) == ("stretch", 512, None)
+
+
+def test_an_export_holds_every_file_and_the_headers(output, tmp_path):
+    files = site.collect(output)
+    export.export(files, tmp_path / "host")
+    written = {
+        path.relative_to(tmp_path / "host").as_posix() for path in (tmp_path / "host").rglob("*") if path.is_file()
+    }
+    assert written == {*files, "_headers"}
+    headers = (tmp_path / "host/_headers").read_text()
+    assert "Cross-Origin-Opener-Policy: same-origin" in headers
+    assert "Cross-Origin-Embedder-Policy: require-corp" in headers
+
+
+def test_an_export_replaces_an_export_and_nothing_else(output, tmp_path):
+    files = site.collect(output)
+    (tmp_path / "host").mkdir()
+    export.export(files, tmp_path / "host")
+    (tmp_path / "host/page/old.js").touch()
+    export.export(files, tmp_path / "host")
+    assert not (tmp_path / "host/page/old.js").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").touch()
+    with pytest.raises(AtelierError, match="mine: it holds something else than an exported page"):
+        export.export(files, tmp_path / "mine")
+    assert (tmp_path / "mine/thesis.txt").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "mine", "output"]
