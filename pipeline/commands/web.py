@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.options import FILE
-from pipeline.commands.verb import Verb
+from pipeline.terminal.verb import Verb
 
 
 @click.command(cls=Verb, name="web", example="atelier web --models output/demo")

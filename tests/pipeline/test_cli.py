@@ -77,6 +77,7 @@ VERBS = [
     ["serve"],
     ["predict"],
     ["stylize"],
+    ["web"],
     ["styles"],
     ["styles", "add"],
     ["styles", "train"],

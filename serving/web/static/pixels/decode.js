@@ -1,6 +1,8 @@
 // Decodes an image file to RGB with the browser's decoder: upright, in sRGB, transparent parts over white.
 
 import { FORMATS, readHeader } from "./header.js";
+import { dropExif, readMetadata } from "./metadata.js";
+import { placeUpright, turn } from "./turn.js";
 
 const THUMBNAIL = 72; // pixels: sharp at 36 on a dense screen
 
@@ -10,30 +12,51 @@ export class UnusableImageError extends Error {}
 /**
  * Returns {data, width, height, format, isPlain, thumbnail}.
  *
- * Pixels of an opaque sRGB image equal those of Python's decoder. With transparency or a color profile they differ by
- * 2 levels of 255 at most, with 16 bits a channel by 1.
+ * isPlain: an upright JPEG without a color profile but sRGB. Pixels of an opaque sRGB image equal those of
+ * Python's decoder; with transparency or another profile they differ by a few levels.
  */
 export async function decode(blob, maxPixels) {
-  const bytes = new Uint8Array(await blob.arrayBuffer());
-  if (bytes.length === 0) throw new UnusableImageError("The file is empty.");
-  const header = readHeader(bytes);
+  const view = new DataView(await blob.arrayBuffer());
+  if (view.byteLength === 0) throw new UnusableImageError("The file is empty.");
+  const header = readHeader(view);
   if (!header) throw new UnusableImageError(`This is not an image that the page can read (${FORMATS}).`);
-  if (header.width * header.height > maxPixels) {
-    const size = `${header.width} × ${header.height}`;
-    throw new UnusableImageError(`The image has ${size} pixels; the model takes at most ${maxPixels}.`);
-  }
-  let bitmap;
+  check(header, maxPixels);
+  const { orientation, profile, exif } = readMetadata(view, header.format);
+  if (exif) blob = dropExif(view, header.format, exif);
+  if (header.format === "bmp") blob = fillUnsetAlpha(view, header);
+  const bitmap = await createImageBitmap(blob, {
+    // Neither sRGB nor what a PNG says by gAMA and cHRM changes the numbers in Python.
+    colorSpaceConversion: profile === "other" ? "default" : "none",
+  }).catch(() => null);
+  if (!bitmap) throw new UnusableImageError("The image is damaged or not complete.");
   try {
-    bitmap = await createImageBitmap(blob, { imageOrientation: "from-image" });
-  } catch {
-    throw new UnusableImageError("The image is damaged or not complete.");
-  }
-  try {
-    const thumbnail = makeThumbnail(bitmap);
-    return { ...readPixels(bitmap), format: header.format, isPlain: header.isPlain, thumbnail };
+    const upright = turn(readPixels(bitmap), orientation);
+    const isPlain = header.format === "jpeg" && orientation === 1 && profile !== "other";
+    return { ...upright, format: header.format, isPlain, thumbnail: makeThumbnail(bitmap, orientation) };
   } finally {
     bitmap.close();
   }
+}
+
+/** Rejects what the model's training rejects, and what browsers read otherwise than Python. */
+function check({ format, width, height, depth }, maxPixels) {
+  if (width * height > maxPixels) {
+    throw new UnusableImageError(`The image has ${width} × ${height} pixels; the model takes at most ${maxPixels}.`);
+  }
+  if (format === "cmyk") throw new UnusableImageError("The image is CMYK, for print. Save it in RGB.");
+  if (depth > 8) throw new UnusableImageError(`The image has ${depth} bits a channel. Save it with 8.`);
+}
+
+/** A BMP of 32 bits whose alpha is 0 everywhere means an opaque image; browsers show nothing of it. */
+function fillUnsetAlpha(view, { width, height }) {
+  const bytes = new Uint8Array(view.buffer.slice(0));
+  const start = view.getUint32(10, true) + 3;
+  const end = Math.min(start + 4 * width * height, bytes.length);
+  const is32Bit = view.getUint32(14, true) >= 40 && view.getUint16(28, true) === 32;
+  let isUnset = is32Bit;
+  for (let at = start; isUnset && at < end; at += 4) isUnset = bytes[at] === 0;
+  if (isUnset) for (let at = start; at < end; at += 4) bytes[at] = 255;
+  return new Blob([bytes]);
 }
 
 /** Returns {data, width, height} of what can be drawn on a canvas, over white. */
@@ -57,13 +80,14 @@ export function readPixels(source) {
 }
 
 /** Returns a small square ImageBitmap for lists: the image's middle. */
-function makeThumbnail(bitmap) {
+function makeThumbnail(bitmap, orientation) {
   const side = Math.min(bitmap.width, bitmap.height);
   const canvas = new OffscreenCanvas(THUMBNAIL, THUMBNAIL);
   const context = canvas.getContext("2d", { alpha: false });
   context.fillStyle = "white";
   context.fillRect(0, 0, THUMBNAIL, THUMBNAIL);
   context.imageSmoothingQuality = "medium";
+  context.setTransform(...placeUpright(orientation, THUMBNAIL));
   const [left, top] = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
   context.drawImage(bitmap, left, top, side, side, 0, 0, THUMBNAIL, THUMBNAIL);
   return canvas.transferToImageBitmap();
