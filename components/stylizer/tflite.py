@@ -29,8 +29,6 @@ SIZES = (256, 384, 512)
 """Sides in pixels. LiteRT plans its memory for one size, and browsers refuse an open one."""
 IMAGE, STYLE, STRENGTH, STYLIZED = "image", "style", "strength", "stylized"
 
-_THREADS = 2
-
 
 def file_name(size: int, variant: Variant) -> str:
     """Returns the name of a TFLite file."""
@@ -92,10 +90,10 @@ def measure(file: Path, samples: Sequence[Mapping[str, np.ndarray]], expected: S
 
     Returns:
       `inputs` and `outputs` by name, with shapes and types; the size in `bytes`; the `difference` from Keras in gray
-      levels, averaged over all samples as `mean`, and in the `worst` sample; `latency_ms` on two threads; and
+      levels, averaged over all samples as `mean`, and in the `worst` sample; `latency_ms` on one thread; and
       `xnnpack`: how many parts of the graph XNNPACK takes, and the operations that it does not.
     """
-    interpreter = Interpreter(model_path=str(file), num_threads=_THREADS)
+    interpreter = Interpreter(model_path=str(file), num_threads=1)
     interpreter.allocate_tensors()
     outside, parts = find_outside(interpreter)
     run = interpreter.get_signature_runner()

@@ -3,7 +3,7 @@
     python -m serving.deploy.write_models_config output/demo/serving_model
 
 gives both labels to the newest version. `--stable`, `--canary` and `--load` choose others. A version that none of them
-names is not loaded.
+names is not loaded. The newest version of a stylizer that was pushed beside, to `stylizer`, is served, too.
 """
 
 import argparse
@@ -12,12 +12,20 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from atelier.files import versions
+from atelier.layout import ASSETS_EXTRA, STYLIZATION_FILE, STYLIZER
 
 MODELS_CONFIG = Path(__file__).with_name("models.config")
 
 
 def format_models_config(
-    *, stable: int, canary: int, load: Collection[int] = (), name: str = "default", base_path: str = "/models/default"
+    *,
+    stable: int,
+    canary: int,
+    load: Collection[int] = (),
+    name: str = "default",
+    base_path: str = "/models/default",
+    stylizer: int | None = None,
+    stylizer_base_path: str = "/models/stylizer",
 ) -> str:
     """Returns the text of a `models.config`.
 
@@ -27,10 +35,18 @@ def format_models_config(
       load: versions to load beside these, without a label.
       name: of the model.
       base_path: the folder of the versions as ModelServer sees it; absolute.
+      stylizer: the version of the stylizer, which both of its labels stand for; None: there is none.
+      stylizer_base_path: the folder of the stylizer's versions as ModelServer sees it; absolute.
     """
+    models = _format_model(name, base_path, stable, canary, load)
+    if stylizer is not None:
+        models += _format_model(STYLIZER, stylizer_base_path, stylizer, stylizer)
+    return f"model_config_list {{\n{models}}}\n"
+
+
+def _format_model(name: str, base_path: str, stable: int, canary: int, load: Collection[int] = ()) -> str:
     versions = "".join(f"        versions: {version}\n" for version in sorted({stable, canary, *load}))
     return f"""\
-model_config_list {{
   config {{
     name: "{name}"
     base_path: "{base_path}"
@@ -43,7 +59,6 @@ model_config_list {{
     version_labels {{ key: "stable" value: {stable} }}
     version_labels {{ key: "canary" value: {canary} }}
   }}
-}}
 """
 
 
@@ -67,6 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--load", type=versions.parse_argument, metavar="VERSION", action="append", default=[], help="without a label"
     )
     parser.add_argument("--base-path", default="/models/default", help="of the models inside the container")
+    parser.add_argument("--stylizer-base-path", default="/models/stylizer", help="of the stylizer inside the container")
+    parser.add_argument("--no-stylizer", action="store_true", help="leave out the stylizer beside the models")
     parser.add_argument("--output", type=Path, default=MODELS_CONFIG, help="default: %(default)s")
     options = parser.parse_args(arguments)
 
@@ -88,10 +105,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     # Written beside and renamed: ModelServer, which polls the file, never reads half of it.
     partial = options.output.with_name(f".{options.output.name}.partial")
-    text = format_models_config(stable=stable, canary=canary, load=options.load, base_path=options.base_path)
+    stylizer = None if options.no_stylizer else _find_stylizer(options.models)
+    text = format_models_config(
+        stable=stable,
+        canary=canary,
+        load=options.load,
+        base_path=options.base_path,
+        stylizer=stylizer,
+        stylizer_base_path=options.stylizer_base_path,
+    )
     partial.write_text(text, encoding="utf-8")
     partial.replace(options.output)
     sys.stdout.write(f"{options.output}: stable {stable}, canary {canary}\n")
+    if stylizer is not None:
+        sys.stdout.write(f"{options.output}: stylizer {stylizer}, at {options.stylizer_base_path}: mount it there\n")
+
+
+def _find_stylizer(models: Path) -> int | None:
+    """Returns the newest version of the stylizer that was pushed beside the models; None if there is none."""
+    beside = models.resolve().with_name(STYLIZER)
+    if not beside.is_dir():
+        return None
+    folders = versions.folders(beside)
+    found = (
+        each for each in find_pushed_versions(beside) if (folders[each] / ASSETS_EXTRA / STYLIZATION_FILE).is_file()
+    )
+    return max(found, default=None)
 
 
 if __name__ == "__main__":

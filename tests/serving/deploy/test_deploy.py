@@ -314,6 +314,37 @@ def test_the_base_path_may_be_another(pushed, tmp_path):
     assert config.model_config_list.config[0].base_path == str(pushed)
 
 
+def test_a_stylizer_beside_is_served_too(pushed, tmp_path, capsys):
+    output = tmp_path / "models.config"
+    for name in ("7", "008", "9", "other"):
+        (tmp_path / "stylizer" / name / "assets.extra").mkdir(parents=True)
+        (tmp_path / "stylizer" / name / "saved_model.pb").touch()
+        if name != "9":  # a classifier
+            (tmp_path / "stylizer" / name / "assets.extra" / "stylization.json").touch()
+    run(pushed, "--output", output)
+    classifier, stylizer = model_server_config.read_models_config(output).model_config_list.config
+    assert classifier.name == "default"
+    assert (stylizer.name, stylizer.base_path) == ("stylizer", "/models/stylizer")
+    assert list(stylizer.model_version_policy.specific.versions) == [8]
+    assert dict(stylizer.version_labels) == {"stable": 8, "canary": 8}
+    assert "stylizer 8, at /models/stylizer" in capsys.readouterr().out
+    run(pushed, "--output", output, "--stylizer-base-path", "/elsewhere")
+    assert model_server_config.read_models_config(output).model_config_list.config[1].base_path == "/elsewhere"
+    run(pushed, "--output", output, "--no-stylizer")
+    assert len(model_server_config.read_models_config(output).model_config_list.config) == 1
+
+
+def test_the_stylizers_mount_is_where_its_models_config_says(service):
+    (stylizing,) = yaml.safe_load((DEPLOY / "compose.stylizer.yaml").read_text())["services"].values()
+    (mount,) = stylizing["volumes"]
+    text = write_models_config.format_models_config(stable=1, canary=1, stylizer=2)
+    config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+    model_server_config.check(config)
+    assert mount["target"] == config.model_config_list.config[1].base_path
+    assert mount["read_only"]
+    assert int(stylizing["mem_limit"][:-1]) > int(service["mem_limit"][:-1])
+
+
 @pytest.mark.parametrize("option", ["--stable", "--canary", "--load"])
 def test_a_version_that_was_not_pushed_is_refused_and_the_old_file_stays(pushed, tmp_path, option):
     output = tmp_path / "models.config"
