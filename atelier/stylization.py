@@ -22,7 +22,7 @@ IMAGE_BYTES, STYLE_WEIGHTS, STRENGTH = "image_bytes", "style_weights", "strength
 STYLIZED_BYTES = "stylized_bytes"
 """Its output: [N] JPEG. TensorFlow Serving's REST API encodes outputs as base64 whose names end in `_bytes`."""
 MAX_PIXELS = 2048 * 2048
-"""Of an image that is restyled in one piece. The network's features take some 700 bytes for each pixel."""
+"""Of an image that is restyled in one piece. The network's features take some 600 bytes for each pixel."""
 
 
 class StylizerError(AtelierError):
