@@ -126,7 +126,7 @@ def _find_stylizer(models: Path) -> int | None:
     beside = models.resolve().with_name(STYLIZER)
     if not beside.is_dir():
         return None
-    folders = versions.folders(beside)
+    folders = versions.list_folders(beside)
     found = (
         each for each in find_pushed_versions(beside) if (folders[each] / ASSETS_EXTRA / STYLIZATION_FILE).is_file()
     )
