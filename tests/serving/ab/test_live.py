@@ -45,7 +45,7 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def registry(models, tmp_path):
-    config = serve_models.config_for(models, "default")
+    config = serve_models.find_config(models, "default")
     with (
         LocalServer(config, Options(port=0, poll_seconds=0.2)) as server,
         connected([server.target]) as servers,
