@@ -71,10 +71,10 @@ def read_classifier(output: Path) -> Classifier:
 def _find_newest(output: Path) -> tuple[int, Path]:
     base = output / PUSHED_TFLITE
     try:
-        found = versions.folders(base)
+        found = versions.list_folders(base)
     except FileNotFoundError:
         found = {}
-        if (output / TFLITE_FILE).is_file() or versions.folders(output if output.is_dir() else output.parent):
+        if (output / TFLITE_FILE).is_file() or versions.list_folders(output if output.is_dir() else output.parent):
             raise WebError(
                 f"{output}: expected the output folder of `atelier run`, which holds {PUSHED_TFLITE}/<version>/"
             ) from None
