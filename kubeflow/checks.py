@@ -157,14 +157,18 @@ def _check_place(key: str, place: str, settings: Kubeflow, sent: bool) -> None:
 
 def _check_files_of_nodes(config: Config) -> None:
     """Files that nodes read: in a bucket, or in the image, where only an absolute path leads to."""
-    style = config.style
+    style, stylizer = config.style, config.stylizer
     files = {"trainer.weights": config.trainer.weights}
     if style.enabled:
         files["style.settings.weights"] = style.settings.weights
-        if not builtin_names.resolve(style.catalog, (builtin_names.CATALOG,)):
-            files["style.catalog"] = style.catalog
-        if not builtin_names.is_contents_name(style.contents):
-            files["style.contents"] = style.contents
+    is_builtin = bool(builtin_names.resolve(style.catalog, (builtin_names.CATALOG,)))
+    has_catalog = style.enabled or stylizer.enabled
+    if has_catalog and not is_builtin:
+        files["style.catalog"] = style.catalog
+    contents = {"style.contents": style.contents} if style.enabled else {}
+    if stylizer.enabled:
+        contents |= {"stylizer.contents": stylizer.contents, "stylizer.held_out": stylizer.held_out}
+    files |= {key: given for key, given in contents.items() if not builtin_names.is_contents_name(given)}
     for key, path in files.items():
         if path in ("imagenet", "none", "random") or path.startswith("/"):
             continue
@@ -175,7 +179,7 @@ def _check_files_of_nodes(config: Config) -> None:
                 f"{key} is {path!r}: a node does not run in this folder; expected gs://BUCKET/..., or an absolute path "
                 "in the image"
             )
-    if style.enabled and builtin_names.resolve(style.catalog, (builtin_names.CATALOG,)):
+    if has_catalog and is_builtin:
         catalog.check_ids(style.catalog, builtin.list_ids(), style.styles)
 
 

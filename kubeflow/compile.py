@@ -109,7 +109,6 @@ def create_dag(config: Config) -> Any:
             store_size=config.ingest.store_size,
         ),
         baseline_version="latest",
-        style_contents=config.style.contents,
         vertex=VertexJobs(training=build_vertex_job(settings, "Trainer"), tuning=build_vertex_job(settings, "Tuner")),
         enable_cache=settings.caching,
     )

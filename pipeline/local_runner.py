@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from atelier import builtin_names, storage, strict_json
+from atelier import builtin_names, strict_json
 from atelier.files import image_files, tree
 from atelier.files.replacing import replace_text
 from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
@@ -20,8 +20,8 @@ from pipeline.fingerprint import Contents
 from pipeline.ingest import builtin_sources, sources
 from pipeline.ingest.errors import SourceError
 from pipeline.metadata import database
-from pipeline.records import dataset, inputs, record_check
-from pipeline.run_inputs import DataFacts, Places, RunParameters
+from pipeline.records import content_images, dataset, inputs, record_check
+from pipeline.run_inputs import ContentImages, DataFacts, Places, RunParameters
 from pipeline.terminal import disk_errors, failures
 from pipeline.terminal.console import Console, logged_progress
 
@@ -81,9 +81,9 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         for warning in data.warnings:
             console.say(f"warning: {warning}")
         records = inputs.link_records(data, output, contents)
-        style_contents = _style_contents(config, output, contents)
+        images = content_images.link_content_images(config, output, contents)
         contents.save()
-        failure = _run_dag(config, data, records, style_contents, output, console, pipeline_name)
+        failure = _run_dag(config, data, records, images, output, console, pipeline_name)
 
         from pipeline.report import report
         from pipeline.results import results  # seconds, and needed only now
@@ -191,7 +191,7 @@ def _run_dag(
     config: Config,
     data: dataset.Dataset,
     records: inputs.Records,
-    style_contents: str,
+    images: ContentImages,
     output: Path,
     console: Console,
     pipeline_name: str,
@@ -228,7 +228,7 @@ def _run_dag(
             list_pushed_versions(places.serving_directory),
             collect_provenance(config, records.fingerprint),
         ),
-        style_contents=style_contents,
+        contents=images,
         metadata_connection_config=database.build_connection_config(config.metadata, output),
     )
     package = tfx_beam_package.skip_package() if config.beam.runner == "direct" else contextlib.nullcontext()
@@ -265,25 +265,6 @@ def _read_nodes(config: Config, output: Path, pipeline_name: str) -> tuple[dict[
         if lost := database.explain_lost_server(config.metadata, error):
             return {}, lost
         raise
-
-
-def _style_contents(config: Config, output: Path, contents: Contents) -> str:
-    """What StyleRenderer is given: a word as it is, or links to the images of the user's folder."""
-    given = config.style.contents
-    if not config.style.enabled:
-        return given
-
-    # A default is no input of the user's, and means what is built in.
-    if "catalog" in config.style.model_fields_set:
-        builtin_names.check(config.style.catalog, (builtin_names.CATALOG,), "style.catalog")
-    if "contents" in config.style.model_fields_set:
-        builtin_names.check(given, (builtin_names.PHOTOS,), "style.contents")
-    if builtin_names.is_contents_name(given) or storage.is_url(given):
-        return given
-    folder = Path(given).resolve()
-    if folder.is_relative_to(output):
-        raise dataset.DataError(f"style.contents is {given}, which lies in the output {output}: give another output")
-    return str(inputs.link_contents(folder, output, contents))
 
 
 def _link_gallery(gallery: str, output: Path) -> None:

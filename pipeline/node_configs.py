@@ -3,7 +3,7 @@
 from typing import Any
 
 from tensorflow_model_analysis.proto import config_pb2
-from tfx.proto import example_gen_pb2
+from tfx.proto import example_gen_pb2, pusher_pb2
 
 from atelier.layout import SPLITS
 from atelier.preprocessing import Preprocessing
@@ -93,6 +93,11 @@ def build_tflite_gate(settings: TFLite, variant: str) -> config_pb2.EvalConfig:
         max_disagreement=settings.max_disagreement,
         agreement_code=fingerprint_code(gates.AGREEMENT_MODULE),
     )
+
+
+def build_push_destination(path: str) -> pusher_pb2.PushDestination:
+    """Returns a Pusher's destination: a folder of versions."""
+    return pusher_pb2.PushDestination(filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=path))
 
 
 def _build_training_config(config: Config, places: Places, data: DataFacts) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The DAG, and nothing else: the same for every runner."""
 
-import json
 from typing import NamedTuple
 
 from tfx import v1 as tfx
@@ -9,22 +8,18 @@ from tfx.extensions.google_cloud_ai_platform.trainer.component import Trainer as
 from tfx.extensions.google_cloud_ai_platform.tuner.component import Tuner as VertexTuner
 from tfx.types import BaseChannel
 
-from atelier import builtin_names
 from atelier.layout import EVAL, TEST, TRAIN
 from components.anomaly_gate.component import AnomalyGate
 from components.baseline_model.component import BaselineModel
 from components.evaluator.component import Evaluator
 from components.pusher.component import Pusher, TFLitePusher
-from components.style_catalog import catalog
-from components.style_catalog.component import StyleCatalog
-from components.style_renderer.component import StyleRenderer
 from components.tflite_exporter.component import TFLiteExporter
 from components.transform.component import Transform
-from pipeline import node_configs
+from pipeline import node_configs, style_nodes
 from pipeline.beam import pipeline_options
 from pipeline.config.config import Config
 from pipeline.fingerprint import fingerprint_code
-from pipeline.run_inputs import DataFacts, Places, RunParameters, VertexJobs
+from pipeline.run_inputs import ContentImages, DataFacts, Places, RunParameters, VertexJobs
 
 PREPROCESSING_FN = "trainer.preprocessing.preprocessing_fn"
 RUN_FN = "trainer.train.run_fn"
@@ -38,7 +33,7 @@ def create_pipeline(
     data: DataFacts,
     *,
     baseline_version: str,
-    style_contents: str = "",
+    contents: ContentImages | None = None,
     vertex: VertexJobs | None = None,
     metadata_connection_config: object | None = None,
     enable_cache: bool = True,
@@ -51,8 +46,7 @@ def create_pipeline(
       parameters: what can differ from run to run.
       data: what is known about the data before the run.
       baseline_version: what the candidate must beat; see `BaselineModel`.
-      style_contents: what `config.style.contents` has come to: `photos`, `split:NAME`, or a folder, which the cache
-        knows by its path.
+      contents: content images of the gallery and of the stylizer; None: as the configuration names them.
       vertex: the nodes that run as training jobs of Vertex AI; None: there are none.
       metadata_connection_config: of MLMD; None where the orchestrator brings its own.
       enable_cache: nodes whose inputs, parameters and code are unchanged are not run again.
@@ -61,6 +55,7 @@ def create_pipeline(
     transform = _build_transform(config, validated, data)
     trained = _train(config, places, parameters, data, validated, transform, vertex or VertexJobs())
     baseline, evaluator, pusher = _release_model(config, places, parameters, data, validated, trained, baseline_version)
+    contents = contents or ContentImages(config.style.contents, config.stylizer.contents, config.stylizer.held_out)
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=places.pipeline_root,
@@ -71,7 +66,7 @@ def create_pipeline(
             trained.trainer,
             *(baseline, evaluator, pusher),
             *_release_tflite(config, places, transform, trained, evaluator),
-            *(_render_gallery(config, places, validated, style_contents) if config.style.enabled else []),
+            *style_nodes.build_style_nodes(config, places, validated.examples, validated.anomaly_gate, contents),
         ],
         enable_cache=enable_cache,
         metadata_connection_config=metadata_connection_config,
@@ -217,7 +212,7 @@ def _release_model(
     pusher = Pusher(
         model=trained.model,
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=_build_destination(places.serving_directory),
+        push_destination=node_configs.build_push_destination(places.serving_directory),
     )
     return baseline, evaluator, pusher
 
@@ -256,44 +251,6 @@ def _release_tflite(
         blessings={
             variant: gate.outputs["blessing"] for variant, gate in zip(config.tflite.push, evaluators, strict=True)
         },
-        push_destination=_build_destination(places.tflite_directory),
+        push_destination=node_configs.build_push_destination(places.tflite_directory),
     ).with_id("Pusher.tflite")
     return [exporter, *evaluators, pusher]
-
-
-def _render_gallery(
-    config: Config, places: Places, validated: _ValidatedData, style_contents: str
-) -> list[BaseComponent]:
-    style, from_split = config.style, style_contents.startswith(builtin_names.SPLIT_PREFIX)
-
-    # Publishes the styles with their licenses and hashes.
-    style_catalog = StyleCatalog(
-        catalog=style.catalog,
-        styles=json.dumps(style.styles),
-        code=fingerprint_code("components.style_catalog.component"),
-        fingerprint=catalog.compute_fingerprint(style.catalog),
-    )
-
-    # Renders every content image in every style.
-    style_renderer = StyleRenderer(
-        style_catalog.outputs["published"],
-        examples=validated.examples if from_split else None,
-        image_key=config.data.image_key,
-        contents=style_contents,
-        max_contents=style.max_contents,
-        overrides=style.settings.model_dump(mode="json", exclude_unset=True),
-        size=style.size,
-        strengths=style.strengths,
-        picture_format=style.picture_format,
-        max_bad_fraction=style.max_bad_fraction,
-        store_directory=places.style_store,
-        engine_code=fingerprint_code("components.style_renderer.engine.render"),
-        code=fingerprint_code("components.style_renderer.component"),
-    )
-    if from_split:
-        style_renderer.add_upstream_node(validated.anomaly_gate)  # images of data with anomalies are not rendered
-    return [style_catalog, style_renderer]
-
-
-def _build_destination(path: str) -> tfx.proto.PushDestination:
-    return tfx.proto.PushDestination(filesystem=tfx.proto.PushDestination.Filesystem(base_directory=path))

@@ -22,6 +22,10 @@ class Places:
     """The TFLite file is pushed here, as `<version>/`."""
     style_store: str
     """Rendered images are kept here from run to run."""
+    stylizer_directory: str
+    """The stylizer's SavedModel is pushed here, as `<version>/`."""
+    reference_store: str
+    """The optimizer's images that the stylizer is compared with are kept here from run to run."""
     state_directory: str
     """A killed training leaves its state here; "": none is kept."""
 
@@ -39,6 +43,8 @@ class Places:
             serving_directory=f"{root}/serving_model",
             tflite_directory=f"{root}/{PUSHED_TFLITE}",
             style_store=f"{root}/renders",
+            stylizer_directory=f"{root}/stylizer",
+            reference_store=f"{root}/stylizer_references",
             state_directory=f"{root}/training_state" if keep_training_state else "",
         )
 
@@ -75,6 +81,21 @@ class DataFacts:
     """Longer side in pixels to which the images of the records were scaled down; None: they were not."""
     fingerprint: str = ""
     """Identifies the data in the pushed model's provenance."""
+
+
+@dataclass(frozen=True)
+class ContentImages:
+    """What the keys of the configuration that name content images have come to.
+
+    Each is `photos`, `split:NAME`, or a folder, which the cache knows by its path.
+    """
+
+    gallery: str = ""
+    """`style.contents`; "" where there is no gallery."""
+    stylizer: str = ""
+    """`stylizer.contents`; "" where there is no stylizer."""
+    held_out: str = ""
+    """`stylizer.held_out`."""
 
 
 @dataclass(frozen=True)

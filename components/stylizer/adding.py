@@ -15,7 +15,7 @@ from components.style_renderer.engine import networks
 from components.style_renderer.engine.settings import Settings
 from components.stylizer import network, training
 from components.stylizer.settings import TrainingSettings
-from components.stylizer.stylizer import Stylizer
+from components.stylizer.stylizer import Stylizer, identify
 
 SETTINGS = TrainingSettings(
     steps=600,
@@ -61,9 +61,8 @@ def add_styles(
         raise StylizerError(f"the stylizer has the style {taken[0]} already; give the new one another id")
     if settings.full_strength < 1:
         raise StylizerError(f"full_strength is {settings.full_strength}: it must be 1, or all styles would change")
-    model = _extend(stylizer.model, len(stylizer.styles), len(styles))
-    for layer in model.layers:
-        layer.trainable = isinstance(layer, _CONDITIONAL)
+    model = extend(stylizer.model, range(len(stylizer.styles)), len(styles))
+    set_trainable(model, values_only=True)
     recipe = networks.recipe(Settings())
     targets = [
         np.concatenate([np.zeros((len(stylizer.styles), *target.shape[1:]), np.float32), target])
@@ -73,23 +72,38 @@ def add_styles(
     training.train(
         objective, photographs, settings, first_style=len(stylizer.styles), callbacks=[_Told(settings, progress)]
     )
-    return Stylizer(model, (*stylizer.styles, *styles))
+    images = {style: identify(image, settings.style_size) for style, image in styles.items()}
+    return Stylizer(model, (*stylizer.styles, *styles), {**stylizer.images, **images})
 
 
-def _extend(model: keras.Model, old: int, new: int) -> keras.Model:
-    """The network with so many rows more, which begin as the mean of the others; the last is "no style" again."""
+def set_trainable(model: keras.Model, *, values_only: bool) -> None:
+    """Lets the normalization values be trained, and the convolutions unless `values_only`."""
+    for layer in model.layers:  # the model's own `trainable` does not reach its layers once they differ
+        layer.trainable = not values_only or isinstance(layer, _CONDITIONAL)
+
+
+def extend(model: keras.Model, kept: Sequence[int], new: int, precision: str = "float32") -> keras.Model:
+    """The network with some of its styles' rows, and new ones behind them; the last row is "no style" again.
+
+    Args:
+      model: what is extended; it is not changed.
+      kept: its styles that stay, by row.
+      new: how many rows are added. They begin as the mean of all styles of `model`.
+      precision: in which the features are computed; see `network.build`.
+    """
     extended = network.build(
-        old + new,
+        len(kept) + new,
         channels=[model.get_layer(f"encoder{number}_conv").filters for number in (1, 2, 3)],
         blocks=sum(layer.name.endswith("_add") for layer in model.layers),
+        precision=precision,
     )
     values = {variable.path: np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.variables}
     for layer in extended.layers:
         for variable in layer.variables:
             value = values[variable.path]
             if isinstance(layer, _CONDITIONAL):
-                mean = np.repeat(value[:old].mean(0, keepdims=True), new, axis=0)
-                value = np.concatenate([value[:old], mean, value[old:]])
+                mean = np.repeat(value[:-1].mean(0, keepdims=True), new, axis=0)
+                value = np.concatenate([value[list(kept)], mean, value[-1:]])
             variable.assign(value)
     return extended
 

@@ -58,3 +58,49 @@ class TrainingSettings(BaseModel):
                 f"largest_crop is {self.largest_crop}, smallest_crop {self.smallest_crop}: it must not be smaller"
             )
         return self
+
+
+class CatalogSettings(TrainingSettings):
+    """How a network learns the styles of a catalog on two processors, from the base network if nothing else is said."""
+
+    start: Literal["base", "random"] = "base"
+    """`base`: from the base network that comes with the project. Its styles of the same image stay as they are
+    unless there are others to learn. `random`: from random weights, which takes hours on a processor."""
+    steps: Count = 6000
+    """Batches in all."""
+    minutes: Annotated[Number, Field(gt=0)] | None = 20.0
+    """The training stops after so many, even if steps are left. A training that was stopped goes on counting."""
+    values_share: Fraction = 0.4
+    """From `base`: share of the steps and minutes in which only the new styles' normalization values are trained, at
+    first. Then all weights are, on all styles."""
+    values_learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.02
+    """Of Adam, at its highest, while only normalization values are trained."""
+    batch_size: Annotated[Integer, Field(ge=1, le=256)] = 2
+    """Crops in a batch."""
+    learning_rate: Annotated[Number, Field(gt=0, le=1)] = 5e-4
+    """Of Adam, at its highest, while all weights are trained. From `random`, give 0.002."""
+    steps_per_round: Count = 25
+    """The training state is saved after each round."""
+
+    def values_phase(self) -> TrainingSettings | None:
+        """Of the training of the new styles' normalization values; None: there is none."""
+        if self.values_share == 0:
+            return None
+        return self._phase(
+            self.values_share,
+            learning_rate=self.values_learning_rate,
+            # At other strengths the row "no style" would be trained, which all styles share.
+            full_strength=1.0,
+            blends=0.0,
+        )
+
+    def whole_phase(self) -> TrainingSettings | None:
+        """Of the training of all weights; None: there is none."""
+        share = 1.0 if self.start == "random" else 1 - self.values_share
+        return self._phase(share) if share > 0 else None
+
+    def _phase(self, share: float, **changes: float) -> TrainingSettings:
+        values = self.model_dump(include=set(TrainingSettings.model_fields)) | changes
+        values["steps"] = max(1, round(share * self.steps))
+        values["minutes"] = share * self.minutes if self.minutes else None
+        return TrainingSettings(**values)

@@ -9,7 +9,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from components.stylizer import network
 
 BASE = Path(__file__).parent / "base.npz"
 """The base network, which `train_base` made; BASE.md beside it is its model card."""
-BASE_SHA256 = "071f9797c878a5d1202746aced9d172fe9de0b01f8dd5dee085a2d324af0f61c"
+BASE_SHA256 = "eeaa59d02bb12c2c51f1954479d3db6de4628a3c4d099c3970df7ed6b158f6a8"
 
 _FORMAT = 1
 _HEADER = "header"
@@ -33,6 +33,8 @@ class Stylizer:
 
     model: keras.Model
     styles: tuple[str, ...]
+    images: Mapping[str, str] = field(default_factory=dict)
+    """What `identify` gives for the image that a style was learned from, by style id; where it is known."""
 
     def stylize(self, image: np.ndarray, weights: Mapping[str, float], strength: float = 1.0) -> np.ndarray:
         """Restyles an image.
@@ -79,7 +81,7 @@ class Stylizer:
         """Writes the file: weights as float16, ids and shape of the network as JSON; whole or not at all."""
         variables = {variable.path: variable for variable in self.model.variables}
         arrays = {name: np.asarray(keras.ops.convert_to_numpy(value), np.float16) for name, value in variables.items()}
-        header = {"format": _FORMAT, "styles": self.styles, **_shape(self.model)}
+        header = {"format": _FORMAT, "styles": self.styles, "images": dict(self.images), **_shape(self.model)}
         partial = path.with_name(f".{path.name}.partial")
         with partial.open("wb") as stream:
             np.savez_compressed(stream, **{_HEADER: np.array(json.dumps(header))}, **arrays)  # type: ignore[arg-type]
@@ -118,14 +120,22 @@ def load(path: Path, sha256: str = "") -> Stylizer:
             header = json.loads(str(arrays[_HEADER]))
             if header["format"] != _FORMAT:
                 raise ValueError(f"its format is {header['format']}, expected {_FORMAT}")
-            styles = tuple(header["styles"])
+            styles, style_images = tuple(header["styles"]), dict(header.get("images", {}))
             model = network.build(len(styles), channels=header["channels"], blocks=header["blocks"])
             values = {variable.path: arrays[variable.path] for variable in model.variables}
             for variable in model.variables:
                 variable.assign(values[variable.path].astype(np.float32))
     except Exception as error:  # noqa: BLE001 (a damaged zip or array raises nearly anything)
         raise StylizerError(f"{path}: it is no stylizer, or a damaged one ({error})") from None
-    return Stylizer(model, styles)
+    return Stylizer(model, styles, style_images)
+
+
+def identify(image: np.ndarray, size: int) -> str:
+    """SHA-256 of a style image [H, W, 3] uint8 and of the longer side at which it is learned, in hexadecimal.
+
+    A style whose image has another one is another style, whatever its id.
+    """
+    return hashlib.sha256(f"{image.shape} at {size}".encode() + image.tobytes()).hexdigest()
 
 
 def pad(image: np.ndarray) -> np.ndarray:

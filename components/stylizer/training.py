@@ -195,28 +195,42 @@ def train(
         raise TrainingError("there are no photographs to train on: give a folder of images")
     objective.compile(optimizer=keras.optimizers.Adam(settings.learning_rate))
     objective.optimizer.build(objective.trainable_variables)
-    keeper = _State(objective, state, settings)
-    done = keeper.load()
-    if done < settings.steps:
+    limits = _Limits(settings)
+    keeper = _State(objective, state, settings, limits)
+    keeper.load()
+    if not limits.reached():
         styles = range(first_style, objective.network.input["style"].shape[-1])
-        crops = Crops(photographs, styles, settings, done)
-        rounds = -(-(settings.steps - done) // settings.steps_per_round)
-        limits = _Limits(settings, done)
+        crops = Crops(photographs, styles, settings, limits.done)
+        rounds = -(-(settings.steps - limits.done) // settings.steps_per_round)
         objective.fit(crops, epochs=rounds, shuffle=False, verbose=0, callbacks=[limits, keeper, *callbacks])
         if limits.broken:
             raise TrainingError(f"the loss is not a number after {limits.done} steps: give a smaller learning rate")
-        done = limits.done
-    return done
+    return limits.done
 
 
 class _Limits(keras.callbacks.Callback):
     """Sets the learning rate of each round, and stops after the steps or the minutes of the settings."""
 
-    def __init__(self, settings: TrainingSettings, done: int) -> None:
+    def __init__(self, settings: TrainingSettings) -> None:
         super().__init__()
-        self._settings, self.done = settings, done
-        self._began = time.monotonic()
+        self._settings = settings
+        self.done = 0
         self.broken = False
+        self.go_on(0, 0.0)
+
+    def go_on(self, done: int, seconds: float) -> None:
+        """Counts on from so many steps and seconds."""
+        self.done = done
+        self._began = time.monotonic() - seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long the training has taken, before a stop too."""
+        return time.monotonic() - self._began
+
+    def reached(self) -> bool:
+        """Whether the steps or the minutes are over."""
+        return self.done >= self._settings.steps or self._elapsed() >= 1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         progress = max(self.done / self._settings.steps, self._elapsed())
@@ -226,7 +240,7 @@ class _Limits(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.done += 1
-        if self.done >= self._settings.steps or self._elapsed() >= 1:
+        if self.reached():
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -237,28 +251,31 @@ class _Limits(keras.callbacks.Callback):
 
     def _elapsed(self) -> float:
         """Share of the minutes that are over."""
-        return (time.monotonic() - self._began) / 60 / (self._settings.minutes or math.inf)
+        return self.seconds / 60 / (self._settings.minutes or math.inf)
 
 
 class _State(keras.callbacks.Callback):
-    """Saves what a training goes on from after each round: weights, the optimizer's variables, the step among them."""
+    """Saves what a training goes on from after each round: weights, the optimizer's variables, and its seconds.
 
-    def __init__(self, objective: Objective, file: Path | None, settings: TrainingSettings) -> None:
+    The optimizer's variables tell the steps.
+    """
+
+    def __init__(self, objective: Objective, file: Path | None, settings: TrainingSettings, limits: _Limits) -> None:
         super().__init__()
-        self._file = file
+        self._file, self._limits = file, limits
         self._iterations = objective.optimizer.iterations
         self._variables = [*objective.network.variables, *objective.optimizer.variables]
         # Where it is trained, and how fast, may change on the way.
         self._settings = settings.model_dump_json(exclude={"minutes", "workers", "steps_per_round"})
 
-    def load(self) -> int:
-        """Takes up the state in the file, if there is one; returns the steps that are done."""
+    def load(self) -> None:
+        """Takes up the state in the file, if there is one."""
         if self._file is None or not self._file.exists():
-            return 0
+            return
         try:
             with np.load(self._file, allow_pickle=False) as state:
-                values = [state[f"v{number}"] for number in range(len(state.files) - 1)]
-                settings = str(state["settings"])
+                values = [state[f"v{number}"] for number in range(len(state.files) - 2)]
+                settings, seconds = str(state["settings"]), float(state["seconds"])
         except (OSError, ValueError, KeyError) as error:
             raise TrainingError(f"{self._file}: it is no training state ({error}); remove it to begin anew") from None
         shapes = [value.shape for value in values]
@@ -268,13 +285,14 @@ class _State(keras.callbacks.Callback):
             )
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)
-        return int(ops.convert_to_numpy(self._iterations))
+        self._limits.go_on(int(ops.convert_to_numpy(self._iterations)), seconds)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._file is None:
             return
         values = {f"v{number}": ops.convert_to_numpy(variable) for number, variable in enumerate(self._variables)}
-        _write(self._file, settings=np.array(self._settings), **values)
+        seconds = np.array(self._limits.seconds)
+        _write(self._file, settings=np.array(self._settings), seconds=seconds, **values)
 
 
 def _write(file: Path, **arrays: np.ndarray) -> None:

@@ -25,6 +25,7 @@ from pipeline.config.sections.ingest import Ingest
 from pipeline.config.sections.kubeflow import Kubeflow
 from pipeline.config.sections.metadata import Metadata
 from pipeline.config.sections.style import Style
+from pipeline.config.sections.stylizer import Stylizer
 from pipeline.config.sections.tflite import TFLite
 from trainer.settings import Augmentation, Data, Image, Trainer, Tuner
 
@@ -40,6 +41,7 @@ __all__ = [
     "Kubeflow",
     "Metadata",
     "Style",
+    "Stylizer",
     "TFLite",
     "Trainer",
     "Tuner",
@@ -67,6 +69,7 @@ class Config(Section):
     evaluator: Evaluator
     tflite: TFLite = TFLite()
     style: Style = Style()
+    stylizer: Stylizer = Stylizer()
     beam: Beam = Beam()
     metadata: Metadata = Metadata()
     kubeflow: Kubeflow = Kubeflow()

@@ -16,25 +16,20 @@ def check_files(config: Config) -> None:
       ConfigError: one is missing, or its hash is another; the message names the key.
       CatalogError: the style catalog cannot be used, or lacks a style.
     """
-    trainer, style, beam = config.trainer, config.style, config.beam
+    trainer, style, stylizer, beam = config.trainer, config.style, config.stylizer, config.beam
     if trainer.weights not in ("imagenet", "none"):
         _check_weights("trainer.weights", trainer.weights, trainer.weights_sha256)
     if beam.setup_file and beam.runner not in ("direct", "dask") and not Path(beam.setup_file).is_file():
         raise ConfigError(f"beam.setup_file is {beam.setup_file!r}: no such file on this machine, which starts the job")
-    if not style.enabled:
-        return
-    if style.settings.weights not in ("imagenet", "random"):
-        _check_weights("style.settings.weights", style.settings.weights, style.settings.weights_sha256)
-    check_styles(style.catalog, style.styles)
-    folder = Path(style.contents)
-    if not builtin_names.is_contents_name(style.contents) and not storage.is_url(style.contents):
-        if not folder.is_dir():
-            raise ConfigError(
-                f"style.contents is {style.contents!r}: no such folder; expected photos, split:train, split:eval, "
-                "split:test, or a folder of images"
-            )
-        if not any(path.is_file() for path in folder.rglob("*")):
-            raise ConfigError(f"style.contents is {style.contents!r}: the folder holds no files")
+    if style.enabled or stylizer.enabled:
+        check_styles(style.catalog, style.styles)
+    if style.enabled:
+        if style.settings.weights not in ("imagenet", "random"):
+            _check_weights("style.settings.weights", style.settings.weights, style.settings.weights_sha256)
+        _check_images("style.contents", style.contents)
+    if stylizer.enabled:
+        _check_images("stylizer.contents", stylizer.contents)
+        _check_images("stylizer.held_out", stylizer.held_out)
 
 
 def check_styles(name: str, ids: tuple[str, ...]) -> None:
@@ -47,6 +42,18 @@ def check_styles(name: str, ids: tuple[str, ...]) -> None:
         catalog.check_ids(name, builtin.list_ids(), ids)
     elif not storage.is_url(name):
         catalog.select_styles(name, catalog.open_catalog(name), ids)
+
+
+def _check_images(key: str, contents: str) -> None:
+    if builtin_names.is_contents_name(contents) or storage.is_url(contents):
+        return
+    if not Path(contents).is_dir():
+        raise ConfigError(
+            f"{key} is {contents!r}: no such folder; expected photos, split:train, split:eval, split:test, or a folder "
+            "of images"
+        )
+    if not any(path.is_file() for path in Path(contents).rglob("*")):
+        raise ConfigError(f"{key} is {contents!r}: the folder holds no files")
 
 
 def _check_weights(key: str, path: str, sha256: str) -> None:

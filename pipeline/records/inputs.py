@@ -57,8 +57,14 @@ def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Cont
     )
 
 
-def link_contents(source: Path, output: Path, contents: fingerprint.Contents) -> Path:
+def link_contents(source: Path, output: Path, contents: fingerprint.Contents, kind: str = "contents") -> Path:
     """Links the content images in the folder `source` below `output`, which is left out where it lies in `source`.
+
+    Args:
+      source: folder of images.
+      output: of the run.
+      contents: reads the files, or remembers them.
+      kind: what they are for: each kind has a folder of its own.
 
     Raises:
       dataset.DataError: there are none.
@@ -71,7 +77,7 @@ def link_contents(source: Path, output: Path, contents: fingerprint.Contents) ->
     if not found:
         raise dataset.DataError(f"{format_path(str(source))}: no content images found; give a folder of images")
     files = {name: source / name for name in found}
-    return _link(files, output / FOLDER / "contents", fingerprint.fingerprint_files(files, contents))
+    return _link(files, output / FOLDER / kind, fingerprint.fingerprint_files(files, contents))
 
 
 def _link(links: Mapping[str, Path], parent: Path, name: str) -> Path:

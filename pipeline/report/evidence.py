@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from atelier import labels
 from atelier.layout import ASSETS_EXTRA, SERVING_FOLDER, TEST
-from pipeline.report import showcase
+from pipeline.report import showcase, stylizer
 from pipeline.results.run_json import FINISHED
+from pipeline.results.stylizer import GATE
 
 if TYPE_CHECKING:
     from pipeline.results.nodes import Node
@@ -29,6 +30,8 @@ class Evidence:
     """The records' labels are the names themselves, not ids."""
     saved_model_bytes: int | None = None
     images: showcase.Showcase | None = None
+    grid: list[stylizer.GridRow] = field(default_factory=list)
+    """Styles that the stylizer's gate has measured."""
     quarantine: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     """A few files (`path`, `detail`), or records (`record`, too), by reason."""
 
@@ -39,9 +42,10 @@ def gather_evidence(
     """Reads what is there; a run that stopped early leaves less."""
     file = output / result["quarantine"].get("records", _QUARANTINE)
     quarantine = _read_quarantined(file) if result["quarantine"]["count"] else {}
+    grid = stylizer.read_grid(nodes.get(GATE))
     model = _find_artifact(nodes, "Trainer", "model", SERVING_FOLDER)
     if model is None:
-        return Evidence(quarantine=quarantine)
+        return Evidence(quarantine=quarantine, grid=grid)
     names = labels.read_labels(model / ASSETS_EXTRA)
     test = _find_artifact(nodes, "Transform", "transformed_examples", f"Split-{TEST}")
     predictions = showcase.predict(model, test) if test else None
@@ -50,6 +54,7 @@ def gather_evidence(
         text_labels=text_labels,
         saved_model_bytes=sum(file.stat().st_size for file in model.rglob("*") if file.is_file()),
         images=showcase.choose(predictions, names) if predictions else None,
+        grid=grid,
         quarantine=quarantine,
     )
 

@@ -11,6 +11,7 @@ from pipeline.report import tables
 from pipeline.report.evidence import Evidence, gather_evidence
 from pipeline.report.sections import FILTERS, TEMPLATES, RunData, render_sections
 from pipeline.results.run_json import FINISHED
+from pipeline.results.stylizer import GATE
 
 if TYPE_CHECKING:
     from pipeline.results.nodes import Node
@@ -54,8 +55,12 @@ def render(result: Mapping[str, Any], evidence: Evidence, finished: datetime) ->
 
 
 def _find_verdict(result: Mapping[str, Any]) -> str:
-    """`passed`, `rejected` (by a gate), or `failed` (before both gates had a verdict, or after)."""
-    evaluator, *tflite = result["gates"].values()
+    """`passed`, `rejected` (by a gate), or `failed` (before all gates had a verdict, or after)."""
+    gates = dict(result["gates"])
+    stylized = gates.pop(GATE, None)
+    evaluator, *tflite = gates.values()
+    if stylized and not stylized["blessed"]:
+        return "rejected"
     if evaluator and not evaluator["blessed"]:
         return "rejected"
     if any(gate and not gate["blessed"] for gate in tflite) and not any(gate and gate["blessed"] for gate in tflite):

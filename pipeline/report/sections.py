@@ -14,7 +14,7 @@ import yaml
 from markupsafe import Markup
 
 from atelier import templates
-from pipeline.report import confusion, plots, tables, trials
+from pipeline.report import confusion, plots, stylizer, tables, trials
 from pipeline.report.columns import Table
 from pipeline.report.evidence import Evidence
 
@@ -146,6 +146,17 @@ def build_classes(run: RunData) -> Content:
 def build_images(run: RunData) -> Content:
     """Builds a choice of test images with their predictions."""
     return {"shown": run.evidence.images} if run.evidence.images else None
+
+
+@section("stylizer", "Stylizer")
+def build_stylizer(run: RunData) -> Content:
+    """Builds what the stylizer's gate measured, and images of both renderers."""
+    found = run.result.get("stylizer")
+    if not found:
+        return None
+    evaluation = found["evaluation"]
+    table = stylizer.build_table(evaluation) if evaluation else None
+    return {**found, "table": table, "grid": run.evidence.grid, "pushed": run.result["pushed"].get("stylizer")}
 
 
 @section("tuning", "Tuning")

@@ -5,8 +5,9 @@ from typing import Any
 
 from pipeline.config.config import TFLite
 from pipeline.ingest.ingest_report import REMARKS
-from pipeline.report import confusion
+from pipeline.report import confusion, stylizer
 from pipeline.report.columns import Cell, Column
+from pipeline.results.stylizer import GATE
 
 _METRICS = {"accuracy": "accuracy", "top_k_accuracy": "top-{k} accuracy", "loss": "cross-entropy"}
 
@@ -29,6 +30,8 @@ def list_gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"at most {tflite['max_slice_accuracy_drop']:g} below it on any label",
                 f"another top class on at most {tflite['max_disagreement']:g} of the images",
             ]
+        elif name == GATE:
+            guards, rules = "Stylizer", stylizer.list_rules(result["config"]["stylizer"]["gate"])
         verdict = "not reached" if gate is None else "passed" if gate["blessed"] else "rejected"
         rows.append({"guards": guards, "verdict": verdict, "reasons": gate["reasons"] if gate else [], "rules": rules})
     return rows

@@ -9,6 +9,7 @@ from typing import Any
 from components.pusher.executor import VARIANT
 from components.tflite_exporter.convert import VARIANTS
 from pipeline.config.config import Config, TFLite
+from pipeline.results import stylizer
 from pipeline.results.evaluations import read_evaluation, read_gate
 from pipeline.results.nodes import Node
 from pipeline.results.run_artifacts import (
@@ -46,6 +47,10 @@ def collect(
     """
     of_tflite = config.tflite.gates
     gates = {name: read_gate(nodes.get(name)) for name in ("Evaluator", *of_tflite)}
+    styled: dict[str, Any] = {}
+    if config.stylizer.enabled:
+        gates[stylizer.GATE] = stylizer.read_gate(nodes.get(stylizer.GATE))
+        styled["stylizer"] = stylizer.read_stylizer(nodes.get(stylizer.TRAINER), nodes.get(stylizer.GATE))
     passed = [name for name, gate in gates.items() if gate and gate["blessed"]]
     tflite_passed = any(name in passed for name in of_tflite)
     # One variant that may be pushed is enough: what its gate says of another is no reason to reject the run.
@@ -56,7 +61,7 @@ def collect(
     return {
         "name": config.name,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "blessed": "Evaluator" in passed and tflite_passed,
+        "blessed": "Evaluator" in passed and tflite_passed and (stylizer.GATE in passed or not styled),
         "failure": failure,
         "reasons": [*reasons, *([failure] if failure else [])],
         "gates": gates,
@@ -64,12 +69,14 @@ def collect(
         "pushed": {
             "saved_model": read_pushed_path(nodes.get("Pusher"), output),
             "tflite": read_pushed_path(nodes.get("Pusher.tflite"), output),
+            **({"stylizer": read_pushed_path(nodes.get(stylizer.PUSHER), output)} if styled else {}),
         },
         "tflite_push": _explain_tflite_push(config.tflite, gates, nodes.get("Pusher.tflite")),
         "metrics": evaluation.pop("metrics"),
         **evaluation,
         "tflite": read_measurements(nodes.get("TFLiteExporter")),
         "gallery": read_gallery(nodes.get("StyleRenderer")),
+        **styled,
         "transform": measure_stored_bytes(nodes, config),
         "feature_cache": training.get("phases", {}).get("head", {}).get("feature_cache"),
         "training": training,

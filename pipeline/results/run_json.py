@@ -39,6 +39,8 @@ class Pushed(_Part):
 
     saved_model: str | None
     tflite: str | None
+    stylizer: str | None = None
+    """Missing where `stylizer.enabled` is off."""
 
 
 class TFLiteChoice(_Part):
@@ -78,6 +80,72 @@ class Gallery(_Part):
     """Images that this run rendered; the others were there."""
     dead_letters: Count
     """Images that could not be rendered."""
+
+
+class StylizerPhase(_Part):
+    """One phase of the stylizer's training."""
+
+    phase: Literal["values", "whole"]
+    """`values`: normalization values of new styles alone; `whole`: all weights."""
+    steps: Count
+    losses: dict[str, float | None]
+    """Of the last round: `loss`, `content`, `style`, `tv`."""
+
+
+class StylizerTraining(_Part):
+    """What StylizerTrainer did."""
+
+    styles: list[str]
+    """Ids, in the order of the model's style weights."""
+    photographs: Count
+    """Images that it was trained on."""
+    rejected: dict[str, str]
+    """By name, why an image could not be used."""
+    phases: list[StylizerPhase]
+    """Empty where the base network knows all styles."""
+    seconds: float
+
+
+class StyleLosses(_Part):
+    """Losses of one style at a strength of 1, as means over the held-out images."""
+
+    style: str
+    style_loss: float | None
+    optimizer_style_loss: float | None
+    content_loss: float | None
+    optimizer_content_loss: float | None
+    style_ratio: float | None
+    """The style loss in units of the optimizer's; null is NaN."""
+    content_ratio: float | None
+
+
+class StylizerEvaluation(_Part):
+    """What StylizerEvaluator measured."""
+
+    size: Count
+    """Longer side of the images in pixels."""
+    images: list[str]
+    """Names of the held-out images."""
+    rejected: dict[str, str]
+    """By name, why a held-out image could not be used."""
+    styles: list[StyleLosses]
+    styles_in_model: Count
+    ssim: float | None
+    """The least structural similarity of an image at a strength of 0 with itself."""
+    bytes: Count
+    """Of the SavedModel's files."""
+    latency_ms: float
+    """Median time of one image."""
+    rendered: Count
+    """Images that the optimizer rendered in this run; the others were there."""
+
+
+class Stylizer(_Part):
+    """The one-pass stylizer."""
+
+    training: StylizerTraining
+    evaluation: StylizerEvaluation | None
+    """Null: StylizerEvaluator was not reached."""
 
 
 class StoredBytes(_Part):
@@ -157,7 +225,8 @@ class RunResult(_Part):
     finished: str
     """Time in UTC, ISO 8601."""
     blessed: bool
-    """Both gates passed: that of the SavedModel, and that of at least one TFLite variant in `tflite.push`."""
+    """The gates passed: that of the SavedModel, that of at least one TFLite variant in `tflite.push`, and that of the
+    stylizer where there is one."""
     failure: str
     """Why the run stopped early; "" if it did not."""
     reasons: list[str]
@@ -182,6 +251,8 @@ class RunResult(_Part):
     """By variant; empty if TFLiteExporter was not reached."""
     gallery: Gallery | None
     """Null: the run renders none, or did not reach it."""
+    stylizer: Stylizer | None = None
+    """Missing where `stylizer.enabled` is off; null: StylizerTrainer was not reached."""
     transform: StoredBytes | None
     feature_cache: FeatureCache | None
     training: Training | NoTraining

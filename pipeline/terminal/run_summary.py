@@ -1,5 +1,6 @@
 """The lines that end a run on the terminal."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ def format_summary(result: Mapping[str, Any], report: Path, output: Path) -> str
         lines.append(f"{name:13}{output / path if path else 'not pushed'}")
     for variant, reason in tables.list_not_preferred(result):
         lines.append(f"not pushed   tflite {variant}: {reason}")
+    if (stylized := result.get("stylizer")) and (measured := stylized["evaluation"]):
+        style, content = (
+            max(each[key] or math.inf for each in measured["styles"]) for key in ("style_ratio", "content_ratio")
+        )
+        lines.append(
+            f"stylizer     style loss at most {style:.1f} and content loss {content:.2f} times the optimizer's, "
+            f"{measured['bytes'] / 1e6:.2f} MB, {measured['latency_ms']:.0f} ms"
+        )
     if gallery := result["gallery"]:
         lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} images")
     lines.append(f"report       {report}")

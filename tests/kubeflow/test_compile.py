@@ -56,7 +56,6 @@ def test_nodes_and_edges_are_those_of_the_local_dag(spec):
         RunParameters(data_root="/data", schema_file="/data/schema.pbtxt", min_accuracy=0.9, max_accuracy_drop=0.01),
         DataFacts(splits={"train": "train/*", "eval": "eval/*", "test": "test/*"}, text_labels=False, class_count=12),
         baseline_version="",
-        style_contents="photos",
     )
     edges = {
         node.id.replace(".", "-"): {up.id.replace(".", "-") for up in node.upstream_nodes} for node in local.components

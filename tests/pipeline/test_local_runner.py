@@ -13,7 +13,7 @@ from pipeline import fingerprint, local_runner
 from pipeline.config import config
 from pipeline.ingest import ingest
 from pipeline.ingest.errors import IngestError
-from pipeline.records import dataset
+from pipeline.records import content_images, dataset
 from pipeline.terminal.console import Console
 
 
@@ -236,7 +236,7 @@ def test_words_of_styles_beside_folders(settings, tmp_path, monkeypatch, key, wo
 
     def found(**style):
         chosen = settings.model_copy(update={"style": config.Style(enabled=True, **style)})
-        return local_runner._style_contents(chosen, tmp_path / "output", contents)
+        return content_images.link_content_images(chosen, tmp_path / "output", contents).gallery
 
     assert found() == "photos"  # a default is no input
     with pytest.raises(AmbiguousError, match=rf"style\.{key} is {word}.*\./{word}.*builtin:{word}"):

@@ -9,7 +9,7 @@ import pytest
 from pipeline import fingerprint
 from pipeline.beam import pipeline_options
 from pipeline.config import config
-from pipeline.run_inputs import DataFacts, Places, RunParameters
+from pipeline.run_inputs import ContentImages, DataFacts, Places, RunParameters
 from tests.deferred import deferred_imports
 from trainer.settings import Augmentation, Tuner
 
@@ -334,9 +334,10 @@ def test_every_beam_node_gets_the_options_of_the_configured_runner():
         "--service_account_email=s",
         "--temp_location=gs://bucket/temp",
     ]
+    dag = create(settings, contents=ContentImages("photos"), places={"style_store": "/renders"})
     given = {
         name: node.executor_spec.beam_pipeline_args
-        for name, node in nodes(create(settings, style_contents="photos", places={"style_store": "/renders"})).items()
+        for name, node in nodes(dag).items()
         if hasattr(node.executor_spec, "beam_pipeline_args")
     }
     assert given == dict.fromkeys(
@@ -351,6 +352,8 @@ def test_a_run_on_a_cluster_has_the_same_folders_but_keeps_no_training_state():
         serving_directory="/output/serving_model",
         tflite_directory="/output/tflite",
         style_store="/output/renders",
+        stylizer_directory="/output/stylizer",
+        reference_store="/output/stylizer_references",
         state_directory="/output/training_state",
     )
     cluster = Places.below("gs://bucket/atelier/", keep_training_state=False)

@@ -69,15 +69,15 @@ def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
     try:
         found = storage.list_tree(folder, leave_out)
     except OSError as error:
-        where = _make_legible(str(error.filename))
+        where = make_legible(str(error.filename))
         raise ContentError(f"{where}: the folder cannot be listed: {error.strerror}") from None
     if not found and not storage.is_url(folder) and not Path(folder).is_dir():
         if Path(folder).exists():
-            raise ContentError(f"{_make_legible(folder)}: it is a file; give the folder that it is in")
-        raise ContentError(f"{_make_legible(folder)}: no such folder; give a folder with JPEG, PNG or other images")
+            raise ContentError(f"{make_legible(folder)}: it is a file; give the folder that it is in")
+        raise ContentError(f"{make_legible(folder)}: no such folder; give a folder with JPEG, PNG or other images")
     if not found:
         raise ContentError(
-            f"{_make_legible(folder)}: no content images found; give a folder with JPEG, PNG or other images"
+            f"{make_legible(folder)}: no content images found; give a folder with JPEG, PNG or other images"
         )
     return tuple(Source("file", entry.path, name) for name, entry in found.items())
 
@@ -125,27 +125,27 @@ class Prepare(beam.DoFn):
         number, source = element
         rows: list[Content | DeadLetter] = []
         try:
-            for name, encoded in _read_images(source, self._limit):
+            for name, encoded in read_images(source, self._limit):
                 rows.append(self._keep(name, encoded))
                 if len(rows) == self._most:
                     break
         except (OSError, EOFError, zlib.error, tfrecord.DamagedError) as error:
             name = source.name if source.kind == "file" else source.path
             rows.append(
-                DeadLetter(_make_legible(name), images.Reason.UNREADABLE.value, f"{type(error).__name__}: {error}")
+                DeadLetter(make_legible(name), images.Reason.UNREADABLE.value, f"{type(error).__name__}: {error}")
             )
         lines = [[type(row).__name__, asdict(row)] for row in rows]
         storage.write_bytes(storage.join(self._lists, f"{number:08d}.json"), json.dumps(lines).encode("ascii"))
 
     def _keep(self, name: str, encoded: bytes) -> Content | DeadLetter:
         try:
-            if name != _make_legible(name):
+            if name != make_legible(name):
                 raise images.RejectedImageError(images.Reason.UNREADABLE_NAME, "the name is not UTF-8: rename the file")
             if len(encoded) > self._limit:
                 raise images.RejectedImageError(images.Reason.TOO_LARGE, f"more than {self._limit} bytes")
             image = images.decode(encoded, self._max_pixels).image
         except images.RejectedImageError as rejection:
-            return DeadLetter(_make_legible(name), rejection.reason.value, rejection.detail)
+            return DeadLetter(make_legible(name), rejection.reason.value, rejection.detail)
         content = Content(name, hashlib.sha256(encoded).hexdigest(), image.height, image.width)
         storage.write_bytes(locate(self._directory, content), encoded)
         previews.write(self._directory, previews.locate_original(content.stem), image, self._preview)
@@ -179,7 +179,7 @@ def locate(directory: str, content: Content) -> str:
     return storage.join(directory, FOLDER, content.sha256)
 
 
-def _read_images(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
+def read_images(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
     """Names and encoded bytes of the images in a source; of a file's no more than `limit` and one."""
     if source.kind == "file":
         yield source.name, storage.read_bytes(source.path, limit + 1)
@@ -192,6 +192,6 @@ def _read_images(source: Source, limit: int) -> Iterator[tuple[str, bytes]]:
             yield name or hashlib.sha256(encoded or b"").hexdigest()[:12], encoded or b""
 
 
-def _make_legible(name: str) -> str:
+def make_legible(name: str) -> str:
     r"""The name with every byte that is not UTF-8 written as \xNN."""
     return re.sub(r"[\udc80-\udcff]", lambda match: f"\\x{ord(match[0]) - 0xDC00:02x}", name)

@@ -1,0 +1,47 @@
+"""The section `stylizer`: the one-pass stylizer and its gate."""
+
+import pydantic
+
+from atelier.builtin_names import SPLIT_PREFIX
+from atelier.layout import SPLITS
+from atelier.settings.field_types import Count
+from atelier.settings.section import Section
+from components.stylizer.settings import CatalogSettings
+from components.stylizer_evaluator.settings import GateSettings
+from trainer.settings import Name
+
+
+class Stylizer(Section):
+    """The one-pass stylizer, which learns the styles of `style.catalog` that `style.styles` names."""
+
+    enabled: bool = False
+    """Off: training takes minutes."""
+    contents: Name = f"{SPLIT_PREFIX}train"
+    """What it is trained on: `split:` and a split of the data, a folder of images, or `photos` (three that packages
+    ship)."""
+    max_contents: Count = 200
+    """Images that it is trained on, at most; they are kept in memory."""
+    held_out: Name = f"{SPLIT_PREFIX}test"
+    """Images of the gate: as `contents`, but none of those."""
+    training: CatalogSettings = CatalogSettings()
+    """How it is trained."""
+    gate: GateSettings = GateSettings()
+    """What is measured before it is pushed, and the thresholds."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> "Stylizer":
+        for key in ("contents", "held_out"):
+            value = getattr(self, key)
+            if value.startswith(SPLIT_PREFIX) and value.removeprefix(SPLIT_PREFIX) not in SPLITS:
+                raise ValueError(f"stylizer.{key} is {value!r}: the splits are {', '.join(SPLITS)}")
+        if self.contents == self.held_out:
+            raise ValueError(
+                f"stylizer.contents and stylizer.held_out are both {self.contents!r}: the gate measures images "
+                "that the stylizer was not trained on; give another split or folder"
+            )
+        if self.training.style_size > 8 * self.gate.size:
+            raise ValueError(
+                f"stylizer.gate.size is {self.gate.size}, an eighth of stylizer.training.style_size "
+                f"({self.training.style_size}) at least: raise it"
+            )
+        return self
