@@ -91,6 +91,7 @@ def _release_stylizer(
         contents=contents.stylizer,
         max_contents=settings.max_contents,
         settings=settings.training,
+        tflite_sizes=settings.tflite_sizes,
         state_directory=places.state_directory,
         code=fingerprint_code("components.stylizer_trainer.component"),
     )

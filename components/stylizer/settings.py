@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from atelier.settings.field_types import Count, Fraction, Integer, Number, Seed
 from components.style_renderer.engine.settings import Weight
 
+TFLITE_SIZES = (256, 384, 512)
+"""Sides in pixels. LiteRT plans its memory for one size, and browsers refuse an open one."""
 _Pixels = Annotated[Integer, Field(ge=64, le=4096)]
 
 

@@ -19,14 +19,13 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from atelier import labels, strict_json
 from atelier.files import leftovers
+from components.stylizer.settings import TFLITE_SIZES
 from components.stylizer.stylizer import Stylizer
 
 Variant = Literal["float16", "dynamic"]
 """`float16`: weights of 16 bits, computed in float32. `dynamic`: weights of 8 bits; activations are quantized as they
 come."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
-SIZES = (256, 384, 512)
-"""Sides in pixels. LiteRT plans its memory for one size, and browsers refuse an open one."""
 IMAGE, STYLE, STRENGTH, STYLIZED = "image", "style", "strength", "stylized"
 
 
@@ -40,7 +39,7 @@ def export(
     directory: Path,
     image: np.ndarray,
     *,
-    sizes: Iterable[int] = SIZES,
+    sizes: Iterable[int] = TFLITE_SIZES,
     variants: Iterable[Variant] = VARIANTS,
 ) -> dict[str, dict[str, Any]]:
     """Writes the files, their cards, and `labels.txt`.

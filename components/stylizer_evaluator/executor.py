@@ -1,6 +1,7 @@
 """The work of StylizerEvaluator."""
 
 import io
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from atelier import storage, strict_json
+from atelier.layout import ASSETS_EXTRA
 from components.style_catalog import catalog
 from components.style_catalog.style import load_pixels
 from components.style_renderer.engine import canvas
-from components.stylizer.layout import COLUMNS, EVALUATION_FILE, GRID
+from components.stylizer.layout import COLUMNS, EVALUATION_FILE, GRID, TFLITE_FOLDER
 from components.stylizer.photographs import Photographs, read_photographs
 from components.stylizer_evaluator import gate, measure, references
 from components.stylizer_evaluator.settings import GateSettings
@@ -85,7 +87,8 @@ class _Work:
             _LOGGER.info("%s: %s", style, losses[-1])
         size = measure.count_bytes(self._served)
         latency_ms = measure.measure_latency(self._stylize, contents[0], chosen[0])
-        faults = gate.find_faults(losses, min(ssims), size, latency_ms, settings)
+        tflite = _read_cards(self._served / ASSETS_EXTRA / TFLITE_FOLDER)
+        faults = gate.find_faults(losses, min(ssims), size, latency_ms, tflite, settings)
         return {
             "blessed": not faults,
             "reasons": faults,
@@ -97,6 +100,15 @@ class _Work:
             "ssim": min(ssims),
             "bytes": size,
             "latency_ms": latency_ms,
+            "tflite": {
+                name: {
+                    "bytes": card["bytes"],
+                    "difference": card["difference"]["mean"],
+                    "latency_ms": card["latency_ms"],
+                    "outside_xnnpack": card["xnnpack"]["outside"],
+                }
+                for name, card in tflite.items()
+            },
             "rendered": self._rendered,
         }
 
@@ -121,6 +133,12 @@ def _scale(image: Image.Image, size: int) -> np.ndarray:
     pixels = np.asarray(image)
     height, width = canvas.sides(pixels.shape, size)
     return canvas.resized(pixels, max(_MIN_SIDE, height), max(_MIN_SIDE, width))
+
+
+def _read_cards(folder: Path) -> dict[str, dict[str, Any]]:
+    """The cards of the TFLite files by their names; none where there is no folder."""
+    cards = {file.with_suffix(".tflite").name: file for file in sorted(folder.glob("*.json"))}
+    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in cards.items()}
 
 
 def _write_row(style: str, compared: measure.Compared, uri: str) -> None:

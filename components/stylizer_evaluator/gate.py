@@ -1,13 +1,19 @@
 """Whether a stylizer may be pushed: what was measured against what is asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from components.stylizer_evaluator.measure import StyleLosses
 from components.stylizer_evaluator.settings import GateSettings
 
 
 def find_faults(
-    losses: Sequence[StyleLosses], ssim: float, size: int, latency_ms: float, settings: GateSettings
+    losses: Sequence[StyleLosses],
+    ssim: float,
+    size: int,
+    latency_ms: float,
+    tflite: Mapping[str, Mapping[str, Any]],
+    settings: GateSettings,
 ) -> list[str]:
     """Returns one sentence for each threshold that is missed; none: the stylizer is blessed.
 
@@ -16,6 +22,7 @@ def find_faults(
       ssim: the lowest of an image at a strength of 0 with itself.
       size: bytes of the model.
       latency_ms: of one image.
+      tflite: cards of the TFLite files by their names.
       settings: the thresholds. What is not a number misses each.
     """
     faults = []
@@ -34,4 +41,10 @@ def find_faults(
         faults.append(f"size {size / 1e6:.2f} MB is above {settings.max_megabytes:g} MB")
     if not latency_ms <= settings.max_latency_ms:
         faults.append(f"latency {latency_ms:.0f} ms is above {settings.max_latency_ms:g} ms")
+    for name, card in tflite.items():
+        difference = card["difference"]["mean"]
+        if card["variant"] == "float16" and not (
+            difference is not None and difference <= settings.max_tflite_difference
+        ):
+            faults.append(f"{name} is {difference} gray levels from Keras, above {settings.max_tflite_difference:g}")
     return faults

@@ -29,8 +29,10 @@ class GateSettings(BaseModel):
     """The same of the content loss."""
     min_ssim: Fraction = 0.98
     """Least structural similarity of an image with itself at a strength of 0."""
-    max_megabytes: _Factor = 10.0
-    """Of the SavedModel's files."""
+    max_tflite_difference: Annotated[Number, Field(ge=0, le=255)] = 1.0
+    """Of a float16 TFLite file from the network itself, in gray levels, mean over the styles."""
+    max_megabytes: _Factor = 15.0
+    """Of all files that are pushed."""
     max_latency_ms: _Factor = 2000.0
     """Median time of one image of this size, one at a time; it depends on the machine."""
 

@@ -1,5 +1,8 @@
 """StylizerTrainer: a one-pass stylizer learns the styles of a catalog."""
 
+import json
+from collections.abc import Sequence
+
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts
@@ -19,6 +22,7 @@ class StylizerTrainerSpec(ComponentSpec):
         "image_key": ExecutionParameter(type=str),
         "max_contents": ExecutionParameter(type=int),
         "settings": ExecutionParameter(type=str),
+        "tflite_sizes": ExecutionParameter(type=str),
         "state_directory": ExecutionParameter(type=str),
         "code": ExecutionParameter(type=str),
     }
@@ -35,8 +39,9 @@ class StylizerTrainerSpec(ComponentSpec):
 class StylizerTrainer(base_component.BaseComponent):
     """Trains a stylizer, and exports it.
 
-    The output `model` holds the SavedModel in `Format-Serving/` and the stylizer's own file, `stylizer.npz`. The output
-    `model_run` holds TensorBoard's logs with sample images, and `training.json`.
+    The output `model` holds the SavedModel in `Format-Serving/`, TFLite files in its `assets.extra/tflite/`, and the
+    stylizer's own file, `stylizer.npz`. The output `model_run` holds TensorBoard's logs with sample images, and
+    `training.json`.
     """
 
     SPEC_CLASS = StylizerTrainerSpec
@@ -52,6 +57,7 @@ class StylizerTrainer(base_component.BaseComponent):
         examples: types.BaseChannel | None = None,
         image_key: str = layout.ENCODED_IMAGE,
         max_contents: int = 200,
+        tflite_sizes: Sequence[int] = (),
         state_directory: str = "",
     ) -> None:
         """Builds the component.
@@ -64,6 +70,7 @@ class StylizerTrainer(base_component.BaseComponent):
           examples: whose split is trained on.
           image_key: the feature of `examples` that holds the encoded image.
           max_contents: images that are trained on, at most; they are kept in memory.
+          tflite_sizes: sides in pixels of the TFLite files' images.
           state_directory: where a killed training leaves its state; "": none is kept.
         """
         super().__init__(
@@ -76,6 +83,7 @@ class StylizerTrainer(base_component.BaseComponent):
                 image_key=image_key,
                 max_contents=max_contents,
                 settings=settings.model_dump_json(),
+                tflite_sizes=json.dumps(list(tflite_sizes)),
                 state_directory=state_directory,
                 code=code,
             )

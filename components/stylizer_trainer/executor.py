@@ -1,21 +1,24 @@
 """The work of StylizerTrainer."""
 
+import json
 import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from atelier import storage, strict_json
+from atelier.layout import ASSETS_EXTRA
 from components.style_catalog import catalog
 from components.style_catalog.style import load_pixels
-from components.stylizer import export, learning, stylizer
-from components.stylizer.layout import STYLIZER_FILE, TRAINING_FILE
+from components.stylizer import export, learning, stylizer, tflite
+from components.stylizer.layout import STYLIZER_FILE, TFLITE_FOLDER, TRAINING_FILE
 from components.stylizer.photographs import Photographs, read_photographs
 from components.stylizer.settings import CatalogSettings
 from components.stylizer_trainer.tensorboard import TrainingLog
@@ -64,21 +67,26 @@ class Executor(base_executor.BaseExecutor):
                 return logs[-1:]
 
             learned = learning.learn_styles(styles, contents, settings, base=base, state=state, callbacks=log)
-            _export(learned, model.uri, {"settings": exec_properties["settings"], "code": exec_properties["code"]})
+            sizes = json.loads(exec_properties["tflite_sizes"])
+            provenance = {"settings": exec_properties["settings"], "code": exec_properties["code"]}
+            _export(learned, model.uri, provenance, np.asarray(contents[0]), sizes)
             described = _describe(learned, photographs, logs, time.monotonic() - began)
             io_utils.write_string_file(f"{run.uri}/{TRAINING_FILE}", strict_json.dumps(described, indent=1))
             shutil.rmtree(state, ignore_errors=True)
 
 
-def _export(learned: stylizer.Stylizer, uri: str, provenance: dict[str, str]) -> None:
+def _export(
+    learned: stylizer.Stylizer, uri: str, provenance: dict[str, str], image: np.ndarray, sizes: Sequence[int]
+) -> None:
     with storage.write_folder(uri) as folder:
         learned.save(folder / STYLIZER_FILE)
         # What is served is what is in the file, float16 weights and all.
-        export.export(
-            stylizer.load(folder / STYLIZER_FILE),
-            Path(path_utils.serving_model_dir(str(folder))),
-            provenance=provenance,
-        )
+        saved = stylizer.load(folder / STYLIZER_FILE)
+        served = Path(path_utils.serving_model_dir(str(folder)))
+        export.export(saved, served, provenance=provenance)
+        if sizes:
+            (served / ASSETS_EXTRA / TFLITE_FOLDER).mkdir()
+            tflite.export(saved, served / ASSETS_EXTRA / TFLITE_FOLDER, image, sizes=sizes)
 
 
 def _describe(

@@ -119,6 +119,18 @@ class StyleLosses(_Part):
     content_ratio: float | None
 
 
+class StylizerTFLite(_Part):
+    """One TFLite file of the stylizer, in `assets.extra/tflite/` of the SavedModel."""
+
+    bytes: Count
+    difference: float | None
+    """From Keras in gray levels, mean over the styles."""
+    latency_ms: float
+    """Median time of one image on two threads."""
+    outside_xnnpack: list[str]
+    """Operations that XNNPACK does not take."""
+
+
 class StylizerEvaluation(_Part):
     """What StylizerEvaluator measured."""
 
@@ -133,9 +145,11 @@ class StylizerEvaluation(_Part):
     ssim: float | None
     """The least structural similarity of an image at a strength of 0 with itself."""
     bytes: Count
-    """Of the SavedModel's files."""
+    """Of all files that are pushed."""
     latency_ms: float
     """Median time of one image."""
+    tflite: dict[str, StylizerTFLite]
+    """By the file's name."""
     rendered: Count
     """Images that the optimizer rendered in this run; the others were there."""
 

@@ -17,8 +17,9 @@ from pipeline.config import config
 
 GOLDEN = Path(__file__).parent / "golden"
 TARGETS = {
-    "vertex": [],
+    "vertex": ["stylizer.enabled=true"],
     "kfp": [
+        "stylizer.enabled=true",
         "kubeflow.target=kfp",
         "kubeflow.nodes={Trainer: {cpu: 4, memory_gb: 16, accelerator: nvidia.com/gpu}}",
         "beam={}",

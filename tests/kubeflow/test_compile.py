@@ -75,7 +75,7 @@ def test_kfps_protos_take_it(job, spec):
     parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
     assert (parsed.schema_version, parsed.pipeline_info.name) == ("2.1.0", "vertex")
     assert parsed.default_pipeline_root == "gs://my-bucket/atelier/pipeline_root"
-    assert len(parsed.deployment_spec["executors"]) == len(parsed.root.dag.tasks) == 15
+    assert len(parsed.deployment_spec["executors"]) == len(parsed.root.dag.tasks) == 18
     assert json_format.ParseDict(job, pipeline_spec_pb2.PipelineJob()).display_name == "vertex"
 
 

@@ -1,12 +1,15 @@
 """The section `stylizer`: the one-pass stylizer and its gate."""
 
+from typing import Annotated
+
 import pydantic
+from pydantic import Field
 
 from atelier.builtin_names import SPLIT_PREFIX
 from atelier.layout import SPLITS
-from atelier.settings.field_types import Count
+from atelier.settings.field_types import Count, Integer
 from atelier.settings.section import Section
-from components.stylizer.settings import CatalogSettings
+from components.stylizer.settings import TFLITE_SIZES, CatalogSettings
 from components.stylizer_evaluator.settings import GateSettings
 from trainer.settings import Name
 
@@ -25,6 +28,8 @@ class Stylizer(Section):
     """Images of the gate: as `contents`, but none of those."""
     training: CatalogSettings = CatalogSettings()
     """How it is trained."""
+    tflite_sizes: tuple[Annotated[Integer, Field(ge=64, le=1024, multiple_of=4)], ...] = TFLITE_SIZES
+    """Sides in pixels of the TFLite files' images, which are square; empty: there are no TFLite files."""
     gate: GateSettings = GateSettings()
     """What is measured before it is pushed, and the thresholds."""
 
@@ -34,6 +39,8 @@ class Stylizer(Section):
             value = getattr(self, key)
             if value.startswith(SPLIT_PREFIX) and value.removeprefix(SPLIT_PREFIX) not in SPLITS:
                 raise ValueError(f"stylizer.{key} is {value!r}: the splits are {', '.join(SPLITS)}")
+        if len(set(self.tflite_sizes)) < len(self.tflite_sizes):
+            raise ValueError(f"stylizer.tflite_sizes is {list(self.tflite_sizes)}: each size once")
         if self.contents == self.held_out:
             raise ValueError(
                 f"stylizer.contents and stylizer.held_out are both {self.contents!r}: the gate measures images "
