@@ -8,9 +8,10 @@ import keras
 import numpy as np
 from PIL import Image
 
+from atelier.stylization import StylizerError
 from components.stylizer import adding, network, training
 from components.stylizer.settings import CatalogSettings, TrainingSettings
-from components.stylizer.stylizer import Stylizer, StylizerError, identify
+from components.stylizer.stylizer import Stylizer, identify
 
 _LOGGER = logging.getLogger("atelier.stylizer")
 

@@ -23,9 +23,9 @@ class GateSettings(BaseModel):
     """Styles, at most, evenly spread over the model's, the last one included; 0: all."""
     scales: tuple[Scale, ...] = ()
     """The optimizer's, from coarse to fine; empty: its own."""
-    max_style_loss: _Factor = 12.0
+    max_style_loss: _Factor = 15.0
     """Of the worst style, in units of the optimizer's style loss, mean over the images."""
-    max_content_loss: _Factor = 1.6
+    max_content_loss: _Factor = 2.0
     """The same of the content loss."""
     min_ssim: Fraction = 0.98
     """Least structural similarity of an image with itself at a strength of 0."""

@@ -73,4 +73,4 @@ def evaluate(
 
 if __name__ == "__main__":  # python -m tests.components.stylizer.components CATALOG CONTENTS OUTPUT STATE SETTINGS
     where = [Path(argument) for argument in sys.argv[1:5]]
-    train(*where[:3], CatalogSettings.model_validate_json(sys.argv[5]), state_directory=str(where[3]))
+    train(where[0], where[1], where[2], CatalogSettings.model_validate_json(sys.argv[5]), state_directory=str(where[3]))

@@ -95,7 +95,7 @@ def test_the_run_tells_what_was_trained_and_what_was_not_used(trained):
 
 
 def test_tensorboard_has_losses_and_sample_images(trained):
-    found = {}
+    found: dict[str, list] = {}
     for file in (trained / "run" / "whole").glob("events*"):
         for record in tf.data.TFRecordDataset(str(file)):
             event = tf.compat.v1.Event.FromString(record.numpy())
@@ -124,7 +124,12 @@ def test_a_killed_training_goes_on(catalog, contents, trained, tmp_path, monkeyp
     assert not (tmp_path / "killed" / "model" / "stylizer.npz").exists()
     steps = []
     batch = Crops.batch
-    monkeypatch.setattr(Crops, "batch", lambda self, step: steps.append(step) or batch(self, step))
+
+    def seen(self, step):
+        steps.append(step)
+        return batch(self, step)
+
+    monkeypatch.setattr(Crops, "batch", seen)
     components.train(catalog, contents, tmp_path / "again", SETTINGS, state_directory=str(tmp_path / "state"))
     assert steps
     assert min(steps) > 0  # it did not begin anew
