@@ -13,7 +13,7 @@ from tfx.types import artifact_utils
 
 from atelier import builtin_names, images, tfrecord
 from atelier.files import leftovers
-from atelier.layout import MAX_PIXELS, max_file_bytes
+from atelier.layout import MAX_PIXELS, compute_max_file_bytes
 from components.style_renderer.batch import contents
 from components.style_renderer.batch import photographs as packaged_photographs
 
@@ -72,7 +72,7 @@ def read_photographs(where: str, examples: Sequence[types.Artifact], image_key: 
 
 
 def _read(sources: Sequence[contents.Source], where: str, most: int) -> Photographs:
-    limit = max_file_bytes(MAX_PIXELS)
+    limit = compute_max_file_bytes(MAX_PIXELS)
     kept: list[tuple[int, str, str, bytes]] = []  # a heap with the largest hash on top
     taken: set[str] = set()
     rejected: dict[str, str] = {}

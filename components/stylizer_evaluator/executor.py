@@ -131,8 +131,8 @@ def spread(styles: Sequence[str], most: int) -> list[str]:
 
 def _scale(image: Image.Image, size: int) -> np.ndarray:
     pixels = np.asarray(image)
-    height, width = canvas.sides(pixels.shape, size)
-    return canvas.resized(pixels, max(_MIN_SIDE, height), max(_MIN_SIDE, width))
+    height, width = canvas.compute_sides(pixels.shape, size)
+    return canvas.resize(pixels, max(_MIN_SIDE, height), max(_MIN_SIDE, width))
 
 
 def _read_cards(folder: Path) -> dict[str, dict[str, Any]]:

@@ -126,7 +126,7 @@ def _measure(judge: Objective, image: np.ndarray, content: np.ndarray, grams: li
     """Content and style loss."""
     stride = judge.network.stride
     stylized, original = (
-        tf.constant(canvas.padded(each, stride)[np.newaxis].astype(np.float32)) for each in (image, content)
+        tf.constant(canvas.pad(each, stride)[np.newaxis].astype(np.float32)) for each in (image, content)
     )
     terms, _ = judge.evaluate(stylized, judge.contents(original), grams, [1.0, 1.0, 1.0])
     _, content_loss, style_loss, _ = terms.numpy()

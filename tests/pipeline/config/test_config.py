@@ -16,7 +16,10 @@ from pipeline.config import config
 ROOT = Path(__file__).resolve().parents[3]
 READY = sorted((ROOT / "configs").glob("*.yaml"))
 SMALLEST = "name: pets\nevaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.01}\n"
-SECTIONS = "name, data, ingest, image, augmentation, trainer, tuner, evaluator, tflite, style, stylizer, beam, metadata, kubeflow"
+SECTIONS = (
+    "name, data, ingest, image, augmentation, trainer, tuner, evaluator, tflite, style, stylizer, beam, metadata, "
+    "kubeflow"
+)
 
 
 @pytest.fixture
