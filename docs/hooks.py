@@ -204,6 +204,8 @@ def describe_type(annotation: Any, constraints: typing.Sequence[Any] = ()) -> st
         return " or ".join("`null`" if item is type(None) else describe_type(item, bounds) for item in items)
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.SecretStr):
+        return "text"
     names = {Any: "any value", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
     return names.get(annotation, str(annotation)) + (_range(bounds) if annotation in (int, float) else "")
 
@@ -239,7 +241,7 @@ def _as_yaml(value: Any) -> str:
         return "[" + ", ".join(map(_as_yaml, value)) + "]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    return str(value) if value != "" else '""'
+    return str(value) or '""'
 
 
 def _cell(text: str) -> str:

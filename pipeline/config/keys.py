@@ -41,7 +41,9 @@ def find_field(section: type[pydantic.BaseModel], path: Sequence[str | int]) -> 
 
 def is_text(kind: Any) -> bool:
     """Whether a value is a text, or one of several words."""
-    return kind is str or typing.get_origin(kind) is Literal
+    if isinstance(kind, type):
+        return issubclass(kind, str | pydantic.SecretStr)
+    return typing.get_origin(kind) is Literal
 
 
 def _strip_annotation(annotation: Any, constraints: Sequence[Any] = ()) -> tuple[Any, list[Any]]:

@@ -160,7 +160,7 @@ def explain_lost_server(settings: Metadata, error: BaseException) -> str:
 def _parse_server(settings: Metadata) -> Server | None:
     if not settings.connection:
         return None
-    server = parse_url(settings.connection)
+    server = parse_url(settings.connection.get_secret_value())
     # MySQL's client takes this very name for a socket file, wherever its makers thought that it lies.
     host = "127.0.0.1" if server.kind == "mysql" and server.host == "localhost" else server.host
     password = server.password or SecretStr(os.environ.get(PASSWORD_VARIABLE, "") if server.password is None else "")

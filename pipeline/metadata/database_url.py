@@ -36,13 +36,14 @@ class Server:
         return f"{host}:{self.port}/{self.database}"
 
 
-class SecretUrl(str):
-    """A URL whose `repr` leaves the password out: that is what error messages and logs show."""
+class SecretUrl(pydantic.SecretStr):
+    """The URL as a value of the configuration: messages and logs show it without its password."""
 
-    __slots__ = ()
+    def _display(self) -> str:
+        return redact(self.get_secret_value()) if self else ""
 
     def __repr__(self) -> str:
-        return redact(self)
+        return str(self)
 
 
 def parse_url(url: str) -> Server:

@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from atelier.layout import RUN_FILE
 from pipeline.config.sections.metadata import Metadata
 from pipeline.metadata import database
-from pipeline.metadata.database_url import HIDDEN
+from pipeline.metadata.database_url import HIDDEN, SecretUrl
 from pipeline.results.stored_metrics import StoredMetrics, read_metrics
 
 _PIPELINE_ROOT = "pipeline_root"
@@ -64,7 +64,7 @@ def _read_settings(output: Path) -> Metadata:
     if not file.is_file():
         return Metadata()
     section = json.loads(file.read_text(encoding="utf-8"))["config"].get("metadata", {})
-    return Metadata(connection=section.get("connection", "").replace(f":{HIDDEN}@", "@"))
+    return Metadata(connection=SecretUrl(section.get("connection", "").replace(f":{HIDDEN}@", "@")))
 
 
 def _list_pushes(store: MetadataStore, base: Path) -> Iterator[tuple[int, int]]:

@@ -71,8 +71,9 @@ def test_the_lineage_of_each_is_read_back(database: databases.Database, pair: li
 
     from pipeline.config.sections.metadata import Metadata
     from pipeline.metadata.database import build_connection_config
+    from pipeline.metadata.database_url import SecretUrl
 
-    store = MetadataStore(build_connection_config(Metadata(connection=database.url()), Path()))
+    store = MetadataStore(build_connection_config(Metadata(connection=SecretUrl(database.url())), Path()))
     for run in pair:
         name = run.result["name"]
         pushed = [a for a in store.get_artifacts_by_type("PushedModel") if str(run.output) in a.uri]
@@ -189,11 +190,12 @@ def test_a_server_that_hangs_is_not_waited_for(
     from pipeline.config.sections.metadata import Metadata
     from pipeline.metadata import database_server
     from pipeline.metadata.database import MetadataError, connect
+    from pipeline.metadata.database_url import SecretUrl
 
     monkeypatch.setattr(database_server, "TIMEOUT_S", 1.0)
     database.send(signal.SIGSTOP)
     try:
         with pytest.raises(MetadataError, match="does not answer within 1 s"):
-            connect(Metadata(connection=database.url()), tmp_path, "hanging")
+            connect(Metadata(connection=SecretUrl(database.url())), tmp_path, "hanging")
     finally:
         database.send(signal.SIGCONT)

@@ -9,20 +9,24 @@ from pipeline.metadata import database_url
 
 
 def _hide_password(value: Any) -> Any:
+    if isinstance(value, database_url.SecretUrl):
+        return value
     return database_url.SecretUrl(value) if isinstance(value, str) else value and type(value)
 
 
-def _check_url(value: str) -> str:
+def _check_url(value: database_url.SecretUrl) -> database_url.SecretUrl:
     if value:
-        database_url.parse_url(value)
-    return database_url.SecretUrl(value)
+        database_url.parse_url(value.get_secret_value())
+    return value
 
 
 class Metadata(Section):
     """Where ML Metadata keeps the lineage of the runs."""
 
     # In this order hiding comes first: a message about what the check rejects quotes what it was given.
-    connection: Annotated[str, pydantic.AfterValidator(_check_url), pydantic.BeforeValidator(_hide_password)] = ""
+    connection: Annotated[
+        database_url.SecretUrl, pydantic.AfterValidator(_check_url), pydantic.BeforeValidator(_hide_password)
+    ] = database_url.SecretUrl("")
     """`mysql://USER[:PASSWORD]@HOST[:PORT]/DATABASE` or `postgresql://...`; "": SQLite, in the output folder.
 
     A password that is left out is read from the variable ATELIER_METADATA_PASSWORD.
@@ -35,6 +39,6 @@ class Metadata(Section):
         return values if isinstance(values, dict | Metadata) else type(values)
 
     @pydantic.field_serializer("connection")
-    def _without_password(self, value: str) -> str:
+    def _serialize_connection(self, value: database_url.SecretUrl) -> str:
         """What is written down, as `run.json` is, never holds the password."""
-        return database_url.redact(value) if value else value
+        return str(value)

@@ -19,6 +19,7 @@ from pipeline import local_runner
 from pipeline.config import config
 from pipeline.config.sections.metadata import Metadata
 from pipeline.metadata import database, database_server, database_url
+from pipeline.metadata.database_url import SecretUrl
 from pipeline.terminal.console import Console
 
 SECRET = "Tiger9"  # noqa: S105  # of nothing
@@ -134,20 +135,20 @@ def test_a_config_never_shows_the_password():
     settings = config.Config(
         name="pets",
         evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
-        metadata=Metadata(connection=url),
+        metadata=Metadata(connection=SecretUrl(url)),
     )
     for text in (repr(settings), str(settings), str(settings.model_dump()), settings.model_dump_json()):
         assert SECRET not in text
         assert "mysql://ann:***@h/d" in text
-    assert settings.metadata.connection == url
-    assert settings.model_copy(update={"name": "cars"}).metadata.connection == url
+    assert settings.metadata.connection.get_secret_value() == url
+    assert settings.model_copy(update={"name": "cars"}).metadata.connection.get_secret_value() == url
 
 
 # ---- what MLMD is given
 
 
 def connection(url, tmp_path):
-    return database.build_connection_config(Metadata(connection=url), tmp_path)
+    return database.build_connection_config(Metadata(connection=SecretUrl(url)), tmp_path)
 
 
 def test_without_a_url_it_is_sqlite_in_the_output_folder(tmp_path):
@@ -250,7 +251,7 @@ def test_a_run_is_refused_before_anything_begins(scheme, tmp_path):
     settings = config.Config(
         name="pets",
         evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
-        metadata=Metadata(connection=f"{scheme}://ann:{SECRET}@127.0.0.1:{port}/lineage"),
+        metadata=Metadata(connection=SecretUrl(f"{scheme}://ann:{SECRET}@127.0.0.1:{port}/lineage")),
     )
     with (tmp_path / "screen").open("w") as screen, pytest.raises(database.MetadataError) as caught:
         local_runner.run(settings, tmp_path / "output", Console(screen))
@@ -286,7 +287,7 @@ def test_a_refusal_is_told_at_once(monkeypatch, tmp_path, words, meaning):
     monkeypatch.setattr(database, "_ask", lambda _: None)
     monkeypatch.setattr(database, "_open", refused)
     with pytest.raises(database.MetadataError, match=meaning) as caught:
-        database.connect(Metadata(connection="mysql://ann@h/d"), tmp_path, "pets")
+        database.connect(Metadata(connection=SecretUrl("mysql://ann@h/d")), tmp_path, "pets")
     assert len(tries) == 1
     assert "\n" not in str(caught.value)
 
@@ -300,7 +301,7 @@ def test_a_half_made_database_is_tried_again_but_not_for_ever(monkeypatch, tmp_p
     monkeypatch.setattr(database, "_open", lambda _: (None, words))
     monkeypatch.setattr(time, "sleep", pauses.append)
     with pytest.raises(database.MetadataError, match=r"half made.*drop the database and create it anew"):
-        database.connect(Metadata(connection="mysql://ann@h/d"), tmp_path, "pets")
+        database.connect(Metadata(connection=SecretUrl("mysql://ann@h/d")), tmp_path, "pets")
     assert len(pauses) == database.ATTEMPTS - 1
     assert sum(pauses) < 20
 
@@ -311,7 +312,7 @@ def test_the_first_connection_is_tried_until_the_tables_are_there(monkeypatch, t
     monkeypatch.setattr(database, "_ask", lambda _: None)
     monkeypatch.setattr(database, "_open", lambda _: answers.pop(0))
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    assert database.connect(Metadata(connection="mysql://ann@h/d"), tmp_path, "pets") == "pets"
+    assert database.connect(Metadata(connection=SecretUrl("mysql://ann@h/d")), tmp_path, "pets") == "pets"
     assert answers == []
     assert {kind.name for kind in store.get_context_types()} == {"pipeline", "pipeline_run", "node", "execution_cache"}
 
@@ -343,7 +344,7 @@ def shared(store, monkeypatch, tmp_path):
 
     def connect(folder, name="pets"):
         (tmp_path / folder).mkdir(exist_ok=True)
-        return database.connect(Metadata(connection="mysql://ann@h/d"), tmp_path / folder, name)
+        return database.connect(Metadata(connection=SecretUrl("mysql://ann@h/d")), tmp_path / folder, name)
 
     return connect
 
@@ -391,7 +392,7 @@ def test_pipelines_of_other_programs_are_left_alone(shared, store):
     ],
 )
 def test_a_lost_database_is_told_from_a_failed_node(error, reason):
-    settings = Metadata(connection=f"mysql://ann:{SECRET}@127.0.0.1:{free_port()}/d")
+    settings = Metadata(connection=SecretUrl(f"mysql://ann:{SECRET}@127.0.0.1:{free_port()}/d"))
     told = database.explain_lost_server(settings, error)
     assert re.search(reason, told)
     assert "\n" not in told
@@ -400,7 +401,7 @@ def test_a_lost_database_is_told_from_a_failed_node(error, reason):
 
 def test_an_error_of_a_server_that_answers_is_no_outage(monkeypatch):
     monkeypatch.setattr(database_server, "find_problem", lambda _: "")
-    settings = Metadata(connection="postgresql://ann@h/d")
+    settings = Metadata(connection=SecretUrl("postgresql://ann@h/d"))
     told = database.explain_lost_server(
         settings, errors.InternalError("PostgreSQL metadata source error: ERROR:  disk full")
     )
@@ -428,7 +429,7 @@ def test_a_report_is_made_of_a_run_whose_database_is_gone(tmp_path):
     settings = config.Config(
         name="pets",
         evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
-        metadata=Metadata(connection=f"mysql://ann:{SECRET}@127.0.0.1:{free_port()}/d"),
+        metadata=Metadata(connection=SecretUrl(f"mysql://ann:{SECRET}@127.0.0.1:{free_port()}/d")),
     )
     nodes, reason = local_runner._read_nodes(settings, tmp_path, "pets")
     assert nodes == {}
