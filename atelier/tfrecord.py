@@ -108,7 +108,7 @@ def read_file(file: Path) -> Iterator[bytes]:
             yield from read(stream)
             return
         if start and kind != "GZIP":
-            raise CompressionError(f"it is named .gz, but {_COMPRESSED_OTHERWISE[bool(kind)]}")
+            raise CompressionError(f"its name ends in .gz, but {_COMPRESSED_OTHERWISE[bool(kind)]}")
         try:
             with gzip.GzipFile(fileobj=stream) as decompressed:
                 yield from read(cast(BinaryIO, decompressed))

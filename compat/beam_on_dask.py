@@ -114,8 +114,8 @@ class _RejectUnsupported(PipelineVisitor):
     def visit_transform(self, transform_node: AppliedPTransform) -> None:
         if problem := _find_problem(transform_node):
             raise BeamError(
-                f"beam.runner=dask: Beam's DaskRunner {problem}, as {transform_node.full_label} wants; "
-                "it runs ingest and style rendering, for other nodes use another runner (docs/how-to/beam.md)"
+                f"beam.runner=dask: Beam's DaskRunner {problem}, as {transform_node.full_label} needs; "
+                "it runs ingest and style rendering only, so use another runner for other nodes (docs/how-to/beam.md)"
             )
 
 

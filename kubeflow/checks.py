@@ -275,7 +275,7 @@ def _check_endpoint(endpoint: str) -> None:
     path = re.sub("^/_/", "/", re.sub("/apis(/.*)?$", "", parts.path))
     if parts.fragment or parts.query or "#" in endpoint or path != parts.path:
         give = f"{parts.scheme}://{parts.netloc}{path.rstrip('/')}"
-        raise KubeflowError(f"kubeflow.endpoint is {endpoint}, a page and not the server: give {give}")
+        raise KubeflowError(f"kubeflow.endpoint is {endpoint}, which is a web page and not the server: give {give}")
 
 
 def _check_schedule(settings: Kubeflow) -> None:

@@ -195,7 +195,7 @@ def _check(config: Config) -> None:
     ):
         raise KubeflowError(
             f"tuner.parallel_trials is {config.tuner.parallel_trials}: only Vertex AI searches on several machines, "
-            "and kubeflow.nodes.Tuner.machine_type must say of which type"
+            "and kubeflow.nodes.Tuner.machine_type must name their type"
         )
     for node, resources in settings.nodes.items():
         if resources.machine_type and (node not in JOBS or settings.target == "kfp"):

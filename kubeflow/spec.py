@@ -64,7 +64,7 @@ class _FaultError(AtelierError):
 
 def _read(path: Path) -> dict[str, Any]:
     if path.suffix not in (".json", ".yaml", ".yml"):
-        raise KubeflowError(f"{path}: ends neither in .json nor in .yaml, as a compiled pipeline does")
+        raise KubeflowError(f"{path}: the name of a compiled pipeline ends in .json or .yaml")
     try:
         text = path.read_text(encoding="utf-8")
         # KFP's own compiler may put a second document, on the platform, into YAML.
@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         raise KubeflowError(f"{path}: not {kind}: {_join_lines(error)}") from None
     if not isinstance(document, dict):
-        raise KubeflowError(f"{path}: not a compiled pipeline: holds no mapping")
+        raise KubeflowError(f"{path}: not a compiled pipeline: it holds no mapping")
     return document
 
 
@@ -126,7 +126,7 @@ def _read_component(
     name: str, task: pb.PipelineTaskSpec, components: Mapping[str, pb.ComponentSpec]
 ) -> pb.ComponentSpec:
     if not _NAME.fullmatch(name):
-        raise _FaultError(f"task {name!r}: its name cannot be that of a folder")
+        raise _FaultError(f"task {name!r}: its name cannot be used as the name of a folder")
     reference = task.component_ref.name
     if reference not in components:
         raise _FaultError(f"task {name}: no component {reference!r}")
@@ -135,7 +135,7 @@ def _read_component(
         raise _FaultError(f"task {name}: a pipeline within the pipeline (as an exit handler makes) is not replayed")
     for key in component.output_definitions.artifacts.keys() | component.output_definitions.parameters.keys():
         if not _NAME.fullmatch(key):
-            raise _FaultError(f"task {name}: output {key!r}: its name cannot be that of a folder")
+            raise _FaultError(f"task {name}: output {key!r}: its name cannot be used as the name of a folder")
     return component
 
 

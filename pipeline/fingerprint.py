@@ -35,7 +35,7 @@ def fingerprint_code(module: str) -> str:
     """
     files = _follow_imports(module)
     if module not in files:
-        raise ModuleNotFoundError(f"{module} is no module of {', '.join(PACKAGES)}")
+        raise ModuleNotFoundError(f"{module} is not a module of {', '.join(PACKAGES)}")
     digest = hashlib.sha256()
     for library in _LIBRARIES:
         digest.update(f"{library}=={importlib.metadata.version(library)}\n".encode())

@@ -115,7 +115,7 @@ def _prepare(
 ) -> tuple[dataset.Dataset, dict[str, Any]]:
     """TFRecords as they are, or made from images unless the same images were ingested before."""
     if not config.data.source:
-        raise dataset.DataError("no data: give --data DIR, or data.source in the config")
+        raise dataset.DataError("no data is given: give --data DIR, or data.source in the configuration")
     builtin_names.check(config.data.source, builtin_sources.NAMES, "data.source")
     builtin = builtin_names.resolve(config.data.source, builtin_sources.NAMES)
     source = Path(config.data.source)

@@ -49,7 +49,7 @@ class TFLiteModel:
         """
         file = path / TFLITE_FILE if path.is_dir() else path
         if path.is_dir() and not file.is_file() and (pushed := versions.list_folders(path)):
-            raise ServingError(f"{path}: it holds versions; give one of them, such as {pushed[max(pushed)]}")
+            raise ServingError(f"{path}: the folder holds versions; give one of them, such as {pushed[max(pushed)]}")
         folder = file.parent.resolve()
         self._version = versions.parse_version(folder.name) or 0
         self._interpreter = _interpreter(file)
@@ -135,7 +135,8 @@ def _borders(interpreter: Interpreter, file: Path) -> tuple[dict, dict]:
         case [[1, height, width, 3], [1, _]] if height == width and len(inputs) == 1 and inputs[0]["dtype"] == np.uint8:
             return inputs[0], outputs[0]
     raise ServingError(
-        f"{file}: takes and gives tensors of shape {shapes}; expected one image, uint8 [1, size, size, 3], and its "
+        f"{file}: its input and its output have the shapes {shapes}; "
+        "expected one image, uint8 [1, size, size, 3], and its "
         "classes, [1, classes]"
     )
 

@@ -172,7 +172,7 @@ class Space(Section):
         for key in self.tuned:
             searched = getattr(self, key)
             if not isinstance(searched, Interval) and len(set(searched)) < len(searched):
-                raise ValueError(f"tuner.space.{key} holds {list(searched)}: each value once")
+                raise ValueError(f"tuner.space.{key} holds {list(searched)}: give each value once")
             for value in (searched.min, searched.max) if isinstance(searched, Interval) else searched:
                 _check_value(trainer, key, value)
 

@@ -203,7 +203,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
           ValueError: no trial has come to its end.
         """
         if not self._is_worker() and self.oracle.get_best_trials(1)[0].status != TrialStatus.COMPLETED:
-            raise ValueError("no trial came to its end; the log says why: smaller batches need less memory")
+            raise ValueError("no trial finished; the log says why. Smaller batches need less memory")
 
     def _chosen(self, trial: Any) -> dict[str, Any]:
         """The trial's values; under Hyperband with the epochs that it grants."""

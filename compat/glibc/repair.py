@@ -128,7 +128,7 @@ def _telling(lines: list[str]) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; errors are one line on stderr."""
     parser = argparse.ArgumentParser(description="Makes wheels that ask for glibc 2.39 load on this host.")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the repaired wheels")
+    parser.add_argument("--output", type=Path, required=True, help="Write the repaired wheels into this folder.")
     parser.add_argument("wheels", type=Path, nargs="+", metavar="WHEEL")
     options = parser.parse_args(arguments)
     try:

@@ -62,7 +62,7 @@ def add_style(
     encoded = read_image(image_file)
     digest = hashlib.sha256(encoded).hexdigest()
     if same := [style.id for style in known if style.sha256 == digest]:
-        raise CatalogError(f"{image_file}: this very image is in {catalog_file} already, as {same[0]}")
+        raise CatalogError(f"{image_file}: the catalog {catalog_file} already holds this image, as {same[0]}")
     taken = {style.id for style in known}
     if id in taken:
         raise CatalogError(f"{catalog_file}: the id {id} is taken; give another")
@@ -107,13 +107,13 @@ def _copy(image_file: Path, encoded: bytes, folder: Path, style_id: str) -> Path
         folder.mkdir(parents=True, exist_ok=True)
         name = make_unique_id(style_id, {file.stem for file in folder.iterdir()}, "style")
     except OSError as error:
-        raise CatalogError(f"{folder}: {error.strerror}") from None
+        raise CatalogError(f"{folder}: the folder cannot be used: {error.strerror}") from None
     copy = folder / f"{name}{suffix}"
     try:
         shutil.copyfile(image_file, copy)
     except OSError as error:
         copy.unlink(missing_ok=True)
-        raise CatalogError(f"{copy}: {error.strerror}") from None
+        raise CatalogError(f"{copy}: the image cannot be copied: {error.strerror}") from None
     return copy
 
 
@@ -136,4 +136,4 @@ def _replace(file: Path, text: str) -> None:
     try:
         replace_text(file, text)
     except OSError as error:
-        raise CatalogError(f"{file}: {error.strerror}") from None
+        raise CatalogError(f"{file}: the catalog cannot be written: {error.strerror}") from None

@@ -112,7 +112,7 @@ def read_file(path: Path) -> bytes:
         if stat.S_ISREG(path.stat().st_mode):
             return path.read_bytes()
     except OSError as error:
-        raise CatalogError(f"{path}: {error.strerror}") from None
+        raise CatalogError(f"{path}: the file cannot be read: {error.strerror}") from None
     except ValueError as error:  # a NUL in the name
         raise CatalogError(f"{path}: {error}") from None
     raise CatalogError(f"{path}: it is not a file")

@@ -56,7 +56,7 @@ def add_styles(
       TrainingError: there is no photograph, or the loss is no longer a number.
     """
     if not styles:
-        raise StylizerError("there is no style to add")
+        raise StylizerError("there is no style to add; name at least one")
     if taken := [style for style in styles if style in stylizer.styles]:
         raise StylizerError(f"the stylizer has the style {taken[0]} already; give the new one another id")
     if settings.full_strength < 1:

@@ -126,7 +126,7 @@ def load(path: Path, sha256: str = "") -> Stylizer:
             for variable in model.variables:
                 variable.assign(values[variable.path].astype(np.float32))
     except Exception as error:  # noqa: BLE001 (a damaged zip or array raises nearly anything)
-        raise StylizerError(f"{path}: it is no stylizer, or a damaged one ({error})") from None
+        raise StylizerError(f"{path}: the file is not a stylizer, or it is damaged ({error})") from None
     return Stylizer(model, styles, style_images)
 
 

@@ -148,14 +148,20 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--content", type=Path, required=True, help="Folder of photographs to train on.")
-    parser.add_argument("--held-out", type=Path, help="Folder of photographs for the sample sheets.")
+    parser.add_argument("--content", type=Path, required=True, help="Train on the photographs in this folder.")
+    parser.add_argument("--held-out", type=Path, help="Show the photographs in this folder on the sample sheets.")
     parser.add_argument(
-        "--catalog", default=builtin_names.CATALOG, help="Catalog of styles: builtin, a file or a folder."
+        "--catalog",
+        default=builtin_names.CATALOG,
+        help="Learn the styles of this catalog: builtin, a file or a folder.",
     )
-    parser.add_argument("--output", type=Path, required=True, help="File to write the network to.")
-    parser.add_argument("--state", type=Path, required=True, help="Folder for the training state and sample sheets.")
-    parser.add_argument("--report-seconds", type=float, default=60.0, help="A sample sheet is written so often.")
+    parser.add_argument("--output", type=Path, required=True, help="Write the network into this file.")
+    parser.add_argument(
+        "--state", type=Path, required=True, help="Keep the training state and the sample sheets in this folder."
+    )
+    parser.add_argument(
+        "--report-seconds", type=float, default=60.0, help="Write a sample sheet once in this many seconds."
+    )
     for name, field in TrainingSettings.model_fields.items():
         kind = float if field.default is None else type(field.default)
         text = " ".join((field.description or "").split()).replace("%", "%%")

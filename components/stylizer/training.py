@@ -277,11 +277,14 @@ class _State(keras.callbacks.Callback):
                 values = [state[f"v{number}"] for number in range(len(state.files) - 2)]
                 settings, seconds = str(state["settings"]), float(state["seconds"])
         except (OSError, ValueError, KeyError) as error:
-            raise TrainingError(f"{self._file}: it is no training state ({error}); remove it to begin anew") from None
+            raise TrainingError(
+                f"{self._file}: the file is not a training state ({error}); remove it to start again"
+            ) from None
         shapes = [value.shape for value in values]
         if settings != self._settings or shapes != [tuple(variable.shape) for variable in self._variables]:
             raise TrainingError(
-                f"{self._file}: it is the state of a training with other settings or styles; remove it to begin anew"
+                f"{self._file}: the file is the state of a training with other settings or styles; "
+                "remove it to start again"
             )
         for variable, value in zip(self._variables, values, strict=True):
             variable.assign(value)

@@ -191,7 +191,9 @@ def _resolve_parameters(
             output = source.task_output_parameter
             found = upstream.get(output.producer_task, Outputs()).parameters
             if output.output_parameter_key not in found:
-                raise ExchangeError(f"{output.producer_task} has left no parameter {output.output_parameter_key}")
+                raise ExchangeError(
+                    f"{output.producer_task} has not written the parameter {output.output_parameter_key}"
+                )
             values[key] = found[output.output_parameter_key]
         elif source.runtime_value.HasField("constant"):
             values[key] = parameter_values.to_python(source.runtime_value.constant)

@@ -30,7 +30,7 @@ def resolve_parameters(spec: Spec, given: Mapping[str, object]) -> dict[str, obj
     known = ", ".join(sorted(spec.parameters)) or "none"
     for name in given:
         if name not in spec.parameters:
-            raise KubeflowError(f"parameter {name}: not of this pipeline; known: {known}")
+            raise KubeflowError(f"parameter {name}: the pipeline has no such parameter; it has {known}")
     values = {}
     for name, declared in spec.parameters.items():
         value = read(name, given[name], get_type(declared)) if name in given else get_default(spec, name)

@@ -64,7 +64,7 @@ def _parse_field(field: _Field, text: str) -> set[int]:
     for part in text.split(","):
         match = _PART.fullmatch(part)
         if not match or (match["all"] == "?" and field.name not in ("day", "weekday")):
-            raise ValueError(f"expected {FORM}; {part!r} is no {field.name}")
+            raise ValueError(f"expected {FORM}; {part!r} is not a {field.name}")
         low, high = field.least, field.most
         if match["low"]:
             low = _number(field, match["low"])
@@ -83,7 +83,7 @@ def _number(field: _Field, text: str) -> int:
     if text in field.names:
         return field.least + field.names.index(text)
     if not text.isdecimal():
-        raise ValueError(f"expected {FORM}; {text!r} is no {field.name}")
+        raise ValueError(f"expected {FORM}; {text!r} is not a {field.name}")
     number = int(text)
     if not field.least <= number <= field.most:
         raise ValueError(f"the {field.name} {text} is not from {field.least} to {field.most}")

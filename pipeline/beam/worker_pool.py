@@ -39,6 +39,6 @@ def map_in_processes(work: Callable[[_T], _R], items: Iterable[_T], count: int) 
                 raise
     except process.BrokenProcessPool:
         raise WorkerEndedError(
-            "a worker process was ended from outside, which the system does where memory runs out: "
-            "take fewer of them (beam.workers), or smaller images (ingest.max_pixels)"
+            "a worker process was killed from outside, as the system does when memory runs out: "
+            "use fewer workers (beam.workers), or smaller images (ingest.max_pixels)"
         ) from None

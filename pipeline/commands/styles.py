@@ -28,12 +28,12 @@ def command() -> None:
     show_default=True,
     help="Add the style to this catalog. A catalog that is not there is made.",
 )
-@click.option("--title", required=True, help="Title of the work.")
-@click.option("--licence", required=True, help="License, as the source states it, or its SPDX identifier.")
-@click.option("--artist", default="", help="Name of the artist.")
-@click.option("--year", default="", help="Year of the work.")
-@click.option("--source", default="", help="Where the image is from, such as a URL or a museum.")
-@click.option("--id", "style_id", metavar="ID", help="Id of the style.  [default: made from the title]")
+@click.option("--title", required=True, help="Record this title of the work.")
+@click.option("--licence", required=True, help="Record this license, as the source states it, or its SPDX identifier.")
+@click.option("--artist", default="", help="Record the name of the artist.")
+@click.option("--year", default="", help="Record the year of the work.")
+@click.option("--source", default="", help="Record where the image is from, such as a URL or a museum.")
+@click.option("--id", "style_id", metavar="ID", help="Give the style this id.  [default: made from the title]")
 def add(
     file: Path, catalog: Path, title: str, licence: str, artist: str, year: str, source: str, style_id: str | None
 ) -> None:

@@ -72,7 +72,9 @@ def _check_replaceable(folder: Path) -> None:
         raise IngestError(f"{folder}: cannot be used as the output folder: {error.strerror}") from None
     if names and not (INGEST_REPORT_FILE in names and names <= _OUTPUTS):
         stranger = min(names - _OUTPUTS or names)
-        raise IngestError(f"{folder}: holds {stranger}, which is no earlier ingest; give a new or an empty folder")
+        raise IngestError(
+            f"{folder}: the folder holds {stranger}, which no earlier ingest wrote; give a new or an empty folder"
+        )
 
 
 def _sweep(output: Path) -> None:

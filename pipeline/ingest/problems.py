@@ -37,7 +37,7 @@ def _check_budget(bad: Sequence[units.Bad], files: int, max_bad_fraction: float)
     table += [f"  {reason:{width}}  {count:5d}  {example[reason]}" for reason, count in counts.most_common()]
     return (
         f"{len(bad)} of {files} files ({len(bad) / files:.1%}) cannot be used, more than ingest.max_bad_fraction "
-        f"({max_bad_fraction:.1%}) allows: mend or remove them, or raise it\n" + "\n".join(table)
+        f"({max_bad_fraction:.1%}) allows: repair or remove them, or raise that fraction\n" + "\n".join(table)
     )
 
 

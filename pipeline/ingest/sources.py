@@ -114,8 +114,8 @@ def _find_given_splits(root: Path, folders: list[str]) -> dict[str, Path]:
         return {}
     if others := [name for name in folders if name not in holding]:
         raise SourceError(
-            f"{root}: {format_path(others[0])}/ is no split with class folders, "
-            f"as {', '.join(f'{n}/' for n in holding)} is: either every folder is one, or every folder is a class"
+            f"{root}: {format_path(others[0])}/ has no class folders, but "
+            f"{', '.join(f'{n}/' for n in holding)} has: make every folder a split, or every folder a class"
         )
     given: dict[str, Path] = {}
     for name in named:
@@ -146,7 +146,8 @@ def _check_classes(root: Path, files: list[File]) -> None:
     unseen = sorted(counts.keys() - {file.label for file in files if file.split in ("", TRAIN)})
     if unseen:
         raise SourceError(
-            f"{root}: not in train/: {', '.join(unseen)}; add images there, or remove the folder elsewhere"
+            f"{root}: not in train/: {', '.join(unseen)}; add images there, "
+            "or remove these folders from the other splits"
         )
 
 

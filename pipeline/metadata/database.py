@@ -273,7 +273,9 @@ def _claim(store: MetadataStore, output: Path, pipeline_name: str, type_id: int)
             context = store.get_context_by_type_and_name("pipeline", name)
         if context.custom_properties["output_id"].string_value == owner:
             return name
-    raise MetadataError(f"pipeline {own_name} of the metadata database belongs to another output folder: rename yours")
+    raise MetadataError(
+        f"pipeline {own_name} of the metadata database belongs to another output folder: give this run another name"
+    )
 
 
 def _identify_owner(output: Path) -> str:

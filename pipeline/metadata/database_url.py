@@ -123,7 +123,7 @@ def _check_characters(url: str) -> None:
     if not separator:
         raise ValueError(_PROBLEMS["scheme"])
     if "?" in rest or "#" in rest:
-        raise ValueError(f"it has a ? or #, but takes no options; {_ENCODE}")
+        raise ValueError(f"it has a ? or #, but options are not supported; {_ENCODE}")
     if rest.count("@") > 1 or rest.count("/") > 1:
         raise ValueError(f"its parts cannot be told apart; {_ENCODE}")
 

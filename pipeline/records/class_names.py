@@ -168,13 +168,14 @@ def _pair_ids(
             if declared.names[number] != entry.name:
                 raise LabelError(
                     f"{entry}: {label_key} {number} is named {format_value(entry.name)}, but line {number + 1} of "
-                    f"{folder / LABELS_FILE} is {format_value(declared.names[number])}: mend that file, or remove it"
+                    f"{folder / LABELS_FILE} is {format_value(declared.names[number])}: correct that file, or remove it"
                 )
         return declared.names
     count = declared.schema_count
     if count is not None and highest >= count:
         raise LabelError(
-            f"{first[highest]}: {label_key} is {highest}, but schema.pbtxt has ids 0 to {count - 1}: mend one of them"
+            f"{first[highest]}: {label_key} is {highest}, "
+            f"but schema.pbtxt has ids 0 to {count - 1}: correct one of them"
         )
     listed = declared.schema_names
     if len(listed) > highest and all(listed[number] == name for number, name in pairs.items()):

@@ -146,12 +146,12 @@ def list_split_files(folder: Path, split: str, pattern: str) -> list[Path]:
     """Lists the files of a split, sorted.
 
     Raises:
-      DataError: there is none, or the pattern is no pattern below `folder`.
+      DataError: there is none, or the pattern is not a pattern of files below `folder`.
     """
     try:
         files = sorted(path for path in folder.glob(pattern) if _is_visible(path))
     except (ValueError, NotImplementedError) as error:
-        raise DataError(f"data.splits.{split}: {pattern!r} is no pattern below {folder}: {error}") from None
+        raise DataError(f"data.splits.{split}: {pattern!r} is not a pattern of files below {folder}: {error}") from None
     if not files:
         raise DataError(f"{folder}: no file matches data.splits.{split}: {pattern}")
     return files

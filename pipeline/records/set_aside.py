@@ -70,7 +70,7 @@ def set_aside(
     if not (within and folder.is_dir() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key):
         if folder.exists() and not key_file.is_file():
             raise DataError(
-                f"{folder}: is no folder of an earlier run; move it away: filtered records are written there"
+                f"{folder}: filtered records are written there, and no earlier run wrote this folder; move it away"
             )
         replace_text(key_file, "unfinished")
         partial = output / f".{FOLDER}.partial"
@@ -162,7 +162,8 @@ def _explain_budget(
     table += [f"  {reason:{width}}  {count:7d}  {example[reason]}" for reason, count in reasons.most_common()]
     return (
         f"{data.folder}: {summary['count']} of {records} records ({summary['fraction']:.1%}) hold an image that cannot "
-        f"be decoded, more than ingest.max_bad_fraction ({allowed:.1%}) allows: mend or remove them, or raise it\n"
+        f"be decoded, more than ingest.max_bad_fraction ({allowed:.1%}) allows: "
+        "repair or remove them, or raise that fraction\n"
         + "\n".join(table)
         + f"\nThe records, counted from 0, and their reasons: {folder}/{QUARANTINE_FOLDER}/{QUARANTINE_FILE}"
     )

@@ -72,8 +72,8 @@ class BaseClient:
         limit = self._limits.message_bytes
         if len(prepared.encoded) + FRAMING > limit:
             raise ServingError(
-                f"{prepared.name}: {len(prepared.encoded)} bytes are more than a message holds ({limit}): let the "
-                "image be scaled down (no --as-is), or raise the limit (--max-message-mb, and that of the server)",
+                f"{prepared.name}: {len(prepared.encoded)} bytes are more than a message holds ({limit}): scale the "
+                "image down (leave out --as-is), or raise the limit (--max-message-mb, and that of the server)",
                 Code.RESOURCE_EXHAUSTED,
             )
         return prepared

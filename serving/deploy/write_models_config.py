@@ -75,16 +75,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; exits with a message if a version is not there."""
     parser = argparse.ArgumentParser(prog="python -m serving.deploy.write_models_config", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("models", type=Path, help="folder of the versions, such as output/demo/serving_model")
-    parser.add_argument("--stable", type=versions.parse_argument, metavar="VERSION", help="default: the newest")
-    parser.add_argument("--canary", type=versions.parse_argument, metavar="VERSION", help="default: the stable one")
     parser.add_argument(
-        "--load", type=versions.parse_argument, metavar="VERSION", action="append", default=[], help="without a label"
+        "models", type=Path, help="Configure the versions in this folder, such as output/demo/serving_model."
     )
-    parser.add_argument("--base-path", default="/models/default", help="of the models inside the container")
-    parser.add_argument("--stylizer-base-path", default="/models/stylizer", help="of the stylizer inside the container")
-    parser.add_argument("--no-stylizer", action="store_true", help="leave out the stylizer beside the models")
-    parser.add_argument("--output", type=Path, default=MODELS_CONFIG, help="default: %(default)s")
+    parser.add_argument(
+        "--stable",
+        type=versions.parse_argument,
+        metavar="VERSION",
+        help="Label this version stable. Default: the newest.",
+    )
+    parser.add_argument(
+        "--canary",
+        type=versions.parse_argument,
+        metavar="VERSION",
+        help="Label this version canary. Default: the stable one.",
+    )
+    parser.add_argument(
+        "--load",
+        type=versions.parse_argument,
+        metavar="VERSION",
+        action="append",
+        default=[],
+        help="Load this version, too, without a label.",
+    )
+    parser.add_argument(
+        "--base-path",
+        default="/models/default",
+        help="Name this folder of the container as the one with the models. Default: %(default)s.",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=MODELS_CONFIG,
+        help="Write the configuration into this file. Default: %(default)s.",
+    )
+    parser.add_argument(
+        "--stylizer-base-path",
+        default="/models/stylizer",
+        help="Name this folder of the container as the one with the stylizer. Default: %(default)s.",
+    )
+    parser.add_argument("--no-stylizer", action="store_true", help="Leave out the stylizer beside the models.")
     options = parser.parse_args(arguments)
 
     try:

@@ -140,7 +140,9 @@ class LocalServer:
                 return self._server.add_secure_port(address, _credentials(self._options.ssl))
             return self._server.add_insecure_port(address)
         except RuntimeError:
-            raise ServerError(f"{address} cannot be listened on: is it in use? Take another --port, or 0") from None
+            raise ServerError(
+                f"{address} cannot be listened on: it may be in use; give another --port, or 0 for a free one"
+            ) from None
 
     def _tell_health(self) -> None:
         states = health_pb2.HealthCheckResponse

@@ -276,7 +276,9 @@ def _parse(path: str | os.PathLike[str], message: Message) -> Any:
     except OSError as error:
         raise ModelServerConfigError(f"{os.fspath(path)}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ModelServerConfigError(f"{os.fspath(path)}: is no text; write protobuf's text format") from None
+        raise ModelServerConfigError(
+            f"{os.fspath(path)}: the file is not text; write it in protobuf's text format"
+        ) from None
     except text_format.ParseError as error:
         # The error begins with "line:column : ".
         text = str(error).replace(" : ", ": ", 1)

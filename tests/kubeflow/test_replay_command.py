@@ -46,7 +46,7 @@ time.sleep(600)
     ("arguments", "error"),
     [
         (["--parameter", "n"], "--parameter n: expected NAME=VALUE, as in min_accuracy=0.95"),
-        (["--parameter", "m=1"], "parameter m: not of this pipeline; known: n"),
+        (["--parameter", "m=1"], "parameter m: the pipeline has no such parameter; it has n"),
         ([], "parameter n has no value; give it by --parameter n=VALUE"),
         (["--parameter", "n=x"], "parameter n: 'x' is not an integer"),
     ],

@@ -63,7 +63,7 @@ def test_the_schema_version_tells_the_kind_of_parameters(tmp_path):
     ("name", "content", "message"),
     [
         ("no.json", None, "No such file"),
-        ("a.txt", "{}", "ends neither in .json nor in .yaml"),
+        ("a.txt", "{}", "ends in .json or .yaml"),
         ("a.json", "{", "not JSON: Expecting"),
         ("a.json", "[" * 100_000, "not JSON"),
         ("a.yaml", "a: [", "not YAML: while parsing"),
@@ -123,7 +123,7 @@ def edited(change):
             ),
             "task d: input 'p' is no task's output",
         ),
-        (lambda p: p["root"]["dag"]["tasks"].update({"../x": {}}), "its name cannot be that of a folder"),
+        (lambda p: p["root"]["dag"]["tasks"].update({"../x": {}}), "its name cannot be used as the name of a folder"),
     ],
 )
 def test_references_that_lead_nowhere_are_told(tmp_path, change, message):

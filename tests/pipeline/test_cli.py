@@ -236,7 +236,7 @@ def test_an_unknown_key_is_told(pets):
 @pytest.mark.slow
 def test_no_data_at_all_is_told(pets, tmp_path):
     assert refusal("run", "--config", pets, "--output", tmp_path / "out") == (
-        "atelier: no data: give --data DIR, or data.source in the config"
+        "atelier: no data is given: give --data DIR, or data.source in the configuration"
     )
 
 

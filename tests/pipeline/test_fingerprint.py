@@ -133,7 +133,7 @@ def test_another_version_of_a_main_library_changes_it(tree, monkeypatch):
 
 @pytest.mark.parametrize("name", ["trainer.missing", "numpy.linalg", "trainer.model.Dense"])
 def test_what_is_no_module_of_ours_has_no_fingerprint(tree, name):
-    with pytest.raises(ModuleNotFoundError, match=f"{name} is no module of components, trainer"):
+    with pytest.raises(ModuleNotFoundError, match=f"{name} is not a module of components, trainer"):
         fingerprint.fingerprint_code(name)
 
 

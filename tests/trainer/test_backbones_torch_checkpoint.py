@@ -133,7 +133,7 @@ def test_every_truncation_is_an_error_that_names_the_file(pack):
         (archive(GOOD, {**STORAGES, "0": bytes(44)}), "storage 0 has 44 bytes, its tensors expect 12 values of 4"),
         (archive(GOOD, {"0": STORAGES["0"]}), "the archive has no data/1"),
         (legacy(GOOD, {"0": STORAGES["0"]}), "the list of storages is not that of the tensors"),
-        (legacy(GOOD) + b"\0", "something follows the last storage"),
+        (legacy(GOOD) + b"\0", "data follows the last storage"),
         (legacy(GOOD, little_endian=False), "big-endian"),
         (archive(GOOD, byteorder="big"), "big-endian"),
         (archive(GOOD, compression=zipfile.ZIP_DEFLATED), "is compressed"),

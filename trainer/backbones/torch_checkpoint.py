@@ -130,7 +130,7 @@ def _read_legacy(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
         return _Unpickler(file, storages).load()
 
     if load() != _LEGACY_MAGIC or load() != _LEGACY_PROTOCOL:
-        raise WeightsError("not a PyTorch checkpoint: its first bytes are other ones")
+        raise WeightsError("not a PyTorch checkpoint: its first bytes are those of another format")
     if not load()["little_endian"]:
         raise WeightsError("the file is big-endian")
     state, keys = load(), load()
@@ -138,7 +138,7 @@ def _read_legacy(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
         raise WeightsError("the list of storages is not that of the tensors")
     arrays = {key: _legacy_array(storages[key], file.read) for key in keys}
     if file.read(1):
-        raise WeightsError("something follows the last storage")
+        raise WeightsError("data follows the last storage")
     return state, arrays
 
 

@@ -19,7 +19,7 @@ def read_checked(path: str, sha256: str) -> bytes:
       WeightsError: no hash was given, the file cannot be read, or its hash is another.
     """
     if not sha256:
-        raise WeightsError(f"{path}: state its SHA-256 as weights_sha256")
+        raise WeightsError(f"{path}: the SHA-256 of the weights file is missing; give it as weights_sha256")
     try:
         content = _read_remote(path) if "://" in path else Path(path).read_bytes()
     except OSError as error:

@@ -249,7 +249,7 @@ def _check_labels(labels: np.ndarray, class_count: int, split: str) -> None:
     strange = sorted(set(labels[(labels < 0) | (labels >= class_count)].tolist()))
     if strange:
         raise ValueError(
-            f"{split}: the ids {', '.join(map(str, strange))} are none of the {class_count} classes, 0 to "
+            f"{split}: the ids {', '.join(map(str, strange))} are not among the {class_count} classes, 0 to "
             f"{class_count - 1} (-1: no label, or a text that the training split lacks); split the data again"
         )
 

@@ -37,7 +37,7 @@ class Beam(Section):
                 raise ValueError(f"beam.options has {twice[0]}, which is what beam.{key} sets: give that instead")
         if self.runner in _ENDPOINTS and not named & set(_ENDPOINTS[self.runner]):
             ways = " or ".join(f"{name}=..." for name in _ENDPOINTS[self.runner])
-            raise ValueError(f"beam.runner is {self.runner}: say in beam.options where it runs, with {ways}")
+            raise ValueError(f"beam.runner is {self.runner}: name the place where it runs in beam.options, with {ways}")
         for option in self.options:
             _check_endpoint(option)
         if self.runner == "dataflow" and not is_bucket_folder(self.temp_location):

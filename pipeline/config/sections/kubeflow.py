@@ -27,7 +27,7 @@ class Resources(Section):
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> "Resources":
         if self.accelerators > 1 and not self.accelerator:
-            raise ValueError(f"accelerators is {self.accelerators}, and accelerator is not given: name it, too")
+            raise ValueError(f"accelerators is {self.accelerators}, but accelerator is missing: name the accelerator")
         return self
 
 

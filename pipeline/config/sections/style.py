@@ -46,5 +46,5 @@ class Style(Section):
         if self.contents.startswith(SPLIT_PREFIX) and self.contents.removeprefix(SPLIT_PREFIX) not in SPLITS:
             raise ValueError(f"style.contents is {self.contents!r}: the splits are {', '.join(SPLITS)}")
         if len(set(self.strengths)) < len(self.strengths):
-            raise ValueError(f"style.strengths is {list(self.strengths)}: each strength once")
+            raise ValueError(f"style.strengths is {list(self.strengths)}: give each strength once")
         return self

@@ -137,7 +137,7 @@ def test_a_relative_path_will_do(file, picture, monkeypatch):
 def test_the_same_picture_is_refused_twice(file, picture):
     adding.add_style(file, picture(), title="One", licence="CC0-1.0")
     before = file.read_text()
-    with pytest.raises(CatalogError, match=r"picture\.png: this very image is in .*catalog\.yaml already, as one$"):
+    with pytest.raises(CatalogError, match=r"picture\.png: the catalog .*catalog\.yaml already holds this image, as one$"):
         adding.add_style(file, picture(), title="Two", licence="CC0-1.0")
     assert file.read_text() == before
     assert len(names(file.parent / "pictures")) == 1
@@ -167,7 +167,7 @@ def test_wrong_values_are_refused(file, picture, values, fault):
 
 
 def test_a_bad_picture_is_refused(tmp_path, file):
-    with pytest.raises(CatalogError, match=r"none\.png: No such file or directory"):
+    with pytest.raises(CatalogError, match=r"none\.png: .*No such file or directory"):
         adding.add_style(file, tmp_path / "none.png", title="One", licence="CC0-1.0")
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(CatalogError, match=r"text\.png: not_an_image"):
@@ -188,7 +188,7 @@ def test_where_the_catalog_cannot_be_written_no_copy_stays(file, picture, monkey
 
     source = picture()
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(CatalogError, match=r"catalog\.yaml: No space left on device"):
+    with pytest.raises(CatalogError, match=r"catalog\.yaml: .*No space left on device"):
         adding.add_style(file, source, title="One", licence="CC0-1.0")
     assert names(file.parent / "pictures") == []
     assert not file.exists()

@@ -76,10 +76,10 @@ def test_files_that_hold_no_stylizer_are_refused(tiny, tmp_path):
     content = file.read_bytes()
     for damaged in (content[:-100], content[:2000] + b"x" + content[2001:], b"no zip"):
         file.write_bytes(damaged)
-        with pytest.raises(StylizerError, match="it is no stylizer, or a damaged one"):
+        with pytest.raises(StylizerError, match="the file is not a stylizer, or it is damaged"):
             stylizer.load(file)
     np.savez(file, header=np.array([{}], object))  # a pickle
-    with pytest.raises(StylizerError, match="it is no stylizer"):
+    with pytest.raises(StylizerError, match="the file is not a stylizer"):
         stylizer.load(file)
 
 

@@ -119,7 +119,7 @@ def test_a_training_that_was_stopped_gives_the_same_weights(styles, photographs,
     with pytest.raises(TrainingError, match=r"training\.npz: .* other settings or styles; remove it"):
         training.train(build(styles, other), photographs, other, state)
     state.write_bytes(b"damaged")
-    with pytest.raises(TrainingError, match=r"training\.npz: it is no training state"):
+    with pytest.raises(TrainingError, match=r"training\.npz: the file is not a training state"):
         training.train(build(styles, settings), photographs, settings, state)
 
 

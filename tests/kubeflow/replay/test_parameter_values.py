@@ -77,7 +77,7 @@ def test_a_wrong_default_is_refused_too(resolve):
 
 def test_unknown_names_are_told_with_the_known_ones(resolve):
     with pytest.raises(
-        KubeflowError, match="parameter step: not of this pipeline; known: fast, name, options, rate, siz"
+        KubeflowError, match="parameter step: the pipeline has no such parameter; it has fast, name, options, rate, siz"
     ):
         resolve({"step": "3"})
 

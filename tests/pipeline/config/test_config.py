@@ -193,7 +193,7 @@ def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message)
         ("style.styles=[no]", "style.styles.0 is False", "in quotes"),
         ("style.contents=", "style.contents is ''", "at least 1 character"),
         ("style.contents=split:validation", "style.contents is 'split:validation'", "train, eval, test"),
-        ("style.strengths=[0.5, 0.5]", "style.strengths is [0.5, 0.5]", "each strength once"),
+        ("style.strengths=[0.5, 0.5]", "style.strengths is [0.5, 0.5]", "give each strength once"),
         ("style.settings.content_layers=[block9]", "style.settings: content_layers names block9", "no layer of"),
         (
             "style.settings.scales=[{size: 64, iterations: true}]",
@@ -207,7 +207,7 @@ def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message)
         ("beam={runner: spark, options: [--spark_master_url=]}", "beam.options has", "names no place"),
         ("beam={runner: dataflow, temp_location: gs://}", "beam.temp_location is 'gs://'", "gs://BUCKET/FOLDER"),
         ("kubeflow.classes=1", "kubeflow.classes is 1", "at least 2"),
-        ("kubeflow.nodes.Trainer.accelerators=2", "kubeflow.nodes.Trainer: accelerators is 2", "name it"),
+        ("kubeflow.nodes.Trainer.accelerators=2", "kubeflow.nodes.Trainer: accelerators is 2", "name the accelerator"),
         ("kubeflow.nodes.Trainer.cpu=.inf", "kubeflow.nodes.Trainer.cpu is inf", "number from 0"),
         ("kubeflow.labels={team: 42}", "kubeflow.labels.team is 42", "in quotes"),
         ("style.styles=swirls", "style.styles is 'swirls'", "a list, as in [a, b]"),
@@ -436,7 +436,7 @@ def test_the_tuners_space_is_typed_and_says_what_is_searched(write):
         ("tuner.space.batch_size=[0]", "tuner.space.batch_size.0 is 0: input should be greater than or equal to 1"),
         ("tuner.space.optimizer=[adm]", "tuner.space.optimizer.0 is 'adm': input should be 'adam', 'adamw', 'rmsprop'"),
         ("tuner.space.fine_tune_at=[4]", "tuner.space.fine_tune_at is about fine-tuning, and trainer.fine_tune_epochs"),
-        ("tuner.space.batch_size=[16, 16]", "tuner.space.batch_size holds [16, 16]: each value once"),
+        ("tuner.space.batch_size=[16, 16]", "tuner.space.batch_size holds [16, 16]: give each value once"),
         ("tuner.space.batch_size=[true]", "tuner.space.batch_size.0 is True: input should be a valid integer"),
         (
             "tuner.space.head_learning_rate={min: 1e-3, max: 1000}",

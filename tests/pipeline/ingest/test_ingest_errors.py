@@ -156,7 +156,7 @@ def test_a_worker_process_that_is_killed_ends_the_ingest_in_words(tmp_path):
 
     killer = threading.Thread(target=kill_the_first)
     killer.start()
-    with pytest.raises(IngestError, match=r"(?s)ended from outside.*beam.workers.*ingest.max_pixels"):
+    with pytest.raises(IngestError, match=r"(?s)killed from outside.*beam.workers.*ingest.max_pixels"):
         ingest.ingest(str(tmp_path / "source"), output, config.Ingest(), build_process_options(2))
     killer.join()
     assert (output / "ingest_report.json").read_bytes() == before
@@ -227,7 +227,7 @@ def test_outputs_that_would_lose_something_are_refused(tmp_path):
     with pytest.raises(IngestError, match=r"holds thesis\.txt"):
         run(root, tmp_path / "mine")
     (tmp_path / "mine").rename(tmp_path / "out.failed")
-    with pytest.raises(IngestError, match=r"out\.failed: holds thesis\.txt"):
+    with pytest.raises(IngestError, match=r"out\.failed: .* holds thesis\.txt"):
         run(root, tmp_path / "out")
     for output in (root, root / "a", tmp_path):
         with pytest.raises(IngestError, match="source and output lie in one another"):

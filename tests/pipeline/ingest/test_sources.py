@@ -80,10 +80,10 @@ def test_links_are_followed_once(tmp_path):
         ([*three_each("a", "b"), "few/1.jpg", "few/2.jpg"], r"fewer than three images in: few \(2\)"),
         (
             three_each("train/a", "train/b", "test/a", "other/a"),
-            "other/ is no split with class folders, as test/, train/ is",
+            "other/ has no class folders, but test/, train/ has",
         ),
-        (three_each("train/a", "train/b", "notes"), "notes/ is no split with class folders, as train/ is"),
-        (three_each("train/a", "train/b", "test"), "test/ is no split with class folders, as train/ is"),
+        (three_each("train/a", "train/b", "notes"), "notes/ has no class folders, but train/ has"),
+        (three_each("train/a", "train/b", "test"), "test/ has no class folders, but train/ has"),
         (three_each("train/a", "train/b", "val/a", "eval/a"), "eval/ and val/ are both the eval split"),
         (three_each("val/a", "test/b"), "no train/"),
         (three_each("train/a", "train/b", "test/c"), "not in train/: c"),

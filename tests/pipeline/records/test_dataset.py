@@ -190,8 +190,8 @@ def test_given_patterns_are_taken_whatever_the_files_are_called(lay):
             "DIR: no test split; name its files, as in data.splits.test: 'test*'",
         ),
         ({"train": "a*", "eval": "b*", "test": "z*"}, "DIR: no file matches data.splits.test: z*"),
-        ({"train": "/data/a*"}, "data.splits.train: '/data/a*' is no pattern below DIR: "),
-        ({"train": ""}, "data.splits.train: '' is no pattern below DIR: "),
+        ({"train": "/data/a*"}, "data.splits.train: '/data/a*' is not a pattern of files below DIR: "),
+        ({"train": ""}, "data.splits.train: '' is not a pattern of files below DIR: "),
     ],
 )
 def test_given_patterns_that_do_not_fit_are_named(lay, given, message):

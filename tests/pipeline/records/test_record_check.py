@@ -202,22 +202,22 @@ def test_a_compressed_file_that_is_cut_short_is_named(records):
         ("tfrecord", gzip.compress, "compressed with GZIP: let its name end in .gz"),
         ("tfrecord", zlib.compress, "compressed with ZLIB: write the file anew"),
         ("tfrecord.zz", zlib.compress, "compressed with ZLIB: write the file anew"),
-        ("tfrecord.gz", zlib.compress, "named .gz, but its content is compressed otherwise"),
-        ("tfrecord.gz", bytes, "named .gz, but its content is not compressed"),
+        ("tfrecord.gz", zlib.compress, "name ends in .gz, but its content is compressed otherwise"),
+        ("tfrecord.gz", bytes, "name ends in .gz, but its content is not compressed"),
     ],
 )
 def test_compression_that_the_name_does_not_tell_is_named(records, name, compress, what):
     for split in ("train", "eval", "test"):
         (records.folder / f"{split}.{name}").write_bytes(compress(shard(ROWS)))
     message = records.rejection()
-    assert message.startswith(f"in/train.{name}: it is ")
+    assert message.startswith(f"in/train.{name}: it")
     assert what in message
     (records.folder / f"train.{name}").unlink()
     good = "tfrecord.gz" if name.endswith(".gz") else "tfrecord"
     records.put(f"train.{good}", ROWS)
     if name == good:  # a later file of another split
         assert records.rejection().startswith(
-            f"eval: in/eval.{name}, record 0 (counted from 0): cannot be read: it is "
+            f"eval: in/eval.{name}, record 0 (counted from 0): cannot be read: it"
         )
 
 

@@ -104,7 +104,7 @@ def test_a_file_that_is_missing_a_folder_or_binary_is_refused(tmp_path, read):
     with pytest.raises(ModelServerConfigError, match="cannot be read: Is a directory"):
         read(str(tmp_path))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ModelServerConfigError, match="binary: is no text"):
+    with pytest.raises(ModelServerConfigError, match="binary: the file is not text"):
         read(tmp_path / "binary")
 
 
