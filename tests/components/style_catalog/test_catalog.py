@@ -151,7 +151,8 @@ def test_a_double_id_names_both(entry_for, written):
 def test_a_missing_file_is_named(tmp_path, entry_for, written):
     entry = entry_for("a")
     (tmp_path / "a.png").unlink()
-    assert faults(written(entry)) == [f"entry 1 (a): {tmp_path}/a.png: the file cannot be read: No such file or directory"]
+    missing = f"{tmp_path}/a.png: the file cannot be read: No such file or directory"
+    assert faults(written(entry)) == [f"entry 1 (a): {missing}"]
     (tmp_path / "a.png").mkdir()
     assert faults(written(entry)) == [f"entry 1 (a): {tmp_path}/a.png: it is not a file"]
 

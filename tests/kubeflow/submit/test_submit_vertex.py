@@ -187,7 +187,7 @@ def test_a_schedule(vertex, server):
     [
         ("min_accuracy", "--parameter min_accuracy: expected NAME=VALUE"),
         ("=1", "--parameter =1: expected NAME=VALUE"),
-        ("min_acuracy=1", "parameter min_acuracy: the pipeline has no such parameter; it has data_root, min_accuracy, steps"),
+        ("min_acuracy=1", "parameter min_acuracy: the pipeline has no such parameter; it has data_root, min_accuracy"),
         ("min_accuracy=high", "parameter min_accuracy: 'high' is not a number"),
         ("steps=1.5", "parameter steps: '1.5' is not an integer"),
     ],

@@ -249,7 +249,7 @@ def test_a_wrong_section_ends_in_one_line(capsys, tmp_path):
 
     arguments = ["ingest", "--source", "mnist", "--output", str(tmp_path), "--beam", "runner=portable"]
     assert cli.main(arguments) == 1
-    assert capsys.readouterr().err.startswith("atelier: --beam: beam.runner is portable: name the place where it runs in beam.options")
+    assert capsys.readouterr().err.startswith("atelier: --beam: beam.runner is portable: name the place")
 
 
 @pytest.mark.slow

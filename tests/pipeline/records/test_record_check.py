@@ -216,9 +216,7 @@ def test_compression_that_the_name_does_not_tell_is_named(records, name, compres
     good = "tfrecord.gz" if name.endswith(".gz") else "tfrecord"
     records.put(f"train.{good}", ROWS)
     if name == good:  # a later file of another split
-        assert records.rejection().startswith(
-            f"eval: in/eval.{name}, record 0 (counted from 0): cannot be read: it"
-        )
+        assert records.rejection().startswith(f"eval: in/eval.{name}, record 0 (counted from 0): cannot be read: it")
 
 
 def test_a_broken_image_is_set_aside_within_the_budget(records):
@@ -364,5 +362,5 @@ def kill_this_process(*_, **__):
 def test_a_process_that_is_killed_ends_the_check_in_words(records, monkeypatch):
     monkeypatch.setattr(record_check, "_ONE_PROCESS", 0)
     monkeypatch.setattr(record_scan, "scan", kill_this_process)
-    with pytest.raises(dataset.DataError, match=r"(?s)ended from outside.*beam\.workers"):
+    with pytest.raises(dataset.DataError, match=r"(?s)killed from outside.*beam\.workers"):
         records.write().check(beam=config.load_beam(["workers=2"]))
