@@ -123,6 +123,10 @@ class Registry:
     def _plan(
         self, before: ModelsConfig, verb: str, alias: str, version: int, why: str, numbers: Mapping[str, Any] | None
     ) -> Intent:
+        if before.text is not None and self.model not in (known := before.models()):
+            raise RegistryError(
+                f"{self.config_file}: no model {self.model!r}; there are {', '.join(known)}: choose one with --name"
+            )
         aliases = before.aliases(self.model)
         current = aliases.get(alias)
         if alias == CANARY and STABLE not in aliases:

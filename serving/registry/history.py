@@ -101,6 +101,10 @@ class History:
                 raise RegistryError(
                     f"{self.file}: another process is changing an alias now; nothing was changed, try again"
                 ) from None
+            except OSError as error:
+                raise RegistryError(
+                    f"{self.file}: cannot be locked: {error.strerror}; keep models.config on a file system with locks"
+                ) from None
             yield
         finally:
             os.close(lock)

@@ -31,6 +31,10 @@ class ModelsConfig:
     text: str | None
     message: model_server_config_pb2.ModelServerConfig
 
+    def models(self) -> list[str]:
+        """Returns the names of the models."""
+        return [each.name for each in self.message.model_config_list.config]
+
     def aliases(self, model: str) -> dict[str, int]:
         """Returns the version of each alias of a model."""
         found = self._find(model)
@@ -117,7 +121,8 @@ def read(file: Path) -> ModelsConfig:
     """
     if not file.exists():
         return ModelsConfig(file, None, model_server_config_pb2.ModelServerConfig())
-    return ModelsConfig(file, file.read_text(encoding="utf-8"), read_models_config(file))
+    message = read_models_config(file)  # first: it says what is wrong with a file that cannot be read
+    return ModelsConfig(file, file.read_text(encoding="utf-8"), message)
 
 
 def restore(file: Path, text: str | None) -> ModelsConfig:

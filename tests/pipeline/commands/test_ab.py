@@ -1,5 +1,6 @@
 """`atelier ab` and `atelier feedback` through the command line, against a server without models."""
 
+import contextlib
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from click.testing import CliRunner
 
 from pipeline import cli
 from serving.ab.answer_log import Answer, AnswerLog, format_now, read_log
+from tests.serving.registry.dying import KilledError, dying_at
 from tests.serving.registry.label_server import LabelServer
 
 
@@ -91,6 +93,26 @@ def test_the_guard_promotes_a_better_canary_and_waits_between_equals(test, tmp_p
     assert fake.labels == {"stable": 2, "canary": 2}
     with pytest.raises(Exception, match="--target"):
         atelier("ab", "guard", *where, "--once")
+
+
+def test_a_guard_that_was_killed_is_settled_by_the_next(test, tmp_path):
+    """After the second models.config it has decided: the next guard completes the rollback, and the log says so."""
+    fake, where, target = test
+    write(tmp_path / "answers.jsonl", (60, 20))
+
+    def die():
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
+        dying_at(4, die, patch.setattr)  # the intent, models.config: before and after each
+        atelier("ab", "guard", *where, *target, "--once")
+    assert fake.labels == {"stable": 1, "canary": 2}
+    told = atelier("ab", "guard", *where, *target, "--once")
+    assert "the rollback of canary to version 1" in told
+    assert "was interrupted; now it is done" in told
+    assert fake.labels == {"stable": 1, "canary": 1}
+    changes = json.loads(atelier("models", "history", *where[:2], "--json"))
+    assert [each["outcome"] for each in changes] == ["done", "done", "done"]
 
 
 def test_feedback_by_id_and_by_file(test, tmp_path):

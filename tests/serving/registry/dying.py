@@ -5,6 +5,10 @@ from serving.registry.history import History
 from serving.registry.model_servers import ModelServer
 
 
+class KilledError(BaseException):
+    """Ends a process without a word."""
+
+
 def dying_at(fatal, die, patch):
     """Lets the process die before or after a step that leaves something behind; returns the moments so far."""
     moments: list[None] = []

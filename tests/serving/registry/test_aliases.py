@@ -13,7 +13,8 @@ from serving.registry.aliases import Registry
 from serving.registry.errors import RegistryError
 from serving.registry.history import DONE, FAILED, UNDONE, History
 from serving.registry.model_servers import connected
-from tests.serving.registry.dying import dying_at
+from serving.server.model_server_config import ModelServerConfigError
+from tests.serving.registry.dying import KilledError, dying_at
 from tests.serving.registry.label_server import LabelServer
 
 
@@ -144,10 +145,6 @@ def test_other_models_and_the_base_path_stay(models):
     assert (again.aliases("default"), again.loaded_versions("default")) == ({"stable": 2, "canary": 2}, [1, 2])
 
 
-class KilledError(BaseException):
-    """Ends a process without a word."""
-
-
 @pytest.mark.parametrize("verb", ["promote", "rollback"])
 def test_dying_at_every_step(models, verb):
     """Whenever it dies, the next call ends with one version everywhere, and the log tells of every change."""
@@ -218,6 +215,28 @@ def test_kill_9(models, fatal, outcome):
             Registry(models, registry.config_file, []).settle()
         assert check_settled(registry, fake).outcome == outcome
         assert fake.labels["stable"] == (2 if outcome == DONE else 1)
+
+
+def test_a_file_without_the_model_is_no_file_for_it(models):
+    file = models.parent / "models.config"
+    file.write_text('model_config_list { config { name: "cats" base_path: "/cats" model_platform: "tensorflow" } }')
+    with (
+        registry_of(models, LabelServer(1)) as registry,
+        pytest.raises(RegistryError, match=r"no model 'default'.*cats"),
+    ):
+        registry.promote(1)
+    assert registry.history.changes() == []
+
+
+@pytest.mark.parametrize("content", ["model_config_list {", b"\xff", None])
+def test_a_file_that_cannot_be_read_is_named(models, content):
+    file = models.parent / "models.config"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+    with registry_of(models, LabelServer(1)) as registry, pytest.raises(ModelServerConfigError, match=str(file)):
+        registry.promote(1)
 
 
 def test_a_torn_record_never_counted_and_a_missing_one_is_told(models):
