@@ -17,12 +17,10 @@ from typing import Any
 from atelier.errors import AtelierError
 from serving.registry import history, models_config
 from serving.registry.errors import RegistryError
-from serving.registry.history import Change, History, Intent
+from serving.registry.history import PROMOTE, ROLLBACK, Change, History, Intent
 from serving.registry.model_servers import ModelServer
-from serving.registry.models_config import CANARY, STABLE, ModelsConfig
+from serving.registry.models_config import ALIASES, CANARY, STABLE, ModelsConfig
 from serving.registry.pushed_versions import get_version
-
-PROMOTE, ROLLBACK = "promote", "rollback"
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,8 @@ class Registry:
         with self.history.locked():
             self._settle()
             before = models_config.read(self.config_file)
+            if before.text is None:
+                self._check_first()
             if version is None:
                 version = self._find_version_before(before, alias)
             get_version(self.models, version)
@@ -119,6 +119,18 @@ class Registry:
                 raise RegistryError(f"{alias} already points at version {version} on every server; nothing was changed")
             self.history.begin(intent)
             return self._carry_out(intent, before)
+
+    def _check_first(self) -> None:
+        """Raises where models.config is not there yet, but a server has another one, which would be lost."""
+        for server in self.servers:
+            if not server.states(self.model):
+                raise RegistryError(f"{server.target} has no model {self.model!r}: choose another with --name")
+            for alias in ALIASES:
+                if (version := server.find_alias(self.model, alias)) is not None:
+                    raise RegistryError(
+                        f"{self.config_file}: not there, but on {server.target} {alias} is version {version}: name the "
+                        "models.config of the server with --model-config-file"
+                    )
 
     def _plan(
         self, before: ModelsConfig, verb: str, alias: str, version: int, why: str, numbers: Mapping[str, Any] | None
@@ -220,7 +232,9 @@ class Registry:
         if change is None:
             return None
         if not self.servers:
-            raise RegistryError(f"{describe_unfinished(change)}; name its servers to settle it: --target HOST:PORT")
+            raise RegistryError(
+                f"{history.describe_unfinished(change)}; name its servers to settle it: --target HOST:PORT"
+            )
         for server in self.servers:
             server.states(self.model)
         if models_config.read(self.config_file).text == change.intent.after:
@@ -238,51 +252,12 @@ class Registry:
             raise RegistryError(f"{self.config_file}: {alias} points at no version; there is nothing to roll back")
         if alias == CANARY:
             return aliases[STABLE]
-        earlier = list_earlier(self.history.changes(), self.model, alias, aliases[alias])
+        earlier = history.list_earlier(self.history.changes(), self.model, alias, aliases[alias])
         if not earlier:
             raise RegistryError(
                 f"{self.history.file}: no version was {alias} before {aliases[alias]}; name one with --to VERSION"
             )
         return earlier[-1]
-
-
-def describe_unfinished(change: Change) -> str:
-    """Returns in words that the process of a change was killed."""
-    intent = change.intent
-    return (
-        f"the {intent.verb} of {intent.alias} to version {intent.to_version}, begun {change.when} by {change.who}, was "
-        "interrupted"
-    )
-
-
-def list_earlier(changes: Sequence[Change], model: str, alias: str, current: int) -> list[int]:
-    """Returns the versions to which an alias can go back, the nearest last: a rollback takes back its promotion.
-
-    Args:
-      changes: oldest first.
-      model: its name.
-      alias: stable or canary.
-      current: where the alias points now, whoever moved it.
-    """
-    stack: list[int] = []
-    for change in changes:
-        intent = change.intent
-        is_move = change.outcome == history.DONE and intent.from_version != intent.to_version
-        if not is_move or (intent.model, intent.alias) != (model, alias):
-            continue
-        if intent.from_version is not None and stack[-1:] != [intent.from_version]:
-            stack.append(intent.from_version)
-        if intent.verb == ROLLBACK and intent.to_version in stack:
-            del stack[_last_index(stack, intent.to_version) + 1 :]
-        elif stack[-1:] != [intent.to_version]:
-            stack.append(intent.to_version)
-    if current in stack:
-        return stack[: _last_index(stack, current)]
-    return stack
-
-
-def _last_index(stack: Sequence[int], version: int) -> int:
-    return len(stack) - 1 - stack[::-1].index(version)
 
 
 def _list_available(server: ModelServer, model: str) -> list[int]:

@@ -3,12 +3,15 @@
 This loads TensorFlow.
 """
 
+import itertools
+import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from atelier import tfrecord
 from atelier.errors import AtelierError
@@ -91,11 +94,14 @@ def compare(
     Raises:
       RegistryError: there are no records, they cannot be read, or a version cannot answer.
     """
-    examples = list(_read(records))
-    if not examples:
+    known = [
+        (_name(example, number), _find_truth(example, label_key, class_names))
+        for number, example in enumerate(_read(records), start=1)
+    ]
+    if not known:
         raise RegistryError(f"{records}: no records to compare on")
-    answers = [_run(folder, examples, timed) for folder in (first, second)]
-    truths = [_find_truth(example, label_key, class_names) for example in examples]
+    truths = [truth for _, truth in known]
+    answers = [_run(folder, records, timed) for folder in (first, second)]
     measured = [
         Measured(
             int(folder.name),
@@ -105,54 +111,56 @@ def compare(
         )
         for folder, found in zip((first, second), answers, strict=True)
     ]
+    rows = zip(known, *(zip(found.labels, found.probabilities, strict=True) for found in answers), strict=True)
     differences = [
-        Difference(_name(example, number), truths[number], one, other, one_p, other_p)
-        for number, (example, one, other, one_p, other_p) in enumerate(
-            zip(
-                examples,
-                answers[0].labels,
-                answers[1].labels,
-                answers[0].probabilities,
-                answers[1].probabilities,
-                strict=True,
-            )
-        )
+        Difference(image, truth, one, other, one_probability, other_probability)
+        for (image, truth), (one, one_probability), (other, other_probability) in rows
         if one != other
     ]
-    return Comparison(len(examples), (measured[0], measured[1]), differences)
+    return Comparison(len(known), (measured[0], measured[1]), differences)
 
 
-def _read(folder: Path) -> Iterable[bytes]:
-    for file in sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith(".")):
+def _read(folder: Path) -> Iterator[bytes]:
+    """Yields the records of all files, checked to be tf.Examples. They are read anew each time, not kept in memory."""
+    try:
+        files = sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
+    except OSError as error:
+        raise RegistryError(f"{folder}: the folder of records cannot be listed: {error.strerror}") from None
+    for file in files:
         try:
-            yield from tfrecord.read_file(file)
-        except (AtelierError, OSError) as error:
+            for record in tfrecord.read_file(file):
+                tfrecord.parse(record)
+                yield record
+        except (AtelierError, DecodeError, OSError) as error:
             raise RegistryError(f"{file}: {error}") from None
 
 
-def _run(folder: Path, examples: Sequence[bytes], timed: int) -> _Answers:
+def _run(folder: Path, records: Path, timed: int) -> _Answers:
     try:
         model = LoadedModel(folder)
         try:
-            return _ask(model, folder, examples, timed)
+            return _ask(model, folder, records, timed)
         finally:
             model.close()
     except StatusError as error:
         raise RegistryError(f"{folder}: {error}") from None
 
 
-def _ask(model: LoadedModel, folder: Path, examples: Sequence[bytes], timed: int) -> _Answers:
+def _ask(model: LoadedModel, folder: Path, records: Path, timed: int) -> _Answers:
     signature = model.signatures.get(SIGNATURE)
     if signature is None or set(signature.inputs) != {INPUT} or not {"label", "probabilities"} <= {*signature.outputs}:
         raise RegistryError(f"{folder}: its signature {SIGNATURE} is not that of a classifier of this pipeline")
     names: list[str] = []
     probabilities: list[float] = []
-    for start in range(0, len(examples), _BATCH):
-        found = model.run(SIGNATURE, {INPUT: np.array(examples[start : start + _BATCH], object)})
+    examples = _read(records)
+    while batch := list(itertools.islice(examples, _BATCH)):
+        found = model.run(SIGNATURE, {INPUT: np.array(batch, object)})
         names += [label.decode("utf-8", "replace") for label in found["label"]]
         probabilities += found["probabilities"].max(axis=1).astype(float).tolist()
+    if unusable := [number for number, each in enumerate(probabilities, start=1) if not math.isfinite(each)]:
+        raise RegistryError(f"{folder}: the model gives NaN or infinity for record {unusable[0]}")
     milliseconds = []
-    for example in examples[:timed]:
+    for example in itertools.islice(_read(records), timed):
         started = time.perf_counter()
         model.run(SIGNATURE, {INPUT: np.array([example], object)})
         milliseconds.append(1e3 * (time.perf_counter() - started))
@@ -176,4 +184,4 @@ def _find_truth(example: bytes, label_key: str, names: Sequence[str]) -> str:
 
 def _name(example: bytes, number: int) -> str:
     found = tfrecord.read_first_bytes(example, IMAGE_FILE)
-    return found.decode("utf-8", "replace") if found else f"record {number + 1}"
+    return found.decode("utf-8", "replace") if found else f"record {number}"

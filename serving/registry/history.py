@@ -20,6 +20,7 @@ from typing import Any
 from atelier import strict_json
 from serving.registry.errors import RegistryError
 
+PROMOTE, ROLLBACK = "promote", "rollback"
 DONE, FAILED, UNDONE = "done", "failed", "undone"
 """Outcomes: the alias moved; a step failed and all is as before; the process was killed and all is as before."""
 
@@ -176,6 +177,45 @@ class History:
                 os.close(file)
         except OSError as error:
             raise RegistryError(f"{self.file}: cannot be written: {error.strerror}") from None
+
+
+def describe_unfinished(change: Change) -> str:
+    """Returns in words that the process of a change was killed."""
+    intent = change.intent
+    return (
+        f"the {intent.verb} of {intent.alias} to version {intent.to_version}, begun {change.when} by {change.who}, was "
+        "interrupted"
+    )
+
+
+def list_earlier(changes: Sequence[Change], model: str, alias: str, current: int) -> list[int]:
+    """Returns the versions to which an alias can go back, the nearest last: a rollback takes back its promotion.
+
+    Args:
+      changes: oldest first.
+      model: its name.
+      alias: stable or canary.
+      current: where the alias points now, whoever moved it.
+    """
+    stack: list[int] = []
+    for change in changes:
+        intent = change.intent
+        is_move = change.outcome == DONE and intent.from_version != intent.to_version
+        if not is_move or (intent.model, intent.alias) != (model, alias):
+            continue
+        if intent.from_version is not None and stack[-1:] != [intent.from_version]:
+            stack.append(intent.from_version)
+        if intent.verb == ROLLBACK and intent.to_version in stack:
+            del stack[_last_index(stack, intent.to_version) + 1 :]
+        elif stack[-1:] != [intent.to_version]:
+            stack.append(intent.to_version)
+    if current in stack:
+        return stack[: _last_index(stack, current)]
+    return stack
+
+
+def _last_index(stack: Sequence[int], version: int) -> int:
+    return len(stack) - 1 - stack[::-1].index(version)
 
 
 _STAMP = ("number", "when", "who", "record")

@@ -9,8 +9,9 @@ from atelier.errors import AtelierError
 from pipeline.commands.ab.judging import Report, judge_test
 from serving.ab.answer_log import format_now
 from serving.ab.verdict import PROMOTE, ROLL_BACK, Rules
-from serving.registry.aliases import Registry, describe_unfinished
+from serving.registry.aliases import Registry
 from serving.registry.errors import RegistryError
+from serving.registry.history import describe_unfinished
 from serving.registry.models_config import CANARY, STABLE
 
 

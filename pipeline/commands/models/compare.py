@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from serving.registry.comparison import Comparison
 
 
+_MOST_ROWS = 50
+
+
 @click.command(
     cls=Verb,
     name="compare",
@@ -133,9 +136,11 @@ def _print(both: "Sequence[VersionFacts]", comparison: "Comparison | None", reco
                     f"{each.first} {each.first_probability:.3f}",
                     f"{each.second} {each.second_probability:.3f}",
                 ]
-                for each in comparison.differences
+                for each in comparison.differences[:_MOST_ROWS]
             ],
         )
+    if (more := len(comparison.differences) - _MOST_ROWS) > 0:
+        click.echo(f"and {more} more, which --json lists")
 
 
 def _names(both: "Sequence[VersionFacts]") -> list[str]:

@@ -10,7 +10,8 @@ import click
 from pipeline.commands.models.model_options import find_output
 from pipeline.metadata.database import MetadataError
 from pipeline.results.pushed_runs import read_pushed_runs
-from serving.registry.aliases import Registry, describe_unfinished
+from serving.registry.aliases import Registry
+from serving.registry.history import describe_unfinished
 
 
 def move(registry: Registry, verb: str, alias: str, version: int | None, why: str) -> None:

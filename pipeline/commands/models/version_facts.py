@@ -13,7 +13,8 @@ import click
 from pipeline.commands.models.model_options import find_output
 from pipeline.results.pushed_runs import PushedRun, read_pushed_runs
 from serving.client import ServingError
-from serving.registry.aliases import Registry, describe_unfinished
+from serving.registry.aliases import Registry
+from serving.registry.history import describe_unfinished
 from serving.registry.pushed_versions import PushedVersion, list_versions
 
 NO_ANSWER = "no answer"

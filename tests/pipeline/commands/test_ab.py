@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import cli
+from pipeline.commands.ab import guarding
 from serving.ab.answer_log import Answer, AnswerLog, format_now, read_log
 from tests.serving.registry.dying import KilledError, dying_at
 from tests.serving.registry.label_server import LabelServer
@@ -113,6 +114,25 @@ def test_a_guard_that_was_killed_is_settled_by_the_next(test, tmp_path):
     assert fake.labels == {"stable": 1, "canary": 1}
     changes = json.loads(atelier("models", "history", *where[:2], "--json"))
     assert [each["outcome"] for each in changes] == ["done", "done", "done"]
+
+
+def test_a_look_that_fails_does_not_end_the_guard(test, tmp_path, monkeypatch):
+    _, where, target = test
+    (tmp_path / "answers.jsonl").write_text('{"a": 1}\n')
+    looks = []
+
+    def sleep(seconds):
+        looks.append(seconds)
+        (tmp_path / "answers.jsonl").write_text("")
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(guarding.time, "sleep", sleep)
+    words = [str(word) for word in ("ab", "guard", *where, *target, "--every", 7)]
+    done = CliRunner().invoke(cli.cli, words, standalone_mode=False)
+    assert looks == [7, 7]
+    assert "line 1: no record of an A/B test" in done.stderr
+    assert "no data: no request of the canary was logged" in done.stdout
 
 
 def test_feedback_by_id_and_by_file(test, tmp_path):

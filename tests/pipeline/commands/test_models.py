@@ -111,7 +111,7 @@ def atelier(*words):
 
 
 def test_list_tells_run_code_data_accuracy_gate_size_alias_and_server(output):
-    fake = LabelServer(OLD, stable=OLD)
+    fake = LabelServer(OLD)
     with fake.serving() as target:
         where = ("--models", output / "serving_model", "--target", target)
         atelier("models", "promote", OLD, *where)
@@ -203,6 +203,8 @@ def test_compare_runs_both_on_the_test_records(tmp_path):
             tfrecord.write(stream, tfrecord.serialize_example(values | {"image/filename": f"{brightness}.png"}))
     _, text, _ = atelier("models", "compare", 1, 2, "--models", models, "--records", records, "--json")
     found = json.loads(text)["comparison"]
+    with pytest.raises(Exception, match="cannot be listed"):
+        atelier("models", "compare", 1, 2, "--models", models, "--records", tmp_path / "gone")
     assert [(each["right"], each["labeled"]) for each in found["measured"]] == [(2, 3), (2, 3)]
     told = [(each["image"], each["truth"], each["first"], each["second"]) for each in found["differences"]]
     assert told == [("100.png", "dark", "dark", "bright"), ("120.png", "bright", "dark", "bright")]

@@ -217,6 +217,35 @@ def test_kill_9(models, fatal, outcome):
         assert fake.labels["stable"] == (2 if outcome == DONE else 1)
 
 
+def test_without_a_file_a_server_that_has_one_is_left_alone(models):
+    fake = LabelServer(1, stable=1)
+    with (
+        registry_of(models, fake) as registry,
+        pytest.raises(RegistryError, match=r"stable is version 1.*--model-config-f"),
+    ):
+        registry.promote(2)
+    unknown = LabelServer()
+    with registry_of(models, unknown) as registry, pytest.raises(RegistryError, match=r"no model 'default'.*--name"):
+        registry.promote(1)
+    assert (fake.labels, fake.reloads, unknown.reloads) == ({"stable": 1}, [], [])
+
+
+def test_dying_in_the_first_promotion_leaves_no_file(models):
+    fake = LabelServer(1)
+
+    def die():
+        raise KilledError
+
+    with registry_of(models, fake) as registry:
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
+            dying_at(5, die, patch.setattr)  # after the first reload
+            registry.promote(2)
+        assert registry.config_file.exists()
+        assert registry.settle().outcome == UNDONE
+        assert not registry.config_file.exists()
+        assert registry.promote(2).outcome == DONE
+
+
 def test_a_file_without_the_model_is_no_file_for_it(models):
     file = models.parent / "models.config"
     file.write_text('model_config_list { config { name: "cats" base_path: "/cats" model_platform: "tensorflow" } }')
