@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tensorflow_serving.config import model_server_config_pb2
 
 from atelier.files import versions
-from atelier.layout import ASSETS_EXTRA, STYLIZATION_FILE, STYLIZER
+from atelier.layout import ASSETS_EXTRA, STYLIZATION_FILE, STYLIZER, TFLITE_FILE
 from compat import native_log
 from serving.server import model_server_config
 
@@ -109,7 +109,8 @@ def find_config(folder: Path, name: str | None) -> model_server_config_pb2.Model
     """The configuration for a model's base path, or for a folder of base paths.
 
     Args:
-      folder: of a model's versions, or of several such folders, each named as its model.
+      folder: of a model's versions, or of several such folders, each named as its model; one of TFLite files is left
+        out, so that the output folder of a run is such a folder.
       name: of the model whose versions are in the folder; None: `stylizer` if it is one, else `default`.
 
     Raises:
@@ -125,7 +126,9 @@ def find_config(folder: Path, name: str | None) -> model_server_config_pb2.Model
         found = versions.list_folders(folder)
         bases = {name or _name(found): folder} if found else {}
         bases = bases or {
-            each.name: each for each in sorted(folder.iterdir()) if each.is_dir() and versions.list_folders(each)
+            each.name: each
+            for each in sorted(folder.iterdir())
+            if each.is_dir() and (inside := versions.list_folders(each)) and not _is_tflite(inside)
         }
         if not bases:
             raise model_server_config.ModelServerConfigError(f"{folder}: {versions.explain_none(folder)}")
@@ -137,6 +140,11 @@ def find_config(folder: Path, name: str | None) -> model_server_config_pb2.Model
     for each, base in bases.items():
         config.model_config_list.config.add(name=each, base_path=str(base.resolve()), model_platform="tensorflow")
     return config
+
+
+def _is_tflite(found: Mapping[int, Path]) -> bool:
+    """Tells whether these are the TFLite files of a run, which no server can load."""
+    return (found[max(found)] / TFLITE_FILE).is_file()
 
 
 def _name(found: Mapping[int, Path]) -> str:

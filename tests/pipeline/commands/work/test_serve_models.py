@@ -36,6 +36,13 @@ def test_a_folder_of_base_paths_is_a_model_each(tmp_path):
     }
 
 
+def test_the_output_folder_of_a_run_serves_what_a_server_can_load(tmp_path):
+    for file in ("serving_model/1/saved_model.pb", "stylizer/2/saved_model.pb", "tflite/3/model.tflite", "run.json"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert list(served(tmp_path)) == ["serving_model", "stylizer"]
+
+
 def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
     (tmp_path / "models" / "1").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
