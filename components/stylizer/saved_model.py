@@ -30,7 +30,7 @@ class SavedStylizer:
         try:
             told = stylization.parse(file.read_bytes())
         except OSError as error:
-            raise StylizerError(f"{directory}: the model is no stylizer: {file}: {error.strerror}") from None
+            raise StylizerError(f"{directory}: the model is not a stylizer: {file}: {error.strerror}") from None
         except StylizerError as error:
             raise StylizerError(f"{file}: {error}") from None
         self.styles, self.max_pixels = told.styles, told.max_pixels

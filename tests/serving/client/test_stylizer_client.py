@@ -120,7 +120,7 @@ def test_what_cannot_be_restyled_is_told(client, fake):
 def test_a_model_that_is_no_stylizer_is_told(target):
     with StylizerClient(target, ServedModel("default")) as client:
         said = refusal(client.stylize, image(), {"swirls": 1})
-    assert all(fact in said for fact in ("'default'", "no stylizer", "--name", "atelier predict")), said
+    assert all(fact in said for fact in ("'default'", "not a stylizer", "--name", "atelier predict")), said
 
 
 @pytest.mark.parametrize("told", ["[]", '{"styles": ["swirls"]} nonsense', '{"styles": [], "max_pixels": 1}'])
@@ -197,7 +197,7 @@ def test_a_server_that_fails_ends_the_work(atelier, target, photos, tmp_path, fa
     [
         (["--target", "{target}", "--style", "swirl"], 1, ["did you mean swirls?"]),
         (["--target", "{target}", "--style", "swirls", "--name", "other"], 1, ["no model 'other'", "--name"]),
-        (["--target", "{target}", "--style", "swirls", "--name", "default"], 1, ["no stylizer"]),
+        (["--target", "{target}", "--style", "swirls", "--name", "default"], 1, ["not a stylizer"]),
         (["--target", "{target}", "--style", "swirls", "--version", "9"], 1, ["no version 9"]),
         (["--target", "127.0.0.1:1", "--style", "swirls"], 1, ["no server at 127.0.0.1:1"]),
         (["--target", "http://localhost:8500", "--style", "swirls"], 2, ["localhost:8500"]),

@@ -180,7 +180,7 @@ def test_what_is_no_stylizer_is_told(models, photos, tmp_path, capfd):
         (models / "3" / "assets.extra" / "stylization.json").read_bytes()
     )
     for model, facts in (
-        (tmp_path / "classifier", ["classifier/1", "no stylizer"]),
+        (tmp_path / "classifier", ["classifier/1", "not a stylizer"]),
         (tmp_path / "empty", ["empty", "no versions"]),
         (tmp_path / "broken", ["broken/1", "cannot be loaded"]),
         (tmp_path / "missing", ["missing", "cannot be read"]),

@@ -80,7 +80,7 @@ def test_what_cannot_be_done_is_told_before_anything_is_written(atelier, photos,
     cases = [
         ((photos / "a.png", "--model", model, "--style", "rod"), ["no style rod", "did you mean red"]),
         ((photos / "a.png", "--model", model, "--style", "red:0"), ["above 0"]),
-        ((photos / "a.png", "--model", photos / "a.png", "--style", "red"), ["a.png", "no stylizer"]),
+        ((photos / "a.png", "--model", photos / "a.png", "--style", "red"), ["a.png", "not a stylizer"]),
         ((photos / "a.png", "--model", tmp_path / "none", "--style", "red"), ["none", "cannot be read"]),
         ((photos, "--model", model, "--style", "red"), ["a.bmp", "a.png", "would both become"]),
         ((tmp_path / "empty", "--model", model, "--style", "red"), ["empty", "no files"]),
