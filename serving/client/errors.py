@@ -33,7 +33,7 @@ _SERVERS_WORDS = (
     ),
     (
         r"input size does not match signature: .*Missing but required: \{(.+)\}",
-        "the model at {target} also needs the inputs {0}: `atelier predict` asks classifiers, `atelier stylize` stylizers",
+        "the model at {target} needs {0} as well: `atelier predict` asks classifiers, `atelier stylize` stylizers",
     ),
     (
         r"larger than max \((\d+) vs\. (\d+)\)",

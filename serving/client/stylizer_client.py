@@ -126,8 +126,8 @@ class StylizerClient(Client):
             if error.code not in NO_SUCH_SIGNATURE or stylization.STYLIZATION_SIGNATURE not in str(error):
                 raise
             raise ServingError(
-                f"the model {self._model.name!r} at {self._target} is not a stylizer: choose another with --name, or ask "
-                "this one with `atelier predict`",
+                f"the model {self._model.name!r} at {self._target} is not a stylizer: choose another with --name, or "
+                "ask this one with `atelier predict`",
                 error.code,
             ) from error
         try:
