@@ -2,12 +2,12 @@
 
 import contextlib
 import json
+import time
 
 import pytest
 from click.testing import CliRunner
 
 from pipeline import cli
-from pipeline.commands.ab import guarding
 from serving.ab.answer_log import Answer, AnswerLog, format_now, read_log
 from tests.serving.registry.dying import KilledError, dying_at
 from tests.serving.registry.label_server import LabelServer
@@ -127,7 +127,7 @@ def test_a_look_that_fails_does_not_end_the_guard(test, tmp_path, monkeypatch):
         if len(looks) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(guarding.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     words = [str(word) for word in ("ab", "guard", *where, *target, "--every", 7)]
     done = CliRunner().invoke(cli.cli, words, standalone_mode=False)
     assert looks == [7, 7]
