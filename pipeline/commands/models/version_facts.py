@@ -62,7 +62,8 @@ class VersionFacts:
 def collect_facts(registry: Registry) -> tuple[dict[int, VersionFacts], bool]:
     """Returns the facts of every version, lowest first, and whether every server answered.
 
-    Warns on standard error of a server that does not answer, and of a change that was interrupted.
+    Warns on standard error of a server that does not answer, of an alias whose version is gone, and of a change that was
+    interrupted.
 
     Raises:
       AtelierError: the versions, models.config or the metadata database cannot be read.
@@ -80,6 +81,11 @@ def collect_facts(registry: Registry) -> tuple[dict[int, VersionFacts], bool]:
         except ServingError as error:
             click.echo(f"atelier: {error}", err=True)
             states[server.target], all_answered = dict.fromkeys(pushed, NO_ANSWER), False
+    for alias, version in aliases.items():
+        if version not in pushed:
+            click.echo(
+                f"atelier: warning: {alias} points at version {version}, which is not in {registry.models}", err=True
+            )
     if change := registry.history.unfinished():
         told = describe_unfinished(change)
         click.echo(f"atelier: warning: {told}; the next promote or rollback settles it first", err=True)

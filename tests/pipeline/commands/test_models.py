@@ -141,6 +141,14 @@ def test_a_table_for_people_and_a_server_that_is_down(output):
     assert all(word in shown for word in ("c0de1", "0.9000", "0.8900", "image/format = png"))
 
 
+def test_an_alias_of_a_version_that_is_gone_is_told(output):
+    with LabelServer(OLD).serving() as target:
+        atelier("models", "promote", OLD, "--models", output / "serving_model", "--target", target)
+    (output / "serving_model" / str(OLD)).rename(output / "kept elsewhere")
+    _, _, error = atelier("models", "list", "--models", output / "serving_model")
+    assert f"stable points at version {OLD}, which is not in" in error
+
+
 def test_promote_rollback_and_history(output):
     with LabelServer(OLD).serving() as target:
         where = ("--models", output / "serving_model", "--target", target)

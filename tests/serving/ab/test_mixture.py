@@ -113,6 +113,15 @@ def test_the_bounds_of_the_ratio_are_where_the_test_turns():
     assert estimate_ratio([], 0.05) == (0.0, math.inf)
 
 
+def test_bounds_of_the_ratio_where_one_arm_has_all_errors():
+    """E at a ratio r is 5*6*7*8*9 / (35*36*37*38*39) * (1 + 1/r)**30, which is 20 at the bound."""
+    low, high = estimate_ratio([Factor(30, 30, 0.5)], 0.05)
+    by_hand = 1 / ((20 * (35 * 36 * 37 * 38 * 39) / (5 * 6 * 7 * 8 * 9)) ** (1 / 30) - 1)
+    assert (low, high) == (pytest.approx(by_hand), math.inf)
+    mirrored = estimate_ratio([Factor(30, 0, 0.5)], 0.05)
+    assert mirrored == (0.0, pytest.approx(1 / low))
+
+
 @pytest.mark.parametrize("quantile", [0.5, 0.95])
 def test_quantiles_are_enclosed_at_all_looks(quantile):
     """Exponential latencies: the true quantile is missed at any of 100 looks in at most 5 % of 300 runs."""
