@@ -62,8 +62,8 @@ class VersionFacts:
 def collect_facts(registry: Registry) -> tuple[dict[int, VersionFacts], bool]:
     """Returns the facts of every version, lowest first, and whether every server answered.
 
-    Warns on standard error of a server that does not answer, of an alias whose version is gone, and of a change that was
-    interrupted.
+    Warns on standard error of a server that does not answer, of an alias whose version is gone, and of a change that
+    was interrupted.
 
     Raises:
       AtelierError: the versions, models.config or the metadata database cannot be read.
