@@ -53,7 +53,7 @@ def learn_styles(
     images = {style: identify(image, settings.style_size) for style, image in styles.items()}
     known = [style for style in styles if base is not None and base.images.get(style) == images[style]]
     order = (*known, *(style for style in styles if style not in known))
-    _LOGGER.info("styles that the base knows: %s; others: %s", known, order[len(known) :])
+    _LOGGER.info("%d of %d styles are the base's own", len(known), len(order))
     if base is None:
         keras.utils.set_random_seed(settings.seed)
         model = network.build(len(order), precision=settings.precision)
@@ -71,7 +71,7 @@ def learn_styles(
         steps = training.train(
             objective, photographs, phase, state / f"{name}.npz", callbacks(name, stylizer), first_style=first
         )
-        _LOGGER.info("phase %s: %d steps", name, steps)
+        _LOGGER.info("%s: %d steps", "normalization values" if name == VALUES else "all weights", steps)
     return stylizer
 
 

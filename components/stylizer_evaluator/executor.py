@@ -84,7 +84,8 @@ class _Work:
             losses.append(measure.measure_losses(style, styles[style], compared, self._style_size))
             ssims += [measure.compute_ssim(self._stylize(content, style, 0.0), content) for content in contents]
             _write_row(style, compared[0], uri)
-            _LOGGER.info("%s: %s", style, losses[-1])
+            ratios = (losses[-1].style_ratio, losses[-1].content_ratio)
+            _LOGGER.info("%s: style loss %.2f and content loss %.2f times the optimizer's", style, *ratios)
         size = measure.count_bytes(self._served)
         latency_ms = measure.measure_latency(self._stylize, contents[0], chosen[0])
         tflite = _read_cards(self._served / ASSETS_EXTRA / TFLITE_FOLDER)

@@ -110,7 +110,7 @@ def either(request: pytest.FixtureRequest) -> Replay:
 
 def test_every_node_runs_and_both_models_are_pushed(first: Replay) -> None:
     assert first.code == 0, first.stderr
-    assert Counter(first.states().values()) == {"succeeded": 15}
+    assert Counter(first.states().values()) == {"succeeded": 18}
     assert first.metadata("Evaluator", "blessing")["blessed"] == 1
     assert first.metadata("Evaluator-tflite", "blessing")["blessed"] == 1
     (version,) = first.versions("serving_model")
@@ -118,6 +118,10 @@ def test_every_node_runs_and_both_models_are_pushed(first: Replay) -> None:
     assert (first.root / "serving_model" / version / "saved_model.pb").is_file()
     (version,) = first.versions("tflite")
     assert (first.root / "tflite" / version / "model.tflite").is_file()
+    assert first.metadata("StylizerEvaluator", "blessing")["blessed"] == 1
+    (version,) = first.versions("stylizer")
+    assert first.metadata("Pusher-stylizer", "pushed_model")["pushed_version"] == version
+    assert (first.root / "stylizer" / version / "saved_model.pb").is_file()
     assert "images" in first.stdout  # what a replay cannot show
 
 

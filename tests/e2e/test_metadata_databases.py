@@ -29,6 +29,7 @@ LESS = [
     "tflite.max_slice_accuracy_drop=1",
     "tflite.max_disagreement=1",
     "tflite.calibration_images=10",
+    "stylizer.enabled=false",
 ]
 """Of the small run: what is looked at here is where its lineage goes."""
 

@@ -14,7 +14,8 @@ from tests.e2e.conftest import CONFIG, ROOT, Run, run_pipeline
 
 pytestmark = pytest.mark.slow
 
-RUN = ("--config", CONFIG, "--set", "style.enabled=false")  # nothing here is about the gallery
+RUN = ("--config", CONFIG, "--set", "style.enabled=false", "--set", "stylizer.enabled=false")
+"""Nothing here is about styles."""
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,12 @@ NODES = [
     "ExampleValidator",
     "AnomalyGate",
     "StyleRenderer",
+    "StylizerTrainer",
     "Transform",
+    "StylizerEvaluator",
     "Trainer",
     "BaselineModel",
+    "Pusher.stylizer",
     "Evaluator",
     "Pusher",
     "TFLiteExporter",
@@ -62,7 +65,7 @@ def test_first_run_passes_both_gates_and_pushes(first_run: Run) -> None:
     assert result["metrics"]["accuracy"] >= 0.7
     assert result["metrics"]["example_count"] == result["data"]["test"]
     assert sum(result["data"].values()) == len(DIGITS) * PER_CLASS
-    for name in ("saved_model", "tflite"):
+    for name in ("saved_model", "tflite", "stylizer"):
         assert (first_run.output / result["pushed"][name]).is_dir()
         assert str(first_run.output / result["pushed"][name]) in first_run.stdout
 
@@ -168,6 +171,24 @@ def test_a_style_more_renders_one_column_more(again: Run, digits: Path) -> None:
     assert (gallery["pictures"], gallery["rendered"]) == (6, 2)
 
 
+def test_the_stylizer_is_trained_measured_and_pushed(first_run: Run) -> None:
+    result = first_run.result
+    training, evaluation = result["stylizer"]["training"], result["stylizer"]["evaluation"]
+    assert (training["styles"], training["photographs"]) == (["swirls", "mosaic"], 8)
+    assert [(phase["phase"], phase["steps"]) for phase in training["phases"]] == [("whole", 2)]
+    assert result["gates"]["StylizerEvaluator"] == {"blessed": True, "reasons": []}
+    assert [each["style"] for each in evaluation["styles"]] == ["mosaic"]
+    assert evaluation["rendered"] == 1
+    pushed = first_run.output / result["pushed"]["stylizer"]
+    assert (pushed / "saved_model.pb").is_file()
+    assert (pushed / "assets.extra" / "labels.txt").read_text().split() == ["swirls", "mosaic"]
+    assert (pushed / "assets.extra" / "tflite" / "stylizer-64-float16.tflite").is_file()
+    assert sum(file.stat().st_size for file in pushed.rglob("*") if file.is_file()) == evaluation["bytes"]
+    page = (first_run.output / "report.html").read_text()
+    assert "mosaic: rendered by the optimizer" in page
+    assert not list((first_run.output / "training_state").glob("stylizer-*"))
+
+
 def test_report_is_one_page_without_requests(first_run: Run) -> None:
     page = (first_run.output / "report.html").read_text()
     assert "digit_7" in page
@@ -188,7 +209,8 @@ def test_threshold_that_is_missed_stops_the_push(again: Run, strict: Run) -> Non
     assert f"accuracy {accuracy:.4f} is below 0.9999 (all images)" in strict.stderr
     assert "Traceback" not in strict.stderr
     assert strict.result["nodes"]["Trainer"] == "cached"
-    assert strict.result["pushed"] == {"saved_model": None, "tflite": None}
+    stylizer = again.result["pushed"]["stylizer"]  # which has a gate of its own
+    assert strict.result["pushed"] == {"saved_model": None, "tflite": None, "stylizer": stylizer}
     assert strict.result["blessed"] is False
 
 
@@ -199,7 +221,8 @@ def test_candidate_worse_than_the_baseline_is_not_pushed(again: Run, worse: Run)
     drop = worse.result["metrics"]["accuracy"] - again.result["metrics"]["accuracy"]
     assert drop < -0.05
     assert f"accuracy changed by {drop:+.4f} against the baseline" in worse.stderr
-    assert worse.result["pushed"] == {"saved_model": None, "tflite": None}
+    stylizer = again.result["pushed"]["stylizer"]
+    assert worse.result["pushed"] == {"saved_model": None, "tflite": None, "stylizer": stylizer}
 
 
 def test_refused_runs_leave_the_pushed_versions_alone(again: Run, worse: Run) -> None:
