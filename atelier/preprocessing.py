@@ -9,6 +9,7 @@ from pydantic import Field
 from atelier.errors import AtelierError
 from atelier.layout import MAX_PIXELS
 from atelier.settings.field_types import Count
+from atelier.settings.json_facts import parse_facts
 
 PREPROCESSING_SIGNATURE, QUERIES, PREPROCESSING = "preprocessing", "queries", "preprocessing"
 """A model server does not serve files. This signature gives a client the same JSON text, once for each query: its name,
@@ -50,9 +51,4 @@ def parse(text: str | bytes) -> Preprocessing:
       PreprocessingError: the text does not hold exactly these keys. A newer Atelier may have written it: a fact that
         this one does not know must not be passed over.
     """
-    try:
-        return Preprocessing.model_validate_json(text, strict=True)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the text"
-        raise PreprocessingError(f"{where}: {first['msg'].lower()}; update Atelier if the model is newer") from None
+    return parse_facts(Preprocessing, text, PreprocessingError)

@@ -12,6 +12,7 @@ from pydantic import Field
 from atelier.errors import AtelierError
 from atelier.preprocessing import JPEG_QUALITY
 from atelier.settings.field_types import Count
+from atelier.settings.json_facts import parse_facts
 
 STYLIZATION_SIGNATURE, QUERIES, STYLIZATION = "stylization", "queries", "stylization"
 """A model server does not serve files. This signature gives a client the content of `stylization.json`, once for each
@@ -50,12 +51,7 @@ def parse(text: str | bytes) -> Stylization:
     Raises:
       StylizerError: the text does not hold exactly these keys.
     """
-    try:
-        return Stylization.model_validate_json(text, strict=True)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the text"
-        raise StylizerError(f"{where}: {first['msg'].lower()}; update Atelier if the model is newer") from None
+    return parse_facts(Stylization, text, StylizerError)
 
 
 def weigh_styles(weights: Mapping[str, float], styles: Sequence[str]) -> list[float]:

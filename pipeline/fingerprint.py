@@ -45,21 +45,21 @@ def fingerprint_code(module: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def fingerprint_files(files: Mapping[str, Path], contents: "Contents") -> str:
+def fingerprint_files(files: Mapping[str, Path], hashes: "FileHashes") -> str:
     """Returns the SHA-256 (16 hex digits) of the files' names and contents.
 
     Args:
       files: by their names, which count; where the files lie does not.
-      contents: reads the files, or remembers them.
+      hashes: reads the files, or remembers them.
     """
     digest = hashlib.sha256()
     with ThreadPoolExecutor(_READERS) as readers:
-        for name, content in zip(files, readers.map(contents.hash_file, files.values()), strict=True):
+        for name, content in zip(files, readers.map(hashes.hash_file, files.values()), strict=True):
             digest.update(os.fsencode(name) + f"\0{content}\n".encode())
     return digest.hexdigest()[:16]
 
 
-class Contents:
+class FileHashes:
     """SHA-256 of files, each read once: `memory` keeps them by path, inode, size and times for the next run.
 
     A file of equal size and time of modification, but other content, has another inode or another time of change

@@ -16,7 +16,7 @@ from compat.standard_streams import send_to_file
 from pipeline import fingerprint
 from pipeline.beam import pipeline_options
 from pipeline.config.config import Config
-from pipeline.fingerprint import Contents
+from pipeline.fingerprint import FileHashes
 from pipeline.ingest import builtin_sources, sources
 from pipeline.ingest.errors import SourceError
 from pipeline.metadata import database
@@ -71,18 +71,18 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
             console.say(
                 f"another folder's runs are {config.name} in the metadata database; this one's: {pipeline_name}"
             )
-        contents = Contents(output / _MEMORY)
-        data, ingest_report = _prepare(config, output, console, contents)
+        hashes = FileHashes(output / _MEMORY)
+        data, ingest_report = _prepare(config, output, console, hashes)
         quarantine = ingest_report.get("quarantine")
         if not ingest_report:
             with console.bar("checking the records") as progress:
-                checked = record_check.check(data, config, output, contents, progress)
+                checked = record_check.check(data, config, output, hashes, progress)
             data, quarantine = checked.data, checked.quarantine
         for warning in data.warnings:
             console.say(f"warning: {warning}")
-        records = inputs.link_records(data, output, contents)
-        images = content_images.link_content_images(config, output, contents)
-        contents.save()
+        records = inputs.link_records(data, output, hashes)
+        images = content_images.link_content_images(config, output, hashes)
+        hashes.save()
         failure = _run_dag(config, data, records, images, output, console, pipeline_name)
 
         from pipeline.report import report
@@ -111,7 +111,7 @@ def _check_path(output: Path) -> None:
 
 
 def _prepare(
-    config: Config, output: Path, console: Console, contents: Contents
+    config: Config, output: Path, console: Console, hashes: FileHashes
 ) -> tuple[dataset.Dataset, dict[str, Any]]:
     """TFRecords as they are, or made from images unless the same images were ingested before."""
     if not config.data.source:
@@ -126,7 +126,7 @@ def _prepare(
 
     folder, key_file = output / "data", output / "data.key"
     made_from = [
-        builtin or _fingerprint_images(source, contents),
+        builtin or _fingerprint_images(source, hashes),
         config.ingest.model_dump(),
         fingerprint.fingerprint_code("pipeline.ingest.ingest"),
     ]
@@ -134,7 +134,7 @@ def _prepare(
     if not (
         report_file.is_file()
         and key_file.is_file()
-        and key_file.read_text() == _describe_ingest(made_from, folder, contents)
+        and key_file.read_text() == _describe_ingest(made_from, folder, hashes)
     ):
         key_file.unlink(missing_ok=True)
         with (
@@ -144,7 +144,7 @@ def _prepare(
             ingest.ingest(
                 config.data.source, folder, config.ingest, pipeline_options.build_run_options(config), progress
             )
-        replace_text(key_file, _describe_ingest(made_from, folder, contents))
+        replace_text(key_file, _describe_ingest(made_from, folder, hashes))
     return dataset.find(folder, config.data), json.loads(report_file.read_text(encoding="utf-8"))
 
 
@@ -169,7 +169,7 @@ def _holds_records(source: Path) -> bool:
     return bool(records)
 
 
-def _fingerprint_images(source: Path, contents: Contents) -> list[str]:
+def _fingerprint_images(source: Path, hashes: FileHashes) -> list[str]:
     """The source's own name and the fingerprint of the images that an ingest would read."""
     try:
         files = sources.scan(source).files
@@ -177,14 +177,14 @@ def _fingerprint_images(source: Path, contents: Contents) -> list[str]:
         raise dataset.DataError(str(error)) from None
     return [
         str(source.resolve()),
-        fingerprint.fingerprint_files({file.path: source / file.path for file in files}, contents),
+        fingerprint.fingerprint_files({file.path: source / file.path for file in files}, hashes),
     ]
 
 
-def _describe_ingest(made_from: list[Any], folder: Path, contents: Contents) -> str:
+def _describe_ingest(made_from: list[Any], folder: Path, hashes: FileHashes) -> str:
     """What an ingest was made from, and what it has made, so that neither changes unnoticed."""
     files = {name: folder / name for name in tree.walk(folder).paths}
-    return json.dumps([made_from, fingerprint.fingerprint_files(files, contents)])
+    return json.dumps([made_from, fingerprint.fingerprint_files(files, hashes)])
 
 
 def _run_dag(

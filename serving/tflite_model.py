@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
@@ -22,6 +21,7 @@ from atelier.files import versions
 from atelier.layout import CARD_FILE, LABELS_FILE, TFLITE_FILE
 from atelier.preprocessing import Preprocessing, PreprocessingError
 from atelier.quantization import dequantize
+from atelier.tflite_tensors import find_tensors
 from serving.client import preparation
 from serving.client.errors import ServingError
 from serving.client.predictions import Answer, Prediction, rank_classes, require_predictions
@@ -53,7 +53,7 @@ class TFLiteModel:
         folder = file.parent.resolve()
         self._version = versions.parse_version(folder.name) or 0
         self._interpreter = _interpreter(file)
-        self._source, self._target = _borders(self._interpreter, file)
+        self._source, self._target = find_tensors(self._interpreter, file, ServingError)
         self._labels = _read(file.parent / LABELS_FILE, labels.parse_labels)
         card = file.parent / CARD_FILE
         self._resize, stated = _read_card(card)
@@ -125,20 +125,6 @@ def _interpreter(file: Path) -> Interpreter:
     except (ValueError, RuntimeError) as error:
         raise ServingError(f"{file}: not a TFLite model that LiteRT can run: {str(error).strip()}") from error
     return interpreter
-
-
-def _borders(interpreter: Interpreter, file: Path) -> tuple[dict, dict]:
-    """Details of the input, uint8 [1, size, size, 3], and the output, [1, classes]."""
-    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    shapes = [detail["shape"].tolist() for detail in (*inputs, *outputs)]
-    match shapes:
-        case [[1, height, width, 3], [1, _]] if height == width and len(inputs) == 1 and inputs[0]["dtype"] == np.uint8:
-            return inputs[0], outputs[0]
-    raise ServingError(
-        f"{file}: its input and its output have the shapes {shapes}; "
-        "expected one image, uint8 [1, size, size, 3], and its "
-        "classes, [1, classes]"
-    )
 
 
 def _read_card(file: Path) -> tuple[str, Preprocessing | None]:

@@ -37,7 +37,7 @@ class Records:
     fingerprint: str
 
 
-def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Contents) -> Records:
+def link_records(data: dataset.Dataset, output: Path, hashes: fingerprint.FileHashes) -> Records:
     """Links the records of `data` below `output`, and copies their schema there."""
     links = {}
     for split, pattern in data.splits.items():
@@ -45,7 +45,7 @@ def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Cont
             # Beam decompresses by the name's ending.
             links[f"{split}/{number:05d}{'.gz' if tfrecord.is_gzip(file) else ''}"] = file
     beside = {name: file for name in dataset.SIDECARS if (file := data.folder / name).is_file()}
-    found = fingerprint.fingerprint_files(links | beside, contents)
+    found = fingerprint.fingerprint_files(links | beside, hashes)
     folder = _link(links, output / FOLDER / "records", found)
     if data.schema:
         shutil.copyfile(data.schema, folder / SCHEMA_FILE)
@@ -57,13 +57,13 @@ def link_records(data: dataset.Dataset, output: Path, contents: fingerprint.Cont
     )
 
 
-def link_contents(source: Path, output: Path, contents: fingerprint.Contents, kind: str = "contents") -> Path:
+def link_contents(source: Path, output: Path, hashes: fingerprint.FileHashes, kind: str = "contents") -> Path:
     """Links the content images in the folder `source` below `output`, which is left out where it lies in `source`.
 
     Args:
       source: folder of images.
       output: of the run.
-      contents: reads the files, or remembers them.
+      hashes: reads the files, or remembers them.
       kind: what they are for: each kind has a folder of its own.
 
     Raises:
@@ -77,7 +77,7 @@ def link_contents(source: Path, output: Path, contents: fingerprint.Contents, ki
     if not found:
         raise dataset.DataError(f"{format_path(str(source))}: no content images found; give a folder of images")
     files = {name: source / name for name in found}
-    return _link(files, output / FOLDER / kind, fingerprint.fingerprint_files(files, contents))
+    return _link(files, output / FOLDER / kind, fingerprint.fingerprint_files(files, hashes))
 
 
 def _link(links: Mapping[str, Path], parent: Path, name: str) -> Path:

@@ -54,7 +54,7 @@ def check(
     data: Dataset,
     config: Config,
     output: Path,
-    contents: fingerprint.Contents,
+    hashes: fingerprint.FileHashes,
     progress: Progress | None = None,
 ) -> Checked:
     """Reads all records of all splits.
@@ -63,14 +63,14 @@ def check(
       data: the records as they were found.
       config: `data` names the features; `ingest.max_pixels` and `ingest.max_bad_fraction` hold for records, too.
       output: of the run; what was found, the quarantine and the filtered records are kept there.
-      contents: tells whether the files are those of an earlier pass.
+      hashes: tells whether the files are those of an earlier pass.
       progress: called with (files read, files in all).
 
     Raises:
       DataError: the records cannot be used; the message names split, file and record, and the remedy.
     """
     files = _list_files(data)
-    identity = fingerprint.fingerprint_files({str(file.relative_to(data.folder)): file for file in files}, contents)
+    identity = fingerprint.fingerprint_files({str(file.relative_to(data.folder)): file for file in files}, hashes)
     found = _scan_all(data, config, output, list(files), identity, progress)
     records = sum(one.records for one in found.values())
     broken = {file: one.broken for file, one in found.items() if one.broken}

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from atelier import labels, preprocessing
 from atelier.files import versions
 from atelier.layout import CARD_FILE, LABELS_FILE, PUSHED_TFLITE, TFLITE_FILE
 from atelier.preprocessing import STORE_SIZE, Preprocessing, PreprocessingError
+from atelier.tflite_tensors import find_tensors
 from serving.web.errors import WebError
 
 
@@ -49,7 +49,7 @@ def read_classifier(output: Path) -> Classifier:
     """
     version, folder = _find_newest(output)
     content = _read(folder / TFLITE_FILE, bytes)
-    source, target = _read_borders(content, folder / TFLITE_FILE)
+    source, target = _read_tensors(content, folder / TFLITE_FILE)
     names = tuple(_read(folder / LABELS_FILE, labels.parse_labels))
     classes = int(target["shape"][1])
     if len(names) != classes:
@@ -86,21 +86,12 @@ def _find_newest(output: Path) -> tuple[int, Path]:
     return newest, found[newest]
 
 
-def _read_borders(content: bytes, file: Path) -> tuple[dict, dict]:
-    """Details of the input, uint8 [1, size, size, 3], and the output, [1, classes]."""
+def _read_tensors(content: bytes, file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         interpreter = Interpreter(model_content=content)
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
     except (ValueError, RuntimeError) as error:
         raise WebError(f"{file}: not a TFLite model that LiteRT can run: {str(error).strip()}") from None
-    shapes = [detail["shape"].tolist() for detail in (*inputs, *outputs)]
-    match shapes:
-        case [[1, height, width, 3], [1, _]] if height == width and len(inputs) == 1 and inputs[0]["dtype"] == np.uint8:
-            return inputs[0], outputs[0]
-    raise WebError(
-        f"{file}: takes and gives tensors of shape {shapes}; expected one image, uint8 [1, size, size, 3], and its "
-        "classes, [1, classes]"
-    )
+    return find_tensors(interpreter, file, WebError)
 
 
 def _parse_object(content: bytes) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def test_in_the_project_the_gate_does_not_hang_on_the_trainer_but_transform_does
 
 @pytest.fixture
 def contents(tmp_path):
-    return fingerprint.Contents(tmp_path / "hashes.json")
+    return fingerprint.FileHashes(tmp_path / "hashes.json")
 
 
 def test_files_by_name_and_content_alone(tmp_path, contents):
@@ -201,7 +201,7 @@ def remembering(tmp_path, monkeypatch):
         return digest(stream, name)
 
     monkeypatch.setattr("hashlib.file_digest", watched)
-    return fingerprint.Contents(tmp_path / "hashes.json"), read
+    return fingerprint.FileHashes(tmp_path / "hashes.json"), read
 
 
 def test_an_unchanged_file_is_read_once(tmp_path, contents, monkeypatch):
@@ -236,4 +236,4 @@ def test_a_file_that_has_just_changed_is_read_again(tmp_path, contents, monkeypa
 def test_a_damaged_memory_counts_as_empty(tmp_path, damaged):
     (tmp_path / "kept").write_bytes(b"1")
     (tmp_path / "hashes.json").write_bytes(damaged.replace(b"kept", bytes(tmp_path / "kept")))
-    assert fingerprint.Contents(tmp_path / "hashes.json").hash_file(tmp_path / "kept")[:8] == "6b86b273"
+    assert fingerprint.FileHashes(tmp_path / "hashes.json").hash_file(tmp_path / "kept")[:8] == "6b86b273"

@@ -57,7 +57,7 @@ def prepare(tmp_path):
     output.mkdir()
 
     def run(chosen):
-        contents = fingerprint.Contents(output / "hashes.json")
+        contents = fingerprint.FileHashes(output / "hashes.json")
         return local_runner._prepare(chosen, output, Console((tmp_path / "screen").open("w")), contents)
 
     return run
@@ -232,7 +232,7 @@ def test_words_of_styles_beside_folders(settings, tmp_path, monkeypatch, key, wo
     monkeypatch.chdir(tmp_path)
     (tmp_path / word).mkdir()
     (tmp_path / word / "a.png").write_bytes(PNG)
-    contents = fingerprint.Contents(tmp_path / "hashes.json")
+    contents = fingerprint.FileHashes(tmp_path / "hashes.json")
 
     def found(**style):
         chosen = settings.model_copy(update={"style": config.Style(enabled=True, **style)})

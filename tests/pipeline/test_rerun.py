@@ -117,7 +117,7 @@ def test_local_dag_runner_takes_neither_a_schema_nor_records_for_unchanged(tmp_p
 
     def run_nodes():
         found = dataset.Dataset(data, {"all": "*.tfrecord"}, data / "schema.pbtxt", None, text_labels=False)
-        contents = fingerprint.Contents(tmp_path / "hashes.json")
+        contents = fingerprint.FileHashes(tmp_path / "hashes.json")
         linked = inputs.link_records(found, tmp_path / "out", contents)
         contents.save()
         pipeline = tfx.dsl.Pipeline(

@@ -171,7 +171,9 @@ def test_a_model_of_something_else(pushed):
     vector = keras.Input((4,))
     converted = keras.Model(vector, keras.layers.Dense(3)(vector))
     (pushed / "model.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(converted).convert())
-    assert refusal(pushed).startswith(f"{pushed}/model.tflite: takes and gives tensors of shape [[1, 4], [1, 3]]")
+    assert refusal(pushed).startswith(
+        f"{pushed}/model.tflite: its input and its output have the shapes [[1, 4], [1, 3]]"
+    )
 
 
 def test_names_may_hold_what_ends_a_line_elsewhere(pushed):

@@ -15,7 +15,7 @@ def link(tmp_path):
 
     def link_records(folder, splits, schema=None):
         data = dataset.Dataset(folder, splits, schema, None, text_labels=False)
-        return inputs.link_records(data, tmp_path / "output", fingerprint.Contents(tmp_path / "hashes.json"))
+        return inputs.link_records(data, tmp_path / "output", fingerprint.FileHashes(tmp_path / "hashes.json"))
 
     return link_records
 
@@ -65,7 +65,7 @@ def test_another_content_has_another_path_and_the_former_one_is_gone(link, data,
 
 
 def contents(tmp_path, folder):
-    return inputs.link_contents(folder, tmp_path / "output", fingerprint.Contents(tmp_path / "hashes.json"))
+    return inputs.link_contents(folder, tmp_path / "output", fingerprint.FileHashes(tmp_path / "hashes.json"))
 
 
 def test_contents_keep_their_names_without_the_output_and_junk(tmp_path):

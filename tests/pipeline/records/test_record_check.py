@@ -72,7 +72,7 @@ class Records:
 
     def check(self, **sections):
         settings = SETTINGS.model_copy(update=sections)
-        contents = fingerprint.Contents(self.output / "hashes.json")
+        contents = fingerprint.FileHashes(self.output / "hashes.json")
         return record_check.check(dataset.find(self.folder, settings.data), settings, self.output, contents)
 
     def rejection(self, **sections):
