@@ -137,7 +137,7 @@ def test_a_missing_file_is_named(pushed, name):
 
 
 def test_a_folder_of_versions_is_told(pushed):
-    with pytest.raises(ServingError, match=f"it holds versions; give one of them, such as {pushed}"):
+    with pytest.raises(ServingError, match=f"the folder holds versions; give one of them, such as {pushed}"):
         TFLiteModel(pushed.parent)
 
 
