@@ -161,6 +161,8 @@ def _check_files_of_nodes(config: Config) -> None:
     files = {"trainer.weights": config.trainer.weights}
     if style.enabled:
         files["style.settings.weights"] = style.settings.weights
+        if style.stylizer:
+            files["style.stylizer"] = style.stylizer
     is_builtin = bool(builtin_names.resolve(style.catalog, (builtin_names.CATALOG,)))
     has_catalog = style.enabled or stylizer.enabled
     if has_catalog and not is_builtin:

@@ -9,6 +9,7 @@ from atelier import builtin_names
 from components.pusher.component import Pusher
 from components.style_catalog import catalog
 from components.style_catalog.component import StyleCatalog
+from components.style_renderer.batch import engines
 from components.style_renderer.component import StyleRenderer
 from components.stylizer_evaluator.component import StylizerEvaluator
 from components.stylizer_trainer.component import StylizerTrainer
@@ -64,8 +65,11 @@ def _render_gallery(
         strengths=style.strengths,
         picture_format=style.picture_format,
         max_bad_fraction=style.max_bad_fraction,
+        engine=style.engine,
+        stylizer=style.stylizer,
+        stylizer_sha256=engines.hash_stylizer(style.stylizer),
         store_directory=places.style_store,
-        engine_code=fingerprint_code("components.style_renderer.engine.render"),
+        engine_code=fingerprint_code(engines.MODULES[style.engine]),
         code=fingerprint_code("components.style_renderer.component"),
     )
     if _is_split(contents):

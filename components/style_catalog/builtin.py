@@ -129,6 +129,16 @@ def list_ids() -> tuple[str, ...]:
     return (*_DRAWN, *_PACKAGED)
 
 
+def read_image(style_id: str) -> bytes:
+    """Returns the encoded image that `write_catalog` writes for a style.
+
+    Raises:
+      BuiltinError: a package lacks its image, or has another one under its name.
+    """
+    ((_, _, encoded, _),) = [*_drawn({style_id}), *_from_packages({style_id})]
+    return encoded
+
+
 def compute_fingerprint() -> str:
     """Changes with what `write_catalog` would write: this code, and the libraries that draw."""
     digest = hashlib.sha256()

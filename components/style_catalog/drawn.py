@@ -3,6 +3,7 @@
 Photographs have colors but no strokes. These have strokes, and no rights of others. `drawings/` has a file for each.
 """
 
+import functools
 import io
 from collections.abc import Callable
 
@@ -31,6 +32,7 @@ DRAWINGS: dict[str, Callable[[np.random.Generator], Image.Image]] = {
 """By the style's id. The position in this list is the seed: a new drawing is added at the end."""
 
 
+@functools.cache
 def draw(name: str) -> bytes:
     """Returns the PNG of one of `DRAWINGS`: the same bytes every time with the same Pillow and NumPy."""
     seed = list(DRAWINGS).index(name) + 1

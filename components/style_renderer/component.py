@@ -13,6 +13,7 @@ from tfx.types.experimental import simple_artifacts
 from atelier import layout
 from components.style_renderer import executor
 from components.style_renderer.batch.units import Format
+from components.style_renderer.engine.settings import EngineName
 
 
 class StyleRendererSpec(ComponentSpec):
@@ -27,6 +28,9 @@ class StyleRendererSpec(ComponentSpec):
         "strengths": ExecutionParameter(type=str),
         "picture_format": ExecutionParameter(type=str),
         "max_bad_fraction": ExecutionParameter(type=float),
+        "engine": ExecutionParameter(type=str),
+        "stylizer": ExecutionParameter(type=str),
+        "stylizer_sha256": ExecutionParameter(type=str),
         "store_directory": ExecutionParameter(type=str),
         "engine_code": ExecutionParameter(type=str),
         "code": ExecutionParameter(type=str),
@@ -64,6 +68,9 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
         strengths: Sequence[float] = (),
         picture_format: Format = "jpeg",
         max_bad_fraction: float = 0.1,
+        engine: EngineName = "finest",
+        stylizer: str = "",
+        stylizer_sha256: str = "",
     ) -> None:
         """Builds the component.
 
@@ -82,6 +89,9 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
           strengths: each style is rendered at each of them; empty: at its settings' own.
           picture_format: of the rendered images, jpeg or png.
           max_bad_fraction: share of the units that may be missing at the end before the component fails.
+          engine: `finest`, `fast` or `refined`.
+          stylizer: file or URL of the stylizer that `fast` and `refined` use; "" for the base network.
+          stylizer_sha256: of the file, so that the cache notices another one; "" if it cannot be read here.
         """
         spec = StyleRendererSpec(
             catalog=catalog,
@@ -95,6 +105,9 @@ class StyleRenderer(base_beam_component.BaseBeamComponent):
             strengths=json.dumps(list(strengths)),
             picture_format=picture_format,
             max_bad_fraction=max_bad_fraction,
+            engine=engine,
+            stylizer=stylizer,
+            stylizer_sha256=stylizer_sha256,
             store_directory=store_directory,
             engine_code=engine_code,
             code=code,

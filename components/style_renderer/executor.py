@@ -43,6 +43,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             max_contents=exec_properties["max_contents"],
             max_bad_fraction=exec_properties["max_bad_fraction"],
             code=exec_properties["engine_code"],
+            engine=exec_properties["engine"],
+            stylizer=exec_properties["stylizer"],
         )
         with leftovers.scratch("styles") as scratch:
             # The catalog is read as files, wherever the artifact lies; workers get the styles by the store.

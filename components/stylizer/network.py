@@ -130,12 +130,23 @@ class ConditionalNormalization(layers.Layer):
         """Normalizes each channel of each image by itself."""
         features, mix = inputs
         exact = ops.cast(features, "float32")
-        mix = ops.cast(mix, "float32")
         mean = ops.mean(exact, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(exact - mean), axis=(1, 2), keepdims=True)
-        scale = ops.matmul(mix, self.scale)[:, None, None] * ops.rsqrt(variance + _EPSILON)
-        offset = ops.matmul(mix, self.offset)[:, None, None] - mean * scale
+        scale, offset = self.affine(ops.cast(mix, "float32"), mean, variance)
         return ops.cast(exact * scale + offset, self.compute_dtype)
+
+    def affine(
+        self, mix: keras.KerasTensor, mean: keras.KerasTensor, variance: keras.KerasTensor
+    ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """What features [N, H, W, C] are multiplied with, and what is then added, both [N, 1, 1, C].
+
+        Args:
+          mix: [N, R].
+          mean: [N, 1, 1, C], of the features.
+          variance: [N, 1, 1, C], of the features.
+        """
+        scale = ops.matmul(mix, self.scale)[:, None, None] * ops.rsqrt(variance + _EPSILON)
+        return scale, ops.matmul(mix, self.offset)[:, None, None] - mean * scale
 
     def compute_output_shape(self, input_shape: Sequence[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """That of the features."""

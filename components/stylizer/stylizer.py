@@ -16,15 +16,18 @@ from typing import Any
 import keras
 import numpy as np
 
+from atelier import images
+from atelier.layout import MAX_PIXELS
 from atelier.stylization import StylizerError, check_strength, weigh_styles
-from components.stylizer import network
-
-BASE = Path(__file__).parent / "base.npz"
-"""The base network, which `train_base` made; BASE.md beside it is its model card."""
-BASE_SHA256 = "eeaa59d02bb12c2c51f1954479d3db6de4628a3c4d099c3970df7ed6b158f6a8"
+from components.style_catalog import builtin
+from components.stylizer import network, strips
+from components.stylizer.base import BASE, BASE_SHA256
+from components.stylizer.settings import TrainingSettings
 
 _FORMAT = 1
 _HEADER = "header"
+_IN_ONE_PIECE = 2**20
+"""Pixels. The features of so many take half a gigabyte; larger images are worked on in strips."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,36 @@ class Stylizer:
             raise StylizerError(f"the image is {image.dtype} of shape {image.shape}: expected uint8 [H, W, 3]")
         check_strength(strength)
         height, width = image.shape[:2]
-        found = self.model.predict_on_batch(
-            {
-                "image": pad(image)[np.newaxis],
-                "style": self.row(weights)[np.newaxis],
-                "strength": np.array([strength], np.float32),
-            }
-        )
-        return np.clip(np.rint(found[0, :height, :width]), 0, 255).astype(np.uint8)
+        padded, row = pad(image), self.row(weights)
+        if height * width > _IN_ONE_PIECE:
+            found = strips.stylize(self.model, padded, row, strength)
+        else:
+            amount = np.array([strength], np.float32)
+            batch = {"image": padded[np.newaxis], "style": row[np.newaxis], "strength": amount}
+            found = self.model.predict_on_batch(batch)[0]
+        pixels = found[:height, :width]
+        return np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
+
+    def check_style(self, style: str, pixels: np.ndarray) -> None:
+        """Checks that the network has learned a style, and from this image at the default size.
+
+        Args:
+          style: its id.
+          pixels: [H, W, 3] uint8, the style's image.
+
+        Raises:
+          StylizerError: it has not.
+        """
+        remedy = "teach it with `atelier styles train`, or use the engine `finest`"
+        if style not in self.styles:
+            raise StylizerError(f"the stylizer does not know the style {style}: {remedy}")
+        learned = self.images.get(style, "")
+        size = TrainingSettings.model_fields["style_size"].default
+        if learned != identify(pixels, size) and not _is_drawn_here(style, learned, pixels):
+            raise StylizerError(
+                f"the stylizer has learned the style {style} from another image than the catalog's, or at another size "
+                f"than {size} pixels: give the style another id, and {remedy}"
+            )
 
     def row(self, weights: Mapping[str, float]) -> np.ndarray:
         """The network's input [S] for style weights by id: their sum is 1.
@@ -115,6 +140,19 @@ def load(path: Path, sha256: str = "") -> Stylizer:
         raise StylizerError(f"{path}: the stylizer cannot be read: {error.strerror}") from None
     if sha256 and (found := hashlib.sha256(content).hexdigest()) != sha256:
         raise StylizerError(f"{path}: its SHA-256 is {found}, expected {sha256}; restore the file")
+    return parse(content, str(path))
+
+
+def parse(content: bytes, path: str) -> Stylizer:
+    """Reads the bytes of a file that `Stylizer.save` wrote.
+
+    Args:
+      content: the bytes.
+      path: for the message.
+
+    Raises:
+      StylizerError: they are no stylizer.
+    """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             header = json.loads(str(arrays[_HEADER]))
@@ -136,6 +174,19 @@ def identify(image: np.ndarray, size: int) -> str:
     A style whose image has another one is another style, whatever its id.
     """
     return hashlib.sha256(f"{image.shape} at {size}".encode() + image.tobytes()).hexdigest()
+
+
+def _is_drawn_here(style: str, learned: str, pixels: np.ndarray) -> bool:
+    """Whether it is a built-in style that the base has learned, and the image that is drawn for it here.
+
+    Another version of NumPy may draw it a little differently.
+    """
+    if style not in builtin.list_ids():
+        return False
+    with np.load(BASE, allow_pickle=False) as arrays:
+        of_base = json.loads(str(arrays[_HEADER]))["images"].get(style)
+    drawn = np.asarray(images.decode(builtin.read_image(style), MAX_PIXELS).image)
+    return learned == of_base and np.array_equal(drawn, pixels)
 
 
 def pad(image: np.ndarray) -> np.ndarray:

@@ -45,6 +45,19 @@ from pipeline.terminal.verb import Verb
     help="Render only this style. Repeat the option for several styles.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["fast", "finest", "refined"]),
+    default="finest",
+    show_default=True,
+    help="Render in one pass of the stylizer, by optimization, or by optimization that starts from the one pass.",
+)
+@click.option(
+    "--stylizer",
+    metavar="FILE",
+    type=FILE,
+    help="Use the stylizer in this file with `fast` and `refined`.  [default: the base network]",
+)
+@click.option(
     "--size",
     metavar="PIXELS",
     type=click.IntRange(32, 32768),
@@ -84,6 +97,8 @@ def command(
     styles: str,
     output: Path,
     ids: tuple[str, ...],
+    engine: Literal["fast", "finest", "refined"],
+    stylizer: Path | None,
     size: int | None,
     strengths: Sequence[float],
     workers: int | None,
@@ -96,6 +111,9 @@ def command(
 
     It writes a gallery: the images, a contact sheet, a web page and a manifest.
     """
+    if stylizer and engine == "finest":
+        raise click.UsageError("the engine finest does not use --stylizer. Give --engine fast or refined.")
+
     from pipeline.config import config
 
     settings = config.load_rendering(overrides).model_dump(mode="json", exclude_unset=True)
@@ -112,6 +130,8 @@ def command(
             Console(),
             overrides=settings,
             ids=ids,
+            engine=engine,
+            stylizer=str(stylizer or ""),
             size=size,
             strengths=strengths,
             beam=beam_settings,

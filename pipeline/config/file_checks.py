@@ -26,6 +26,11 @@ def check_files(config: Config) -> None:
     if style.enabled:
         if style.settings.weights not in ("imagenet", "random"):
             _check_weights("style.settings.weights", style.settings.weights, style.settings.weights_sha256)
+        if style.stylizer and not storage.is_url(style.stylizer) and not Path(style.stylizer).is_file():
+            raise ConfigError(
+                f"style.stylizer is {style.stylizer!r}: no such file; `atelier styles train` makes one; "
+                "without the key, the base network is used"
+            )
         _check_images("style.contents", style.contents)
     if stylizer.enabled:
         _check_images("stylizer.contents", stylizer.contents)

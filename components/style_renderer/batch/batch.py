@@ -24,6 +24,7 @@ from atelier.layout import MAX_PIXELS
 from components.style_catalog.style import Style, load_pixels, resolve_settings
 from components.style_renderer.batch import (
     contents,
+    engines,
     manifest,
     outcome,
     progress,
@@ -31,8 +32,8 @@ from components.style_renderer.batch import (
     rendering,
     units,
 )
-from components.style_renderer.batch.outcome import RenderError, Report
-from components.style_renderer.engine.settings import Settings
+from components.style_renderer.batch.outcome import Report
+from components.style_renderer.engine.settings import EngineName, Settings
 from components.style_renderer.gallery import gallery, previews
 
 FOLDERS = frozenset({rendering.PICTURES, manifest.SIDECARS, "originals", "styles", previews.THUMBNAILS})
@@ -54,6 +55,8 @@ class Request:
       max_bad_fraction: share of the units that may be missing at the end before the batch fails.
       max_pixels: of a content.
       code: fingerprint of the engine: images that another one has made are rendered again.
+      engine: its name.
+      stylizer: file or URL of the stylizer that `fast` and `refined` use; "" for the base network.
     """
 
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -64,6 +67,8 @@ class Request:
     max_bad_fraction: float = 0.1
     max_pixels: int = MAX_PIXELS
     code: str = ""
+    engine: EngineName = "finest"
+    stylizer: str = ""
 
 
 def render_batch(
@@ -75,7 +80,7 @@ def render_batch(
     *,
     output: str = "",
     threads: int = 0,
-    engine: rendering.Engine | None = None,
+    engine: engines.Engine | None = None,
     announce: Callable[[str], None] | None = None,
     progress_to: progress.Progress | None = None,
 ) -> Report:
@@ -94,42 +99,44 @@ def render_batch(
       pipelines: makes Beam pipelines, one at a time; see `make_local_pipelines`.
       output: "" for `directory` itself.
       threads: of TensorFlow in a worker process; 0: the processors over the local runner's worker processes.
-      engine: another one than this package's; for tests.
+      engine: another one than the request names; for tests.
       announce: told, before anything is rendered, what memory and time it is expected to take.
       progress_to: told how far the rendering is.
 
     Raises:
       WeightsError: a network's weights cannot be had.
-      RenderError: a network lacks a layer that the settings name, or more units are missing at the end than
-        `max_bad_fraction` allows.
+      RenderError: a network lacks a layer that the settings name, the engine does not use a setting that is given, the
+        stylizer cannot be used or does not know a style, or more units are missing at the end than `max_bad_fraction`
+        allows.
       CatalogError: settings or a style's image are wrong.
     """
     started = time.monotonic()
     output = output or directory
     variants = units.make_variants([(style, _resolve_settings(style, request)) for style in styles], request.strengths)
     images = {style.sha256: Image.fromarray(load_pixels(style)) for style in styles}
+    method = engines.prepare(request.engine, request.code, request.stylizer, request.overrides, directory)
     for sha256, image in images.items():
         storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(image, "png"))
     size = max(variant.settings.scales[-1].size for variant in variants)
     with _work_folder(directory) as work:
         found = _prepare(sources, directory, storage.join(work, "lists"), size, request, pipelines)
-        planned = units.plan_units(found.contents, variants, request.picture_format, request.code)
+        planned = units.plan_units(found.contents, variants, request.picture_format, method)
         present = manifest.find_present(directory, rendering.PICTURES, planned)
         missing = list({unit.key: unit for unit in planned if unit.key not in present}.values())
         in_work = storage.join(work, "units")
         if missing:
             pipeline = pipelines()
             if engine is None:
-                _check_networks(variants)
+                engines.check(method, directory, variants, images)
             if announce:
-                announce(_estimate_work(missing, variants, pipeline.options))
+                announce(engines.describe_cost(method, missing, variants, _count_processes(pipeline.options)))
             render = rendering.Render(
                 directory,
                 in_work,
                 variants,
                 picture_format=request.picture_format,
                 max_pixels=request.max_pixels,
-                code=request.code,
+                method=method,
                 threads=threads or _choose_threads(pipeline.options),
                 engine=engine,
             )
@@ -184,36 +191,6 @@ def _resolve_settings(style: Style, request: Request) -> Settings:
     return own.with_size(request.size) if request.size else own
 
 
-def _check_networks(variants: Sequence[units.Variant]) -> None:
-    """Builds each network here once: weights that cannot be had would fail every unit, one by one."""
-    from components.style_renderer.engine import networks  # TensorFlow, which takes seconds
-
-    try:
-        for variant in variants:
-            networks.build(variant.settings)
-    except ValueError as error:  # an unknown layer
-        raise RenderError(f"style settings: {error}") from None
-
-
-def _estimate_work(missing: Sequence[units.Unit], variants: Sequence[units.Variant], options: PipelineOptions) -> str:
-    # Here: TensorFlow, which it needs, takes seconds.
-    from components.style_renderer.engine import memory
-
-    found = [
-        memory.estimate((unit.content.height, unit.content.width), variants[unit.variant].settings) for unit in missing
-    ]
-    direct = options.view_as(DirectOptions)
-    workers = direct.direct_num_workers if direct.direct_running_mode == "multi_processing" else 1
-    # The processors are shared: more workers finish sooner only by what one of them leaves idle.
-    minutes = sum(each.seconds for each in found) / 60
-    megabytes = max(each.memory_mb for each in found)
-    tiled = sum(each.tiles > 1 for each in found)
-    return (
-        f"{len(missing)} to render: about {max(minutes, 0.1):.1f} min, {megabytes} MB of memory"
-        f"{' a worker' if workers > 1 else ''}{f', {tiled} in tiles' if tiled else ''}"
-    )
-
-
 def _prepare(
     sources: Sequence[contents.Source],
     directory: str,
@@ -237,3 +214,9 @@ def _choose_threads(options: PipelineOptions) -> int:
         return 0
     processors = len(os.sched_getaffinity(0))
     return max(1, processors // (direct.direct_num_workers or processors))
+
+
+def _count_processes(options: PipelineOptions) -> int:
+    """Of the local runner."""
+    direct = options.view_as(DirectOptions)
+    return direct.direct_num_workers if direct.direct_running_mode == "multi_processing" else 1

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from atelier import storage
-from components.style_renderer.batch.units import KEY_IN_NAMES, Content, Unit, Variant
+from components.style_renderer.batch.units import KEY_IN_NAMES, Content, Method, Unit, Variant
 
 FILE = "manifest.jsonl"
 SIDECARS = "sidecars"
@@ -30,7 +30,7 @@ class Facts:
       seconds: in the engine.
       seam_score: of an image that was worked on in tiles; None for others.
       versions: of the packages that decide the pixels, by name.
-      code: fingerprint of the engine.
+      method: engine, fingerprint of its code, and stylizer.
     """
 
     key: str
@@ -43,7 +43,7 @@ class Facts:
     seconds: float
     seam_score: float | None
     versions: Mapping[str, str]
-    code: str
+    method: Method
 
 
 def make_line(content: Content, variant: Variant, facts: Facts) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def make_line(content: Content, variant: Variant, facts: Facts) -> dict[str, Any
         "seconds": facts.seconds,
         "seam_score": facts.seam_score,
         "versions": dict(facts.versions),
-        "code": facts.code,
+        **asdict(facts.method),
     }
 
 

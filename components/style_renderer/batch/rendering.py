@@ -10,7 +10,7 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,15 +19,12 @@ import numpy as np
 from PIL import Image
 
 from atelier import storage
-from components.style_renderer.batch import contents, manifest, progress
+from components.style_renderer.batch import contents, engines, manifest, progress
 from components.style_renderer.batch.dead_letters import DeadLetter
-from components.style_renderer.batch.units import ENDINGS, Content, Format, Unit, Variant
+from components.style_renderer.batch.units import ENDINGS, Content, Format, Method, Unit, Variant
 from components.style_renderer.gallery import previews
 
 PICTURES = "pictures"
-
-Engine = Callable[..., Any]
-"""`components.style_renderer.engine.render.render`, or what takes and gives the same."""
 
 _LIBRARIES = ("atelier-tfx", "keras", "numpy", "pillow", "scipy", "tensorflow")
 _THREADS = ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")
@@ -45,9 +42,9 @@ class Render(beam.DoFn):
         *,
         picture_format: Format,
         max_pixels: int,
-        code: str,
+        method: Method,
         threads: int = 0,
-        engine: Engine | None = None,
+        engine: engines.Engine | None = None,
     ) -> None:
         """Builds the worker.
 
@@ -57,12 +54,12 @@ class Render(beam.DoFn):
           variants: which the units name by position.
           picture_format: of the images.
           max_pixels: that a content's header may promise, at most.
-          code: fingerprint of the engine, for the sidecar.
+          method: which engine; the stylizer's file is in the batch's folder.
           threads: of TensorFlow in this process, unless it runs already; 0 leaves the number to TensorFlow.
           engine: another one than this package's, importable where the workers run.
         """
         self._directory, self._work, self._variants = directory, work, tuple(variants)
-        self._picture_format, self._max_pixels, self._code = picture_format, max_pixels, code
+        self._picture_format, self._max_pixels, self._method = picture_format, max_pixels, method
         self._threads, self._engine = threads, engine
 
     def setup(self) -> None:
@@ -97,14 +94,14 @@ class Render(beam.DoFn):
                     seconds=round(seconds, 3),
                     seam_score=rendering.seam_score,
                     versions=_list_versions(),
-                    code=self._code,
+                    method=self._method,
                 )
                 line = manifest.make_line(unit.content, variant, facts)
                 storage.write_bytes(sidecar, json.dumps(line, ensure_ascii=False, indent=1).encode("utf-8"))
         reporter.count_finished()
 
     def _render(self, content: Content, variant: Variant, reporter: progress.Reporter) -> tuple[Any, float]:
-        engine = self._engine or _load_engine()
+        engine = self._engine or engines.load(self._method, self._directory, variant.style.id)
         image = contents.read(self._directory, content, self._max_pixels)
         started = time.monotonic()
         rendering = engine(
@@ -141,13 +138,6 @@ def read_dead_letters(work: str) -> dict[str, DeadLetter]:
         for name, entry in storage.list_files(work).items()
         if name.endswith(_DEAD)
     }
-
-
-def _load_engine() -> Engine:
-    # Here: TensorFlow, which it needs, takes seconds, and where all is rendered it is not needed.
-    from components.style_renderer.engine import render
-
-    return render.render
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from atelier.files.slugs import make_slug
 from components.style_catalog.style import Style
-from components.style_renderer.engine.settings import Settings
+from components.style_renderer.engine.settings import EngineName, Settings
 
 Format = Literal["jpeg", "png"]
 
@@ -37,6 +37,21 @@ class Content:
     def stem(self) -> str:
         """The name of its files."""
         return f"{make_slug(self.id)}--{self.sha256[:KEY_IN_NAMES]}"
+
+
+@dataclass(frozen=True)
+class Method:
+    """How the images of a batch are made.
+
+    Attributes:
+      engine: its name.
+      code: fingerprint of its code; "" if it does not matter.
+      stylizer: SHA-256 of the stylizer's file; "" for `finest`, which uses none.
+    """
+
+    engine: EngineName = "finest"
+    code: str = ""
+    stylizer: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,19 +92,23 @@ def make_variants(
 
 
 def plan_units(
-    contents: Sequence[Content], variants: Sequence[Variant], picture_format: Format, code: str
+    contents: Sequence[Content], variants: Sequence[Variant], picture_format: Format, method: Method
 ) -> list[Unit]:
     """The units of a batch, contents in their order, each with all variants in theirs."""
     units = []
     for content in contents:
         for number, variant in enumerate(variants):
-            identity = compute_key(content.sha256, variant.style.sha256, variant.settings, picture_format, code)
+            identity = compute_key(content.sha256, variant.style.sha256, variant.settings, picture_format, method)
             stem = f"{make_slug(content.id)}--{variant.in_name}--{identity[:KEY_IN_NAMES]}"
             units.append(Unit(identity, stem, content, number))
     return units
 
 
-def compute_key(content_sha256: str, style_sha256: str, settings: Settings, picture_format: Format, code: str) -> str:
-    """SHA-256 over what a rendered image depends on: two images, the settings, the stored format, the engine."""
-    parts: list[Any] = [content_sha256, style_sha256, settings.model_dump(mode="json"), picture_format, code]
+def compute_key(
+    content_sha256: str, style_sha256: str, settings: Settings, picture_format: Format, method: Method
+) -> str:
+    """SHA-256 over what a rendered image depends on: two images, the settings, the stored format, the method."""
+    parts: list[Any] = [content_sha256, style_sha256, settings.model_dump(mode="json"), picture_format, method.code]
+    if method.engine != "finest":  # whose keys are those of times when there was no other engine
+        parts += [method.engine, method.stylizer]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()

@@ -4,12 +4,18 @@ Importing this module is cheap: the command line and the configuration read it.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from atelier.settings.field_types import Count, Fraction, Integer, Number
+
+EngineName = Literal["finest", "fast", "refined"]
+"""By optimization, in one pass of a network, or by optimization that starts from the one pass."""
+
+_IGNORED_BY_REFINED = frozenset({"start", "seed"})
+_USED_BY_FAST = frozenset({"scales", "strength", "colors"})
 
 NETWORKS = ("efficientnet_lite0", "vgg19")
 
@@ -153,3 +159,10 @@ class Settings(_Frozen):
             step = known or last.model_copy(update={"size": last.size * 2, "iterations": max(1, last.iterations // 2)})
             scales.append(step.model_copy(update={"size": min(size, step.size)}))
         return Settings(**self.model_dump() | {"scales": [scale.model_dump() for scale in scales]})
+
+
+def find_ignored(engine: EngineName, names: Iterable[str]) -> list[str]:
+    """Returns the fields of `Settings` among `names` that an engine does not use."""
+    if engine == "fast":
+        return sorted(set(names) - _USED_BY_FAST)
+    return sorted(set(names) & _IGNORED_BY_REFINED) if engine == "refined" else []

@@ -92,12 +92,17 @@ def _build_rows(page: Page, shown: Sequence[Content]) -> list[list[dict[str, Any
 def _describe_rendering(line: Mapping[str, Any]) -> dict[str, Any]:
     settings = line["settings"]
     scales = " → ".join(str(scale["size"]) for scale in settings["scales"])
-    facts = [
-        ("Strength", f"{line['strength']:g}"),
+    engine = line.get("engine", "finest")  # before there was another one, no line named it
+    optimized = [
         ("Network", settings["network"].replace("_", " ")),
-        ("Scales", scales),
+        *([("Scales", scales)] if engine == "finest" else []),
         ("Iterations", f"{line['iterations']:,} {settings['optimizer']}"),
         ("Style scale", f"{settings['style_scale']:g}"),
+    ]
+    facts = [
+        ("Strength", f"{line['strength']:g}"),
+        ("Engine", engine),
+        *(optimized if engine != "fast" else []),
         ("Colors", settings["colors"]),
         *((f"Loss: {name}", f"{value:.4g}") for name, value in line["losses"].items()),
         ("Time", _format_duration(line["seconds"])),

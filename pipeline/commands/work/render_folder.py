@@ -7,7 +7,8 @@ from typing import Any
 from atelier import builtin_names
 from compat.standard_streams import send_to_file
 from components.style_catalog import catalog
-from components.style_renderer.batch import batch, contents, outcome, photographs, units
+from components.style_renderer.batch import batch, contents, engines, outcome, photographs, units
+from components.style_renderer.engine.settings import EngineName
 from pipeline.beam import pipeline_options
 from pipeline.config.config import ConfigError
 from pipeline.config.sections.beam import Beam
@@ -25,6 +26,8 @@ def render_folder(
     *,
     overrides: Mapping[str, Any],
     ids: Sequence[str] = (),
+    engine: EngineName = "finest",
+    stylizer: str = "",
     size: int | None = None,
     strengths: Sequence[float] = (),
     beam: Beam,
@@ -40,6 +43,8 @@ def render_folder(
       console: where progress is shown.
       overrides: fields of `Settings`, before the styles' presets.
       ids: the styles to take; empty: all.
+      engine: by which the images are made.
+      stylizer: file that `fast` and `refined` use; "" for the base network.
       size: longer side of the renderings in pixels; None: the styles' own.
       strengths: each style at each of them; empty: at the preset's own.
       beam: where the work is done.
@@ -72,7 +77,9 @@ def render_folder(
         strengths=tuple(strengths),
         picture_format=image_format,
         max_bad_fraction=max_bad_fraction,
-        code=fingerprint_code("components.style_renderer.engine.render"),
+        code=fingerprint_code(engines.MODULES[engine]),
+        engine=engine,
+        stylizer=stylizer,
     )
     with (
         pipeline_options.explain_missing_service(beam),

@@ -9,7 +9,7 @@ from atelier.builtin_names import SPLIT_PREFIX
 from atelier.layout import SPLITS
 from atelier.settings.field_types import LARGEST_INT32, Fraction, Integer
 from atelier.settings.section import Section
-from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, Settings
+from components.style_renderer.engine.settings import MAX_SCALE, MIN_SCALE, EngineName, Settings, find_ignored
 from trainer.settings import Name
 
 StyleId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]{0,63}$")]
@@ -36,6 +36,12 @@ class Style(Section):
     """Of the rendered images; `png` is lossless and several times as large."""
     max_bad_fraction: Fraction = 0.1
     """Share of the images that may be missing at the end before the run stops."""
+    engine: EngineName = "finest"
+    """`finest` optimizes each image, for seconds to minutes. `fast` restyles it in one pass of the stylizer. `refined`
+    optimizes from the one pass on, in less time."""
+    stylizer: str = ""
+    """File of the stylizer that `fast` and `refined` use, from `atelier styles train`; empty: the base network, which
+    knows the built-in catalog."""
     settings: Settings = Settings()
     """What is set here goes before the styles' own presets."""
 
@@ -47,4 +53,8 @@ class Style(Section):
             raise ValueError(f"style.contents is {self.contents!r}: the splits are {', '.join(SPLITS)}")
         if len(set(self.strengths)) < len(self.strengths):
             raise ValueError(f"style.strengths is {list(self.strengths)}: give each strength once")
+        if ignored := find_ignored(self.engine, self.settings.model_fields_set):
+            raise ValueError(f"style.settings.{ignored[0]} is set, but style.engine {self.engine} does not use it")
+        if self.stylizer and self.engine == "finest":
+            raise ValueError("style.stylizer is set, but style.engine finest does not use it: set fast or refined")
         return self

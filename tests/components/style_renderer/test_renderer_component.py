@@ -16,7 +16,7 @@ with deferred_imports():
     from tfx.types.experimental import simple_artifacts
 
     from components.style_renderer import component, executor
-    from components.style_renderer.batch import contents, outcome, rendering
+    from components.style_renderer.batch import contents, engines, outcome
     from tests.components.style_renderer.conftest import IN_MEMORY
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def examples(tmp_path):
 @pytest.fixture
 def do(catalog, tmp_path, monkeypatch):
     """Builds the component and runs its executor; gives the gallery."""
-    monkeypatch.setattr(rendering, "_load_engine", lambda: fake_engine.render)
+    monkeypatch.setattr(engines, "load", lambda *_: fake_engine.render)
 
     def run(examples=None, name="gallery", **arguments):
         node = component.StyleRenderer(
@@ -155,6 +155,9 @@ def test_every_argument_is_part_of_the_cache_key(catalog):
         overrides={"seed": 1},
         size=96,
         strengths=(0.5,),
+        engine="fast",
+        stylizer="mine.npz",
+        stylizer_sha256="ab",
     )
     assert node.spec.exec_properties == {
         "contents": "x",
@@ -165,6 +168,9 @@ def test_every_argument_is_part_of_the_cache_key(catalog):
         "strengths": "[0.5]",
         "picture_format": "jpeg",
         "max_bad_fraction": 0.1,
+        "engine": "fast",
+        "stylizer": "mine.npz",
+        "stylizer_sha256": "ab",
         "store_directory": "s",
         "engine_code": "e",
         "code": "c",

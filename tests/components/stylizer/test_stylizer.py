@@ -1,9 +1,12 @@
 """Stylizer files: what comes back, what is refused, and the base network that comes with the project."""
 
 import hashlib
+import io
+import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.deferred import deferred_imports
 
@@ -16,7 +19,8 @@ with deferred_imports():
 
 @pytest.fixture(scope="module")
 def tiny():
-    return Stylizer(network.build(2, channels=(3, 4, 5), blocks=2), ("red", "blue"))
+    known = (stylizer.identify("red", np.full((64, 64, 3), (255, 0, 0), np.uint8)), "")
+    return Stylizer(network.build(2, channels=(3, 4, 5), blocks=2), ("red", "blue"), known)
 
 
 @pytest.fixture
@@ -29,6 +33,7 @@ def test_a_saved_stylizer_comes_back(tiny, image, tmp_path):
     tiny.save(tmp_path / "s.npz")
     again = stylizer.load(tmp_path / "s.npz")
     assert again.styles == ("red", "blue")
+    assert again.images == tiny.images
     found, expected = (each.stylize(image, {"blue": 2, "red": 1}, 0.5) for each in (again, tiny))
     assert found.shape == image.shape
     assert np.abs(found.astype(int) - expected).max() <= 1  # its weights are float16
@@ -54,6 +59,29 @@ def test_wrong_styles_are_named(tiny, image, weights, facts):
     with pytest.raises(StylizerError) as error:
         tiny.stylize(image, weights)
     assert all(fact in str(error.value) for fact in facts)
+
+
+def test_a_style_is_known_by_its_image_not_by_its_id_alone(tiny):
+    red, blue = (np.full((64, 64, 3), color, np.uint8) for color in ((255, 0, 0), (0, 0, 255)))
+    tiny.check_style("red", red)
+    for style, pixels, facts in (
+        ("red", blue, "red from another image"),
+        ("red", red[:, :32], "red from another image"),
+        ("blue", blue, "blue from another image"),  # an old file does not say from which
+        ("green", red, "does not know the style green"),
+    ):
+        with pytest.raises(StylizerError, match=facts) as error:
+            tiny.check_style(style, pixels)
+        assert "atelier styles train" in str(error.value)
+
+
+def test_a_built_in_style_is_known_as_it_is_drawn_here():
+    image = np.asarray(Image.open(io.BytesIO(builtin.read_image("gravel"))).convert("RGB"))
+    assert stylizer.identify("gravel", image) == "builtin"
+    shape_and_pixels = b"(1, 2, 3)" + bytes(range(6))
+    assert stylizer.identify("gravel", np.arange(6, dtype=np.uint8).reshape(1, 2, 3)) == (
+        hashlib.sha256(shape_and_pixels).hexdigest()
+    )
 
 
 def test_wrong_images_and_strengths_are_named(tiny, image):
@@ -93,6 +121,11 @@ def test_the_base_file_is_small_and_the_one_that_is_named():
 def test_the_base_has_the_built_in_styles_and_gives_an_image_back_at_strength_0(image):
     base = stylizer.load_base()
     assert set(builtin.list_ids()) <= set(base.styles)
+    for style in ("swirls", "petals"):
+        base.check_style(style, np.asarray(Image.open(io.BytesIO(builtin.read_image(style))).convert("RGB")))
+    known = dict(zip(base.styles, base.images, strict=True))
+    assert [known[style] for style in builtin.list_ids()] == ["builtin"] * 11
+    assert all(re.fullmatch("[0-9a-f]{64}", image) for image in known.values() if image != "builtin")
     image = np.repeat(np.repeat(image, 3, 0), 3, 1)
     np.testing.assert_array_equal(base.stylize(image, {"swirls": 1}, 0), image)
     away = [np.abs(base.stylize(image, {"swirls": 1}, k).astype(float) - image).mean() for k in (0.25, 0.5, 0.75, 1)]

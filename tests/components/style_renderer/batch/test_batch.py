@@ -68,6 +68,7 @@ def test_the_manifest_says_how_each_picture_came_about(run, out, styles):
     }
     assert line["settings"]["scales"] == [{"size": 40, "iterations": 9, "tv_weight": None}]
     assert (line["settings"]["seed"], line["strength"], line["code"]) == (5, 1.0, "engine-1")
+    assert (line["engine"], line["stylizer"]) == ("finest", "")
     assert line["losses"] == {"total": 6.0, "content": 1.0, "style": 2.0, "tv": 3.0}
     assert (line["iterations"], line["height"], line["width"], line["format"]) == (7, 20, 32, "jpeg")
     assert line["seconds"] >= 0

@@ -13,8 +13,8 @@ A, B = "a" * 64, "b" * 64
 CONTENT = units.Content("sub/My Cat.jpg", A, 20, 32)
 
 
-def key(content=A, style=B, picture_format="jpeg", code="1", **settings):
-    return units.compute_key(content, style, Settings(**settings), picture_format, code)
+def key(content=A, style=B, picture_format="jpeg", code="1", engine="finest", stylizer="", **settings):
+    return units.compute_key(content, style, Settings(**settings), picture_format, units.Method(engine, code, stylizer))
 
 
 def test_equal_inputs_have_equal_keys():
@@ -30,6 +30,9 @@ def test_equal_inputs_have_equal_keys():
         {"content": B, "style": A},
         {"picture_format": "png"},
         {"code": "2"},
+        {"engine": "fast"},
+        {"engine": "refined"},
+        {"engine": "fast", "stylizer": A},
         {"strength": 0.5},
         {"seed": 1},
         {"colors": "match"},
@@ -47,7 +50,7 @@ def test_whatever_changes_the_picture_changes_the_key(changed):
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 def test_every_setting_is_in_the_key(name):
     changed = Settings().model_copy(update={name: "another"})
-    assert units.compute_key(A, B, changed, "jpeg", "1") != key()
+    assert units.compute_key(A, B, changed, "jpeg", units.Method(code="1")) != key()
 
 
 def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
@@ -60,7 +63,7 @@ def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
         ("blue", 1.0, 4),
     ]
     other = units.Content("z.png", B, 20, 32)
-    planned = units.plan_units([other, CONTENT], recipes, "jpeg", "1")
+    planned = units.plan_units([other, CONTENT], recipes, "jpeg", units.Method(code="1"))
     assert [(unit.content, unit.variant) for unit in planned] == [(c, r) for c in (other, CONTENT) for r in range(4)]
     assert len({unit.key for unit in planned}) == 8
     assert planned[4].stem == f"my-cat--red--s0.25--{planned[4].key[:12]}"
@@ -70,7 +73,7 @@ def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
 def test_a_style_without_strengths_keeps_its_own_and_names_none(tmp_path):
     recipes = units.make_variants([(fake_engine.style(tmp_path, "red", "#f00"), Settings(strength=0.7))], ())
     assert recipes[0].settings.strength == 0.7
-    (unit,) = units.plan_units([CONTENT], recipes, "jpeg", "1")
+    (unit,) = units.plan_units([CONTENT], recipes, "jpeg", units.Method(code="1"))
     assert unit.stem == f"my-cat--red--{unit.key[:12]}"
 
 

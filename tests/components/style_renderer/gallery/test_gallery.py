@@ -62,9 +62,11 @@ def page(tmp_path):
         shown = [units.Content(name, f"{number:064x}", 20, 32) for number, name in enumerate(contents)]
         recipes = units.make_variants([(style, Settings()) for style in styles], strengths)
         lines = []
-        for number, unit in enumerate(units.plan_units(shown, recipes, "jpeg", "1")):
+        for number, unit in enumerate(units.plan_units(shown, recipes, "jpeg", units.Method(code="1"))):
             file = f"pictures/{unit.stem}.jpg"
-            facts = manifest.Facts(unit.key, file, "jpeg", 20, width, {"total": 1234.5}, 7, 61.5, 0.25, {}, "1")
+            facts = manifest.Facts(
+                unit.key, file, "jpeg", 20, width, {"total": 1234.5}, 7, 61.5, 0.25, {}, units.Method()
+            )
             if number not in without:
                 lines.append(manifest.make_line(unit.content, recipes[unit.variant], facts))
         columns = [gallery.Column(style, Image.new("RGB", (64, 64))) for style in styles]

@@ -1,0 +1,156 @@
+"""The network over strips of rows, for images whose features do not fit into memory in one piece.
+
+The result is that of one piece. Convolutions read the rows around a strip too; each instance normalization first adds
+up its statistics over all strips. What is convolved at half the size and below is kept, some 50 bytes for each pixel of
+the image; what is convolved at the full size is computed again where it is needed, for it takes twice as much.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from components.stylizer import network
+
+_VALUES = 2**22
+"""Features in a strip."""
+
+
+class _Rows(NamedTuple):
+    """Features [1, H, W, C] that are computed by rows."""
+
+    shape: tuple[int, int, int]
+    """[H, W, C]."""
+    read: Callable[[int, int], Any]
+    """Computes the rows from the first to before the last, [1, last - first, W, C]."""
+
+    def strips(self, values: int) -> Iterator[tuple[int, int]]:
+        """The first row of each strip, and the one behind its last."""
+        height, width, channels = self.shape
+        rows = max(4, values // (width * channels))
+        return ((start, min(start + rows, height)) for start in range(0, height, rows))
+
+
+def stylize(
+    model: keras.Model, image: np.ndarray, style: np.ndarray, strength: float, values: int = _VALUES
+) -> np.ndarray:
+    """Restyles an image as `model` does.
+
+    Args:
+      model: from `network.build`, in float32.
+      image: [H, W, 3] uint8 RGB; the sides are multiples of `network.STRIDE`.
+      style: weights [S] whose sum is 1.
+      strength: 0..1.
+      values: features in a strip.
+
+    Returns:
+      [H, W, 3] float32 of 0..255.
+    """
+    amount = np.array([strength], np.float32)
+    mix = model.get_layer("mix")([style[np.newaxis], amount])
+
+    def convolved(rows: _Rows, name: str, *, keep: bool = True) -> _Rows:
+        rows = _convolved(rows, model.get_layer(f"{name}_conv"))
+        rows = _keep(rows, values) if keep else rows
+        return _normalized(rows, model.get_layer(f"{name}_norm"), mix, values)
+
+    def relu(rows: _Rows, name: str) -> _Rows:
+        layer = model.get_layer(f"{name}_relu")
+        return _Rows(rows.shape, lambda start, stop: layer(rows.read(start, stop)))
+
+    pixels = _rescaled(image, model.get_layer("rescaling"))
+    x = relu(convolved(_padded(pixels, 4), "encoder1", keep=False), "encoder1")
+    for name in ("encoder2", "encoder3"):
+        x = relu(convolved(x, name), name)
+    x = _keep(x, values)
+    for number in range(1, sum(layer.name.endswith("_add") for layer in model.layers) + 1):
+        y = _padded(_grained(x, model.get_layer("grain")) if number == 1 else x, 2)
+        y = relu(convolved(y, f"block{number}a"), f"block{number}a")
+        x = _keep(_added(x, convolved(y, f"block{number}b")), values)
+    x = _padded(x, 2)
+    for name in ("decoder1", "decoder2"):
+        x = relu(convolved(_upsampled(x, model.get_layer(f"{name}_up")), name, keep=name == "decoder1"), name)
+    x = _convolved(x, model.get_layer("output_conv"))
+    crop, offset, blend = (model.get_layer(name) for name in ("output_crop", "output_offset", "stylized"))
+    border = crop.cropping[0][0]
+    stylized = np.empty(image.shape, np.float32)
+    for start, stop in pixels.strips(values // 8):  # it is computed from more channels than it has
+        inner = x.read(start + border, stop + border)[:, :, border:-border]
+        found = blend([offset([inner, mix]), pixels.read(start, stop), amount])
+        stylized[start:stop] = ops.convert_to_numpy(found)[0]
+    return stylized
+
+
+def _rescaled(image: np.ndarray, layer: keras.layers.Layer) -> _Rows:
+    return _Rows(image.shape, lambda start, stop: layer(image[np.newaxis, start:stop]))
+
+
+def _padded(rows: _Rows, pixels: int) -> _Rows:
+    """As `network.BorderPadding`."""
+    height, width, channels = rows.shape
+
+    def read(start: int, stop: int) -> Any:
+        numbers = np.clip(np.arange(start, stop) - pixels, 0, height - 1)
+        first = int(numbers[0])
+        x = ops.take(rows.read(first, int(numbers[-1]) + 1), numbers - first, axis=1)
+        return ops.take(x, np.clip(np.arange(width + 2 * pixels) - pixels, 0, width - 1), axis=2)
+
+    return _Rows((height + 2 * pixels, width + 2 * pixels, channels), read)
+
+
+def _convolved(rows: _Rows, layer: keras.layers.Conv2D) -> _Rows:
+    kernel, stride = layer.kernel_size[0], layer.strides[0]
+    height, width = ((side - kernel) // stride + 1 for side in rows.shape[:2])
+    return _Rows(
+        (height, width, layer.filters),
+        lambda start, stop: layer(rows.read(start * stride, (stop - 1) * stride + kernel)),
+    )
+
+
+def _normalized(rows: _Rows, layer: network.ConditionalNormalization, mix: Any, values: int) -> _Rows:
+    """With the statistics of all rows."""
+    height, width, channels = rows.shape
+    total, squares = np.zeros((2, 1, 1, 1, channels))
+    for start, stop in rows.strips(values):
+        x = rows.read(start, stop)
+        # float64 over the strips: a sum of many sums.
+        total += ops.convert_to_numpy(ops.sum(x, axis=(1, 2), keepdims=True))
+        squares += ops.convert_to_numpy(ops.sum(ops.square(x), axis=(1, 2), keepdims=True))
+    mean = total / (height * width)
+    variance = np.maximum(squares / (height * width) - mean**2, 0)
+    scale, offset = layer.affine(mix, mean.astype(np.float32), variance.astype(np.float32))
+    return _Rows(rows.shape, lambda start, stop: rows.read(start, stop) * scale + offset)
+
+
+def _keep(rows: _Rows, values: int) -> _Rows:
+    """Computes all rows once, and keeps them."""
+    kept = np.empty((1, *rows.shape), np.float32)
+    for start, stop in rows.strips(values):
+        kept[:, start:stop] = ops.convert_to_numpy(rows.read(start, stop))
+    return _Rows(rows.shape, lambda start, stop: kept[:, start:stop])
+
+
+def _added(one: _Rows, other: _Rows) -> _Rows:
+    return _Rows(one.shape, lambda start, stop: one.read(start, stop) + other.read(start, stop))
+
+
+def _grained(rows: _Rows, layer: network.Grain) -> _Rows:
+    height, width, channels = rows.shape
+    grain = ops.convert_to_numpy(layer(np.zeros((1, height, width, 1), np.float32)))[..., 1:]
+    return _Rows(
+        (height, width, channels + grain.shape[-1]),
+        lambda start, stop: ops.concatenate([rows.read(start, stop), grain[:, start:stop]], axis=-1),
+    )
+
+
+def _upsampled(rows: _Rows, layer: network.Upsampling) -> _Rows:
+    height, width, channels = rows.shape
+
+    def read(start: int, stop: int) -> Any:
+        first = max(0, (start - 1) // 2)
+        x = layer(rows.read(first, min(height, stop // 2 + 1)))
+        return x[:, start - 2 * first : stop - 2 * first]
+
+    return _Rows((2 * height, 2 * width, channels), read)
