@@ -13,7 +13,7 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     from atelier.stylization import StylizerError
     from components.style_catalog import builtin
-    from components.stylizer import network, stylizer
+    from components.stylizer import base, network, stylizer
     from components.stylizer.stylizer import Stylizer
 
 
@@ -112,9 +112,9 @@ def test_files_that_hold_no_stylizer_are_refused(tiny, tmp_path):
 
 
 def test_the_base_file_is_small_and_the_one_that_is_named():
-    content = stylizer.BASE.read_bytes()
+    content = base.BASE.read_bytes()
     assert len(content) < 2**20
-    assert hashlib.sha256(content).hexdigest() == stylizer.BASE_SHA256
+    assert hashlib.sha256(content).hexdigest() == base.BASE_SHA256
 
 
 @pytest.mark.slow
