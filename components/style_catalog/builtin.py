@@ -135,7 +135,7 @@ def read_image(style_id: str) -> bytes:
     Raises:
       BuiltinError: a package lacks its image, or has another one under its name.
     """
-    ((_, _, encoded, _),) = [*_drawn({style_id}), *_from_packages({style_id})]
+    ((_, _, encoded, _),) = [*_draw_styles({style_id}), *_from_packages({style_id})]
     return encoded
 
 

@@ -182,7 +182,7 @@ def _render_fast(
     began = time.perf_counter()
     image = restyle(content, settings, settings.scales[-1].size)
     if settings.colors == "luminance" and settings.strength > 0:
-        image = colors.with_brightness_of(image, canvas.resized(content, *image.shape[:2]))
+        image = colors.with_brightness_of(image, canvas.resize(content, *image.shape[:2]))
     return render.Rendering(image, {}, 0, time.perf_counter() - began, None)
 
 
@@ -208,12 +208,12 @@ def _restyle(stylizer: "Stylizer", style: str, content: np.ndarray, settings: Se
     from components.style_renderer.engine import canvas, colors
 
     # Strokes grow with the image in the other engines. In a small one, they are those of the larger, scaled down.
-    height, width = canvas.sides(content.shape, max(size, _STROKES))
-    pixels = canvas.resized(content, height, width)
+    height, width = canvas.compute_sides(content.shape, max(size, _STROKES))
+    pixels = canvas.resize(content, height, width)
     stylized = stylizer.stylize(pixels, {style: 1.0}, settings.strength)
     if settings.colors == "match":
         stylized = np.rint(colors.matched(stylized, pixels)).astype(np.uint8)
-    return canvas.resized(stylized, *canvas.sides(content.shape, size))
+    return canvas.resize(stylized, *canvas.compute_sides(content.shape, size))
 
 
 @functools.lru_cache(maxsize=1)

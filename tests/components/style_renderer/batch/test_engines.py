@@ -53,7 +53,7 @@ def render(folder, styles, file, tmp_path):
             styles,
             str(tmp_path / "out"),
             batch.Request(**values | {"max_bad_fraction": 0.0} | request),
-            batch.local_pipelines(IN_MEMORY),
+            batch.make_local_pipelines(IN_MEMORY),
         )
 
     return render_batch
@@ -71,8 +71,8 @@ def test_fast_gives_what_the_stylizer_gives(render, folder, file, tmp_path):
     assert (line["engine"], line["iterations"], line["losses"]) == ("fast", 0, {})
     assert line["stylizer"] == hashlib.sha256(file.read_bytes()).hexdigest()
     # The strokes are those at 512 pixels.
-    content = canvas.resized(np.asarray(Image.open(folder / "a.png")), 320, 512)
-    expected = canvas.resized(stylizer.load(file).stylize(content, {"blue": 1}, 0.5), 20, 32)
+    content = canvas.resize(np.asarray(Image.open(folder / "a.png")), 320, 512)
+    expected = canvas.resize(stylizer.load(file).stylize(content, {"blue": 1}, 0.5), 20, 32)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / line["file"])), expected)
     assert "Iterations" not in (tmp_path / "out" / "gallery.html").read_text()
 
@@ -104,9 +104,9 @@ def test_refined_starts_from_the_one_pass(render, monkeypatch, file, folder, tmp
     settings, start = started[0]
     assert [scale.size for scale in settings.scales] == [64]
     expected = stylizer.load(file).stylize(
-        canvas.resized(np.asarray(Image.open(folder / "a.png")), 320, 512), {"red": 1}
+        canvas.resize(np.asarray(Image.open(folder / "a.png")), 320, 512), {"red": 1}
     )
-    assert np.abs(start.astype(int) - canvas.resized(expected, 40, 64)).mean() < 10  # without its grain
+    assert np.abs(start.astype(int) - canvas.resize(expected, 40, 64)).mean() < 10  # without its grain
     assert {line["engine"] for line in manifest(tmp_path)} == {"refined"}
 
 
