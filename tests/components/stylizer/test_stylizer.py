@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-import re
+import json
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ with deferred_imports():
 
 @pytest.fixture(scope="module")
 def tiny():
-    known = (stylizer.identify("red", np.full((64, 64, 3), (255, 0, 0), np.uint8)), "")
+    known = {"red": stylizer.identify(np.full((64, 64, 3), (255, 0, 0), np.uint8), 512)}
     return Stylizer(network.build(2, channels=(3, 4, 5), blocks=2), ("red", "blue"), known)
 
 
@@ -75,13 +75,20 @@ def test_a_style_is_known_by_its_image_not_by_its_id_alone(tiny):
         assert "atelier styles train" in str(error.value)
 
 
-def test_a_built_in_style_is_known_as_it_is_drawn_here():
-    image = np.asarray(Image.open(io.BytesIO(builtin.read_image("gravel"))).convert("RGB"))
-    assert stylizer.identify("gravel", image) == "builtin"
-    shape_and_pixels = b"(1, 2, 3)" + bytes(range(6))
-    assert stylizer.identify("gravel", np.arange(6, dtype=np.uint8).reshape(1, 2, 3)) == (
-        hashlib.sha256(shape_and_pixels).hexdigest()
-    )
+def test_a_built_in_style_is_known_as_it_is_drawn_here(tiny, monkeypatch):
+    """Another version of NumPy may draw it a little differently from what the base has learned."""
+    with np.load(base.BASE) as arrays:
+        learned = json.loads(str(arrays["header"]))["images"]["gravel"]
+    image = np.asarray(Image.open(io.BytesIO(builtin.read_image("gravel"))).convert("RGB")) ^ 1
+    own = Stylizer(tiny.model, ("gravel", "blue"), {"gravel": learned})
+    with pytest.raises(StylizerError, match="gravel from another image"):
+        own.check_style("gravel", image)
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    monkeypatch.setattr(builtin, "read_image", lambda _: stream.getvalue())
+    own.check_style("gravel", image)
+    with pytest.raises(StylizerError, match="gravel from another image"):
+        Stylizer(tiny.model, ("gravel", "blue"), {"gravel": "0" * 64}).check_style("gravel", image)
 
 
 def test_wrong_images_and_strengths_are_named(tiny, image):
@@ -123,9 +130,7 @@ def test_the_base_has_the_built_in_styles_and_gives_an_image_back_at_strength_0(
     assert set(builtin.list_ids()) <= set(base.styles)
     for style in ("swirls", "petals"):
         base.check_style(style, np.asarray(Image.open(io.BytesIO(builtin.read_image(style))).convert("RGB")))
-    known = dict(zip(base.styles, base.images, strict=True))
-    assert [known[style] for style in builtin.list_ids()] == ["builtin"] * 11
-    assert all(re.fullmatch("[0-9a-f]{64}", image) for image in known.values() if image != "builtin")
+    assert set(base.images) == set(base.styles)
     image = np.repeat(np.repeat(image, 3, 0), 3, 1)
     np.testing.assert_array_equal(base.stylize(image, {"swirls": 1}, 0), image)
     away = [np.abs(base.stylize(image, {"swirls": 1}, k).astype(float) - image).mean() for k in (0.25, 0.5, 0.75, 1)]

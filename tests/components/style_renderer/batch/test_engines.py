@@ -31,7 +31,7 @@ def save(path, styles, seed=1):
             variable.assign(random.normal(1, 0.5, variable.shape))
     images = [np.asarray(Image.open(style.file).convert("RGB")) for style in styles]
     ids = tuple(style.id for style in styles)
-    known = tuple(stylizer.identify(*pair) for pair in zip(ids, images, strict=True))
+    known = {style: stylizer.identify(image, 512) for style, image in zip(ids, images, strict=True)}
     stylizer.Stylizer(model, ids, known).save(path)
     return stylizer.load(path)
 
@@ -141,7 +141,7 @@ def test_a_stylizer_that_cannot_be_used_is_named(render, tmp_path):
     with pytest.raises(outcome.RenderError, match=r"none\.npz: the stylizer cannot be read"):
         render(stylizer=str(tmp_path / "none.npz"))
     (tmp_path / "bad.npz").write_bytes(b"no zip")
-    with pytest.raises(outcome.RenderError, match="it is no stylizer, or a damaged one"):
+    with pytest.raises(outcome.RenderError, match="is not a stylizer"):
         render(stylizer=str(tmp_path / "bad.npz"))
 
 
