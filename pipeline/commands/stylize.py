@@ -71,8 +71,8 @@ class StyleWeight(click.ParamType):
     "--model",
     metavar="PATH",
     type=FILE,
-    help="Ask no server, but this SavedModel, the newest of a folder of versions, or a stylizer's file.  "
-    "[default: the base network, whose styles an unknown id lists]",
+    help="Restyle with this model, without a server: a SavedModel, a folder of versions, whose newest is taken, or a "
+    "stylizer's file.  [default: the base network, whose styles an unknown id lists]",
 )
 @click.option(
     "--size",
