@@ -370,5 +370,5 @@ def test_another_configuration_or_other_data_do_not_go_on_with_this_state(transf
 
 def test_eval_labels_that_no_training_picture_has_are_named(training, text_transformed):
     training._transformed, training._label_key = text_transformed, "kind"
-    with pytest.raises(ValueError, match=r"eval: the ids -1 are none of the 2 classes, 0 to 1"):
+    with pytest.raises(ValueError, match=r"eval: the ids -1 are not among the 2 classes, 0 to 1"):
         training()

@@ -309,7 +309,7 @@ def test_too_little_memory_fails_a_trial_and_the_search_goes_on(search, monkeypa
     assert {trial["batch_size"] for trial in trials} == {16}
 
     monkeypatch.setattr(task.Task, "train_head", lambda *_, **__: hungry(None, None, None, Trainer(batch_size=64)))
-    with pytest.raises(ValueError, match="no trial came to its end"):
+    with pytest.raises(ValueError, match="no trial finished"):
         search("random", None, {"batch_size": (16, 64)}, max_trials=2)
 
 
