@@ -303,7 +303,7 @@ def test_images_of_nearly_one_color(change, is_one_color):
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 @pytest.mark.parametrize("pillow_format", ["JPEG", "PNG"])
-def test_plain_pictures_keep_their_bytes(mode, pillow_format):
+def test_plain_images_keep_their_bytes(mode, pillow_format):
     data = encoded(Image.fromarray(NOISE).convert(mode), pillow_format)
     stored = images.normalize(data, 40, MAX_PIXELS)
     assert stored.encoded == data
@@ -318,7 +318,7 @@ def test_lossless_sources_become_png_without_loss(pillow_format):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(stored.encoded))), np.asarray(image.convert("RGB")))
 
 
-def test_webp_and_scaled_pictures_become_jpeg():
+def test_webp_and_scaled_images_become_jpeg():
     assert images.normalize(encoded(smooth(20, 20), "WEBP"), 512, MAX_PIXELS).format == "jpeg"
     assert images.normalize(encoded(smooth(20, 20), "PNG"), 19, MAX_PIXELS).format == "jpeg"
 
@@ -414,7 +414,7 @@ def test_a_wrong_checksum_is_corrupt():
         (encoded(Image.fromarray(np.ones((2, 2), np.int32)), "TIFF"), Reason.UNSUPPORTED),
     ],
 )
-def test_what_is_no_picture_of_ours_is_named(data, reason):
+def test_what_is_no_image_of_ours_is_named(data, reason):
     assert reason_for(data) == reason
 
 

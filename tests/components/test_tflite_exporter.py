@@ -77,7 +77,7 @@ def test_the_variants(variants):
 
 
 @pytest.mark.parametrize("variant", ["float", "dynamic", "int8"])
-def test_every_variant_takes_one_picture_of_plain_bytes(variants, variant):
+def test_every_variant_takes_one_image_of_plain_bytes(variants, variant):
     source, target = details(variants[variant])
     assert source["shape"].tolist() == source["shape_signature"].tolist() == [1, SIZE, SIZE, 3]
     assert source["dtype"] == np.uint8
@@ -113,12 +113,12 @@ def test_every_variant_gives_what_keras_gives(variants, net, tmp_path, variant, 
     np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
-def test_int8_without_pictures_to_calibrate_on_is_refused(net):
+def test_int8_without_images_to_calibrate_on_is_refused(net):
     with pytest.raises(ValueError, match="int8 needs training images to calibrate on"):
         convert.convert(net, SIZE, "int8", [])
 
 
-def test_calibration_pictures_are_left_as_they_were(net):
+def test_calibration_images_are_left_as_they_were(net):
     before = CALIBRATION[0].copy()
     convert.convert(net, SIZE, "int8", CALIBRATION[:1])
     np.testing.assert_array_equal(CALIBRATION[0], before)
@@ -193,7 +193,7 @@ def test_probabilities_against_numpy(judged):
     np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
 
 
-def test_accuracy_and_disagreement_are_shares_of_the_pictures(judged):
+def test_accuracy_and_disagreement_are_shares_of_the_images(judged):
     file, _, measured = judged
     assert measured["accuracy"] == 3 / 4
     assert measured["disagreement"] == 2 / 4
@@ -377,7 +377,7 @@ def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported
     assert card["test"]["accuracy"] == pytest.approx(2 / 3)
 
 
-def test_every_variant_is_measured_on_the_test_pictures(exported):
+def test_every_variant_is_measured_on_the_test_images(exported):
     folder, _ = exported
     assert sorted(path.name for path in (folder / "variants").iterdir()) == [
         "dynamic.tflite",

@@ -76,7 +76,7 @@ def test_there_are_as_many_variants_as_copies_and_all_differ(variants):
     assert len({image.tobytes() for image in pictures}) == 4
 
 
-def test_all_but_the_picture_stays(variants):
+def test_all_but_the_image_stays(variants):
     original = parse(transformed(0))
     for variant in map(parse, variants):
         assert set(variant) == set(original)
@@ -98,7 +98,7 @@ def test_another_worker_makes_the_same_variants(variants):
     ]
 
 
-def test_other_pictures_get_other_changes():
+def test_other_images_get_other_changes():
     horizontal_only = Augmentation(
         copies=1, rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, horizontal_flip=True
     )
@@ -114,7 +114,7 @@ def test_no_copies_are_no_variants():
     assert augment(transformed(0), Augmentation(copies=0)) == []
 
 
-def test_a_picture_of_another_size_is_refused():
+def test_a_image_of_another_size_is_refused():
     with pytest.raises(tf.errors.InvalidArgumentError):
         next(worker(size=SIZE * 2).process(transformed(0)))
 
@@ -161,7 +161,7 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_variants_lie_beside_the_training_pictures_and_nowhere_else(run):
+def test_variants_lie_beside_the_training_images_and_nowhere_else(run):
     files = run(copies=2)
     made = [record for name, records in files.items() if executor.AUGMENTED_PREFIX in name for record in records]
     assert {name.split("/")[0] for name in files if executor.AUGMENTED_PREFIX in name} == {"Split-train"}

@@ -74,7 +74,7 @@ def test_one_missed_bound_suffices(evaluate, bound, reason):
 
 
 @pytest.mark.slow
-def test_a_gate_without_pictures_refuses_and_says_so(evaluate):
+def test_a_gate_without_images_refuses_and_says_so(evaluate):
     assert verdict(evaluate(build_tflite(AT_THE_BOUNDS), pictures=0), "Evaluator.tflite") == {
         "blessed": False,
         "reasons": ["no image to measure on (all images)", "no image to measure on (label)"],
@@ -102,7 +102,7 @@ def test_the_saved_model_is_refused_by_each_bound_that_is_missed_by_a_little(eva
     ]
 
 
-def test_bounds_stand_on_all_pictures_only_except_tflites_on_labels():
+def test_bounds_stand_on_all_images_only_except_tflites_on_labels():
     def thresholds(eval_config):
         return [
             (tuple(spec.feature_keys), json_format.MessageToDict(bound.threshold))
@@ -145,7 +145,7 @@ def test_text_labels_get_their_ids_from_the_model():
     assert list(spec.preprocessing_function_names) == ["transform_features"]
 
 
-def test_slices_are_all_pictures_and_each_configured_feature():
+def test_slices_are_all_images_and_each_configured_feature():
     eval_config = build_saved_model(SETTINGS, label_key="label", text_labels=False, class_count=3)
     assert [list(spec.feature_keys) for spec in eval_config.slicing_specs] == [
         [],

@@ -63,7 +63,7 @@ def prepare(tmp_path):
     return run
 
 
-def test_pictures_are_ingested_once(settings, pictures, prepare, ingests):
+def test_images_are_ingested_once(settings, pictures, prepare, ingests):
     chosen = settings.with_source(str(pictures))
     data, report = prepare(chosen)
     assert data.splits == {"all": "*.tfrecord"}
@@ -72,7 +72,7 @@ def test_pictures_are_ingested_once(settings, pictures, prepare, ingests):
     assert ingests == [(str(pictures), 512)]
 
 
-def test_changed_pictures_or_settings_are_ingested_again(settings, pictures, prepare, ingests, monkeypatch):
+def test_changed_images_or_settings_are_ingested_again(settings, pictures, prepare, ingests, monkeypatch):
     chosen = settings.with_source(str(pictures))
     prepare(chosen)
     (pictures / "cat" / "3.png").write_bytes(b"png")

@@ -99,13 +99,13 @@ def test_the_card_tells_how_to_resize(pushed):
 
 
 @pytest.mark.parametrize("preparation", [None, AS_IS])
-def test_what_is_no_picture_is_named(pushed, tmp_path, preparation):
+def test_what_is_no_image_is_named(pushed, tmp_path, preparation):
     (tmp_path / "notes.jpg").write_text("remember the milk")
     with pytest.raises(ServingError, match=r"notes\.jpg: not_an_image"):
         TFLiteModel(pushed, preparation=preparation).predict([picture(REDDISH), tmp_path / "notes.jpg"])
 
 
-def test_a_large_picture_is_scaled_down_as_for_a_server(pushed):
+def test_a_large_image_is_scaled_down_as_for_a_server(pushed):
     prepared = TFLiteModel(pushed).prepare(picture(REDDISH, (3000, 2000), "JPEG"))
     assert Image.open(io.BytesIO(prepared.encoded)).size == (512, 341)
     assert TFLiteModel(pushed).predict([prepared])[0].label == "red"

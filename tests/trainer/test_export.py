@@ -67,7 +67,7 @@ def test_exactly_these_signatures(exported):
     assert taken == ((), {"examples": tf.TensorSpec([None], tf.string, "examples")})
 
 
-def test_classify_names_every_class_of_every_picture(exported):
+def test_classify_names_every_class_of_every_image(exported):
     requests = tf.constant([tiny_data.only_picture(encoded) for encoded in ENCODED])
     found = exported.serve("classify", inputs=requests)
     assert found["classes"].tolist() == [[name.encode() for name in CLASSES]] * len(ENCODED)
@@ -186,7 +186,7 @@ def test_warm_up_classifies_the_same_example(exported):
     assert example.SerializeToString(deterministic=True) == tf.make_ndarray(request.inputs["examples"])[0]
 
 
-def test_warm_up_requests_hold_a_training_picture_and_are_answered(exported, transformed):
+def test_warm_up_requests_hold_a_training_image_and_are_answered(exported, transformed):
     answers = {
         request.model_spec.signature_name: exported.serve(
             request.model_spec.signature_name,

@@ -58,7 +58,7 @@ def close(got, want):
     np.testing.assert_allclose(got, want, atol=TOLERANCE, rtol=0)
 
 
-def test_the_pictures_tell_something(probabilities):
+def test_the_images_tell_something(probabilities):
     """Else equal probabilities would prove nothing."""
     assert len(GOLDEN) >= 10
     assert {
@@ -81,7 +81,7 @@ def test_trained_model(classifier, pixels, probabilities):
     close(classifier.predict(pixels.astype(np.float32), verbose=0), probabilities)
 
 
-def test_serving_default_with_the_picture_alone(exported, requests, probabilities):
+def test_serving_default_with_the_image_alone(exported, requests, probabilities):
     close(exported.serve("serving_default", examples=requests)["probabilities"], probabilities)
 
 

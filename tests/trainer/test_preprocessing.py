@@ -40,7 +40,7 @@ def test_only_the_four_features_are_stored(transformed):
     assert {name for row in transformed.rows("eval") for name in row.features.feature} == names
 
 
-def test_stored_pictures_are_smaller_than_their_float32_pixels(transformed):
+def test_stored_images_are_smaller_than_their_float32_pixels(transformed):
     # Noise, and 48 pixels a side: the eighth that photos reach is tested with ops.
     stored = [len(value(row, features.IMAGE)) for row in transformed.rows("train")]
     assert max(stored) < SIZE**2 * 3 * 4 / 3

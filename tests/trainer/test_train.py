@@ -291,7 +291,7 @@ def test_a_measurement_leaves_no_trace_in_the_weights(training, monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_class_without_pictures_weighs_nothing():
+def test_a_class_without_images_weighs_nothing():
     assert task._balanced([6, 0, 2]) == {0: 8 / (2 * 6), 1: 0.0, 2: 8 / (2 * 2)}
 
 
@@ -368,7 +368,7 @@ def test_another_configuration_or_other_data_do_not_go_on_with_this_state(transf
     assert len(set(different)) == 6
 
 
-def test_eval_labels_that_no_training_picture_has_are_named(training, text_transformed):
+def test_eval_labels_that_no_training_image_has_are_named(training, text_transformed):
     training._transformed, training._label_key = text_transformed, "kind"
     with pytest.raises(ValueError, match=r"eval: the ids -1 are not among the 2 classes, 0 to 1"):
         training()

@@ -262,7 +262,7 @@ def test_a_killed_search_repeats_no_finished_trial(search, monkeypatch):
     assert len(list(search.state.glob("search-*"))) == 1
 
 
-def test_a_trial_of_fine_tuning_begins_with_the_first_weights_and_varies_the_pictures(search, monkeypatch):
+def test_a_trial_of_fine_tuning_begins_with_the_first_weights_and_varies_the_images(search, monkeypatch):
     seen = []
     fine_tune = task.Task.fine_tune
 

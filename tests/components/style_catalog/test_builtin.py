@@ -42,7 +42,7 @@ def test_the_ids_are_known_without_drawing(styles):
 
 
 @pytest.mark.slow
-def test_pictures_of_packages_are_theirs(styles):
+def test_images_of_packages_are_theirs(styles):
     by_id = {style.id: style for style in styles}
     for style_id, file in (("tissue", "ihc.png"), ("galaxies", "hubble_deep_field.jpg"), ("gravel", "gravel.png")):
         assert by_id[style_id].file.read_bytes() == (PACKAGES / "skimage" / "data" / file).read_bytes()
@@ -89,7 +89,7 @@ def test_a_missing_package_is_named(monkeypatch):
 
 
 @pytest.mark.usefixtures("quickly")
-def test_another_picture_under_the_same_name_is_refused(monkeypatch, tmp_path):
+def test_another_image_under_the_same_name_is_refused(monkeypatch, tmp_path):
     (tmp_path / "ihc.png").write_bytes(b"other")
     monkeypatch.setattr("atelier.files.packaged.find", lambda *_: tmp_path / "ihc.png")
     found = hashlib.sha256(b"other").hexdigest()

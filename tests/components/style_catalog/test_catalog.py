@@ -163,7 +163,7 @@ def test_a_wrong_hash_shows_both(tmp_path, entry_for, written):
     assert line.startswith(f"entry 1 (a): a.png: its SHA-256 is {found}, the catalog says {'0' * 64}")
 
 
-def test_an_unreadable_picture_has_its_reason(tmp_path, entry_for, written):
+def test_an_unreadable_image_has_its_reason(tmp_path, entry_for, written):
     entry = entry_for("a")
     cut = (tmp_path / "a.png").read_bytes()[:-200]
     (tmp_path / "a.png").write_bytes(cut)
@@ -172,7 +172,7 @@ def test_an_unreadable_picture_has_its_reason(tmp_path, entry_for, written):
     assert line.startswith("entry 1 (a): a.png: truncated: ")
 
 
-def test_a_tiny_picture_is_refused(entry_for, written):
+def test_a_tiny_image_is_refused(entry_for, written):
     catalog.load_catalog(written(entry_for("a", height=64, width=300)))
     (line,) = faults(written(entry_for("a", height=300, width=63)))
     assert line == "entry 1 (a): a.png: 63 x 300 pixels are too few; a style needs 64 on the shorter side"
@@ -216,7 +216,7 @@ def test_a_catalog_is_opened_by_file_and_by_folder(tmp_path, entry_for, written)
         catalog.open_catalog(tmp_path / "none")
 
 
-def test_a_picture_beside_a_catalog_that_does_not_name_it_is_refused(tmp_path, entry_for, written):
+def test_a_image_beside_a_catalog_that_does_not_name_it_is_refused(tmp_path, entry_for, written):
     file = written(entry_for("a"))
     entry_for("b", 1)
     (tmp_path / "Thumbs.db").touch()
@@ -225,7 +225,7 @@ def test_a_picture_beside_a_catalog_that_does_not_name_it_is_refused(tmp_path, e
     assert [style.id for style in catalog.open_catalog(str(file))] == ["a"]
 
 
-def test_a_picture_whose_name_is_not_utf8_has_a_title_that_can_be_written(tmp_path, entry_for):
+def test_a_image_whose_name_is_not_utf8_has_a_title_that_can_be_written(tmp_path, entry_for):
     entry_for("a")
     (tmp_path / "a.png").rename(tmp_path / os.fsdecode(b"caf\xe9 [1].png"))
     (style,) = catalog.load_folder(tmp_path)
@@ -261,7 +261,7 @@ def test_a_plain_folder_is_a_catalog_of_unknown_licences(tmp_path, entry_for):
     assert styles[2].sha256 == hashlib.sha256((tmp_path / "日本.PNG").read_bytes()).hexdigest()
 
 
-def test_bad_pictures_of_a_folder_are_all_named(tmp_path, entry_for):
+def test_bad_images_of_a_folder_are_all_named(tmp_path, entry_for):
     entry_for("good")
     entry_for("tiny", height=10)
     (tmp_path / "empty.jpg").touch()
@@ -272,7 +272,7 @@ def test_bad_pictures_of_a_folder_are_all_named(tmp_path, entry_for):
     assert second.startswith(f"{tmp_path}/tiny.png: 96 x 10 pixels are too few")
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
+def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(CatalogError, match=f"{tmp_path}: neither a catalog.yaml nor an image"):
         catalog.open_catalog(tmp_path)
     with pytest.raises(CatalogError, match=r"No such file or directory; give a catalog\.yaml or a folder"):
@@ -282,7 +282,7 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
 # Fingerprints.
 
 
-def test_the_fingerprint_changes_with_the_file_and_with_every_picture(tmp_path, entry_for, written):
+def test_the_fingerprint_changes_with_the_file_and_with_every_image(tmp_path, entry_for, written):
     entries = [entry_for("a"), entry_for("b", 1)]
     file = written(*entries)
     first = catalog.compute_fingerprint(str(file))
@@ -298,7 +298,7 @@ def test_the_fingerprint_changes_with_the_file_and_with_every_picture(tmp_path, 
     assert all(len(value) == 16 and int(value, 16) >= 0 for value in seen)
 
 
-def test_the_fingerprint_of_a_folder_changes_with_its_pictures(tmp_path, entry_for):
+def test_the_fingerprint_of_a_folder_changes_with_its_images(tmp_path, entry_for):
     entry_for("a")
     seen = {catalog.compute_fingerprint(str(tmp_path))}
     (tmp_path / "notes.txt").touch()
@@ -314,7 +314,7 @@ def test_the_fingerprint_of_a_folder_changes_with_its_pictures(tmp_path, entry_f
         catalog.compute_fingerprint(str(tmp_path / "none.yaml"))
 
 
-def test_yaml_that_names_no_picture_still_has_a_fingerprint(tmp_path):
+def test_yaml_that_names_no_image_still_has_a_fingerprint(tmp_path):
     file = tmp_path / "catalog.yaml"
     file.write_text(yaml.safe_dump([{"id": "a"}, "text", {"file": 3}]))
     assert len(catalog.compute_fingerprint(str(file))) == 16

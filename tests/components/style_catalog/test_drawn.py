@@ -10,7 +10,7 @@ from components.style_catalog.drawings import brush
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return {name: drawn.draw(name) for name in drawn.DRAWINGS}
 
 
@@ -20,19 +20,19 @@ def pixels(encoded):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", drawn.DRAWINGS)
-def test_a_drawing_is_the_same_every_time(pictures, name):
-    assert hashlib.sha256(drawn.draw(name)).digest() == hashlib.sha256(pictures[name]).digest()
+def test_a_drawing_is_the_same_every_time(images, name):
+    assert hashlib.sha256(drawn.draw(name)).digest() == hashlib.sha256(images[name]).digest()
 
 
 @pytest.mark.slow
-def test_there_are_at_least_four_and_all_differ(pictures):
-    assert len({hashlib.sha256(encoded).digest() for encoded in pictures.values()}) == len(pictures) >= 4
+def test_there_are_at_least_four_and_all_differ(images):
+    assert len({hashlib.sha256(encoded).digest() for encoded in images.values()}) == len(images) >= 4
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", drawn.DRAWINGS)
-def test_a_drawing_has_colours_and_strokes(pictures, name):
-    image = pixels(pictures[name])
+def test_a_drawing_has_colours_and_strokes(images, name):
+    image = pixels(images[name])
     assert image.shape == (brush.SIZE, brush.SIZE, 3)
     assert image.dtype == np.uint8
     # Five or more colours, far from each other, cover a hundredth of the picture or more each.

@@ -107,7 +107,7 @@ def run(three, root):
 
 
 @pytest.mark.slow
-def test_the_component_runs_and_is_cached_until_a_picture_changes(three, entry_for, written, tmp_path):
+def test_the_component_runs_and_is_cached_until_a_image_changes(three, entry_for, written, tmp_path):
     root = tmp_path / "root"
     (first,) = run(three, root)
     assert [style.id for style in catalog.load_catalog(first / "catalog.yaml")] == ["wave", "dunes", "coins"]

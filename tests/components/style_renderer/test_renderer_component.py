@@ -85,7 +85,7 @@ def manifest(folder):
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
-def test_a_splits_pictures_are_rendered_in_the_catalogs_styles(do, examples, tmp_path):
+def test_a_splits_images_are_rendered_in_the_catalogs_styles(do, examples, tmp_path):
     gallery = do(examples, contents="split:test", image_key="picture", max_contents=2, strengths=(0.5, 1))
     lines = manifest(tmp_path / "gallery")
     assert [(line["content"]["id"], line["style"]["id"], line["strength"]) for line in lines] == [

@@ -75,7 +75,7 @@ def ingested(folder, tmp_path_factory):
     return output, report, calls
 
 
-def test_every_picture_becomes_one_record(folder, ingested):
+def test_every_image_becomes_one_record(folder, ingested):
     output, report, _ = ingested
     files = {f"{path.parent.name}/{path.name}" for path in folder.rglob("*.*") if path.name != ".DS_Store"}
     found = [text(r["image/filename"]) for split in ("train", "eval", "test") for r in records(output, split)]

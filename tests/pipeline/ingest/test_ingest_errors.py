@@ -21,7 +21,7 @@ from pipeline.ingest.errors import IngestError
 BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
-def picture(seed):
+def image(seed):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
 
@@ -29,7 +29,7 @@ def fill(root, count, labels=("a", "b")):
     for number, label in enumerate(labels):
         (root / label).mkdir(parents=True, exist_ok=True)
         for n in range(count):
-            picture([number, n]).save(root / label / f"{n:03d}.png")
+            image([number, n]).save(root / label / f"{n:03d}.png")
 
 
 def run(source, output, **settings):
@@ -43,7 +43,7 @@ def png_header(width, height):
 
 def jpeg():
     stream = io.BytesIO()
-    picture(1).resize((64, 64)).save(stream, "JPEG")
+    image(1).resize((64, 64)).save(stream, "JPEG")
     return stream.getvalue()
 
 
@@ -163,7 +163,7 @@ def test_a_worker_process_that_is_killed_ends_the_ingest_in_words(tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_classes_are_counted_by_their_different_good_pictures(tmp_path):
+def test_classes_are_counted_by_their_different_good_images(tmp_path):
     root = tmp_path / "root"
     fill(root, 30)
     fill(root, 2, labels=("few",))
@@ -179,7 +179,7 @@ def test_a_class_whose_images_are_all_in_others_is_named_with_them(tmp_path):
     root = tmp_path / "root"
     fill(root, 10, labels=("cat", "dog", "emu"))
     shutil.copytree(root / "cat", root / "kitten")
-    picture([9, 9]).save(root / "kitten" / "own.png")
+    image([9, 9]).save(root / "kitten" / "own.png")
     with pytest.raises(IngestError, match=r"all 10 images of cat are in other classes, too: kitten \(10\)") as error:
         run(root, tmp_path / "out")
     assert "quarantine.jsonl" not in str(error.value)  # nothing lies there
@@ -189,7 +189,7 @@ def test_a_class_whose_images_are_all_in_others_is_named_with_them(tmp_path):
         shutil.move(root / "kitten" / f"{n:03d}.png", root / "emu" / f"again{n}.png")
     with pytest.raises(IngestError, match=r"all 10 images of cat .*: emu \(5\), kitten \(5\)"):
         run(root, tmp_path / "out")
-    picture([9, 8]).save(root / "cat" / "own.png")
+    image([9, 8]).save(root / "cat" / "own.png")
     assert run(root, tmp_path / "out")["conflicting_labels"]["pictures"] == 10
 
 

@@ -79,7 +79,7 @@ def test_given_splits_are_kept_and_a_missing_one_is_carved_out_of_train():
     assert all(path.startswith(split) for path, split in placed.items())
 
 
-def test_a_picture_in_two_given_splits_stays_in_the_one_that_measures():
+def test_a_image_in_two_given_splits_stays_in_the_one_that_measures():
     rows = [
         row("train/1", 1, split="train"),
         row("test/1", 1, split="test"),
@@ -107,7 +107,7 @@ def photographs():
     return [photo.crop(box) for box in boxes]
 
 
-def test_recoded_and_scaled_pictures_are_near_duplicates_and_others_are_not(photographs):
+def test_recoded_and_scaled_images_are_near_duplicates_and_others_are_not(photographs):
     originals = [thumbnail(image) for image in photographs]
     changed = [thumbnail(image, "JPEG", quality=40) for image in photographs]
     changed += [thumbnail(image.resize((75, 75))) for image in photographs]
@@ -118,7 +118,7 @@ def test_recoded_and_scaled_pictures_are_near_duplicates_and_others_are_not(phot
     assert splits.find_near_pairs(np.stack(originals + changed), np.zeros(3 * count, int)) == []
 
 
-def test_a_crowd_of_like_pictures_costs_linear_time_only():
+def test_a_crowd_of_like_images_costs_linear_time_only():
     crowd = np.zeros((4000, 8, 9), np.uint8)
     found = splits.find_near_pairs(crowd, np.arange(4000) % 2)
     assert 2000 <= len(found) <= 4000 * 32

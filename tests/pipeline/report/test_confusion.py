@@ -44,12 +44,12 @@ def test_a_class_that_is_only_predicted_comes_last():
     ]
 
 
-def test_pictures_without_a_prediction_count_as_mistakes():
+def test_images_without_a_prediction_count_as_mistakes():
     rows = confusion.count_by_class([[0, -1, 3], [0, 0, 1]], ["cat"])
     assert [(row.name, row.recall, row.mistaken_for) for row in rows] == [("cat", 0.25, "none")]
 
 
-def test_pairs_are_sorted_by_pictures():
+def test_pairs_are_sorted_by_images():
     assert confusion.find_pairs(CELLS, NAMES, most=5) == [
         confusion.Pair("cat", "dog", 3, 0.3),
         confusion.Pair("bird", "cat", 1, 1.0),

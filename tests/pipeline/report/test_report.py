@@ -438,7 +438,7 @@ def test_what_the_ingest_found():
     assert page.rows("Precision and recall by class")[1][0] == "cat"
 
 
-def test_pictures_are_shown_with_their_probabilities():
+def test_images_are_shown_with_their_probabilities():
     pixels = np.zeros((2, 8, 8, 3), np.uint8)
     chosen = showcase.choose(
         showcase.Predictions(pixels, np.array([0, 1]), np.array([[0.2, 0.8], [0.1, 0.9]])), ["cat", "dog"]

@@ -73,7 +73,7 @@ def test_all_right_or_all_wrong():
     assert showcase.choose(predictions([(1, [0.9, 0.1])]), NAMES).right == []
 
 
-def test_tiny_pictures_are_kept_to_the_bit_and_large_ones_shrunk():
+def test_tiny_images_are_kept_to_the_bit_and_large_ones_shrunk():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     (tiny,) = showcase.choose(showcase.Predictions(pixels, np.array([0]), np.array([[1.0]])), NAMES).right
     assert tiny.tiny
@@ -137,7 +137,7 @@ def test_no_predictions_without_records(artifacts, tmp_path):
     assert showcase.predict(artifacts / "model" / "Format-Serving", tmp_path) is None
 
 
-def test_the_report_finds_model_and_pictures_among_the_nodes(artifacts):
+def test_the_report_finds_model_and_images_among_the_nodes(artifacts):
     nodes: dict[str, Any] = {
         "Trainer": SimpleNamespace(state="cached", outputs={"model": SimpleNamespace(uri=str(artifacts / "model"))}),
         "Transform": SimpleNamespace(

@@ -213,7 +213,7 @@ def collected(passed_evaluation):
 
 
 @pytest.mark.slow
-def test_metrics_over_all_pictures(collected):
+def test_metrics_over_all_images(collected):
     probabilities = predictions.probabilities(predictions.TFLITE).astype(float)
     of_label = probabilities[np.arange(20), predictions.LABELS]
     assert collected["metrics"]["accuracy"] == pytest.approx(17 / 20)
@@ -242,7 +242,7 @@ def test_precision_and_recall_by_class_count_the_most_probable_class(collected):
 
 
 @pytest.mark.slow
-def test_the_confusion_has_the_cells_that_hold_pictures(collected):
+def test_the_confusion_has_the_cells_that_hold_images(collected):
     assert sorted(collected["confusion"]) == [[0, 0, 4], [0, 2, 1], [1, 1, 13], [1, 2, 2]]
 
 
@@ -366,7 +366,7 @@ def test_a_killed_training_has_left_no_file(tmp_path):
     assert (found["tflite"], found["training"], found["feature_cache"]) == ({}, {}, None)
 
 
-def test_bytes_a_picture_count_the_augmented_ones_too(tmp_path, monkeypatch):
+def test_bytes_a_image_count_the_augmented_ones_too(tmp_path, monkeypatch):
     # 10 + 2 * 10 training pictures and 5 + 5 others: 40 in 1,000 bytes.
     monkeypatch.setattr(run_artifacts, "count_examples", lambda _: {"train": 10, "eval": 5, "test": 5})
     for name, size in (("Split-train/a.gz", 600), ("Split-train/augmented.gz", 300), ("Split-test/a.gz", 100)):

@@ -103,7 +103,7 @@ def refusal(call, *arguments, **options):
 # ---- what is sent, and what comes back
 
 
-def test_pictures_travel_as_they_are_encoded(client, fake):
+def test_images_travel_as_they_are_encoded(client, fake):
     client.predict([RED, GREEN])
     ((method, request, seconds),) = fake.calls
     assert method == "Predict"
@@ -128,14 +128,14 @@ def test_predictions_in_either_encoding(client, fake, as_content):
     assert found[0].milliseconds > 0
 
 
-def test_more_pictures_than_a_batch_come_back_in_their_order(target, fake):
+def test_more_images_than_a_batch_come_back_in_their_order(target, fake):
     with Client(target, batch=2) as client:
         found = client.predict([RED, GREEN, BLUE, RED, GREEN])
     assert [each.label for each in found] == ["cat", "bird", "dog", "cat", "bird"]
     assert [len(request.inputs["image_bytes"].string_val) for request in fake.requests("Predict")] == [2, 2, 1]
 
 
-def test_no_pictures_ask_nothing(client, fake):
+def test_no_images_ask_nothing(client, fake):
     assert client.predict([]) == []
     assert fake.calls == []
 
@@ -342,7 +342,7 @@ def test_what_the_server_does_not_have(target, model, call, code, words):
 # ---- sizes and compression
 
 
-def test_a_picture_larger_than_a_message_is_not_sent(target, fake, tmp_path):
+def test_a_image_larger_than_a_message_is_not_sent(target, fake, tmp_path):
     (tmp_path / "large.png").write_bytes(noise(64, 64, "PNG"))
     with Client(target, max_message_bytes=10_000) as client:
         error = refusal(client.predict, [tmp_path / "large.png"])
@@ -396,7 +396,7 @@ def test_gzip_by_choice(fake):
 # ---- pictures
 
 
-def test_a_large_picture_is_scaled_down(target, fake, tmp_path):
+def test_a_large_image_is_scaled_down(target, fake, tmp_path):
     photo = picture("navy", (3000, 2000), "JPEG")
     (tmp_path / "photo.jpg").write_bytes(photo)
     with Client(target) as client:
@@ -422,7 +422,7 @@ def test_what_tensorflow_may_not_read_alike_is_sent_as_png_of_full_size(target, 
 
 
 @pytest.mark.parametrize("preparation", [None, AS_IS])
-def test_what_is_no_picture_is_named_before_anything_is_sent(target, fake, tmp_path, preparation):
+def test_what_is_no_image_is_named_before_anything_is_sent(target, fake, tmp_path, preparation):
     (tmp_path / "notes.jpg").write_text("remember the milk")
     with Client(target, preparation=preparation) as client:
         error = refusal(client.predict, [RED, tmp_path / "notes.jpg"])
@@ -433,7 +433,7 @@ def test_what_is_no_picture_is_named_before_anything_is_sent(target, fake, tmp_p
     assert fake.calls == []
 
 
-def test_a_prepared_picture_is_sent_as_it_is(client, fake):
+def test_a_prepared_image_is_sent_as_it_is(client, fake):
     prepared = client.prepare(picture("navy", (600, 600), "JPEG"))
     client.predict([prepared])
     assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [prepared.encoded]

@@ -25,7 +25,7 @@ def answer(**outputs):
 # ---- requests
 
 
-def test_tensorflow_reads_the_tensor_of_pictures():
+def test_tensorflow_reads_the_tensor_of_images():
     built = messages.build_predict_request(ServedModel(image_input="photo"), [b"one", b"\xff\0"])
     request = predict_pb2.PredictRequest.FromString(built.SerializeToString())
     tensor = tf.make_ndarray(request.inputs["photo"])
@@ -158,7 +158,7 @@ def test_scores_without_names():
 
 
 @pytest.mark.parametrize("rows", [[], [[]], [[("a", 1.0)]] * 2])
-def test_classes_for_another_number_of_pictures(rows):
+def test_classes_for_another_number_of_images(rows):
     with pytest.raises(ServingError, match=f"Classify answers for {len(rows)} images of 1"):
         messages.read_classify_response(classes(*rows), 1)
 

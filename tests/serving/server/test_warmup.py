@@ -58,7 +58,7 @@ def write(file, *logs):
             tfrecord.write(stream, log.SerializeToString())
 
 
-def picture():
+def image():
     stream = io.BytesIO()
     Image.new("RGB", (4, 4), (51, 51, 51)).save(stream, "PNG")
     return stream.getvalue()
@@ -79,12 +79,12 @@ def classify_log(encoded):
 
 
 def test_every_record_is_answered_by_its_own_signature(model, directory, extra):
-    write(extra, predict_log("serving_bytes", "image_bytes", [picture()]), classify_log(picture()))
+    write(extra, predict_log("serving_bytes", "image_bytes", [image()]), classify_log(image()))
     asked: Any = Asked(model)
     assert warmup.replay(asked, directory) == 2
     (first, second) = asked.calls
-    assert first == ("serving_bytes", {"image_bytes": [picture()]})
-    assert second == ("classify", {"inputs": [tfrecord.serialize_example({"image/encoded": picture()})]})
+    assert first == ("serving_bytes", {"image_bytes": [image()]})
+    assert second == ("classify", {"inputs": [tfrecord.serialize_example({"image/encoded": image()})]})
 
 
 def test_without_a_file_there_is_nothing_to_do(model, directory):
@@ -113,7 +113,7 @@ def test_a_version_that_cannot_answer_its_own_requests_is_not_loaded(directory, 
 
 
 def test_a_damaged_file_is_named(directory, extra):
-    write(extra, classify_log(picture()))
+    write(extra, classify_log(image()))
     extra.write_bytes(extra.read_bytes()[:-1])
     with pytest.raises(StatusError, match="damaged or cut short") as caught:
         local_server.load(directory)
@@ -122,6 +122,6 @@ def test_a_damaged_file_is_named(directory, extra):
 
 def test_more_records_than_tf_serving_takes_are_refused(model, directory, extra, monkeypatch):
     monkeypatch.setattr(warmup, "MOST_RECORDS", 2)
-    write(extra, *[classify_log(picture())] * 3)
+    write(extra, *[classify_log(image())] * 3)
     with pytest.raises(StatusError, match="more than 2 warm-up records"):
         warmup.replay(cast(Any, Asked(model)), directory)

@@ -244,7 +244,7 @@ def preprocess(mode):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
-def test_batch_is_its_pictures_one_by_one(batch, mode):
+def test_batch_is_its_images_one_by_one(batch, mode):
     together = preprocess(mode)(batch)
     assert together.shape == (len(PICTURES), 48, 48, 3)
     for got, encoded in zip(together, batch, strict=True):
@@ -310,7 +310,7 @@ def test_photos_take_an_eighth_of_float32_on_average():
     assert np.mean(shares) <= 1 / 8
 
 
-def test_stored_picture_of_another_size_is_refused():
+def test_stored_image_of_another_size_is_refused():
     packed = lossless.encode(tf.zeros((8, 8, 3), tf.uint8))
     with pytest.raises((tf.errors.InvalidArgumentError, ValueError), match="not compatible"):
         lossless.decode(packed, 9)

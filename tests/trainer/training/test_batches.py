@@ -100,7 +100,7 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
     assert len({flips.tobytes() for flips in mirrored}) == 5
 
 
-def test_varied_pictures_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(batches, transformed, stored):
+def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(batches, transformed, stored):
     settings = Augmentation(
         rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, brightness=0.2, horizontal_flip=False
     )
@@ -129,7 +129,7 @@ def test_nothing_is_flipped_unless_asked_for(batches, stored):
     np.testing.assert_array_equal(pixels, stored[places(pixels, stored)])
 
 
-def test_pictures_of_another_size_are_refused(batches):
+def test_images_of_another_size_are_refused(batches):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
         next(iter(batches(size=SIZE + 1)))
 

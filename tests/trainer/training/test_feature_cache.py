@@ -128,7 +128,7 @@ def test_batch_normalisation_folded_into_convolutions_changes_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_devices_compute_each_picture_once(tmp_path):
+def test_two_devices_compute_each_image_once(tmp_path):
     """Keras' own `predict_on_batch` gives every device the whole batch, and every picture twice."""
     code = f"""
 import keras, numpy as np, tensorflow as tf

@@ -55,7 +55,7 @@ def test_every_content_is_rendered_in_every_style(run, out, styles):
     assert lines[1]["style"]["sha256"] == styles[1].sha256
 
 
-def test_the_manifest_says_how_each_picture_came_about(run, out, styles):
+def test_the_manifest_says_how_each_image_came_about(run, out, styles):
     run(code="engine-1", overrides={"scales": [{"size": 40, "iterations": 9}], "seed": 5})
     (line, *_) = manifest(out)
     assert line["content"]["id"] == "a.png"
@@ -88,7 +88,7 @@ def test_a_presets_settings_and_each_strength_reach_the_engine(run, out, tmp_pat
     assert strong[1] > weak[1] + 50  # 0.75 of 127.5 brighter in green
 
 
-def test_the_records_hold_the_pictures(run, out):
+def test_the_records_hold_the_images(run, out):
     run(strengths=(0.5,))
     (file,) = out.glob("renders-*.tfrecord")
     assert file.name == "renders-00000-of-00001.tfrecord"
@@ -155,7 +155,7 @@ def test_only_what_is_missing_is_rendered(run, out, rendered, part):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["", "no JSON", "[]", '{"key": "another"}'])
-def test_a_damaged_sidecar_or_an_empty_picture_is_as_none(run, out, rendered, damage):
+def test_a_damaged_sidecar_or_an_empty_image_is_as_none(run, out, rendered, damage):
     run()
     rendered()
     next((out / "sidecars").glob("a--red--*")).write_text(damage)
@@ -195,7 +195,7 @@ def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, rende
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [{"code": "2"}, {"overrides": {"seed": 1}}, {"picture_format": "png"}])
-def test_what_changes_pictures_renders_all_again(run, rendered, change):
+def test_what_changes_images_renders_all_again(run, rendered, change):
     run()
     rendered()
     assert run(**change).rendered == 6

@@ -25,12 +25,12 @@ batch.render_batch(
 """
 
 
-def pictures(folder):
+def images(folder):
     return {path.name: path.read_bytes() for path in (folder / "pictures").glob("*.jpg")}
 
 
 @pytest.mark.slow
-def test_two_worker_processes_make_the_same_pictures(run, rendered, tmp_path, monkeypatch):
+def test_two_worker_processes_make_the_same_images(run, rendered, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the workers find the engine
     run()
     (tmp_path / "out").rename(tmp_path / "one")
@@ -38,7 +38,7 @@ def test_two_worker_processes_make_the_same_pictures(run, rendered, tmp_path, mo
     report = run(beam_args=TWO, threads=1)
     calls = rendered()
     assert report.rendered == len(calls) == 6
-    assert pictures(tmp_path / "out") == pictures(tmp_path / "one")
+    assert images(tmp_path / "out") == images(tmp_path / "one")
     assert {threads for _, threads, _ in calls} == {"1"}
     assert len({process for *_, process in calls}) == 2
 
@@ -48,12 +48,12 @@ def test_a_killed_batch_loses_the_unit_in_work_and_no_other(run, rendered, folde
     out = tmp_path / "out"
     command = [sys.executable, "-c", KILLED, str(folder), str(styles[0].file.parent), str(out)]
     assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 9
-    before = pictures(out)
+    before = images(out)
     assert len(rendered()) == len(before) == 3
     assert len(list((out / "sidecars").glob("*.json"))) == 3
     assert not (out / "manifest.jsonl").exists()
 
     report = run(styles=catalog.load_folder(styles[0].file.parent), overrides={})
     assert report.rendered == len(rendered()) == 3
-    assert before.items() <= pictures(out).items()
+    assert before.items() <= images(out).items()
     assert len((out / "manifest.jsonl").read_text().splitlines()) == 6

@@ -35,7 +35,7 @@ def records(path, *rows, pack=gzip.compress):
     path.write_bytes(pack(stream.getvalue()))
 
 
-def test_a_folder_gives_its_pictures_in_order_without_junk(folder, tmp_path):
+def test_a_folder_gives_its_images_in_order_without_junk(folder, tmp_path):
     for name in (".hidden.png", "Thumbs.db"):
         (folder / name).write_bytes(b"x")
     result = found(tmp_path, contents.from_folder(str(folder)))
@@ -62,7 +62,7 @@ def test_large_originals_are_scaled_down_and_have_a_thumbnail(tmp_path):
     assert Image.open(thumbnail).size[0] == 512
 
 
-def test_broken_pictures_are_dead_letters_with_reason_and_the_rest_goes_on(folder, tmp_path):
+def test_broken_images_are_dead_letters_with_reason_and_the_rest_goes_on(folder, tmp_path):
     (folder / "b.png").write_bytes(fake_engine.encoded(1)[:-30])
     (folder / "d.txt").write_text("no picture")
     (folder / "e.png").write_bytes(b"")
@@ -99,7 +99,7 @@ def test_a_name_that_is_not_utf8_is_a_dead_letter_that_can_be_printed(folder, tm
     assert [(letter.content, letter.reason) for letter in result.dead] == [("caf\\xe9.png", "unreadable_name")]
 
 
-def test_the_same_picture_under_two_names_stays_two(folder, tmp_path):
+def test_the_same_image_under_two_names_stays_two(folder, tmp_path):
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
     result = found(tmp_path, contents.from_folder(str(folder)))
     assert [content.id for content in result.contents] == ["a.png", "b.png", "sub/c.png"]
@@ -107,7 +107,7 @@ def test_the_same_picture_under_two_names_stays_two(folder, tmp_path):
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bytes])
-def test_records_give_their_pictures(tmp_path, pack):
+def test_records_give_their_images(tmp_path, pack):
     ending = ".gz" if pack is gzip.compress else ""
     one, two = fake_engine.encoded(1), fake_engine.encoded(2)
     records(tmp_path / "split" / f"a-00000{ending}", {"pic": one, "image/filename": "x/one.png"}, pack=pack)

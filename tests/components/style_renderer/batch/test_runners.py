@@ -41,7 +41,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_NUM_INTRAOP_THREADS": "
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     """Two contents and two styles."""
     root = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
@@ -53,10 +53,10 @@ def pictures(tmp_path_factory):
     return root
 
 
-def rendered(settings, pictures, output):
-    script = pictures / "script.py"
+def rendered(settings, images, output):
+    script = images / "script.py"
     script.write_text(SCRIPT)
-    command = [sys.executable, script, settings.model_dump_json(), pictures, output]
+    command = [sys.executable, script, settings.model_dump_json(), images, output]
     done = subprocess.run(
         [str(word) for word in command], env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -64,11 +64,11 @@ def rendered(settings, pictures, output):
     return {file.name: file.read_bytes() for file in (output / "pictures").iterdir()}
 
 
-def test_runners_render_the_same_bytes(pictures, tmp_path):
+def test_runners_render_the_same_bytes(images, tmp_path):
     here = {"in_memory": Beam(), "processes": Beam(workers=2), "dask": Beam(runner="dask", workers=2)}
     with job_service.running(tmp_path / "service", environment=ENVIRONMENT) as portable:
         runners = here | {"portable": portable}
-        found = {name: rendered(settings, pictures, tmp_path / name) for name, settings in runners.items()}
+        found = {name: rendered(settings, images, tmp_path / name) for name, settings in runners.items()}
     assert len(found["in_memory"]) == 4
     for name in found:
         assert found[name] == found["in_memory"], name

@@ -42,7 +42,7 @@ def test_equal_inputs_have_equal_keys():
         {"precision": "bfloat16"},
     ],
 )
-def test_whatever_changes_the_picture_changes_the_key(changed):
+def test_whatever_changes_the_image_changes_the_key(changed):
     assert key(**changed) != key()
 
 

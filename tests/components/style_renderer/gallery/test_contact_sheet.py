@@ -36,7 +36,7 @@ def page(tmp_path):
     return Page(lines=lines, contents=contents, styles=styles, dead=(), size=64)
 
 
-def test_each_picture_is_in_its_place(page, tmp_path):
+def test_each_image_is_in_its_place(page, tmp_path):
     sheet = Image.open(io.BytesIO(contact_sheet.make(page, str(tmp_path))))
     assert sheet.size == (3 * 166 + 6, 3 * 166 + 6)
     pixels = np.asarray(sheet, int)

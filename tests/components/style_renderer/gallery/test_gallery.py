@@ -150,7 +150,7 @@ def test_only_web_addresses_become_links(page, tmp_path, source, linked):
     assert (source in [link.get("href") for link in parsed.all("a")]) is linked
 
 
-def test_nothing_is_fetched_but_the_pictures_beside_it(page):
+def test_nothing_is_fetched_but_the_images_beside_it(page):
     text = gallery.render(page(strengths=(0.5, 1.0)))
     parsed = Parsed(text)
     named = [attributes.get(name) for _, attributes in parsed.tags for name in ("src", "href")]
