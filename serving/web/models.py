@@ -1,7 +1,8 @@
 """Finds the TFLite files that a run has pushed, and what the page must know of them."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ from ai_edge_litert.interpreter import Interpreter
 
 from atelier import labels, preprocessing
 from atelier.files import versions
-from atelier.layout import CARD_FILE, LABELS_FILE, PUSHED_TFLITE, TFLITE_FILE
+from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, MAX_PIXELS, PUSHED_TFLITE, STYLIZER, TFLITE_FILE
 from atelier.preprocessing import STORE_SIZE, Preprocessing, PreprocessingError
 from atelier.tflite_tensors import find_tensors
 from serving.web.errors import WebError
+
+STYLIZER_TFLITE = "tflite"
+"""The folder in a stylizer's `assets.extra/` that holds its TFLite files."""
+
+_STYLIZER_FILE = re.compile(r"stylizer-(\d+)-float16\.tflite")
+"""Those with 8-bit weights run slowly in browsers: WebAssembly's XNNPACK does not take their dynamic ranges."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +48,36 @@ class Classifier:
     accuracy: float | None
 
 
-def read_classifier(output: Path) -> Classifier:
-    """Reads the newest classifier that was pushed below a run's output folder.
+@dataclass(frozen=True)
+class Stylizer:
+    """A pushed stylizer.
+
+    Attributes:
+      version: of the push.
+      styles: ids in the order of the model's style weights.
+      contents: the TFLite files by the side of their images in pixels, smallest first.
+      max_pixels: an image whose header promises more is rejected.
+    """
+
+    version: int
+    styles: tuple[str, ...]
+    contents: Mapping[int, bytes]
+    max_pixels: int = MAX_PIXELS
+
+
+def read_classifier(output: Path) -> Classifier | None:
+    """Reads the newest classifier that was pushed below a run's output folder; None if none was.
 
     Raises:
-      WebError: there is none, or it is not what the pipeline pushes.
+      WebError: it is not what the pipeline pushes.
     """
-    version, folder = _find_newest(output)
+    newest = _find_newest(output / PUSHED_TFLITE)
+    if newest is None:
+        return None
+    version, folder = newest
     content = _read(folder / TFLITE_FILE, bytes)
-    source, target = _read_tensors(content, folder / TFLITE_FILE)
+    file = folder / TFLITE_FILE
+    source, target = find_tensors(_load(content, file), file, WebError)
     names = tuple(_read(folder / LABELS_FILE, labels.parse_labels))
     classes = int(target["shape"][1])
     if len(names) != classes:
@@ -68,30 +96,62 @@ def read_classifier(output: Path) -> Classifier:
     )
 
 
-def _find_newest(output: Path) -> tuple[int, Path]:
-    base = output / PUSHED_TFLITE
+def read_stylizer(output: Path) -> Stylizer | None:
+    """Reads the newest stylizer that was pushed below a run's output folder; None if none was, or without TFLite files.
+
+    Raises:
+      WebError: it is not what the pipeline pushes.
+    """
+    newest = _find_newest(output / STYLIZER)
+    return newest and read_stylizer_folder(newest[1] / ASSETS_EXTRA / STYLIZER_TFLITE, newest[0])
+
+
+def read_stylizer_folder(folder: Path, version: int) -> Stylizer | None:
+    """Reads a stylizer's TFLite files and `labels.txt` beside them; None if there are no such files.
+
+    Raises:
+      WebError: a file takes and gives something else than an image in styles.
+    """
+    files = {int(match[1]): file for file in folder.glob("*.tflite") if (match := _STYLIZER_FILE.fullmatch(file.name))}
+    if not files:
+        return None
+    styles = tuple(_read(folder / LABELS_FILE, labels.parse_labels))
+    contents = {size: _read(files[size], bytes) for size in sorted(files)}
+    for size, content in contents.items():
+        shapes = {
+            detail["name"]: detail["shape"].tolist() for detail in _load(content, files[size]).get_input_details()
+        }
+        if sorted(shapes.values()) != sorted([[1, size, size, 3], [1, len(styles)], [1]]):
+            raise WebError(
+                f"{files[size]}: takes tensors of shape {list(shapes.values())}; expected an image of {size} pixels, "
+                f"the weights of {len(styles)} styles, and the strength"
+            )
+    return Stylizer(version, styles, contents)
+
+
+def _find_newest(base: Path) -> tuple[int, Path] | None:
     try:
         found = versions.list_folders(base)
     except FileNotFoundError:
-        found = {}
-        if (output / TFLITE_FILE).is_file() or versions.list_folders(output if output.is_dir() else output.parent):
-            raise WebError(
-                f"{output}: expected the output folder of `atelier run`, which holds {PUSHED_TFLITE}/<version>/"
-            ) from None
+        return None
     except OSError as error:
         raise WebError(f"{base}: cannot be listed: {error.strerror}") from None
-    if not found:
-        raise WebError(f"{base}: no pushed TFLite model; --models takes the output folder of `atelier run`")
-    newest = max(found)
-    return newest, found[newest]
+    return (max(found), found[max(found)]) if found else None
 
 
-def _read_tensors(content: bytes, file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def explain_none(output: Path) -> WebError:
+    """Returns why a folder has no models to show, for people who took another one for the output folder of a run."""
+    wanted = f"the output folder of `atelier run`, which holds {PUSHED_TFLITE}/<version>/ or {STYLIZER}/<version>/"
+    if not output.is_dir():
+        return WebError(f"{output}: no such folder; --models takes {wanted}")
+    return WebError(f"{output}: no pushed TFLite model; --models takes {wanted}")
+
+
+def _load(content: bytes, file: Path) -> Interpreter:
     try:
-        interpreter = Interpreter(model_content=content)
+        return Interpreter(model_content=content)
     except (ValueError, RuntimeError) as error:
         raise WebError(f"{file}: not a TFLite model that LiteRT can run: {str(error).strip()}") from None
-    return find_tensors(interpreter, file, WebError)
 
 
 def _parse_object(content: bytes) -> dict[str, Any]:

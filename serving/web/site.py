@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from atelier import __version__
+from atelier.layout import TFLITE_FILE
 from serving.web import packages
 from serving.web.headers import CONTENT_SECURITY_POLICY
-from serving.web.models import Classifier, read_classifier
+from serving.web.models import Classifier, Stylizer, explain_none, read_classifier, read_stylizer
 
 SITE_FILE = "site.json"
 """What the page shows and where its models are."""
@@ -37,22 +39,40 @@ class SiteFile:
     lasting: bool = False
 
 
-def collect(output: Path) -> dict[str, SiteFile]:
+def collect(output: Path, stylizer: Stylizer | None = None) -> dict[str, SiteFile]:
     """Returns all files of the page by their paths.
 
     Args:
       output: a run's output folder.
+      stylizer: the stylizer; None: the one that the run has pushed, if any.
 
     Raises:
       WebError: there is no model, or LiteRT.js cannot be downloaded.
     """
-    classifier = read_classifier(output)
+    classifier, stylizer = read_classifier(output), stylizer or read_stylizer(output)
+    if classifier is None and stylizer is None:
+        raise explain_none(output)
     runtime, files = _collect_runtime()
     files |= _collect_static()
-    model = SiteFile(classifier.content, lasting=True)
-    path = f"models/{hashlib.sha256(model.content).hexdigest()[:16]}/model.tflite"
-    described = {"atelier": __version__, "runtime": runtime, "classifier": _describe(classifier, path)}
-    return files | {path: model, SITE_FILE: SiteFile(json.dumps(described, indent=1).encode())}
+    described: dict[str, Any] = {"atelier": __version__, "runtime": runtime, "classifier": None, "stylizer": None}
+    if classifier:
+        described["classifier"] = _describe(classifier) | _add_model(files, classifier.content)
+    if stylizer:
+        models = [{"size": size} | _add_model(files, content) for size, content in stylizer.contents.items()]
+        described["stylizer"] = {
+            "version": stylizer.version,
+            "styles": stylizer.styles,
+            "max_pixels": stylizer.max_pixels,
+            "files": models,
+        }
+    return files | {SITE_FILE: SiteFile(json.dumps(described, indent=1).encode())}
+
+
+def _add_model(files: dict[str, SiteFile], content: bytes) -> dict:
+    """Adds a model under a path that changes with its content; returns what the page must know to download it."""
+    path = f"models/{hashlib.sha256(content).hexdigest()[:16]}/{TFLITE_FILE}"
+    files[path] = SiteFile(content, lasting=True)
+    return {"file": path, "bytes": len(content)}
 
 
 def _collect_static() -> dict[str, SiteFile]:
@@ -95,10 +115,8 @@ def _read_module(file: Path) -> bytes:
     return re.sub(r"\n//# sourceMappingURL=.*", "", text).encode()
 
 
-def _describe(classifier: Classifier, path: str) -> dict:
+def _describe(classifier: Classifier) -> dict:
     described = dataclasses.asdict(classifier) | {
-        "file": path,
-        "bytes": len(classifier.content),
         "preprocessing": classifier.preprocessing.model_dump(),
         "output": {"scale": classifier.scale, "zero_point": classifier.zero_point},
     }

@@ -49,7 +49,7 @@ def test_the_page_is_exported(output, tmp_path, capsys):
 def test_a_folder_without_models_is_one_line(tmp_path, capsys):
     assert main(["web", "--models", str(tmp_path)]) == 1
     error = capsys.readouterr().err
-    assert error.startswith(f"atelier: {tmp_path}/tflite: no pushed TFLite model")
+    assert error.startswith(f"atelier: {tmp_path}: no pushed TFLite model")
     assert error.count("\n") == 1
 
 

@@ -16,6 +16,7 @@ with deferred_imports():
     import uvicorn
     from playwright import sync_api
 
+    from components.stylizer import stylizer, tflite
     from components.tflite_exporter import convert, measure
     from serving.web import server, site
 
@@ -62,6 +63,18 @@ def push(content, output, version="7", **preprocessing):
     return output
 
 
+SIDES = (64, 128)
+
+
+def push_stylizer(output):
+    """Lays out the base stylizer, with files of small sides, as a run pushes one; returns the output folder."""
+    folder = output / "stylizer" / "9" / "assets.extra" / "tflite"
+    folder.mkdir(parents=True)
+    gray = np.full((64, 64, 3), 128, np.uint8)
+    tflite.export(stylizer.load_base(), folder, gray, sizes=SIDES, variants=("float16",))
+    return output
+
+
 @pytest.fixture(scope="session")
 def pushed(contents, tmp_path_factory):
     """Output folders by variant."""
@@ -69,13 +82,22 @@ def pushed(contents, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def address(pushed):
-    """Returns the address at which the page shows a variant."""
+def stylizing(contents, tmp_path_factory):
+    """An output folder with a classifier and a stylizer."""
+    return push_stylizer(push(contents["float"], tmp_path_factory.mktemp("both")))
+
+
+@pytest.fixture(scope="session")
+def address(pushed, request):
+    """Returns the address at which the page shows a variant, or the classifier and the stylizer: `both`."""
     running = {}
+
+    def outputs(variant):
+        return request.getfixturevalue("stylizing") if variant == "both" else pushed[variant]
 
     def start(variant):
         if variant not in running:
-            running[variant] = _Background(server.make_app(site.collect(pushed[variant])))
+            running[variant] = _Background(server.make_app(site.collect(outputs(variant))))
         return running[variant].address
 
     yield start

@@ -10,7 +10,7 @@ import pytest
 from atelier.errors import AtelierError
 from serving.web.headers import CONTENT_SECURITY_POLICY
 from tests.deferred import deferred_imports
-from tests.serving.web.conftest import LABELS, push
+from tests.serving.web.conftest import LABELS, SIDES, push
 
 with deferred_imports():
     from serving.web import export, models, site
@@ -68,20 +68,40 @@ def test_a_source_of_the_page_has_300_lines_at_most(output):
     assert {path: lines for path, lines in own.items() if lines > 300} == {}
 
 
-@pytest.mark.parametrize(
-    ("folder", "words"),
-    [
-        ("", r"tflite: no pushed TFLite model; --models takes the output folder of `atelier run`"),
-        ("tflite", "expected the output folder of `atelier run`, which holds tflite/<version>/"),
-        ("tflite/7", "expected the output folder of `atelier run`, which holds tflite/<version>/"),
-        ("nothing", r"nothing/tflite: no pushed TFLite model"),
-    ],
-)
-def test_a_folder_without_a_model_is_told(output, folder, words):
+@pytest.mark.parametrize("folder", ["", "tflite", "tflite/7", "nothing"])
+def test_a_folder_without_a_model_is_told(output, folder):
     if not folder:
         shutil.rmtree(output / "tflite/7")
-    with pytest.raises(AtelierError, match=words):
-        models.read_classifier(output / folder)
+    with pytest.raises(AtelierError) as refused:
+        site.collect(output / folder)
+    what = "no such folder" if folder == "nothing" else "no pushed TFLite model"
+    assert str(refused.value).startswith(
+        f"{output / folder}: {what}; --models takes the output folder of `atelier run`"
+    )
+
+
+def test_the_page_is_told_of_the_stylizer(stylizing):
+    files = site.collect(stylizing)
+    told = json.loads(files["site.json"].content)["stylizer"]
+    assert (told["version"], len(told["styles"]), told["styles"][0]) == (9, 21, "swirls")
+    assert [each["size"] for each in told["files"]] == list(SIDES)
+    for each in told["files"]:
+        assert len(files[each["file"]].content) == each["bytes"]
+
+
+def test_a_stylizer_alone_is_enough(stylizing, tmp_path):
+    shutil.copytree(stylizing / "stylizer", tmp_path / "stylizer")
+    told = json.loads(site.collect(tmp_path)["site.json"].content)
+    assert told["classifier"] is None
+    assert told["stylizer"]["version"] == 9
+
+
+def test_a_stylizer_of_other_styles_is_rejected(stylizing, tmp_path):
+    shutil.copytree(stylizing / "stylizer", tmp_path / "stylizer")
+    folder = tmp_path / "stylizer/9/assets.extra/tflite"
+    (folder / "labels.txt").write_text("one\ntwo\n")
+    with pytest.raises(AtelierError, match=r"stylizer-64-float16\.tflite: takes tensors .* the weights of 2 styles"):
+        site.collect(tmp_path)
 
 
 @pytest.mark.parametrize(

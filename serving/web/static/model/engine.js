@@ -2,15 +2,22 @@
 
 import { decode, readPixels } from "../pixels/decode.js";
 import { prepare } from "../pixels/prepare.js";
+import { Restyler } from "./restyle.js";
 import { loadRuntime } from "./runtime.js";
 import { download } from "./download.js";
 
 let runtime;
 let classifier;
+let restyler;
 
-export const calls = { start, classify };
+export const calls = {
+  start,
+  classify,
+  openForRestyling: (file) => restyler.open(file),
+  restyle: (settings, progress) => restyler.restyle(settings, progress),
+};
 
-/** Loads LiteRT and the classifier; returns how the models run. */
+/** Loads LiteRT and the classifier, which is null where none was pushed; returns how the models run. */
 async function start(site, progress) {
   const parts = new Map();
   const report = (part) => (loaded, total) => {
@@ -24,6 +31,7 @@ async function start(site, progress) {
     model && download(model.file, model.bytes, report("classifier")),
   ]);
   if (model) classifier = { ...model, compiled: await runtime.compile(classifier) };
+  if (site.stylizer) restyler = new Restyler(runtime, site.stylizer);
   return { threads: runtime.threads };
 }
 
@@ -37,7 +45,7 @@ async function classify(image) {
       : await decode(image, preprocessing.max_pixels);
   const pixels = prepare(decoded, preprocessing);
   const shape = [1, preprocessing.size, preprocessing.size, 3];
-  const [values] = await runtime.run(compiled, [{ data: pixels, shape }]);
+  const [values] = await runtime.run(compiled, { data: pixels, shape });
   const probabilities = Array.from(values, (value) => dequantize(value, output));
   if (!probabilities.every(Number.isFinite)) throw new Error("The model gives NaN or infinity for this image.");
   return { probabilities, milliseconds: performance.now() - started, thumbnail: decoded.thumbnail };

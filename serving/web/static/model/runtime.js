@@ -33,12 +33,22 @@ class Runtime {
     return this.lite.loadAndCompile(content, { accelerator: "wasm" });
   }
 
-  /** Runs a model on [{data, shape}]; returns typed arrays. Tensors live in WebAssembly's memory: all are deleted. */
+  /**
+   * Runs a model on {data, shape} by the names of its inputs, or on one of them; returns typed arrays.
+   *
+   * Tensors live in WebAssembly's memory, which no garbage collector frees: all are deleted.
+   */
   async run(compiled, inputs) {
     const tensors = [];
+    const make = ({ data, shape }) => {
+      tensors.push(new this.lite.Tensor(data, shape));
+      return tensors.at(-1);
+    };
     try {
-      for (const { data, shape } of inputs) tensors.push(new this.lite.Tensor(data, shape));
-      const outputs = await compiled.run(tensors);
+      const given = inputs.shape
+        ? make(inputs)
+        : Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, make(input)]));
+      const outputs = Object.values(await compiled.run(given));
       tensors.push(...outputs);
       return outputs.map((tensor) => tensor.toTypedArray().slice());
     } finally {

@@ -4,6 +4,8 @@ import { Engine } from "../model/client.js";
 import { Classify } from "./classify.js";
 import { element, formatBytes, formatPercent } from "./dom.js";
 import { explain, findMissingFeature } from "./failures.js";
+import { Restyle } from "./restyle.js";
+import { makeTabs } from "./tabs.js";
 
 const find = (id) => document.getElementById(id);
 
@@ -17,11 +19,24 @@ async function main() {
     const runtime = await engine.call("start", site, { progress: showProgress });
     find("loading").hidden = true;
     showFacts(site, runtime, performance.now() - started);
-    if (site.classifier) new Classify(find("classify"), engine, site.classifier).show();
+    showPanels(site, engine);
     document.documentElement.dataset.ready = "true";
   } catch (error) {
     fail(explain(error));
   }
+}
+
+function showPanels({ classifier, stylizer }, engine) {
+  const tabs = [];
+  if (classifier) {
+    new Classify(find("classify"), engine, classifier).show();
+    tabs.push({ name: "Classify", panel: find("classify") });
+  }
+  if (stylizer) {
+    new Restyle(find("restyle"), engine, stylizer).show();
+    tabs.push({ name: "Restyle", panel: find("restyle") });
+  }
+  makeTabs(document.querySelector(".tabs"), tabs);
 }
 
 async function readSite() {
@@ -44,13 +59,14 @@ function fail(sentence) {
   find("failure").textContent = sentence;
 }
 
-function showFacts({ classifier }, { threads }, milliseconds) {
+function showFacts({ classifier, stylizer }, { threads }, milliseconds) {
   const facts = [];
   if (classifier) {
     const accuracy = classifier.accuracy === null ? "" : `, accuracy ${formatPercent(classifier.accuracy)} on the test split`;
     facts.push(["Classifier", `version ${classifier.version}, ${classifier.labels.length} classes${accuracy}`]);
-    facts.push(["File", `${classifier.quantization}, ${formatBytes(classifier.bytes)}`]);
+    facts.push(["Its file", `${classifier.quantization}, ${formatBytes(classifier.bytes)}`]);
   }
+  if (stylizer) facts.push(["Stylizer", `version ${stylizer.version}, ${stylizer.styles.length} styles`]);
   const reason = crossOriginIsolated ? "" : " (the host does not isolate this page, which threads need)";
   facts.push(["Runs on", `WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`}${reason}`]);
   facts.push(["Loaded in", `${(milliseconds / 1000).toFixed(1)} s`]);

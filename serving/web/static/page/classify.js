@@ -42,7 +42,6 @@ export class Classify {
       element("div", { className: "progress-line" }, this.status, actions),
       this.list.view,
     );
-    this.panel.hidden = false;
   }
 
   #say(text) {

@@ -1,18 +1,17 @@
-// Scales an image down as `Image.thumbnail(..., LANCZOS, reducing_gap=3)` of Pillow does it: the same integers.
+// Scales an image down as `Image.thumbnail(..., LANCZOS, reducing_gap=...)` of Pillow does it: the same integers.
 //
 // An image is {data, width, height}; data holds RGB as a Uint8Array, row by row.
 
 const PRECISION = 22; // bits of a weight behind the point
 const SUPPORT = 3; // of the Lanczos window, in pixels of the result
-const REDUCING_GAP = 3;
 
 /** Returns the image with a longer side of at most `size` pixels; the image itself if it is small enough. */
-export function thumbnail(image, size) {
+export function thumbnail(image, size, reducingGap) {
   const { width, height } = image;
   if (width <= size && height <= size) return image;
   const [toWidth, toHeight] = thumbnailSize(width, height, size);
-  const byX = Math.trunc(width / toWidth / REDUCING_GAP) || 1;
-  const byY = Math.trunc(height / toHeight / REDUCING_GAP) || 1;
+  const byX = Math.trunc(width / toWidth / reducingGap) || 1;
+  const byY = Math.trunc(height / toHeight / reducingGap) || 1;
   const reduced = byX > 1 || byY > 1 ? reduce(image, byX, byY) : image;
   return lanczos(reduced, width / byX, height / byY, toWidth, toHeight);
 }
