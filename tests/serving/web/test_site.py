@@ -43,7 +43,9 @@ def test_the_page_is_told_what_was_pushed(output):
 
 def test_the_newest_version_is_shown(output, contents):
     push(contents["float"], output, version="10")
-    assert models.read_classifier(output).version == 10
+    found = models.read_classifier(output)
+    assert found
+    assert found.version == 10
 
 
 def test_another_model_has_another_path(pushed):
@@ -134,6 +136,7 @@ def test_a_missing_file_is_named(output, name):
 def test_a_card_of_an_earlier_version_means_the_defaults(output):
     (output / "tflite/7/card.json").write_text('{"resize": "stretch"}')
     told = models.read_classifier(output)
+    assert told
     assert (told.preprocessing.resize, told.preprocessing.store_size, told.accuracy) == ("stretch", 512, None)
 
 
