@@ -33,8 +33,8 @@ from pipeline.terminal.verb import Verb
 def command(models: Path, port: int, folder: Path | None) -> None:
     """Run the pushed models in a web page.
 
-    The page classifies images, folders and what the camera sees, and restyles images. Models run in the browser, and images never leave the
-    machine. The page is reached from this machine only.
+    The page classifies images, folders and what the camera sees, and restyles images. Models run in the browser, and
+    images never leave the machine. The page is reached from this machine only.
     """
     from serving.web import site
 
