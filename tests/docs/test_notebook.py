@@ -33,7 +33,9 @@ def test_it_trains_and_asks_the_server(notebook, tmp_path, monkeypatch):
 
     monkeypatch.setenv("ATELIER_NOTEBOOK_OUTPUT", str(tmp_path / "photos"))
     monkeypatch.setenv(
-        "ATELIER_NOTEBOOK_SETTINGS", "image.size=64 trainer.head_epochs=3 evaluator.min_accuracy=0.3 tflite.push=float"
+        "ATELIER_NOTEBOOK_SETTINGS",
+        "image.size=64 trainer.head_epochs=3 trainer.mixed_precision=float32 evaluator.min_accuracy=0.3 "
+        "tflite.push=float tflite.calibration_images=1",
     )
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     NotebookClient(notebook, timeout=1100, resources={"metadata": {"path": str(tmp_path)}}).execute()

@@ -5,6 +5,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from tests.e2e import forked
 
 ROOT = forked.ROOT
 CONFIG = Path(__file__).with_name("digits.yaml")
+FLOAT_ONLY = ("--set", "tflite.push=float", "--set", "tflite.calibration_images=1")
+"""For runs about something else: one variant is judged, and INT8 is hardly calibrated."""
 DIGITS = (0, 1, 7)
 PER_CLASS = 80
 BROKEN = {
@@ -43,10 +46,11 @@ class Run:
         return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
 
 
-def run_pipeline(output: Path, *arguments: object, tree: Path | None = None) -> Run:
-    """`atelier run` in a process of its own: a new one from the sources in `tree`, else one forked (`forked.py`)."""
-    words = ("run", "--output", output, *arguments)
-    done = forked.new_process(*words, tree=tree) if tree else forked.atelier(*words)
+def run_pipeline(
+    output: Path, *arguments: object, tree: Path = ROOT, atelier: Callable[..., CompletedProcess[str]] = forked.atelier
+) -> Run:
+    """`atelier run` from the sources in `tree`, in a process of its own (`forked.py`)."""
+    done = atelier("run", "--output", output, *arguments, tree=tree)
     file = output / "run.json"
     result = json.loads(file.read_text()) if file.exists() else {}
     return Run(done.returncode, done.stdout, done.stderr, output, result)
@@ -72,7 +76,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def first_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The whole DAG on the digits, from pictures to both pushed models, started as a user does."""
-    return run_pipeline(tmp_path_factory.mktemp("run") / "output", "--config", CONFIG, "--data", digits, tree=ROOT)
+    output = tmp_path_factory.mktemp("run") / "output"
+    return run_pipeline(output, "--config", CONFIG, "--data", digits, atelier=forked.new_process)
 
 
 @pytest.fixture

@@ -1,20 +1,42 @@
 """`atelier` as a process: started as a user does, or forked from one that has imported TFX, which saves 10 s."""
 
+import contextlib
 import multiprocessing
 import os
 import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from atelier.files import leftovers
-from compat import tfx_beam_package
-
 ROOT = Path(__file__).resolve().parents[2]
-_PRELOADED = ["pipeline.cli", "pipeline.pipeline", "pipeline.report.report", "pipeline.ingest.ingest", "trainer.train"]
-"""Modules that import TFX, TensorFlow and what else a command takes long to import."""
+_PRELOADED = ["tfx.v1", "tensorflow"]
+"""Libraries only: our own packages, which this module therefore imports late, come from the sources of each run."""
+
+
+class Forked:
+    """A command that runs in a forked process."""
+
+    def __init__(self, process: BaseProcess, stdout: Path, stderr: Path) -> None:
+        self.process, self.stdout, self.stderr = process, stdout, stderr
+
+    def follow_stderr(self) -> Iterator[str]:
+        """Yields each line of its standard error soon after it is written, until the process ends."""
+        with self.stderr.open() as stream:
+            line = ""
+            while True:
+                alive = self.process.is_alive()
+                line += stream.readline()
+                if line.endswith("\n"):
+                    yield line
+                    line = ""
+                elif alive:
+                    time.sleep(0.02)
+                else:
+                    return
 
 
 def new_process(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -23,27 +45,43 @@ def new_process(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
 
 
-def atelier(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Runs one command to its end, in a process that is forked, and so are the nodes of a replay."""
-    words = list(map(str, arguments))
+def atelier(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs one command to its end, from the sources in `tree`, in a process that is forked; so are a replay's nodes."""
+    with started(*arguments, tree=tree) as command:
+        command.process.join()
+        assert command.process.exitcode is not None
+        texts = command.stdout.read_text(), command.stderr.read_text()
+        return subprocess.CompletedProcess(["atelier", *map(str, arguments)], command.process.exitcode, *texts)
+
+
+@contextlib.contextmanager
+def started(*arguments: object, tree: Path = ROOT) -> Iterator[Forked]:
+    """Starts one command, and waits for its end when the body ends."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder, name) for name in ("stdout", "stderr")]
-        process = context.Process(target=_run, args=(words, files))
+        stdout, stderr = (Path(folder, name) for name in ("stdout", "stderr"))
+        stderr.touch()
+        process = context.Process(target=_run, args=(list(map(str, arguments)), tree, stdout, stderr))
         process.start()
-        process.join()
-        assert process.exitcode is not None
-        return subprocess.CompletedProcess(["atelier", *words], process.exitcode, *(f.read_text() for f in files))
+        try:
+            yield Forked(process, stdout, stderr)
+        finally:
+            process.join()
 
 
-def _run(arguments: list[str], files: list[Path]) -> None:
-    _redirect(*files)
-    os.chdir(ROOT)
+def _run(arguments: list[str], tree: Path, stdout: Path, stderr: Path) -> None:
+    _redirect(stdout, stderr)
+    os.chdir(tree)
+    # A forked process ends without what TensorFlow does at exit: to delete the sources that it has generated.
+    temporary = stdout.with_name("temporary")
+    temporary.mkdir()
+    os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
+    sys.path.insert(0, str(tree))
     from kubeflow.replay import process
     from pipeline import cli
 
-    process.run = _run_node
+    process.run = run_node
     sys.exit(cli.main(arguments))
 
 
@@ -56,20 +94,32 @@ def _redirect(stdout: Path, stderr: Path | None = None) -> None:
         os.dup2(1, 2)
 
 
-def _run_node(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[str, str]) -> None:
-    """Stands in for `process.run`, which starts an interpreter that imports TFX for each node."""
+def run_node(
+    command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[str, str], method: str = "fork"
+) -> None:
+    """Stands in for `process.run`, which starts an interpreter that imports TFX for each node.
+
+    Args:
+      command: as `process.run` takes it, and so are `folder`, `log` and `variables`.
+      method: `fork` in a process that has no threads yet, `forkserver` elsewhere.
+    """
+    from atelier.files import leftovers
     from kubeflow.replay.process import ProcessError, find_last_error
 
+    context = multiprocessing.get_context(method)
+    context.set_forkserver_preload(_PRELOADED)
     with leftovers.scratch("node") as temporary:
         given = {"TMPDIR": str(temporary), **variables}
-        process = multiprocessing.get_context("fork").Process(target=_be_node, args=(command, folder, log, given))
-        process.start()
-        process.join()
-    if process.exitcode:
+        node = context.Process(target=_be_node, args=(command, folder, log, given))  # type: ignore[attr-defined]
+        node.start()
+        node.join()
+    if node.exitcode:
         raise ProcessError(find_last_error(log))
 
 
 def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> None:
+    from compat import tfx_beam_package
+
     _redirect(log)
     os.chdir(folder)
     os.environ.update(variables)

@@ -4,9 +4,7 @@ import gzip
 import io
 import json
 import shutil
-import subprocess
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +52,11 @@ class Replay:
         return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
 
 
-def replay(atelier: Callable[..., subprocess.CompletedProcess], spec: Path, root: Path, **parameters: object) -> Replay:
+def replay(spec: Path, root: Path, **parameters: object) -> Replay:
+    """Replays in forked processes: kubeflow/replay/test_replay_tfx.py has nodes in new interpreters."""
     given = [word for name, value in parameters.items() for word in ("--parameter", f"{name}={value}")]
     before = set(root.glob("replays/*/replay.json"))
-    done = atelier("kubeflow", "replay", spec, "--root", root / "replays", *given)
+    done = forked.atelier("kubeflow", "replay", spec, "--root", root / "replays", *given)
     assert "Traceback" not in done.stderr
     (report,) = set(root.glob("replays/*/replay.json")) - before
     return Replay(done.returncode, done.stdout, done.stderr, root, json.loads(report.read_text()))
@@ -91,16 +90,14 @@ def specs(root: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def first(specs: dict[str, Path], root: Path) -> Replay:
-    """Vertex AI's specification, to its end, each node in an interpreter of its own."""
-    return replay(forked.new_process, specs["vertex"], root)
+    """Vertex AI's specification, to its end."""
+    return replay(specs["vertex"], root)
 
 
 @pytest.fixture(scope="module")
 def worse(specs: dict[str, Path], root: Path, first: Replay) -> Replay:
     """Kubeflow's specification, with a candidate that has hardly learnt: the baseline that `first` pushed stops it."""
-    return replay(
-        forked.atelier, specs["kfp"], root, train_args='{"splits": ["train"], "num_steps": 1}', min_accuracy=0
-    )
+    return replay(specs["kfp"], root, train_args='{"splits": ["train"], "num_steps": 1}', min_accuracy=0)
 
 
 @pytest.fixture(params=["first", "worse"], ids=["vertex", "kfp"])

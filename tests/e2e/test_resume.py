@@ -1,21 +1,19 @@
 """A run that is killed, and a run whose code has changed. Both work on a copy of the sources."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import CONFIG, ROOT, Run, run_pipeline
+from tests.e2e import forked
+from tests.e2e.conftest import CONFIG, FLOAT_ONLY, ROOT, Run, run_pipeline
 
 pytestmark = pytest.mark.slow
 
-RUN = ("--config", CONFIG, "--set", "style.enabled=false", "--set", "stylizer.enabled=false")
-"""Nothing here is about styles."""
+RUN = ("--config", CONFIG, "--set", "style.enabled=false", "--set", "stylizer.enabled=false", *FLOAT_ONLY)
+"""Nothing here is about styles or phones."""
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +29,15 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed(tree: Path, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a run that got SIGKILL after its first epoch of fine-tuning."""
     output = tmp_path_factory.mktemp("killed") / "output"
-    command = [sys.executable, "-m", "pipeline.cli", "run", *RUN, "--data", digits, "--output", output]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [str(word) for word in command], cwd=tree, stderr=subprocess.PIPE, text=True, env=environment
-    ) as run:
-        assert run.stderr is not None
-        for line in run.stderr:
+    with forked.started("run", *RUN, "--data", digits, "--output", output, tree=tree) as run:
+        for line in run.follow_stderr():
             if "fine_tune epoch 1/2" in line:
                 _wait_for(output, "training_state/*/fine_tune/after-1.npz")
-                run.send_signal(signal.SIGKILL)
+                run.process.kill()
                 break
         else:
-            pytest.fail("the run ended before it could be killed")
-    assert run.returncode == -signal.SIGKILL
+            pytest.fail(f"the run ended before it could be killed: {run.stderr.read_text()}")
+    assert run.process.exitcode == -signal.SIGKILL
     return output
 
 
