@@ -194,6 +194,10 @@ def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message)
         ("style.contents=", "style.contents is ''", "at least 1 character"),
         ("style.contents=split:validation", "style.contents is 'split:validation'", "train, eval, test"),
         ("style.strengths=[0.5, 0.5]", "style.strengths is [0.5, 0.5]", "give each strength once"),
+        ("style.engine=best", "style.engine is 'best'", "fast"),
+        ("style={engine: fast, settings: {style_scale: 2.0}}", "style.settings.style_scale", "fast does not use it"),
+        ("style={engine: refined, settings: {start: noise}}", "style.settings.start", "refined does not use it"),
+        ("style.stylizer=mine.npz", "style.stylizer", "set fast or refined"),
         ("style.settings.content_layers=[block9]", "style.settings: content_layers names block9", "no layer of"),
         (
             "style.settings.scales=[{size: 64, iterations: true}]",

@@ -73,6 +73,15 @@ def test_contents(tmp_path):
     file_checks.check_files(settings(style={"enabled": True, "contents": str(tmp_path)}))
 
 
+def test_a_stylizer_is_there(tmp_path):
+    style = {"enabled": True, "engine": "fast", "stylizer": str(tmp_path / "mine.npz")}
+    message = refusal(style=style)
+    assert "style.stylizer" in message
+    assert "no such file" in message
+    (tmp_path / "mine.npz").touch()
+    file_checks.check_files(settings(style=style))
+
+
 def test_the_setup_file_of_a_job_that_starts_here(tmp_path):
     beam = {"runner": "spark", "options": ["--job_endpoint=localhost:8099"], "setup_file": str(tmp_path / "setup.py")}
     assert refusal(beam=beam).startswith("beam.setup_file is ")

@@ -142,3 +142,36 @@ def test_the_budget_can_be_raised(images, monkeypatch, capsys):
     assert [request.max_bad_fraction for request in requests] == [0.1, 0.5]
     assert cli.main([*command, "--max-bad-fraction", "1.5"]) == 2
     assert "'--max-bad-fraction': 1.5 is not in the range 0<=x<=1" in capsys.readouterr().err
+
+
+def test_the_engine_and_its_stylizer_reach_the_batch(images, monkeypatch):
+    requests = []
+
+    def rendered(sources, styles, directory, request, *_, **__):
+        requests.append(request)
+        return outcome.Report(0, 0, 0, (), 0.0, "")
+
+    monkeypatch.setattr(batch, "render_batch", rendered)
+    words = ["render", "--content", "content", "--styles", "styles", "--output", "out"]
+    assert cli.main(words) == 0
+    assert cli.main([*words, "--engine", "fast"]) == 0
+    assert cli.main([*words, "--engine", "refined", "--stylizer", "mine.npz"]) == 0
+    found = [(request.engine, request.stylizer) for request in requests]
+    assert found == [("finest", ""), ("fast", ""), ("refined", "mine.npz")]
+    assert requests[0].code != requests[1].code
+
+
+def test_a_stylizer_that_the_engine_does_not_use_is_wrong_usage(render):
+    code, said, read = render(stylizer="mine.npz")
+    assert (code, read) == (2, [])
+    assert "--stylizer" in said
+    assert "--engine fast or refined" in said
+
+
+@pytest.mark.slow
+def test_a_style_that_the_base_network_does_not_know_is_one_line(images, capsys):
+    words = ["render", "--content", "content", "--styles", "styles", "--output", "out", "--engine", "fast"]
+    assert cli.main(words) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "atelier" in line]
+    assert "style s:" in line
+    assert "atelier styles train" in line
