@@ -51,10 +51,9 @@ def list_rules(gate: dict[str, Any]) -> list[str]:
 
 def build_table(evaluation: dict[str, Any]) -> Table:
     """Builds losses by style."""
-    caption = (
-        f"Losses at {evaluation['size']} pixels, mean over {len(evaluation['images'])} held-out image(s), and how many "
-        "times the optimizer's they are."
-    )
+    count = len(evaluation["images"])
+    images = "one held-out image" if count == 1 else f"{count} held-out images"
+    caption = f"Losses at {evaluation['size']} pixels, mean over {images}, and how many times the optimizer's they are."
     return Table(caption, COLUMNS_OF_STYLES, evaluation["styles"])
 
 

@@ -362,3 +362,31 @@ def test_a_run_on_a_cluster_has_the_same_folders_but_keeps_no_training_state():
 
 def test_create_pipeline_takes_at_most_twelve_arguments():
     assert len(inspect.signature(pipeline.create_pipeline).parameters) <= 12
+
+
+STYLIZER = {
+    "StyleCatalog": set(),
+    "StylizerTrainer": {"StyleCatalog", "ImportExampleGen", "AnomalyGate"},
+    "StylizerEvaluator": {"StyleCatalog", "StylizerTrainer", "ImportExampleGen", "AnomalyGate"},
+    "Pusher.stylizer": {"StylizerTrainer", "StylizerEvaluator"},
+}
+
+
+def test_the_stylizer_adds_its_own_nodes_and_shares_the_catalog():
+    found = nodes(create(changed("stylizer", enabled=True)))
+    assert {name: {up.id for up in node.upstream_nodes} for name, node in found.items()} == EDGES | STYLIZER
+    assert found["Pusher.stylizer"].inputs["model_blessing"].producer_component_id == "StylizerEvaluator"
+    assert found["Pusher.stylizer"].inputs["model"].producer_component_id == "StylizerTrainer"
+    assert found["StylizerEvaluator"].inputs["model"].producer_component_id == "StylizerTrainer"
+    assert "/output/stylizer" in found["Pusher.stylizer"].exec_properties["push_destination"]
+    trainer, evaluator = (found[name].exec_properties for name in ("StylizerTrainer", "StylizerEvaluator"))
+    assert (trainer["contents"], evaluator["held_out"]) == ("split:train", "split:test")
+    assert (trainer["image_key"], evaluator["image_key"]) == ("image", "image")
+    assert evaluator["style_size"] == json.loads(trainer["settings"])["style_size"] == 512
+    assert trainer["code"] == fingerprint.fingerprint_code("components.stylizer_trainer.component")
+    both = CONFIG.model_copy(
+        update={"style": config.Style(enabled=True), "stylizer": config.Stylizer(enabled=True, contents="photos")}
+    )
+    edges = {name: {up.id for up in node.upstream_nodes} for name, node in nodes(create(both)).items()}
+    assert edges["StylizerTrainer"] == {"StyleCatalog"}  # packages' photographs are no data with anomalies
+    assert edges.keys() == EDGES.keys() | STYLIZER.keys() | {"StyleRenderer"}

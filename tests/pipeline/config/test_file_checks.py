@@ -99,3 +99,34 @@ def test_a_run_says_so_before_it_touches_anything(tmp_path, capfd):
     assert said.err.startswith("atelier: trainer.weights is ")
     assert said.err.count("\n") == 1
     assert not output.exists()
+
+
+@pytest.mark.parametrize("key", ["contents", "held_out"])
+def test_images_of_the_stylizer(tmp_path, key):
+    section = {"enabled": True, key: str(tmp_path / "photos")}
+    assert refusal(stylizer=section).startswith(f"stylizer.{key} is '{tmp_path}/photos': no such folder; expected")
+    file_checks.check_files(settings(stylizer=section | {"enabled": False}))
+    (tmp_path / "photos").mkdir()
+    assert refusal(stylizer=section) == f"stylizer.{key} is '{tmp_path}/photos': the folder holds no files"
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"an image")
+    file_checks.check_files(settings(stylizer=section))
+
+
+def test_the_stylizers_catalog_is_looked_at_without_a_gallery():
+    message = refusal(stylizer={"enabled": True}, style={"styles": ["swirl"]})
+    assert message == "builtin: there is no style swirl; did you mean swirls?"
+
+
+@pytest.mark.parametrize(
+    ("section", "fault"),
+    [
+        ({"held_out": "split:train"}, "are both 'split:train'"),
+        ({"contents": "split:training"}, "the splits are train, eval, test"),
+        ({"tflite_sizes": [256, 256]}, "each size once"),
+        ({"gate": {"size": 64}, "training": {"style_size": 1024}}, "stylizer.gate.size is 64"),
+        ({"training": {"batches": 3}}, "batches"),
+    ],
+)
+def test_a_stylizers_section_that_contradicts_itself(section, fault):
+    with pytest.raises(ValueError, match=fault):
+        settings(stylizer=section)

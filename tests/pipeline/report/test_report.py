@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.config import config
-from pipeline.report import report, sections, showcase, tables
+from pipeline.report import report, sections, showcase, stylizer, tables
 from pipeline.report.columns import Cell, Column, Table
 from pipeline.report.evidence import Evidence
 
@@ -625,3 +625,70 @@ def test_a_column_more_is_one_entry(monkeypatch):
     more = Column("Bytes", lambda row: str(row["bytes"]), is_number=True)
     monkeypatch.setattr(tables, "ARTIFACT_COLUMNS", (*tables.ARTIFACT_COLUMNS, more))
     assert [row[-1] for row in render(finished_run()).rows("Accuracy and disagreement")] == ["13497712", "3982672"]
+
+
+def stylized_run(**changes):
+    losses = {"style_loss": 0.0713, "optimizer_style_loss": 0.0084, "style_ratio": 8.4881}
+    losses |= {"content_loss": 1.127, "optimizer_content_loss": 0.94, "content_ratio": 1.1989}
+    evaluation = {
+        "size": 256,
+        "images": ["cat.png"],
+        "rejected": {},
+        "styles": [{"style": "swirls", **losses}],
+        "styles_in_model": 3,
+        "ssim": 0.9987,
+        "bytes": 3_100_000,
+        "latency_ms": 60.4,
+        "tflite": {},
+        "rendered": 0,
+    }
+    phases = [{"phase": "values", "steps": 1, "losses": {}}, {"phase": "whole", "steps": 1200, "losses": {}}]
+    training = {"styles": ["swirls", "a", "b"], "photographs": 7, "rejected": {"x.jpg": "damaged"}, "phases": phases}
+    result = finished_run()
+    result["config"]["stylizer"]["enabled"] = True
+    result["gates"] = result["gates"] | {"StylizerEvaluator": {"blessed": True, "reasons": []}}
+    result["pushed"] = result["pushed"] | {"stylizer": "stylizer/19"}
+    result["stylizer"] = {"training": training | {"seconds": 61.0}, "evaluation": evaluation}
+    return result | changes
+
+
+def test_the_stylizer_beside_the_optimizer():
+    row = stylizer.GridRow("swirls", [f"data:image/jpeg;base64,{letter}" for letter in "abcd"])
+    page = render(stylized_run(), grid=[row])
+    assert "All gates let the model through." in page.text
+    assert "The stylizer was pushed to stylizer/19 ." in page.text
+    assert "normalization values were trained for 1 step. All weights were trained for 1,200 steps." in page.text
+    assert "x.jpg (damaged)" in page.text
+    assert "least SSIM with the image is 0.9987" in page.text
+    assert "1 of 3 styles was measured" in page.text
+    assert page.rows("Losses at 256 pixels, mean over one held-out image") == [
+        ["swirls", "0.0713", "0.0084", "8.49", "1.127", "0.940", "1.20"]
+    ]
+    assert [a["alt"] for tag, a in page.tags if tag == "img"] == [
+        f"swirls: {each}"
+        for each in ("content image", "rendered by the optimizer", "one pass", "one pass at a strength of 0.5")
+    ]
+
+
+def test_a_stylizer_that_its_gate_rejected():
+    reason = "style loss 99.00 times the optimizer's is above 15 (style swirls)"
+    result = stylized_run(blessed=False, reasons=[f"StylizerEvaluator: {reason}"])
+    result["gates"]["StylizerEvaluator"] = {"blessed": False, "reasons": [reason]}
+    result["pushed"]["stylizer"] = None
+    page = render(result)
+    assert "Rejected The Stylizer gate rejected the model." in page.text
+    assert (
+        f"Stylizer ✗ rejected {reason} requires style loss of any style at most 15 times the optimizer's" in page.text
+    )
+    assert "It was not pushed." in page.text
+
+
+def test_a_stylizer_without_a_verdict():
+    result = stylized_run(blessed=False)
+    result["gates"]["StylizerEvaluator"] = None
+    result["stylizer"]["evaluation"] = None
+    result["pushed"]["stylizer"] = None
+    result["stylizer"]["training"]["phases"] = []
+    page = render(result)
+    assert "The base network knows them all: nothing was trained." in page.text
+    assert "Stylizer not reached" in page.text

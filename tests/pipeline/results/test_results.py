@@ -404,3 +404,31 @@ def test_what_is_known_before_the_run_is_in_the_result():
     assert found["versions"]["tfx"] == "1.21.0"
     assert json.loads(json.dumps(found)) == found
     assert collect({})["quarantine"] == {"count": 0, "reasons": {}}
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_the_stylizers_gate_is_one_of_the_gates(tmp_path, blessed):
+    chosen = CONFIG.model_copy(update={"stylizer": config.Stylizer(enabled=True)})
+    reasons = [] if blessed else ["SSIM 0.5000 at a strength of 0 is below 0.98"]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "run" / "training.json").write_text(json.dumps({"styles": ["swirls"]}))
+    told = {"blessed": blessed, "reasons": reasons, "ssim": 0.5}
+    (tmp_path / "evaluation" / "evaluation.json").write_text(json.dumps(told))
+    outputs = {
+        "StylizerTrainer": {"model_run": artifact(standard_artifacts.ModelRun, tmp_path / "run")},
+        "StylizerEvaluator": {"evaluation": artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")},
+        "Pusher.stylizer": {
+            "pushed_model": artifact(
+                standard_artifacts.PushedModel, tmp_path, pushed_destination="/output/stylizer/5" if blessed else ""
+            )
+        },
+    }
+    nodes = {name: Node("complete", 1.0, each) for name, each in outputs.items()}
+    found = results.collect(chosen, Path("/output"), nodes, {}, "", ())
+    assert found["gates"]["StylizerEvaluator"] == {"blessed": blessed, "reasons": reasons}
+    assert found["reasons"] == [f"StylizerEvaluator: {reason}" for reason in reasons]
+    assert found["pushed"]["stylizer"] == ("stylizer/5" if blessed else None)
+    assert found["stylizer"] == {"training": {"styles": ["swirls"]}, "evaluation": {"ssim": 0.5}}
+    early = results.collect(chosen, Path("/output"), {}, {}, "", ())
+    assert (early["gates"]["StylizerEvaluator"], early["stylizer"], early["blessed"]) == (None, None, False)
