@@ -34,7 +34,8 @@ def test_every_key_of_the_configuration_has_a_row(site):
     rows = re.findall(r"<tr>\s*<td><code>([^<]+)</code></td>", page)
     keys = config.list_keys()
     sections = {key.rpartition(".")[0] for key in keys}
-    of_values = {key for key in keys if key.startswith(("tuner.space.", "kubeflow.nodes.", "style.settings.scales."))}
+    prefixes = ("tuner.space.", "kubeflow.nodes.", "style.settings.scales.", "stylizer.gate.scales.")
+    of_values = {key for key in keys if key.startswith(prefixes)}
     assert {key for key in keys if key not in sections | of_values} <= set(rows)
     assert {"tuner.space.dropout", "sampling", "machine_type", "iterations"} <= set(rows)
     assert "whole number from 16 to 65,500" in page
