@@ -1,6 +1,7 @@
 """The lines that end a run on the terminal."""
 
 import math
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,4 +38,6 @@ def format_summary(result: Mapping[str, Any], report: Path, output: Path) -> str
     if gallery := result["gallery"]:
         lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} images")
     lines.append(f"report       {report}")
+    if result["pushed"].get("tflite") or result["pushed"].get("stylizer"):
+        lines.append(f"browser      run `atelier web --models {shlex.quote(str(output))}` to use the models in a page")
     return "\n".join(lines)
