@@ -49,7 +49,7 @@ def test_a_run_that_failed_early_has_a_summary_too():
 
 
 def test_a_run_that_pushed_for_browsers_ends_with_how_to_open_the_page():
-    result = {"metrics": {}, "tflite": {}, "gates": {}, "tflite_push": {}, "gallery": None}
+    result: dict[str, object] = {"metrics": {}, "tflite": {}, "gates": {}, "tflite_push": {}, "gallery": None}
     pushed = {"saved_model": "serving_model/17", "tflite": "tflite/17"}
     text = format_summary(result | {"pushed": pushed}, Path("my run/report.html"), Path("my run"))
     assert text.splitlines()[-1] == "browser      run `atelier web --models 'my run'` to use the models in a page"

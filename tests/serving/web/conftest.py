@@ -97,7 +97,7 @@ def address(pushed, request):
 
     def start(variant):
         if variant not in running:
-            running[variant] = _Background(server.make_app(site.collect(outputs(variant))))
+            running[variant] = Background(server.make_app(site.collect(outputs(variant))))
         return running[variant].address
 
     yield start
@@ -105,7 +105,7 @@ def address(pushed, request):
         each.stop()
 
 
-class _Background:
+class Background:
     def __init__(self, app):
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         listening = server._listen(0)
