@@ -76,7 +76,26 @@ INSTALL_REQUIRES = [
     "setuptools==80.8.0",
 ]
 
+# TFX's libraries exist for this platform alone. Elsewhere, as on a Raspberry Pi, the package installs without what it
+# needs for the pipeline, for the sake of `edge`: an extra cannot take requirements away, but a marker can.
+PIPELINE_PLATFORM = 'sys_platform == "linux" and platform_machine == "x86_64"'
+
+EDGE = {
+    "ai-edge-litert",
+    "click",
+    "google-crc32c",
+    "grpcio",
+    "grpcio-health-checking",
+    "numpy",
+    "pillow",
+    "protobuf",
+    "pydantic",
+    "rich",
+}
+
 EXTRAS_REQUIRE = {
+    # `atelier predict`: a pushed TFLite file through LiteRT, or a server, without TensorFlow.
+    "edge": [requirement for requirement in INSTALL_REQUIRES if re.split("[[=]", requirement)[0] in EDGE],
     # Compiling the same pipeline for Kubeflow Pipelines and Vertex AI.
     # cel-python evaluates the conditions of a compiled pipeline when it is replayed.
     # kfp is named directly: TFX's own extra of that name ends below Python 3.12 and is empty above, without a word.
@@ -126,7 +145,7 @@ setup(
     # Named one by one: the folder kubeflow/ runs from the root only, since that name belongs to another distribution.
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     package_data={"": ["**/*.html", "**/*.j2", "**/*.css", "**/*.js", "**/*.svg", "**/package-lock.json", "**/*.npz"]},
-    install_requires=INSTALL_REQUIRES,
+    install_requires=[f"{requirement}; {PIPELINE_PLATFORM}" for requirement in INSTALL_REQUIRES],
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["atelier = pipeline.cli:main"]},
     classifiers=[

@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 a gate rejected, or the input was bad (one line on standar
 130, 143 or 129 stopped by Ctrl-C, SIGTERM or a closed terminal. Nothing heavy is imported before a verb needs it.
 """
 
+import importlib.util
 import io
 import os
 import select
@@ -74,6 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = str(error).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         print(f"atelier: {text}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        if importlib.util.find_spec("tfx"):
+            raise
+        print(
+            f"atelier: this needs {error.name}; the extra `edge`, which is installed here, has `atelier predict` "
+            "alone: install Atelier on Linux on x86-64 for the rest",
+            file=sys.stderr,
+        )
+        return 1
     except Exception as error:  # noqa: BLE001  # a bug is raised again
         if isinstance(error, BrokenPipeError) and _output_is_closed():
             drop_output()

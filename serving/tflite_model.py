@@ -3,7 +3,7 @@
     model = TFLiteModel(Path("output/demo/tflite/1795521361"))
     model.predict(["cat.jpg"])[0].label
 
-It needs TensorFlow, which decodes and resizes images here as it does in a server.
+It needs LiteRT, NumPy and Pillow, and no TensorFlow. Images are decoded and resized to the pixels that a server gets.
 """
 
 import json
@@ -13,20 +13,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from atelier import labels, preprocessing
+from atelier import images, labels, preprocessing, resizing
 from atelier.files import versions
 from atelier.layout import CARD_FILE, LABELS_FILE, TFLITE_FILE
-from atelier.preprocessing import Preprocessing, PreprocessingError
+from atelier.preprocessing import Preprocessing, PreprocessingError, Resize
 from atelier.quantization import dequantize
 from atelier.tflite_tensors import find_tensors
 from serving.client import preparation
 from serving.client.errors import ServingError
 from serving.client.predictions import Answer, Prediction, rank_classes, require_predictions
 from serving.client.preparation import ImageSource, Preparation, PreparedImage
-from trainer.images import ops
 
 _log = logging.getLogger("atelier.client")
 
@@ -100,8 +99,9 @@ class TFLiteModel:
     def _predict(self, image: PreparedImage, top: int) -> Answer:
         start = time.perf_counter()
         size = int(self._source["shape"][1])
-        pixels = ops.decode_and_resize(tf.constant([image.encoded]), size, self._resize).numpy()
-        self._interpreter.set_tensor(self._source["index"], pixels)
+        decoded = images.decode(image.encoded, self._preparation.max_pixels)
+        pixels = resizing.resize(np.asarray(decoded.image), size, self._resize)
+        self._interpreter.set_tensor(self._source["index"], pixels[np.newaxis])
         self._interpreter.invoke()
         output = self._interpreter.get_tensor(self._target["index"])[0]
         probabilities = dequantize(output, *self._target["quantization"])
@@ -127,15 +127,15 @@ def _interpreter(file: Path) -> Interpreter:
     return interpreter
 
 
-def _read_card(file: Path) -> tuple[str, Preprocessing | None]:
+def _read_card(file: Path) -> tuple[Resize, Preprocessing | None]:
     """Returns how to resize, and the preprocessing; None if the card does not tell it, as those of earlier versions."""
     try:
         card = _read(file, json.loads)
         mode, stated = card.get("resize"), card.get("preprocessing")
     except (ValueError, AttributeError) as error:
         raise ServingError(f"{file}: not a JSON object: {error}") from None
-    if mode not in ops.MODES:
-        raise ServingError(f"{file}: resize is {mode!r}; expected one of {', '.join(ops.MODES)}")
+    if mode not in resizing.MODES:
+        raise ServingError(f"{file}: resize is {mode!r}; expected one of {', '.join(resizing.MODES)}")
     if stated is None:
         return mode, None
     try:

@@ -12,7 +12,7 @@ from tests import deferred, hanging
 
 SLOW_TO_IMPORT = {"tensorflow", "keras", "tfx", "apache_beam", "sklearn"}
 
-SHARE_THE_FIRST_RUN = {f"tests/e2e/test_{name}.py" for name in ("kubeflow_replay", "run", "serving")}
+SHARE_THE_FIRST_RUN = {f"tests/e2e/test_{name}.py" for name in ("edge", "kubeflow_replay", "run", "serving")}
 """They take the fixture `first_run`, which costs each process a minute."""
 
 LONGEST = (

@@ -16,10 +16,12 @@ from tfx.utils import path_utils
 
 from atelier import storage, strict_json
 from atelier.errors import AtelierError
+from atelier.labels import parse_labels
 from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, PREPROCESSING_FILE, TEST, TFLITE_FILE, TRAIN
-from atelier.preprocessing import parse
-from components.tflite_exporter import convert, materialized, measure, proof
+from atelier.preprocessing import Preprocessing, parse
+from components.tflite_exporter import convert, materialized, measure, metadata, proof
 from components.tflite_exporter.preferred import find_preferred_model
+from components.tflite_exporter.refine import refine
 from components.transform.executor import AUGMENTED_PREFIX
 from trainer import export as trainer_export
 from trainer import features
@@ -61,10 +63,14 @@ def export(
         preprocessing = parse((served / ASSETS_EXTRA / PREPROCESSING_FILE).read_bytes())
         variants = exported / "variants"
         variants.mkdir()
+        contents: dict[str, bytes] = {}
         measurements, preferred = {}, {}
         for variant in convert.VARIANTS:
             file = variants / f"{variant}.tflite"
-            file.write_bytes(convert.convert(classifier, size, variant, calibration))
+            contents[variant] = convert.convert(classifier, size, variant, calibration)
+            if variant == "int8":
+                contents[variant] = refine(contents[variant], contents["float"], calibration)
+            file.write_bytes(_with_metadata(contents[variant], served / ASSETS_EXTRA, preprocessing))
             if variant == "int8":
                 proof.prove_int8(file)
             probabilities, measurements[variant] = measure.measure(file, test, labels, reference)
@@ -82,6 +88,25 @@ def export(
             card |= {"resize": resize, "quantisation": variant, "test": measurements[variant]}
             card["preprocessing"] = preprocessing.model_dump()
             (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
+
+
+def _with_metadata(model: bytes, assets: Path, preprocessing: Preprocessing) -> bytes:
+    """Adds what a client must know: the names of the classes, and how an image becomes the model's input."""
+    names = {name: (assets / name).read_bytes() for name in (LABELS_FILE, PREPROCESSING_FILE)}
+    size = preprocessing.size
+    return metadata.attach_metadata(
+        model,
+        name="Image classifier",
+        description=f"Gives an image a probability for each of {len(parse_labels(names[LABELS_FILE]))} classes. "
+        "Trained by Atelier.",
+        inputs=[
+            metadata.Tensor(
+                "image", f"RGB, {size} x {size} pixels. Resize: {preprocessing.resize}.", low=0, high=255, image=True
+            )
+        ],
+        outputs=[metadata.Tensor("probabilities", "Of each class.", low=0, high=1, labels=LABELS_FILE)],
+        files=names,
+    )
 
 
 def _read_images(split: str, size: int) -> tf.data.Dataset:

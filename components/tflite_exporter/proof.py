@@ -7,16 +7,16 @@ quantize in float, without saying so. So the written file itself is read.
 from collections.abc import Iterator
 from pathlib import Path
 
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
 from atelier.errors import AtelierError
+from components.tflite_exporter.flatbuffer import op_name, tensor_name, unpack
 
 _FLOAT_TYPES = {
     getattr(schema.TensorType, name): name
     for name in ("FLOAT16", "FLOAT32", "FLOAT64", "BFLOAT16", "COMPLEX64", "COMPLEX128")
     if hasattr(schema.TensorType, name)
 }
-_OP_NAMES = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
 
 
 class NotFullyQuantizedError(AtelierError):
@@ -29,7 +29,7 @@ def prove_int8(file: Path) -> None:
     Raises:
       NotFullyQuantizedError: names each op that reads or writes floats, and each border that is not uint8.
     """
-    model = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+    model = unpack(file.read_bytes())
     faults = [fault for graph in model.subgraphs for fault in _find_faults(model, graph)]
     if faults:
         raise NotFullyQuantizedError(f"{file.name} is not fully INT8: {'; '.join(faults)}")
@@ -45,12 +45,9 @@ def _find_faults(model: schema.ModelT, graph: schema.SubGraphT) -> Iterator[str]
         touched = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
         floats = [index for index in touched if graph.tensors[index].type in _FLOAT_TYPES]
         if floats:
-            code = model.operatorCodes[operator.opcodeIndex]
-            op = _OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
             kind = _FLOAT_TYPES[graph.tensors[floats[0]].type]
-            yield f"op {op} computes in {kind} ({_name(graph, floats[0])})"
+            yield f"op {op_name(model, operator)} computes in {kind} ({_name(graph, floats[0])})"
 
 
 def _name(graph: schema.SubGraphT, index: int) -> str:
-    name = graph.tensors[index].name
-    return name.decode() if name else f"tensor {index}"
+    return tensor_name(graph.tensors[index]) or f"tensor {index}"

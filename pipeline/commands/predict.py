@@ -66,7 +66,7 @@ def _open_predictor(options: dict[str, Any]) -> Iterator["Predictor"]:
 
     preparation = AS_IS if options["as_is"] else None
     if options["tflite"]:
-        from serving.tflite_model import TFLiteModel  # TensorFlow, which takes seconds
+        from serving.tflite_model import TFLiteModel
 
         yield TFLiteModel(options["tflite"], preparation=preparation)
         return

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Protocol
 
-import absl.logging
 from rich.console import Console as RichConsole
 from rich.progress import (
     BarColumn,
@@ -142,6 +141,8 @@ def logged_progress(console: Console) -> Iterator[None]:
     The handler sits on their own loggers: Beam clears the root logger's.
     """
     handler = _NodeProgress(console)
+    import absl.logging  # part of the pipeline, and not of the extra `edge`
+
     loggers = [logging.getLogger("absl"), logging.getLogger("atelier")]
     absl.logging.set_verbosity(absl.logging.INFO)  # absl resets its logger's level to this whenever it likes
     loggers[1].setLevel(logging.INFO)

@@ -4,6 +4,7 @@ import copy
 import gzip
 import json
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ with deferred_imports():
     from ai_edge_litert.interpreter import Interpreter
     from tfx.types import artifact_utils, standard_artifacts
 
-    from components.tflite_exporter import convert, executor, materialized, measure, proof
+    from components.tflite_exporter import convert, executor, flatbuffer, materialized, measure, proof
     from tests import object_store
     from trainer.images import lossless
 
@@ -375,6 +376,17 @@ def test_each_preferred_variant_has_a_folder_with_model_labels_and_card(exported
     assert card["preprocessing"] == Preprocessing(size=SIZE, resize="pad", store_size=96).model_dump()
     assert card["input"]["shape"] == [1, SIZE, SIZE, 3]
     assert card["test"]["accuracy"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("variant", ["float", "dynamic", "int8"])
+def test_every_file_holds_what_a_client_must_know(exported, variant):
+    folder, _ = exported
+    archive = zipfile.ZipFile(folder / "variants" / f"{variant}.tflite")
+    assert archive.read("labels.txt") == b"red\ngreen\nblue\n"
+    preprocessing = Preprocessing(size=SIZE, resize="pad", store_size=96)
+    assert archive.read("preprocessing.json").decode() == preprocessing.to_json()
+    whole = flatbuffer.unpack((folder / "variants" / f"{variant}.tflite").read_bytes())
+    assert b"TFLITE_METADATA" in [entry.name for entry in whole.metadata]
 
 
 def test_every_variant_is_measured_on_the_test_images(exported):

@@ -1,6 +1,8 @@
 """Which packages each room of `serving/` may import, whether at the top of a module or within a function."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,9 +31,20 @@ def imported(folder):
         ("serving/ab", {"atelier", "serving.ab", "serving.client", "serving.registry"}),
         ("serving/registry", {"atelier", "serving.client", "serving.registry", "serving.server", "tensorflow_serving"}),
         ("serving/web", {"atelier", "serving.web"}),
-        ("serving", {"atelier", "serving.client", "tensorflow", "trainer"}),  # the TFLite model's resizing
+        ("serving", {"atelier", "serving.client"}),
     ],
 )
 def test_serving_stands_on_the_ground_floor(folder, allowed):
     assert imported(folder) <= allowed
     assert "atelier" in imported(folder)
+
+
+def test_a_tflite_file_is_asked_without_tensorflow():
+    """What `atelier predict --tflite` imports, in a fresh process."""
+    modules = ["pipeline.cli", "pipeline.commands.predict", "serving.tflite_model"]
+    code = f"import {', '.join(modules)}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    )
+    assert {"ai_edge_litert", "PIL", "click"} <= loaded
+    assert not loaded & {"tensorflow", "tensorflow_serving", "tfx", "apache_beam", "keras", "trainer", "components"}

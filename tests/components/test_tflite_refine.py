@@ -1,0 +1,140 @@
+"""INT8 files that are brought nearer to the float model: rounding on numbers, and a small residual net."""
+
+import numpy as np
+import pytest
+
+from atelier.quantization import dequantize
+from components.tflite_exporter.refine import refine, round_weights
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import keras
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from components.tflite_exporter import convert, flatbuffer, proof
+
+SIZE = 16
+rng = np.random.default_rng(0)
+# Smooth images, as photographs are: 4 x 4 random values, enlarged.
+IMAGES = [np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((4, 4, 1))).astype(np.uint8) for _ in range(40)]
+
+
+def column(*weights):
+    return np.array(weights, np.float64)[:, None]
+
+
+def test_weights_of_independent_inputs_are_rounded_to_the_nearest():
+    assert round_weights(column(0.4, -1.6, 2.2), np.eye(3)).ravel().tolist() == [0, -2, 2]
+
+
+def test_a_weight_makes_up_for_the_error_of_the_one_before():
+    # Inputs that always are the same: only the sum of the weights counts, 0.8. The nearest integers would give 0.
+    assert round_weights(column(0.4, 0.4), np.ones((2, 2))).ravel().tolist() == [0, 1]
+    # Inputs that are opposite: only the difference counts, 0.
+    assert round_weights(column(0.4, 0.6), np.array([[1.0, -1], [-1, 1]])).ravel().tolist() == [0, 0]
+
+
+def test_weights_stay_within_int8():
+    assert round_weights(column(127.0, 127.0), np.ones((2, 2))).ravel().tolist() == [127, 127]
+    assert round_weights(column(300.0, -300.0), np.eye(2)).ravel().tolist() == [127, -127]
+
+
+def test_channels_and_outputs_are_rounded_apart():
+    weights = np.array([[[0.4, 1.4], [0.4, 0.4]], [[0.4, 1.4], [0.4, 0.4]]])
+    covariances = np.stack([np.eye(2), np.ones((2, 2))])
+    assert round_weights(weights, covariances).tolist() == [[[0, 1], [0, 0]], [[0, 1], [1, 1]]]
+
+
+def test_inputs_that_never_vary_are_no_error():
+    assert round_weights(column(0.4, 1.6), np.zeros((2, 2))).ravel().tolist() == [0, 2]
+
+
+@pytest.fixture(scope="module")
+def files():
+    """A net with every kind of layer that is refined, and one that is not: float and INT8 files."""
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(pixels)
+    stem = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu")(x)
+    x = keras.layers.DepthwiseConv2D(5, padding="same", activation="relu")(stem)
+    x = keras.layers.Conv2D(32, 1)(x)
+    x = keras.layers.Add()([x, stem])
+    x = keras.layers.Conv2D(8, 3, dilation_rate=2, activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    net = keras.Model(pixels, keras.layers.Dense(5, activation="softmax")(x))
+    return [convert.convert(net, SIZE, variant, IMAGES[:20]) for variant in ("float", "int8")]
+
+
+@pytest.fixture(scope="module")
+def refined(files):
+    return refine(files[1], files[0], IMAGES[:20])
+
+
+def logits(content):
+    """What goes into the softmax: the probabilities themselves are rounded to 1/256."""
+    model = flatbuffer.unpack(content)
+    (softmax,) = [each for each in model.subgraphs[0].operators if flatbuffer.op_name(model, each) == "SOFTMAX"]
+    interpreter = Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    (scale, zero_point) = next(
+        each["quantization"] for each in interpreter.get_tensor_details() if each["index"] == softmax.inputs[0]
+    )
+    found = []
+    for image in IMAGES[20:]:
+        interpreter.set_tensor(source["index"], image[None])
+        interpreter.invoke()
+        found.append(dequantize(interpreter.get_tensor(softmax.inputs[0])[0], scale, zero_point))
+    return np.stack(found)
+
+
+@pytest.mark.slow
+def test_answers_come_nearer_to_the_float_models(files, refined):
+    exact, before, after = map(logits, (files[0], files[1], refined))
+    assert np.abs(after - exact).mean() < 0.85 * np.abs(before - exact).mean()
+
+
+@pytest.mark.slow
+def test_it_is_the_same_net_in_integers_only(files, refined, tmp_path):
+    assert len(refined) == len(files[1])
+    (tmp_path / "model.tflite").write_bytes(refined)
+    proof.prove_int8(tmp_path / "model.tflite")
+    assert refine(files[1], files[0], IMAGES[:20]) == refined
+    before, after = (flatbuffer.unpack(content) for content in (files[1], refined))
+    names = [[flatbuffer.op_name(model, each) for each in model.subgraphs[0].operators] for model in (before, after)]
+    assert names[0] == names[1]
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"} <= set(names[0])
+
+
+@pytest.mark.slow
+def test_the_range_of_a_branch_is_its_own(files, refined):
+    """The converter gives it that of the sum."""
+
+    def ranges(content):
+        model = flatbuffer.unpack(content)
+        graph = model.subgraphs[0]
+        residuals = [
+            [each, *(graph.tensors[index] for index in each.inputs)]
+            for each in graph.operators
+            if flatbuffer.op_name(model, each) == "ADD"
+        ]
+        ((add, *_),) = [each for each in residuals if all(model.buffers[one.buffer].data is None for one in each[1:])]
+        return [255 * float(graph.tensors[index].quantization.scale[0]) for index in (*add.inputs, *add.outputs)]
+
+    (*before, total), (*after, same) = ranges(files[1]), ranges(refined)
+    assert max(before) >= total
+    assert same == total
+    assert sum(after) < sum(before)
+
+
+@pytest.mark.slow
+def test_a_file_of_another_model_changes_nothing(files):
+    other = flatbuffer.unpack(files[0])
+    for tensor in other.subgraphs[0].tensors:
+        tensor.name = f"other {tensor.name}"
+    int8 = flatbuffer.pack(flatbuffer.unpack(files[1]))
+    assert refine(files[1], flatbuffer.pack(other), IMAGES[:2]) == int8
