@@ -95,7 +95,7 @@ EDGE = {
 
 EXTRAS_REQUIRE = {
     # `atelier predict`: a pushed TFLite file through LiteRT, or a server, without TensorFlow.
-    "edge": [requirement for requirement in INSTALL_REQUIRES if re.split("[[=]", requirement)[0] in EDGE],
+    "edge": [requirement for requirement in INSTALL_REQUIRES if re.split(r"[\[=]", requirement)[0] in EDGE],
     # Compiling the same pipeline for Kubeflow Pipelines and Vertex AI.
     # cel-python evaluates the conditions of a compiled pipeline when it is replayed.
     # kfp is named directly: TFX's own extra of that name ends below Python 3.12 and is empty above, without a word.

@@ -228,8 +228,9 @@ def round_weights(weights: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     variances = np.diagonal(covariance, axis1=-2, axis2=-1)
     noise = DAMPING * variances.mean(axis=-1) + 1e-12
     damped = (covariance + noise[..., None, None] * np.eye(size)) / noise[..., None, None]
+    # In float64: with few images most variances are the noise alone, which float32 loses beside the largest.
     # Row i: by how much the weights after i make up for an error of weight i.
-    shares = np.linalg.cholesky(np.linalg.inv(damped.astype(np.float32))).swapaxes(-1, -2)
+    shares = np.linalg.cholesky(np.linalg.inv(damped.astype(np.float64))).swapaxes(-1, -2)
     shares = shares / np.diagonal(shares, axis1=-2, axis2=-1)[..., None]
     left, rounded = weights.astype(np.float32), np.empty(weights.shape, np.float32)
     for index in range(size):

@@ -164,13 +164,6 @@ def test_the_gallery_shows_each_content_in_each_style(first_run: Run) -> None:
     assert 'href="gallery/gallery.html"' in (first_run.output / "report.html").read_text()
 
 
-def test_a_style_more_renders_one_column_more(again: Run, digits: Path) -> None:
-    added = ["--set", "style.styles=[swirls, mosaic, woodcut]", "--set", "evaluator.min_accuracy=0.9999"]
-    run = run_pipeline(again.output, "--config", CONFIG, "--data", digits, *added)
-    gallery = run.result["gallery"]
-    assert (gallery["pictures"], gallery["rendered"]) == (6, 2)
-
-
 def test_the_stylizer_is_trained_measured_and_pushed(first_run: Run) -> None:
     result = first_run.result
     training, evaluation = result["stylizer"]["training"], result["stylizer"]["evaluation"]
@@ -187,6 +180,13 @@ def test_the_stylizer_is_trained_measured_and_pushed(first_run: Run) -> None:
     page = (first_run.output / "report.html").read_text()
     assert "mosaic: rendered by the optimizer" in page
     assert not list((first_run.output / "training_state").glob("stylizer-*"))
+
+
+def test_a_style_more_renders_one_column_more(again: Run, digits: Path) -> None:
+    added = ["--set", "style.styles=[swirls, mosaic, woodcut]", "--set", "evaluator.min_accuracy=0.9999"]
+    run = run_pipeline(again.output, "--config", CONFIG, "--data", digits, *added)
+    gallery = run.result["gallery"]
+    assert (gallery["pictures"], gallery["rendered"]) == (6, 2)
 
 
 def test_report_is_one_page_without_requests(first_run: Run) -> None:

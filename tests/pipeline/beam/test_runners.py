@@ -120,7 +120,8 @@ def test_the_setup_files_package_holds_the_code_and_nothing_else(project, tmp_pa
     expected = {
         str(path.relative_to(project))
         for path in files
-        if path.suffix in (".j2", ".html", ".css", ".js", ".npz")
+        if path.suffix in (".j2", ".html", ".css", ".js", ".npz", ".svg")
+        or path.name == "package-lock.json"
         or (path.suffix == ".py" and (path.parent / "__init__.py").is_file())
     }
     assert "components/style_renderer/gallery/gallery.html.j2" in expected
