@@ -71,8 +71,10 @@ class Process:
     def __init__(self, log: Path, *arguments: object) -> None:
         command = [sys.executable, "-m", "pipeline.cli", "serve", "--port", "0", *map(str, arguments)]
         self.log = log
+        # Modules of the client that other tests have imported set gRPC's variables.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
         with log.open("wb") as stream:
-            self.process = subprocess.Popen(command, cwd=ROOT, stderr=stream, stdout=stream)
+            self.process = subprocess.Popen(command, cwd=ROOT, stderr=stream, stdout=stream, env=environment)
         self.target = self._target()
 
     def _target(self) -> str:
@@ -457,7 +459,13 @@ def test_what_cannot_be_served_is_told_in_a_line(tmp_path: Path) -> None:
 def test_a_label_is_asked_for_by_name(first_run: Run, digits: Path, tmp_path: Path) -> None:
     version = first_run.result["pushed"]["saved_model"].split("/")[1]
     config = tmp_path / "models.config"
-    command = [sys.executable, "-m", "serving.deploy.write_models_config", first_run.output / "serving_model", "--no-stylizer"]
+    command = [
+        sys.executable,
+        "-m",
+        "serving.deploy.write_models_config",
+        first_run.output / "serving_model",
+        "--no-stylizer",
+    ]
     base = ("--base-path", first_run.output / "serving_model", "--output", config)
     subprocess.run([str(word) for word in (*command, *base)], cwd=ROOT, check=True, capture_output=True)
     process = Process(tmp_path / "log", "--model-config-file", config)
