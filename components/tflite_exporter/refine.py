@@ -83,9 +83,9 @@ class _Layer:
     def add_up(self) -> None:
         """Moves what was seen to the sums: many at a time, since a large matrix is added."""
         if self.seen:
-            inputs = np.concatenate(self.seen, axis=-2)
+            inputs = np.concatenate(self.seen, axis=-2).astype(np.float64)
             self.count += inputs.shape[-2]
-            self.sums = self.sums + inputs.sum(axis=-2, dtype=np.float64)
+            self.sums = self.sums + inputs.sum(axis=-2)
             self.products = self.products + inputs.swapaxes(-1, -2) @ inputs
             self.seen = []
 
@@ -95,8 +95,12 @@ class _Layer:
 
     @property
     def covariance(self) -> np.ndarray:
-        mean = self.mean
-        return self.products / self.count - mean[..., :, None] * mean[..., None, :]
+        mean, squares = self.mean, self.products / self.count
+        found = squares - mean[..., :, None] * mean[..., None, :]
+        # Of one image the difference is nothing but rounding, which may be negative.
+        size = found.shape[-1]
+        rounding = 1e-9 * np.trace(squares, axis1=-2, axis2=-1) / size
+        return found + rounding[..., None, None] * np.eye(size)
 
 
 def _shared_layers(model: schema.ModelT, original: schema.ModelT) -> Iterator[_Layer]:
@@ -228,7 +232,6 @@ def round_weights(weights: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     variances = np.diagonal(covariance, axis1=-2, axis2=-1)
     noise = DAMPING * variances.mean(axis=-1) + 1e-12
     damped = (covariance + noise[..., None, None] * np.eye(size)) / noise[..., None, None]
-    # In float64: with few images most variances are the noise alone, which float32 loses beside the largest.
     # Row i: by how much the weights after i make up for an error of weight i.
     shares = np.linalg.cholesky(np.linalg.inv(damped.astype(np.float64))).swapaxes(-1, -2)
     shares = shares / np.diagonal(shares, axis1=-2, axis2=-1)[..., None]
