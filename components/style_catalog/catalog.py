@@ -21,13 +21,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from atelier import builtin_names, storage
 from atelier.files import leftovers, tree
 from atelier.files.slugs import make_unique_id
 from components.style_catalog import builtin, entry
-from components.style_catalog.style import CatalogError, Style, find_image_faults, read_file, read_image
+from components.style_catalog.style import CatalogError, Style, find_image_faults, load_pixels, read_file, read_image
 
 FILE = "catalog.yaml"
 UNKNOWN_LICENCE = "unknown"
@@ -88,6 +89,16 @@ def load_catalog(path: Path) -> tuple[Style, ...]:
     if faults:
         raise CatalogError("\n".join(faults))
     return tuple(styles)
+
+
+def load_published(uri: str) -> dict[str, np.ndarray]:
+    """Loads the images of a catalog that StyleCatalog published: [H, W, 3] uint8 RGB by style id, in its order.
+
+    Raises:
+      CatalogError: the catalog or one of its images is faulty.
+    """
+    with storage.read_folder(uri) as folder:
+        return {style.id: load_pixels(style) for style in load_catalog(folder / FILE)}
 
 
 def load_folder(folder: Path) -> tuple[Style, ...]:

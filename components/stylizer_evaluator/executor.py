@@ -18,7 +18,6 @@ from tfx.utils import io_utils, path_utils
 from atelier import storage, strict_json
 from atelier.layout import ASSETS_EXTRA
 from components.style_catalog import catalog
-from components.style_catalog.style import load_pixels
 from components.style_renderer.engine import canvas
 from components.stylizer.layout import COLUMNS, EVALUATION_FILE, GRID, TFLITE_FOLDER
 from components.stylizer.photographs import Photographs, read_photographs
@@ -47,8 +46,7 @@ class Executor(base_executor.BaseExecutor):
         """
         settings = GateSettings.model_validate_json(exec_properties["settings"])
         evaluation, blessing = (artifact_utils.get_single_instance(output_dict[k]) for k in ("evaluation", "blessing"))
-        with storage.read_folder(artifact_utils.get_single_instance(input_dict["catalog"]).uri) as folder:
-            styles = {style.id: load_pixels(style) for style in catalog.load_catalog(folder / catalog.FILE)}
+        styles = catalog.load_published(artifact_utils.get_single_instance(input_dict["catalog"]).uri)
         photographs = read_photographs(
             exec_properties["held_out"],
             input_dict.get("examples", []),

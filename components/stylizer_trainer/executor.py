@@ -16,7 +16,6 @@ from tfx.utils import io_utils, path_utils
 from atelier import storage, strict_json
 from atelier.layout import ASSETS_EXTRA
 from components.style_catalog import catalog
-from components.style_catalog.style import load_pixels
 from components.stylizer import export, learning, stylizer, tflite
 from components.stylizer.layout import STYLIZER_FILE, TFLITE_FOLDER, TRAINING_FILE
 from components.stylizer.photographs import Photographs, read_photographs
@@ -46,8 +45,7 @@ class Executor(base_executor.BaseExecutor):
         began = time.monotonic()
         model, run = (artifact_utils.get_single_instance(output_dict[key]) for key in ("model", "model_run"))
         settings = CatalogSettings.model_validate_json(exec_properties["settings"])
-        with storage.read_folder(artifact_utils.get_single_instance(input_dict["catalog"]).uri) as folder:
-            styles = {style.id: load_pixels(style) for style in catalog.load_catalog(folder / catalog.FILE)}
+        styles = catalog.load_published(artifact_utils.get_single_instance(input_dict["catalog"]).uri)
         photographs = read_photographs(
             exec_properties["contents"],
             input_dict.get("examples", []),

@@ -5,13 +5,12 @@ import pytest
 from PIL import Image
 
 from components.stylizer.settings import TrainingSettings
+from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    import keras
-
     from atelier.stylization import StylizerError
-    from components.stylizer import adding, network
+    from components.stylizer import adding
     from components.stylizer.stylizer import Stylizer
 
 pytestmark = pytest.mark.slow
@@ -33,13 +32,7 @@ SETTINGS = TrainingSettings(
 
 @pytest.fixture
 def base():
-    keras.utils.set_random_seed(0)
-    model = network.build(2, channels=(3, 4, 5), blocks=1)
-    random = np.random.default_rng(5)
-    for variable in model.variables:
-        if variable.name in ("scale", "offset"):
-            variable.assign(random.normal(1, 0.5, variable.shape))
-    return Stylizer(model, ("red", "blue"))
+    return Stylizer(tiny.build_network(), ("red", "blue"))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from PIL import Image
 
 from atelier import stylization
 from atelier.labels import read_labels
+from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -16,7 +17,7 @@ with deferred_imports():
     from ai_edge_litert.interpreter import Interpreter
     from tensorflow.core.protobuf import saved_model_pb2
 
-    from components.stylizer import export, network, tflite
+    from components.stylizer import export, tflite
     from components.stylizer.stylizer import Stylizer
     from serving.server import warmup
     from serving.server.loaded_model import LoadedModel
@@ -25,12 +26,7 @@ with deferred_imports():
 @pytest.fixture(scope="module")
 def stylizer():
     """Two styles with random rows, so that each layer and strength matters."""
-    model = network.build(2, channels=(3, 4, 5), blocks=1)
-    random = np.random.default_rng(5)
-    for variable in model.variables:
-        if variable.name in ("scale", "offset"):
-            variable.assign(random.normal(1, 0.5, variable.shape))
-    return Stylizer(model, ("red", "blue"))
+    return Stylizer(tiny.build_network(), ("red", "blue"))
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from components.stylizer.settings import CatalogSettings
+from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -27,13 +28,7 @@ RED, BLUE, GOLD = (np.full((64, 64, 3), color, np.uint8) for color in ((200, 20,
 
 @pytest.fixture(scope="module")
 def base():
-    keras.utils.set_random_seed(0)
-    model = network.build(2, channels=(3, 4, 5), blocks=1)
-    random = np.random.default_rng(5)
-    for variable in model.variables:
-        if variable.name in ("scale", "offset"):
-            variable.assign(random.normal(1, 0.5, variable.shape))
-    return Stylizer(model, ("red", "blue"), {"red": identify(RED, 64), "blue": identify(BLUE, 64)})
+    return Stylizer(tiny.build_network(), ("red", "blue"), {"red": identify(RED, 64), "blue": identify(BLUE, 64)})
 
 
 @pytest.fixture

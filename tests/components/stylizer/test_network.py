@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from atelier.files import packaged
+from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -22,12 +23,7 @@ def random():
 @pytest.fixture(scope="module")
 def model():
     """Two channels a layer, random rows: nothing is the identity."""
-    model = network.build(3, channels=(3, 4, 5), blocks=1)
-    random = np.random.default_rng(5)
-    for variable in model.variables:
-        if variable.name in ("scale", "offset"):
-            variable.assign(random.normal(1, 0.5, variable.shape))
-    return model
+    return tiny.build_network(3)
 
 
 def restyled(model, image, style, strength):

@@ -6,24 +6,17 @@ import sys
 import numpy as np
 import pytest
 
+from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    import keras
-
-    from components.stylizer import network, strips, stylizer
+    from components.stylizer import strips, stylizer
 
 
 @pytest.fixture(scope="module")
 def model():
     """Random weights and rows: nothing is the identity."""
-    keras.utils.set_random_seed(1)
-    model = network.build(2, channels=(3, 4, 5), blocks=2)
-    random = np.random.default_rng(5)
-    for variable in model.variables:
-        if variable.name in ("scale", "offset"):
-            variable.assign(random.normal(1, 0.5, variable.shape))
-    return model
+    return tiny.build_network(blocks=2)
 
 
 def uneven(height, width):

@@ -652,11 +652,19 @@ def stylized_run(**changes):
     return result | changes
 
 
+def test_a_stylizer_is_pushed_without_a_classifier():
+    pushed = {"saved_model": None, "tflite": None, "stylizer": "stylizer/19"}
+    gallery = {"page": "gallery/index.html", "pictures": 4}
+    page = render(stylized_run(pushed=pushed, blessed=False, gallery=gallery), grid=[])
+    assert "No classifier was pushed. The stylizer was pushed to stylizer/19 . The gallery has" in page.text
+    assert "Nothing was pushed" not in page.text
+
+
 def test_the_stylizer_beside_the_optimizer():
     row = stylizer.GridRow("swirls", [f"data:image/jpeg;base64,{letter}" for letter in "abcd"])
     page = render(stylized_run(), grid=[row])
     assert "All gates let the model through." in page.text
-    assert "The stylizer was pushed to stylizer/19 ." in page.text
+    assert "The stylizer was pushed to stylizer/19 . " in page.text
     assert "normalization values were trained for 1 step. All weights were trained for 1,200 steps." in page.text
     assert "x.jpg (damaged)" in page.text
     assert "least SSIM with the image is 0.9987" in page.text

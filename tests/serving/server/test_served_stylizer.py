@@ -11,10 +11,11 @@ from pipeline import cli
 from pipeline.commands.work import serve_models
 from serving.client import Client, ServedModel, ServingError, StylizerClient
 from serving.server.model_server_config import BatchingParameters
+from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from components.stylizer import export, network
+    from components.stylizer import export
     from components.stylizer.stylizer import Stylizer
     from serving.server.local_server import LocalServer, Options
     from tests.serving.door import Door
@@ -24,12 +25,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def stylizer():
-    model = network.build(2, channels=(3, 4, 5), blocks=1)
-    random = np.random.default_rng(5)
-    for variable in model.variables:
-        if variable.name in ("scale", "offset"):
-            variable.assign(random.normal(1, 0.5, variable.shape))
-    return Stylizer(model, ("red", "blue"))
+    return Stylizer(tiny.build_network(), ("red", "blue"))
 
 
 @pytest.fixture(scope="module")
