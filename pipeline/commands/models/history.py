@@ -18,9 +18,10 @@ from pipeline.terminal.verb import Verb
 @where_options
 @as_json_option
 def command(as_json: bool, **options: Any) -> None:
-    """List every change of an alias, oldest first: when, who, from, to, why, with the numbers that decided.
+    """List every change of an alias, oldest first.
 
-    The log is one JSON object a line in models.history.jsonl beside models.config. Nothing in it is ever changed.
+    A change says when, who, from, to and why, with the numbers that decided. The log is one JSON object a line in
+    models.history.jsonl beside models.config. Nothing in it is ever changed.
     """
     from pipeline.commands.models.tables import print_table
     from serving.registry.history import Change, History

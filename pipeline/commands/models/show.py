@@ -20,7 +20,10 @@ from pipeline.terminal.verb import Verb
 @server_options
 @as_json_option
 def command(version: int, as_json: bool, **options: Any) -> int:
-    """Show one version: its run, code and data, metrics, slices, size, aliases and servers."""
+    """Show what is known of a version.
+
+    That is its run, code and data, metrics, slices, size, aliases and servers.
+    """
     from pipeline.commands.models.tables import format_megabytes, format_number, print_table
     from pipeline.commands.models.version_facts import collect_facts
     from serving.registry.pushed_versions import get_version
