@@ -70,6 +70,8 @@ INSTALL_REQUIRES = [
     # `atelier web`: the page and its headers.
     "starlette==1.10.0",
     "uvicorn==0.54.0",
+    # Metrics of the client and of the local server, in Prometheus' text format.
+    "prometheus-client==0.26.0",
     # Retries with growing waits.
     "tenacity==9.1.4",
     # tensorflow-hub imports pkg_resources without asking for it: gone in setuptools 82, a warning a run from 80.9.
@@ -117,6 +119,8 @@ EXTRAS_REQUIRE = {
         "trustme==1.2.1",
         # Drives the page in Chromium, which is not brought along.
         "playwright==1.65.2",
+        # Grafana's dashboards as code. Without the epoch a plain install takes the types of Grafana 10.1.
+        "grafana-foundation-sdk==1769699379!11.6.0",
         # Runs the notebook of the documentation as Jupyter does.
         "nbclient==0.11.0",
         "ipykernel==7.4.0",
