@@ -78,6 +78,7 @@ class ServedClassifier(tf.Module):
         self.transform_layer = transform_output.transform_features_layer()
         parts = Parts(
             model=model,
+            network=_trace_network(model, preprocessing.size),
             class_names=tf.constant(class_names, tf.string),
             transform_layer=self.transform_layer,
             transform_spec=_with_defaults(transform_output.raw_feature_spec(), image_key),
@@ -87,6 +88,21 @@ class ServedClassifier(tf.Module):
         for name, signature in SIGNATURES.items():
             parts.signatures[name] = _trace(parts, signature)
             setattr(self, name, parts.signatures[name])
+
+
+def _trace_network(model: keras.Model, size: int) -> Any:
+    """Returns the network as a function of its own, so that signatures that use it do not each store it."""
+    network = keras.Model(model.input, [model.layers[-1].input, model.output])
+
+    def compute(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        count = tf.shape(pixels)[0]
+        # An empty batch gets one black image: with oneDNN's kernels for AVX-512, TensorFlow 2.21 fails on none.
+        filled = tf.pad(pixels, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
+        features, probabilities = network(tf.cast(filled, tf.float32), training=False)
+        return features[:count], probabilities[:count]
+
+    spec = tf.TensorSpec([None, size, size, 3], tf.uint8, name="pixels")
+    return tf.function(compute, input_signature=[spec], autograph=False)
 
 
 def _trace(parts: Parts, signature: Signature) -> Any:

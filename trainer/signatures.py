@@ -24,6 +24,8 @@ class Parts:
 
     model: keras.Model
     """[N, size, size, 3] float32 RGB 0..255 -> [N, classes] probabilities."""
+    network: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+    """[N, size, size, 3] uint8 RGB -> features [N, channels], which the last layer takes, and what `model` gives."""
     class_names: tf.Tensor
     """[classes] string, by class id."""
     transform_layer: tft.TransformFeaturesLayer
@@ -107,12 +109,18 @@ def classify_bytes(parts: Parts, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]
 )
 def classify_pixels(parts: Parts, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
     """[N, size, size, 3] uint8 RGB -> `probabilities` [N, classes], `class_id` [N] and `label` [N]."""
-    count = tf.shape(pixels)[0]
-    # An empty batch gets one black image: with oneDNN's kernels for AVX-512, TensorFlow 2.21 fails on none.
-    filled = tf.pad(pixels, [[0, tf.cast(count == 0, tf.int32)], [0, 0], [0, 0], [0, 0]])
-    probabilities = parts.model(tf.cast(filled, tf.float32), training=False)[:count]
+    _, probabilities = parts.network(pixels)
     class_id = tf.argmax(probabilities, axis=-1, output_type=tf.int64)
     return {"probabilities": probabilities, "class_id": class_id, "label": tf.gather(parts.class_names, class_id)}
+
+
+@register("serving_features", "image_bytes", lambda sample: [sample.jpeg])
+def compute_features(parts: Parts, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    """[N] encoded images -> `features` [N, channels] float32: what the last layer takes, by which drift is measured."""
+    features, _ = parts.network(
+        ops.decode_and_resize(image_bytes, parts.preprocessing.size, parts.preprocessing.resize)
+    )
+    return {"features": features}
 
 
 @register("transform_features", "examples", lambda sample: [sample.example])

@@ -1,6 +1,6 @@
 """The log of an A/B test: each answer with its arm, and the truth when it comes in, one JSON object a line.
 
-Images and keys are not kept. Processes of one machine may write to one log at a time.
+Images and keys are not in it. Processes of one machine may write to one log at a time.
 """
 
 import fcntl
@@ -15,6 +15,7 @@ from typing import Any
 
 from atelier import strict_json
 from atelier.errors import AtelierError
+from serving.ab.image_statistics import ImageStatistics
 
 
 class AnswerLogError(AtelierError):
@@ -36,6 +37,7 @@ class Answer:
       canary: the canary's share of the traffic then, 0..1.
       control: the control group's.
       error: gRPC's status, such as UNAVAILABLE, or NO_PREDICTION; "": the request was answered.
+      image: what the image looks like; None: the request failed, or the log is older than these statistics.
     """
 
     id: str
@@ -48,6 +50,7 @@ class Answer:
     canary: float
     control: float
     error: str = ""
+    image: ImageStatistics | None = None
 
 
 class AnswerLog:
@@ -114,18 +117,39 @@ def read_log(file: Path) -> tuple[list[Answer], dict[str, str]]:
     answers, truths = [], {}
     for number, record in _read(file):
         try:
-            kind = record.pop("record")
-            if kind == "answer":
-                answers.append(Answer(**record))
-            elif kind == "truth":
-                truths[record["id"]] = record["truth"]
-            else:
-                raise ValueError(kind)
-        except (AttributeError, KeyError, TypeError, ValueError):
+            found = parse_record(record)
+        except ValueError:
             raise AnswerLogError(
                 f"{file}: line {number}: no record of an A/B test; name the log that clients write"
             ) from None
+        if isinstance(found, Answer):
+            answers.append(found)
+        else:
+            truths[found[0]] = found[1]
     return answers, truths
+
+
+def parse_record(record: Any) -> Answer | tuple[str, str]:
+    """Returns the answer of a line, or the id of a request and its true class.
+
+    Args:
+      record: the JSON value of the line.
+
+    Raises:
+      ValueError: it is no record of such a log.
+    """
+    try:
+        values = dict(record)
+        kind = values.pop("record")
+        if kind == "answer":
+            if values.get("image") is not None:
+                values["image"] = ImageStatistics(**values["image"])
+            return Answer(**values)
+        if kind == "truth":
+            return values["id"], values["truth"]
+        raise ValueError(kind)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no record of an A/B test: {error}") from None
 
 
 def format_now() -> str:

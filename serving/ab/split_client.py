@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from serving.ab.answer_log import Answer, AnswerLog, format_now
+from serving.ab.image_statistics import measure
+from serving.ab.samples import SampleFolder, Samples
 from serving.ab.split import BUCKETS, CANARY, SharesFile
 from serving.client import Client, NoPredictionError, Prediction, ServedModel, ServingError
 from serving.client.connection import TARGET
@@ -54,6 +56,7 @@ class SplitClient:
         *,
         shares: str | os.PathLike[str],
         log: str | os.PathLike[str],
+        samples: Samples | None = None,
         **options: Any,
     ) -> None:
         """Connects at the first call.
@@ -63,14 +66,16 @@ class SplitClient:
           model: which model is asked; its label and version are those of the arm.
           shares: a file of shares, which is read again when it changes; see `Shares`.
           log: of the answers; see `AnswerLog`.
+          samples: keeps images of some requests, downscaled; None: no image is kept.
           options: as of `Client`.
 
         Raises:
           ServingError: `target` is not HOST:PORT, or a file of `tls` cannot be used.
           SplitError: the file of shares cannot be used.
-          AnswerLogError: the log cannot be written to.
+          AnswerLogError: the log cannot be written to, or images cannot be kept.
         """
         self._shares = SharesFile(Path(shares))
+        self._samples = SampleFolder(samples) if samples else None
         self._log = AnswerLog(Path(log))
         self._clients = {
             label: Client(target, replace(model, label=label, version=None), **options) for label in (STABLE, CANARY)
@@ -113,7 +118,8 @@ class SplitClient:
         )
         started = time.perf_counter()
         try:
-            (prediction,) = client.predict([image], top=top, deadline=deadline)
+            prepared = client.prepare(image)
+            (prediction,) = client.predict([prepared], top=top, deadline=deadline)
         except ServingError as error:
             # An image that cannot be read or is too large is no fault of an arm: no server was asked.
             if error.code or isinstance(error, NoPredictionError):
@@ -128,8 +134,11 @@ class SplitClient:
                 label=prediction.label,
                 probability=prediction.probability,
                 milliseconds=prediction.milliseconds,
+                image=measure(prepared.encoded),
             )
         )
+        if self._samples:
+            self._samples.keep(answer.id, prepared.encoded, prepared.preparation.max_pixels)
         return SplitAnswer(answer.id, arm, prediction)
 
     def feedback(self, request_id: str, truth: str) -> None:

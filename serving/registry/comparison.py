@@ -96,7 +96,7 @@ def compare(
     """
     known = [
         (_name(example, number), _find_truth(example, label_key, class_names))
-        for number, example in enumerate(_read(records), start=1)
+        for number, example in enumerate(read_records(records), start=1)
     ]
     if not known:
         raise RegistryError(f"{records}: no records to compare on")
@@ -120,8 +120,12 @@ def compare(
     return Comparison(len(known), (measured[0], measured[1]), differences)
 
 
-def _read(folder: Path) -> Iterator[bytes]:
-    """Yields the records of all files, checked to be tf.Examples. They are read anew each time, not kept in memory."""
+def read_records(folder: Path) -> Iterator[bytes]:
+    """Yields the records of all files, checked to be tf.Examples. They are read anew each time, not kept in memory.
+
+    Raises:
+      RegistryError: a file cannot be read, or holds something else.
+    """
     try:
         files = sorted(each for each in folder.iterdir() if each.is_file() and not each.name.startswith("."))
     except OSError as error:
@@ -152,7 +156,7 @@ def _ask(model: LoadedModel, folder: Path, records: Path, timed: int) -> _Answer
         raise RegistryError(f"{folder}: its signature {SIGNATURE} is not that of a classifier of this pipeline")
     names: list[str] = []
     probabilities: list[float] = []
-    examples = _read(records)
+    examples = read_records(records)
     while batch := list(itertools.islice(examples, _BATCH)):
         found = model.run(SIGNATURE, {INPUT: np.array(batch, object)})
         names += [label.decode("utf-8", "replace") for label in found["label"]]
@@ -160,7 +164,7 @@ def _ask(model: LoadedModel, folder: Path, records: Path, timed: int) -> _Answer
     if unusable := [number for number, each in enumerate(probabilities, start=1) if not math.isfinite(each)]:
         raise RegistryError(f"{folder}: the model gives NaN or infinity for record {unusable[0]}")
     milliseconds = []
-    for example in itertools.islice(_read(records), timed):
+    for example in itertools.islice(read_records(records), timed):
         started = time.perf_counter()
         model.run(SIGNATURE, {INPUT: np.array([example], object)})
         milliseconds.append(1e3 * (time.perf_counter() - started))

@@ -28,6 +28,11 @@ class _Brightness(tf.Module):
         def serving_bytes(image_bytes):
             return serving_pixels(ops.decode_and_resize(image_bytes, SIZE, "crop"))
 
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+        def serving_features(image_bytes):
+            pixels = tf.cast(ops.decode_and_resize(image_bytes, SIZE, "crop"), tf.float32)
+            return {"features": tf.reduce_mean(pixels, axis=[1, 2]) / 255}
+
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "examples")])
         def serving_default(examples):
             spec = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
@@ -42,6 +47,7 @@ class _Brightness(tf.Module):
             "serving_default": serving_default,
             "serving_bytes": serving_bytes,
             "serving_pixels": serving_pixels,
+            "serving_features": serving_features,
             "classify": classify,
         }
         if store_size:

@@ -58,6 +58,7 @@ def test_exactly_these_signatures(exported):
         "serving_default",
         "serving_bytes",
         "serving_pixels",
+        "serving_features",
         "transform_features",
         "classify",
         "preprocessing",
@@ -65,6 +66,19 @@ def test_exactly_these_signatures(exported):
     assert set(exported.loaded.signatures) == set(signatures.SIGNATURES) == public
     taken = exported.loaded.signatures["transform_features"].structured_input_signature
     assert taken == ((), {"examples": tf.TensorSpec([None], tf.string, "examples")})
+
+
+def test_features_are_what_the_last_layer_takes(exported, classifier):
+    found = exported.serve("serving_features", image_bytes=tf.constant(ENCODED))["features"]
+    kernel, bias = classifier.layers[-1].get_weights()
+    assert found.shape == (len(ENCODED), len(kernel))
+    scores = np.exp(found @ kernel + bias)
+    want = exported.serve("serving_bytes", image_bytes=tf.constant(ENCODED))["probabilities"]
+    np.testing.assert_allclose(scores / scores.sum(axis=1, keepdims=True), want, rtol=1e-4)
+    assert exported.serve("serving_features", image_bytes=tf.zeros([0], tf.string))["features"].shape == (
+        0,
+        len(kernel),
+    )
 
 
 def test_classify_names_every_class_of_every_image(exported):

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from atelier.layout import CLASS_ID
 from pipeline.commands.models.model_options import (
     as_json_option,
     find_output,
     open_registry,
+    read_data_key,
     server_options,
     where_options,
 )
@@ -76,22 +78,13 @@ def command(
                 both[0].pushed.folder,
                 both[1].pushed.folder,
                 records,
-                label_key=label_key or _read_label_key(find_output(options["models"])),
+                label_key=label_key or read_data_key(find_output(options["models"]), "label_key", CLASS_ID),
                 class_names=of_records.pushed.read_class_names(),
             )
     if as_json:
         click.echo(json.dumps(_to_json(both, comparison, records), indent=1, allow_nan=False))
     else:
         _print(both, comparison, records)
-
-
-def _read_label_key(output: Path) -> str:
-    from atelier.layout import CLASS_ID, RUN_FILE
-
-    file = output / RUN_FILE
-    if not file.is_file():
-        return CLASS_ID
-    return str(json.loads(file.read_text(encoding="utf-8"))["config"]["data"]["label_key"])
 
 
 def _to_json(both: "Sequence[VersionFacts]", comparison: "Comparison | None", records: Path | None) -> dict[str, Any]:

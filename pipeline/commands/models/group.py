@@ -14,6 +14,7 @@ _ROOM = "pipeline.commands.models"
         "list": f"{_ROOM}.list_versions",
         "show": f"{_ROOM}.show",
         "compare": f"{_ROOM}.compare",
+        "reference": f"{_ROOM}.reference",
         "promote": f"{_ROOM}.promote",
         "rollback": f"{_ROOM}.rollback",
         "history": f"{_ROOM}.history",

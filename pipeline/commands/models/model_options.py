@@ -1,12 +1,14 @@
 """Options that the commands on versions share, and what they open."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from atelier.layout import RUN_FILE
 from pipeline.commands.options import FILE, FiniteRange, Target
 
 if TYPE_CHECKING:
@@ -123,6 +125,14 @@ def _read_tls(options: dict[str, Any]) -> "Tls | None":
 def find_output(models: Path) -> Path:
     """Returns the output folder of the runs that pushed to a serving base path."""
     return models.resolve().parent
+
+
+def read_data_key(output: Path, key: str, default: str) -> str:
+    """Returns a value of the section `data` of the last run; the default where its run.json is gone."""
+    file = output / RUN_FILE
+    if not file.is_file():
+        return default
+    return str(json.loads(file.read_text(encoding="utf-8"))["config"]["data"][key])
 
 
 def _add(options: tuple[Callable[[_F], _F], ...], function: _F) -> _F:
