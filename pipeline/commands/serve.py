@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from atelier.layout import MAX_PIXELS
-from pipeline.commands.options import FILE, FiniteRange, check_exclusive
+from pipeline.commands.options import FILE, FiniteRange, check_exclusive, check_metrics, metrics_options
 from pipeline.terminal.verb import Verb
 
 
@@ -74,6 +74,7 @@ from pipeline.terminal.verb import Verb
     show_default=True,
     help="Look for new versions once in this many seconds.",
 )
+@metrics_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -87,6 +88,8 @@ def command(
     max_message_mb: int,
     max_pixels: int,
     poll_seconds: float,
+    metrics_port: int | None,
+    metrics_host: str | None,
 ) -> None:
     """Serve models on this machine.
 
@@ -94,6 +97,7 @@ def command(
     Serving itself.
     """
     check_exclusive(context, "models", "model_config_file", required=True)
+    check_metrics(context)
 
     from pipeline.commands.work import serve_models
 
@@ -108,4 +112,6 @@ def command(
         max_message_mb=max_message_mb,
         max_pixels=max_pixels,
         poll_seconds=poll_seconds,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
     )

@@ -15,15 +15,16 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from serving.ab.answer_log import Answer, AnswerLog, format_now
 from serving.ab.image_statistics import measure
 from serving.ab.samples import SampleFolder, Samples
-from serving.ab.split import BUCKETS, CANARY, SharesFile
+from serving.ab.split import BUCKETS, CANARY, CONTROL, REST, SharesFile
 from serving.client import Client, NoPredictionError, Prediction, ServedModel, ServingError
 from serving.client.connection import TARGET
 from serving.client.messages import DEFAULT_MODEL
+from serving.client.observer import Observer
 from serving.client.preparation import ImageSource
 
 STABLE = "stable"
@@ -46,6 +47,13 @@ class SplitAnswer:
     prediction: Prediction
 
 
+class SplitObserver(Protocol):
+    """Has an observer for each arm, such as `serving.monitor.metrics.ClientMetrics`."""
+
+    def for_arm(self, arm: str) -> Observer:
+        """Returns that of one arm."""
+
+
 class SplitClient:
     """Asks the version of the arm that a key belongs to; threads may share one client."""
 
@@ -57,6 +65,7 @@ class SplitClient:
         shares: str | os.PathLike[str],
         log: str | os.PathLike[str],
         samples: Samples | None = None,
+        observer: SplitObserver | None = None,
         **options: Any,
     ) -> None:
         """Connects at the first call.
@@ -67,6 +76,7 @@ class SplitClient:
           shares: a file of shares, which is read again when it changes; see `Shares`.
           log: of the answers; see `AnswerLog`.
           samples: keeps images of some requests, downscaled; None: no image is kept.
+          observer: is told of the calls and answers of each arm.
           options: as of `Client`.
 
         Raises:
@@ -78,7 +88,13 @@ class SplitClient:
         self._samples = SampleFolder(samples) if samples else None
         self._log = AnswerLog(Path(log))
         self._clients = {
-            label: Client(target, replace(model, label=label, version=None), **options) for label in (STABLE, CANARY)
+            arm: Client(
+                target,
+                replace(model, label=CANARY if arm == CANARY else STABLE, version=None),
+                observer=observer.for_arm(arm) if observer else None,
+                **options,
+            )
+            for arm in (CANARY, CONTROL, REST)
         }
 
     def predict(
@@ -104,7 +120,7 @@ class SplitClient:
         """
         shares = self._shares.current()
         arm = shares.choose_arm(key)
-        client = self._clients[CANARY if arm == CANARY else STABLE]
+        client = self._clients[arm]
         answer = Answer(
             id=request_id or uuid.uuid4().hex,
             when=format_now(),

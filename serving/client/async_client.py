@@ -91,6 +91,7 @@ class AsyncClient(BaseClient):
                 batches.images = await asyncio.to_thread(self._prepare_all, batches.images, preparation)
             else:
                 batches.answers += answers
+                self._note_answers(version, answers)
         return require_predictions(batches.answers)
 
     async def _predict_batch(
@@ -137,7 +138,14 @@ class AsyncClient(BaseClient):
 
     async def _call(self, method: Callable[..., Any], request: Any, deadline: float | None) -> Any:
         seconds = self._deadline if deadline is None else deadline
+        started = time.perf_counter()
         try:
-            return await method(request, timeout=seconds)
+            response = await method(request, timeout=seconds)
         except grpc.RpcError as error:
+            self._note_call(request, None, error.code(), started)
             raise self._explain(error, seconds) from error
+        except asyncio.CancelledError:
+            self._note_call(request, None, grpc.StatusCode.CANCELLED, started)
+            raise
+        self._note_call(request, response, grpc.StatusCode.OK, started)
+        return response

@@ -1,6 +1,7 @@
 """What the blocking and the asynchronous client have in common: everything but the waiting."""
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from serving.client.batches import FRAMING, Batches, Limits
 from serving.client.connection import BATCH, DEADLINE, MAX_MESSAGE_BYTES, TARGET, Tls, connect
 from serving.client.errors import REMEDIES, Code, ServingError, explain_failure
 from serving.client.messages import ClassifyAnswer, PredictAnswer, ServedModel
+from serving.client.observer import Observer, describe_call
 from serving.client.predictions import Answer, rank_classes
 from serving.client.preparation import ImageSource, Preparation, PreparedImage
 from serving.client.protos import Stubs
@@ -34,6 +36,7 @@ class BaseClient:
         gzip: bool = False,
         tls: Tls | None = None,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        observer: Observer | None = None,
     ) -> None:
         """Connects at the first call.
 
@@ -47,6 +50,7 @@ class BaseClient:
           gzip: compresses requests, which helps with images that are hardly compressed (scans as PNG).
           tls: encrypts; None: plain text.
           max_message_bytes: of a request or an answer, up to 2 GiB - 1.
+          observer: is told of calls and answers, such as `serving.monitor.metrics.ClientMetrics`.
 
         Raises:
           ServingError: `target` is not HOST:PORT, or a file of `tls` cannot be used.
@@ -54,6 +58,7 @@ class BaseClient:
         self._target, self._model, self._encrypted = target, model, tls is not None
         self._deadline = deadline
         self._limits = Limits(batch, max_message_bytes)
+        self._observer = observer
         self._given_preparation = preparation
         self._latest_preparation: Preparation | None = None
         self._preparations: dict[int, Preparation] = {}
@@ -133,6 +138,14 @@ class BaseClient:
             raise error
         self._names[version] = ()
         return ()
+
+    def _note_call(self, request: Any, response: Any, code: Code, started: float) -> None:
+        if self._observer:
+            self._observer.note_call(describe_call(request, response, code, time.perf_counter() - started))
+
+    def _note_answers(self, version: int, answers: Sequence[Answer]) -> None:
+        if self._observer:
+            self._observer.note_answers(self._model.name, version, answers)
 
     def _explain(self, error: grpc.RpcError, deadline: float) -> ServingError:
         return explain_failure(error, self._target, deadline, self._encrypted, self._remedies)

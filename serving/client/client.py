@@ -119,6 +119,7 @@ class Client(BaseClient):
                 batches.images = self._prepare_all(batches.images, preparation)
             else:
                 batches.answers += answers
+                self._note_answers(version, answers)
         return require_predictions(batches.answers)
 
     def _predict_batch(
@@ -164,7 +165,11 @@ class Client(BaseClient):
 
     def _call(self, method: Callable[..., Any], request: Any, deadline: float | None) -> Any:
         seconds = self._deadline if deadline is None else deadline
+        started = time.perf_counter()
         try:
-            return method(request, timeout=seconds)
+            response = method(request, timeout=seconds)
         except grpc.RpcError as error:
+            self._note_call(request, None, error.code(), started)
             raise self._explain(error, seconds) from error
+        self._note_call(request, response, grpc.StatusCode.OK, started)
+        return response

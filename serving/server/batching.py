@@ -18,10 +18,13 @@ from serving.server.status import StatusError, invalid
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
+NoteBatch = Callable[[Hashable, int, Sequence[float]], None]
+"""Is told of each batch: its key, its rows, and the seconds that each of its tasks waited."""
 
 
 @dataclass
 class _Task:
+    key: Hashable
     inputs: Arrays
     rows: int
     run: Run
@@ -32,8 +35,8 @@ class _Task:
 class BatchScheduler:
     """Collects tasks by key and runs those of one key together, on threads of its own."""
 
-    def __init__(self, parameters: BatchingParameters) -> None:
-        self._parameters = parameters
+    def __init__(self, parameters: BatchingParameters, note_batch: NoteBatch | None = None) -> None:
+        self._parameters, self._note_batch = parameters, note_batch
         self._queues: dict[Hashable, deque[_Task]] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -64,7 +67,7 @@ class BatchScheduler:
         most = self._parameters.max_batch_size
         if rows > most:
             raise invalid(f"Task size {rows} is larger than maximum input batch size {most}")
-        task = _Task(inputs, rows, run)
+        task = _Task(key, inputs, rows, run)
         with self._changed:
             queue = self._queues.setdefault(key, deque())
             waiting = sum(each.rows for each in queue)
@@ -85,7 +88,7 @@ class BatchScheduler:
 
     def _work(self) -> None:
         while tasks := self._next_batch():
-            _answer(tasks, self._padding)
+            _answer(tasks, self._padding, self._note_batch)
 
     def _next_batch(self) -> list[_Task]:
         """Waits for a batch that is full, or whose oldest task has waited long enough; empty at the end."""
@@ -120,10 +123,13 @@ class BatchScheduler:
         return next((size - rows for size in self._parameters.allowed_batch_sizes if size >= rows), 0)
 
 
-def _answer(tasks: Sequence[_Task], padding: Callable[[int], int]) -> None:
+def _answer(tasks: Sequence[_Task], padding: Callable[[int], int], note_batch: NoteBatch | None) -> None:
     tasks = [task for task in tasks if task.future.set_running_or_notify_cancel()]
     if not tasks:
         return
+    if note_batch:
+        now = time.monotonic()
+        note_batch(tasks[0].key, sum(task.rows for task in tasks), [now - task.arrived for task in tasks])
     if len(tasks) == 1:
         _answer_alone(tasks[0], padding)
         return

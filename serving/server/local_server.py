@@ -1,7 +1,7 @@
 """A local server with the gRPC API of TensorFlow Serving's ModelServer, for laptops, tests and CI.
 
 Production runs ModelServer. Both read the same model folders and text files, so that what works with one works with the
-other. This server has no REST API and no Prometheus metrics, and Python stands between the network and the graph.
+other. This server has no REST API, and Python stands between the network and the graph. An observer makes metrics.
 """
 
 import contextlib
@@ -27,7 +27,8 @@ from serving.server.load_retries import RetryPolicy
 from serving.server.loaded_model import LoadedModel
 from serving.server.model_server_config import BatchingParameters, SSLConfig
 from serving.server.models import Models
-from serving.server.service import ModelService, PredictionService
+from serving.server.observer import Observer, VersionState
+from serving.server.service import ModelService, PredictionService, tell_batches
 
 with contextlib.suppress(AttributeError):
     # TensorFlow Serving's generated modules fail at their last line under protobuf 6. By then their services are
@@ -72,15 +73,26 @@ class Options:
 class LocalServer:
     """A running server. Stop it, or leave its `with` block."""
 
-    def __init__(self, config: model_server_config_pb2.ModelServerConfig, options: Options) -> None:
+    def __init__(
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        options: Options,
+        observer: Observer | None = None,
+    ) -> None:
         """Loads the models and starts to answer.
+
+        Args:
+          config: the models.
+          options: everything else.
+          observer: is told of calls, batches and outputs, such as `serving.monitor.server_metrics.ServerMetrics`.
 
         Raises:
           ServerError: the address cannot be used.
           StatusError: a label names a version that is not there.
         """
         self._options = options
-        self._batches = BatchScheduler(options.batching) if options.batching else None
+        note_batch = tell_batches(observer) if observer else None
+        self._batches = BatchScheduler(options.batching, note_batch) if options.batching else None
         self._models = Models(load, options.load_retries)
         self._health = health.HealthServicer()
         self._stopped = threading.Event()
@@ -94,10 +106,10 @@ class LocalServer:
         )
         self.port = self._bind()
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-            PredictionService(self._models, self._batches, options.max_pixels), self._server
+            PredictionService(self._models, self._batches, options.max_pixels, observer), self._server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self._models, self._tell_health), self._server
+            ModelService(self._models, self._tell_health, observer), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
@@ -115,6 +127,10 @@ class LocalServer:
     def target(self) -> str:
         """Where clients reach it: host:port."""
         return f"{self._options.host}:{self.port}"
+
+    def list_states(self) -> list[VersionState]:
+        """Returns the versions of all models that are wanted or in memory."""
+        return self._models.list_states()
 
     def stop(self) -> None:
         """Takes no new calls, answers the running ones, and unloads the models."""

@@ -19,6 +19,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from compat import freed_memory
 from serving.server.load_retries import FailedLoad, RetryPolicy, read_contents
+from serving.server.observer import VersionState
 from serving.server.status import StatusError
 from serving.server.version_table import Model, State, Version, VersionTable
 from serving.server.wanted_versions import BasePaths, Configs, Folders, are_alike, list_labels
@@ -73,6 +74,14 @@ class Models:
         """Looks for new and vanished version folders once."""
         with self._turn:
             self._update()
+
+    def has(self, name: str) -> bool:
+        """Tells whether the configuration has a model of this name."""
+        return name in (self._configs or {})
+
+    def list_states(self) -> list[VersionState]:
+        """See `VersionTable.list_states`."""
+        return self._table.list_states()
 
     def borrow(self, spec: model_pb2.ModelSpec) -> AbstractContextManager[Version]:
         """See `VersionTable.borrow`."""

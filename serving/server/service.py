@@ -3,7 +3,8 @@
 import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent import futures
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, cast
@@ -25,6 +26,7 @@ from serving.server import calls, model_server_config
 from serving.server.batching import BatchScheduler
 from serving.server.loaded_model import LoadedModel
 from serving.server.models import Models
+from serving.server.observer import Observer, ServedCall
 from serving.server.status import StatusError, invalid
 from serving.server.version_table import Version
 
@@ -36,24 +38,61 @@ def _answering(method: Callable[[Any, Any, grpc.ServicerContext], Any]) -> Calla
     """Makes a StatusError the call's status, and any other error INTERNAL with its trace in the log alone."""
 
     @functools.wraps(method)
-    def call(self: object, request: object, context: grpc.ServicerContext) -> object:
+    def call(self: "_Service", request: object, context: grpc.ServicerContext) -> object:
+        started, response, code = time.perf_counter(), None, grpc.StatusCode.OK
         try:
-            return method(self, request, context)
+            response = method(self, request, context)
+            return response
         except StatusError as error:
-            return context.abort(error.code, str(error))
+            code = error.code
+            return context.abort(code, str(error))
         except Exception:  # noqa: BLE001  # the server lives on, whatever it was
+            code = grpc.StatusCode.INTERNAL
             _log.exception("%s failed", method.__name__)
-            return context.abort(grpc.StatusCode.INTERNAL, f"{method.__name__} failed; the server's log says why")
+            return context.abort(code, f"{method.__name__} failed; the server's log says why")
+        finally:
+            self.note_call(method.__name__, request, response, code, time.perf_counter() - started)
 
     return call
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class _Service:
+    """What both services know."""
+
+    def __init__(self, models: Models, observer: Observer | None) -> None:
+        self._models, self._observer = models, observer
+
+    def note_call(
+        self, method: str, request: object, response: object | None, code: grpc.StatusCode, seconds: float
+    ) -> None:
+        """Tells the observer of a call; a name that no model has is not told: callers may make up any number."""
+        if self._observer is None:
+            return
+        name = getattr(getattr(request, "model_spec", None), "name", "")
+        spec = getattr(response, "model_spec", None)
+        version = int(spec.version.value) if spec else None
+        self._observer.note_call(ServedCall(name if self._models.has(name) else "", method, version, code, seconds))
+
+
+def tell_batches(observer: Observer) -> Callable[[Hashable, int, Sequence[float]], None]:
+    """Returns what tells an observer of the batches of a `PredictionService`."""
+
+    def note_batch(key: Any, rows: int, waits: Sequence[float]) -> None:
+        version: Version = key[0]
+        observer.note_batch(version.model_name, version.number, rows, waits)
+
+    return note_batch
+
+
+class PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceServicer):
     """Predict, Classify and GetModelMetadata; Regress and MultiInference stay UNIMPLEMENTED."""
 
-    def __init__(self, models: Models, batches: BatchScheduler | None, max_pixels: int) -> None:
+    def __init__(
+        self, models: Models, batches: BatchScheduler | None, max_pixels: int, observer: Observer | None = None
+    ) -> None:
         """Answers from `models`, through `batches` if there are any; images have at most `max_pixels`."""
-        self._models, self._batches, self._max_pixels = models, batches, max_pixels
+        super().__init__(models, observer)
+        self._batches, self._max_pixels = batches, max_pixels
 
     @_answering
     def Predict(
@@ -97,12 +136,22 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _run(
         self, version: Version, request: calls.CheckedRequest, context: grpc.ServicerContext
     ) -> Mapping[str, np.ndarray]:
+        outputs = self._wait_for_outputs(version, request, context)
+        if self._observer:
+            self._observer.note_outputs(version.model_name, version.number, outputs)
+        return outputs
+
+    def _wait_for_outputs(
+        self, version: Version, request: calls.CheckedRequest, context: grpc.ServicerContext
+    ) -> Mapping[str, np.ndarray]:
         # Without a deadline, gRPC returns a time near the year 2262, longer than threads can wait.
         seconds = min(context.time_remaining() or 0.0, threading.TIMEOUT_MAX)
         if seconds <= 0:
             raise _deadline_error()
         run = functools.partial(_model(version).run, request.signature)
         if self._batches is None:
+            if self._observer:
+                self._observer.note_batch(version.model_name, version.number, request.rows, [])
             return run(request.inputs)
         shapes = tuple((name, array.shape[1:]) for name, array in sorted(request.inputs.items()))
         # The version itself, not its number: a reload may replace it by one of the same number.
@@ -116,12 +165,13 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             raise _deadline_error() from None
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
     """GetModelStatus and HandleReloadConfigRequest."""
 
-    def __init__(self, models: Models, configured: Callable[[], None]) -> None:
+    def __init__(self, models: Models, configured: Callable[[], None], observer: Observer | None = None) -> None:
         """Reports and changes `models`; calls `configured` after each change."""
-        self._models, self._configured = models, configured
+        super().__init__(models, observer)
+        self._configured = configured
 
     @_answering
     def GetModelStatus(

@@ -10,6 +10,7 @@ from typing import Protocol
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
+from serving.server.observer import VersionState
 from serving.server.status import StatusError, invalid
 
 State = get_model_status_pb2.ModelVersionStatus.State
@@ -79,6 +80,21 @@ class VersionTable:
             if number not in known:
                 raise _not_found(f"Could not find version {number} of model {spec.name}")
             return [known[number]]
+
+    def list_states(self) -> list[VersionState]:
+        """Returns the versions of all models that are wanted or in memory."""
+        with self.changed:
+            return [
+                VersionState(
+                    name,
+                    number,
+                    State.Name(version.state),
+                    [label for label, labeled in self.labels.get(name, {}).items() if labeled == number],
+                )
+                for name, known in self.by_model.items()
+                for number, version in known.items()
+                if version.state != State.END or version.error
+            ]
 
     def publish(self, version: Version) -> Version | None:
         """Lets a loaded version answer; returns the one of another base path that it replaces."""

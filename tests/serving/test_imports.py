@@ -29,6 +29,10 @@ def imported(folder):
         ("serving/server", {"atelier", "compat", "serving.server", "tensorflow", "tensorflow_serving"}),
         ("serving/deploy", {"atelier"}),
         ("serving/ab", {"atelier", "serving.ab", "serving.client", "serving.registry"}),
+        (
+            "serving/monitor",
+            {"atelier", "serving.ab", "serving.client", "serving.monitor", "serving.server"},
+        ),
         ("serving/registry", {"atelier", "serving.client", "serving.registry", "serving.server", "tensorflow_serving"}),
         ("serving/web", {"atelier", "serving.web"}),
         ("serving", {"atelier", "serving.client"}),

@@ -7,7 +7,7 @@ import click
 
 from pipeline.commands.ab.ab_options import log_option, read_rules, rule_options
 from pipeline.commands.models.model_options import open_registry, server_options, wait_option, where_options
-from pipeline.commands.options import FiniteRange
+from pipeline.commands.options import FiniteRange, check_metrics, metrics_options
 from pipeline.terminal.verb import Verb
 
 
@@ -27,19 +27,34 @@ from pipeline.terminal.verb import Verb
     help="Look once in this many seconds.",
 )
 @click.option("--once", is_flag=True, help="Look once and end, as for cron.")
+@metrics_options
 @click.option("--advise", is_flag=True, help="Only print the verdict, and change nothing.")
 @where_options
 @server_options
 @rule_options
 @wait_option
-def command(log: Path, every: float, once: bool, advise: bool, **options: Any) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    log: Path,
+    every: float,
+    once: bool,
+    advise: bool,
+    metrics_port: int | None,
+    metrics_host: str | None,
+    **options: Any,
+) -> None:
     """Judge the canary on a schedule, and act.
 
     A better canary is promoted to stable, a worse or slower one is rolled back to stable, on every server. Each look
-    prints a line. Each action is in the history of the aliases, with the numbers that decided.
+    prints a line. Each action is in the history of the aliases, with the numbers that decided. The metrics have the
+    verdict and its numbers, the servers' versions, and the accuracy over the truth in the log.
     """
-    from pipeline.commands.ab.guarding import guard
+    check_metrics(context)
+
+    from pipeline.commands.ab.guarding import guard, publish_metrics
 
     rules = read_rules(options)
-    with open_registry(options) as registry:
-        guard(registry, log, rules, every=every, once=once, advise=advise)
+    with open_registry(options) as registry, publish_metrics(log, metrics_port, metrics_host) as metrics:
+        guard(registry, log, rules, every=every, once=once, advise=advise, metrics=metrics)

@@ -1,5 +1,6 @@
 """The work of `atelier serve`: finds the models, starts the local server, and runs until it is told to stop."""
 
+import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from compat import native_log
 from serving.server import model_server_config
 
 if TYPE_CHECKING:
+    from serving.monitor.server_metrics import ServerMetrics
     from serving.server.local_server import Options
 
 DEFAULT = "default"
@@ -36,6 +38,8 @@ def serve_models(
     max_message_mb: int,
     max_pixels: int,
     poll_seconds: float,
+    metrics_port: int | None,
+    metrics_host: str | None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then finishes what it took.
 
@@ -50,10 +54,13 @@ def serve_models(
       max_message_mb: of a request.
       max_pixels: of an image.
       poll_seconds: between two looks for new versions.
+      metrics_port: for Prometheus; None: no metrics are kept.
+      metrics_host: address of that port; None: loopback.
 
     Raises:
       ModelServerConfigError: a file is wrong or asks for what this server lacks, or there are no models there.
       ServerError: the address cannot be used.
+      MonitorError: the metrics' address cannot be used.
     """
     with native_log.filter_native_lines() as terminal:
         terminal.write(f"{FIRST_LINE}\n")
@@ -75,19 +82,34 @@ def serve_models(
             max_pixels=max_pixels,
             poll_seconds=poll_seconds,
         )
-        _serve(config, options, terminal)
+        with contextlib.ExitStack() as stack:
+            metrics = None
+            if metrics_port is not None:
+                from serving.monitor.endpoint import LOOPBACK
+                from serving.monitor.server_metrics import ServerMetrics
+
+                metrics = ServerMetrics()
+                # Before the models are loaded: they take seconds, and a port in use is known at once.
+                endpoint = stack.enter_context(metrics.publish(metrics_port, metrics_host or LOOPBACK))
+                terminal.write(f"atelier serve: metrics at {endpoint.url}\n")
+            _serve(config, options, terminal, metrics)
 
 
 def _serve(
-    config: model_server_config_pb2.ModelServerConfig, options: "Options", terminal: native_log.Terminal
+    config: model_server_config_pb2.ModelServerConfig,
+    options: "Options",
+    terminal: native_log.Terminal,
+    metrics: "ServerMetrics | None",
 ) -> None:
     from serving.server.local_server import LocalServer, stop_on_signals
     from serving.server.status import StatusError
 
     try:
-        server = LocalServer(config, options)
+        server = LocalServer(config, options, metrics)
     except StatusError as error:
         raise model_server_config.ModelServerConfigError(str(error)) from None
+    if metrics:
+        metrics.watch_versions(server.list_states)
     with stop_on_signals(server):
         names = ", ".join(each.name for each in config.model_config_list.config)
         kind = "TLS" if options.ssl else "plain text"

@@ -1,14 +1,18 @@
 """`atelier ab` and `atelier feedback` through the command line, against a server without models."""
 
 import contextlib
+import io
 import json
+import re
 import time
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pipeline import cli
 from serving.ab.answer_log import Answer, AnswerLog, format_now, read_log
+from tests.serving.monitor.scraping import labeled, scrape
 from tests.serving.registry.dying import KilledError, dying_at
 from tests.serving.registry.label_server import LabelServer
 
@@ -133,6 +137,44 @@ def test_a_look_that_fails_does_not_end_the_guard(test, tmp_path, monkeypatch):
     assert looks == [7, 7]
     assert "line 1: no record of an A/B test" in done.stderr
     assert "no data: no request of the canary was logged" in done.stdout
+
+
+def test_the_guard_publishes_verdict_accuracy_and_versions(test, tmp_path, monkeypatch):
+    _, where, target = test
+    write(tmp_path / "answers.jsonl", (60, 20))
+    scraped: list[dict] = []
+
+    def sleep(_):
+        (url,) = re.findall(r"metrics at (http://127\.0\.0\.1:\d+/metrics)\n", output.getvalue())
+        scraped.append(scrape(url))
+        raise KeyboardInterrupt
+
+    output = io.StringIO()
+    monkeypatch.setattr(time, "sleep", sleep)
+    words = [*where, *target, "--target", "127.0.0.1:1", "--advise", "--metrics-port", 0]
+    with contextlib.redirect_stdout(output), contextlib.suppress(KeyboardInterrupt, click.exceptions.Exit, click.Abort):
+        cli.cli.main([str(word) for word in ("ab", "guard", *words)], standalone_mode=False)
+    (samples,) = scraped
+    assert samples["atelier_ab_verdict"] == {
+        labeled(verdict=each): float(each == "roll back") for each in ("promote", "roll back", "wait", "no data")
+    }
+    assert samples["atelier_ab_e_value"][()] > 25
+    assert samples["atelier_ab_requests"][labeled(arm="canary", version="2")] == 300
+    assert samples["atelier_ab_errors"][labeled(arm="control", version="1")] == 20
+    assert samples["atelier_accuracy_ratio"] == {
+        labeled(arm="canary", version="2"): 0.8,
+        labeled(arm="control", version="1"): pytest.approx(1 - 20 / 300),
+    }
+    up = samples["atelier_ab_server_up"]
+    assert (up[labeled(target=target[1])], up[labeled(target="127.0.0.1:1")]) == (1, 0)
+    states = samples["atelier_ab_server_version_state"]
+    assert set(states) == {labeled(target=target[1], version=version, state="AVAILABLE") for version in ("1", "2")}
+
+
+def test_a_host_for_metrics_without_a_port_is_wrong_usage(test):
+    _, where, _ = test
+    with pytest.raises(click.UsageError, match="--metrics-host needs --metrics-port"):
+        atelier("ab", "guard", *where, "--advise", "--metrics-host", "0.0.0.0")  # noqa: S104
 
 
 def test_feedback_by_id_and_by_file(test, tmp_path):
