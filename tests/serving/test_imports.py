@@ -31,7 +31,7 @@ def imported(folder):
         ("serving/ab", {"atelier", "serving.ab", "serving.client", "serving.registry"}),
         (
             "serving/monitor",
-            {"atelier", "serving.ab", "serving.client", "serving.monitor", "serving.server"},
+            {"atelier", *(f"serving.{room}" for room in ("ab", "client", "monitor", "registry", "server"))},
         ),
         ("serving/registry", {"atelier", "serving.client", "serving.registry", "serving.server", "tensorflow_serving"}),
         ("serving/web", {"atelier", "serving.web"}),
