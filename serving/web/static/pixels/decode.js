@@ -1,5 +1,6 @@
 // Decodes an image file to RGB with the browser's decoder: upright, in sRGB, transparent parts over white.
 
+import { decodeDeepPng } from "./deep_png.js";
 import { FORMATS, readHeader } from "./header.js";
 import { dropExif, readMetadata } from "./metadata.js";
 import { placeUpright, turn } from "./turn.js";
@@ -20,9 +21,11 @@ export async function decode(blob, maxPixels) {
   if (view.byteLength === 0) throw new UnusableImageError("The file is empty.");
   const header = readHeader(view);
   if (!header) throw new UnusableImageError(`This is not an image that the page can read (${FORMATS}).`);
-  check(header, maxPixels);
-  const { orientation, profile, exif } = readMetadata(view, header.format);
-  if (exif) blob = dropExif(view, header.format, exif);
+  const metadata = readMetadata(view, header.format);
+  check(header, metadata, maxPixels);
+  const { orientation, profile, exif } = metadata;
+  if (header.depth > 8) blob = await flatten(view);
+  else if (exif) blob = dropExif(view, header.format, exif);
   if (header.format === "bmp") blob = fillUnsetAlpha(view, header);
   const bitmap = await createImageBitmap(blob, {
     // Neither sRGB nor what a PNG says by gAMA and cHRM changes the numbers in Python.
@@ -31,7 +34,7 @@ export async function decode(blob, maxPixels) {
   if (!bitmap) throw new UnusableImageError("The image is damaged or not complete.");
   try {
     const upright = turn(readPixels(bitmap), orientation);
-    const isPlain = header.format === "jpeg" && orientation === 1 && profile !== "other";
+    const isPlain = header.format === "jpeg" && !header.isCmyk && orientation === 1 && profile !== "other";
     return { ...upright, format: header.format, isPlain, thumbnail: makeThumbnail(bitmap, orientation) };
   } finally {
     bitmap.close();
@@ -39,12 +42,25 @@ export async function decode(blob, maxPixels) {
 }
 
 /** Rejects what the model's training rejects, and what browsers read otherwise than Python. */
-function check({ format, width, height, depth }, maxPixels) {
+function check({ width, height, depth, isCmyk }, { profile, isAdobe }, maxPixels) {
   if (width * height > maxPixels) {
     throw new UnusableImageError(`The image has ${width} × ${height} pixels; the model takes at most ${maxPixels}.`);
   }
-  if (format === "cmyk") throw new UnusableImageError("The image is CMYK, for print. Save it in RGB.");
-  if (depth > 8) throw new UnusableImageError(`The image has ${depth} bits a channel. Save it with 8.`);
+  if (isCmyk && (profile !== "none" || !isAdobe)) {
+    throw new UnusableImageError("The image is CMYK, for print. Save it in RGB.");
+  }
+  if (depth > 8 && profile === "other") {
+    throw new UnusableImageError(`The image has ${depth} bits a channel and a color profile. Save it with 8 bits.`);
+  }
+}
+
+/** Returns a PNG of 16 bits a channel as what `createImageBitmap` takes. */
+async function flatten(view) {
+  const decoded = await decodeDeepPng(view).catch(() => {
+    throw new UnusableImageError("The image is damaged or not complete.");
+  });
+  if (!decoded) throw new UnusableImageError("The image has 16 bits a channel and is interlaced. Save it with 8 bits.");
+  return new ImageData(decoded.rgba, decoded.width, decoded.height);
 }
 
 /** A BMP of 32 bits whose alpha is 0 everywhere means an opaque image; browsers show nothing of it. */

@@ -2,7 +2,7 @@
 
 export const FORMATS = "JPEG, PNG, WebP, GIF and BMP";
 
-/** Returns {format, width, height, depth}; null if it is none of FORMATS, or is cut short in its header. */
+/** Returns {format, width, height, depth, isCmyk}; null if it is none of FORMATS, or is cut short in its header. */
 export function readHeader(view) {
   try {
     if (view.getUint16(0) === 0xffd8) return readJpeg(view);
@@ -16,8 +16,8 @@ export function readHeader(view) {
   return null;
 }
 
-function size(format, width, height, depth = 8) {
-  return width > 0 && height > 0 ? { format, width, height, depth } : null;
+function size(format, width, height, depth = 8, isCmyk = false) {
+  return width > 0 && height > 0 ? { format, width, height, depth, isCmyk } : null;
 }
 
 function text(view, offset, length) {
@@ -45,8 +45,8 @@ function readJpeg(view) {
     const marker = view.getUint8(offset + 1);
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (isFrame) {
-      const format = view.getUint8(offset + 9) === 4 ? "cmyk" : "jpeg";
-      return size(format, view.getUint16(offset + 7), view.getUint16(offset + 5));
+      const isCmyk = view.getUint8(offset + 9) === 4;
+      return size("jpeg", view.getUint16(offset + 7), view.getUint16(offset + 5), 8, isCmyk);
     }
     offset += marker === 0xff ? 1 : 2 + view.getUint16(offset + 2); // the first is a fill byte
   }

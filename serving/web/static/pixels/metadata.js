@@ -5,12 +5,12 @@
 const UPRIGHT = 1;
 
 /**
- * Returns {orientation, profile, exif}: 1 to 8 as in EXIF; "none", "sRGB" or "other"; and the first and last offset of
- * an EXIF block that turns the image, or null. `format` is readHeader's.
+ * Returns {orientation, profile, exif, isAdobe}: 1 to 8 as in EXIF; "none", "sRGB" or "other"; the first and last offset
+ * of an EXIF block that turns the image, or null; and whether a JPEG has Adobe's block. `format` is readHeader's.
  */
 export function readMetadata(view, format) {
   const blocks = { jpeg: listJpegBlocks, png: listPngBlocks, webp: listWebpBlocks }[format];
-  const found = { orientation: UPRIGHT, profile: "none", exif: null };
+  const found = { orientation: UPRIGHT, profile: "none", exif: null, isAdobe: false };
   let byXmp = UPRIGHT;
   for (const [kind, start, end] of blocks?.(view) ?? []) {
     if (kind === "exif" && !found.exif) {
@@ -18,6 +18,7 @@ export function readMetadata(view, format) {
       if (found.orientation !== UPRIGHT) found.exif = [start, end];
     }
     if (kind === "xmp") byXmp = allow(readXmp(text(view, start, end)));
+    if (kind === "adobe") found.isAdobe = true;
     if (kind === "profile") found.profile = text(view, start, end).includes("sRGB") ? "sRGB" : "other";
   }
   if (!found.exif) found.orientation = byXmp;
@@ -79,20 +80,26 @@ function* listJpegBlocks(view) {
     const head = text(view, start, Math.min(end, start + 32));
     if (marker === 0xe1 && head.startsWith("Exif")) yield ["exif", start + 6, end];
     if (marker === 0xe1 && head.startsWith("http://ns.adobe.com/xap/1.0/")) yield ["xmp", start, end];
+    if (marker === 0xee && head.startsWith("Adobe")) yield ["adobe", start, end];
     if (marker === 0xe2 && head.startsWith("ICC_PROFILE")) yield ["profile", start, end];
     offset = end;
   }
 }
 
-/** The chunks of a PNG (third edition, section 5), those behind the pixels included. */
-function* listPngBlocks(view) {
+/** Yields the chunks of a PNG (third edition, section 5): name, first and last offset of the content. */
+export function* listPngChunks(view) {
   for (let offset = 8; offset + 12 <= view.byteLength; ) {
-    const kind = text(view, offset + 4, offset + 8);
     const [start, end] = [offset + 8, offset + 8 + view.getUint32(offset)];
+    yield [text(view, offset + 4, offset + 8), start, end];
+    offset = end + 4;
+  }
+}
+
+function* listPngBlocks(view) {
+  for (const [kind, start, end] of listPngChunks(view)) {
     if (kind === "eXIf") yield ["exif", start, end];
     if (kind === "iTXt" && text(view, start, start + 17) === "XML:com.adobe.xmp") yield ["xmp", start, end];
     if (kind === "iCCP" || kind === "cICP") yield ["profile", start, end];
-    offset = end + 4;
   }
 }
 
