@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from tests.e2e import forked
+from tests.environments import make_environment
 
 ROOT = forked.ROOT
 CONFIG = Path(__file__).with_name("digits.yaml")
+MEDIAPIPE = "mediapipe==1.2.3"
 FLOAT_ONLY = ("--set", "tflite.push=float", "--set", "tflite.calibration_images=1")
 """For runs about something else: one variant is judged, and INT8 is hardly calibrated."""
 DIGITS = (0, 1, 7)
@@ -78,6 +80,12 @@ def first_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The whole DAG on the digits, from pictures to both pushed models, started as a user does."""
     output = tmp_path_factory.mktemp("run") / "output"
     return run_pipeline(output, "--config", CONFIG, "--data", digits, atelier=forked.new_process)
+
+
+@pytest.fixture(scope="session")
+def mediapipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has `mediapipe` only."""
+    return make_environment(tmp_path_factory.mktemp("mediapipe") / "venv", MEDIAPIPE)
 
 
 @pytest.fixture

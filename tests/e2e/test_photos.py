@@ -14,7 +14,10 @@ from tests.e2e import forked
 from tests.e2e.conftest import FLOAT_ONLY, ROOT, Run, run_pipeline
 
 with deferred_imports():
+    import numpy as np
     from tfx.orchestration import metadata
+
+    from tests.e2e import golden_images, one_answer
 
 pytestmark = pytest.mark.slow
 
@@ -82,6 +85,40 @@ def test_pretrained_weights_make_the_difference(output: Path, pretrained: Run) -
     assert random.code == 1
     assert random.result["nodes"]["Transform"] == "cached"
     assert random.result["metrics"]["accuracy"] <= accuracy - 0.4
+
+
+TABLE = ROOT / "docs" / "explanation" / "one-image.md"
+BOUNDS = {"Keras": 0, "SavedModel": 1e-4, "gRPC": 1e-4, "TFLite": 0.05, "MediaPipe": 0.05, "browser": 0.05}
+"""How far the probability of the best class may be from Keras'; the pushed TFLite file is INT8 or dynamic range."""
+NEAR = 0.02
+"""The same between those that run the TFLite file: profiles and CMYK differ by a few levels in browsers."""
+
+
+def test_ten_images_get_one_answer_everywhere(pretrained: Run, mediapipe: Path, tmp_path: Path) -> None:
+    saved_model, tflite = (pretrained.output / pretrained.result["pushed"][key] for key in ("saved_model", "tflite"))
+    trained = (pretrained.output / "pipeline_root" / "Trainer" / "model").glob("*/model.keras")
+    keras_file = min(trained, key=lambda file: int(file.parent.name))  # later runs may be there already
+    pushed = one_answer.Pushed(pretrained.output, keras_file, saved_model, tflite)
+    special = golden_images.write(tmp_path)
+    files = list(special)
+    (tmp_path / "sized").mkdir()
+    answers = {
+        "Keras": one_answer.by_keras(pushed, files),
+        "SavedModel": one_answer.by_saved_model(pushed, files),
+        "gRPC": one_answer.by_grpc(pushed, files),
+        "TFLite": one_answer.by_tflite(pushed, files),
+        "MediaPipe": one_answer.by_mediapipe(pushed, files, mediapipe, tmp_path / "sized"),
+        "browser": one_answer.by_browser(pushed, files),
+    }
+    probabilities = {way: np.array([probability for _, probability in found]) for way, found in answers.items()}
+    for way, found in answers.items():
+        assert [label for label, _ in found] == [file.stem for file in files], way
+    for way, bound in BOUNDS.items():
+        np.testing.assert_allclose(probabilities[way], probabilities["Keras"], atol=bound, err_msg=way)
+    np.testing.assert_allclose(probabilities["MediaPipe"], probabilities["TFLite"], atol=1e-6)
+    np.testing.assert_allclose(probabilities["browser"], probabilities["TFLite"], atol=NEAR)
+    table = one_answer.format_table(special, answers, BOUNDS)
+    assert table in TABLE.read_text(encoding="utf-8"), f"{TABLE}: the table is now\n{table}"
 
 
 def test_tuning_raises_the_accuracy_that_a_poor_rate_leaves(poor: Run, tuned: Run) -> None:

@@ -159,5 +159,16 @@ def choose(page, *files):
     page.wait_for_selector(".status:text-matches('classified')")
 
 
+def read_answers(page):
+    """Class and probabilities by file, as the page computed them."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download as CSV").click()
+    rows = download.value.path().read_text().splitlines()
+    assert rows[0] == "image,label,probability"
+    return [
+        (name.strip('"'), label.strip('"'), float(value)) for name, label, value in (r.split(",") for r in rows[1:])
+    ]
+
+
 def encode(content):
     return base64.b64encode(content).decode()

@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 
 from tests.deferred import deferred_imports
-from tests.serving.web.conftest import LABELS, choose
+from tests.serving.web.conftest import LABELS, choose, read_answers
 
 with deferred_imports():
     import numpy as np
@@ -45,17 +45,6 @@ def golden(tmp_path_factory):
     draw(20, 500).save(folder / "8.png")
     draw(97, 96).save(folder / "9.jpg", quality=95, subsampling=0)
     return sorted(folder.iterdir())
-
-
-def read_answers(page):
-    """Class and probabilities by file, as the page computed them."""
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download as CSV").click()
-    rows = download.value.path().read_text().splitlines()
-    assert rows[0] == "image,label,probability"
-    return [
-        (name.strip('"'), label.strip('"'), float(value)) for name, label, value in (r.split(",") for r in rows[1:])
-    ]
 
 
 @pytest.mark.parametrize(("variant", "tolerance"), [("float", 2e-3), ("dynamic", 2e-3), ("int8", 1e-6)])
