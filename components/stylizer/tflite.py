@@ -1,8 +1,11 @@
 """Writes a stylizer as TFLite files of fixed sizes for phones and browsers, and measures them in LiteRT.
 
-A file takes `image` [1, size, size, 3] uint8 RGB, `style` [1, S] float32 weights whose sum is 1, and `strength` [1]
-float32 of 0..1. It gives `stylized` [1, size, size, 3] float32 of 0..255, not rounded. Beside it lie a card of the same
-name (`.json`), and `labels.txt` with the ids of the styles in the order of the weights.
+A file takes `image` [1, size, size, 3] uint8 RGB, `sides` [2] float32, `style` [1, S] float32 weights whose sum is 1,
+and `strength` [1] float32 of 0..1. It gives `stylized` [1, size, size, 3] float32 of 0..255, not rounded.
+
+The image fills the upper left corner of its square, `sides` are its height and width, multiples of 4, and the output's
+corner is what the network makes of the image alone (`part.py`). Beside a file lie a card of the same name (`.json`),
+and `labels.txt` with the ids of the styles in the order of the weights, which is in the file's TFLite metadata, too.
 """
 
 import time
@@ -19,14 +22,17 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from atelier import labels, strict_json
 from atelier.files import leftovers
+from atelier.layout import LABELS_FILE
+from components.stylizer.part import Part, restrict
 from components.stylizer.settings import TFLITE_SIZES
 from components.stylizer.stylizer import Stylizer
+from components.tflite_exporter import metadata
 
 Variant = Literal["float16", "dynamic"]
 """`float16`: weights of 16 bits, computed in float32. `dynamic`: weights of 8 bits; activations are quantized as they
 come."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
-IMAGE, STYLE, STRENGTH, STYLIZED = "image", "style", "strength", "stylized"
+IMAGE, SIDES, STYLE, STRENGTH, STYLIZED = "image", "sides", "style", "strength", "stylized"
 
 
 def file_name(size: int, variant: Variant) -> str:
@@ -59,19 +65,19 @@ def export(
     for size in sizes:
         model = stylizer.rebuild(size=(size, size), batch=1)
         samples = list(_samples(image, size, len(stylizer.styles)))
-        expected = [model.predict_on_batch(sample) for sample in samples]
+        expected = [model.predict_on_batch({name: sample[name] for name in model.input}) for sample in samples]
         for variant in variants:
             file = directory / file_name(size, variant)
-            file.write_bytes(convert(model, variant))
+            file.write_bytes(_describe_tensors(convert(model, size, variant), size, stylizer.styles))
             cards[file.name] = measure(file, samples, expected) | {"variant": variant}
             file.with_suffix(".json").write_text(strict_json.dumps(cards[file.name], indent=1), encoding="utf-8")
     return cards
 
 
-def convert(model: keras.Model, variant: Variant) -> bytes:
-    """Returns the content of a TFLite file for a network of fixed size and batch; see `Stylizer.rebuild`."""
+def convert(model: keras.Model, size: int, variant: Variant) -> bytes:
+    """Returns the content of a TFLite file for a network of this size and one image; see `Stylizer.rebuild`."""
     with leftovers.scratch("tflite") as scratch:
-        _save_frozen(model, str(scratch))
+        _save_frozen(model, size, str(scratch))
         converter = tf.lite.TFLiteConverter.from_saved_model(str(scratch))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant == "float16":
@@ -135,23 +141,67 @@ def _samples(image: np.ndarray, size: int, styles: int) -> Iterator[dict[str, np
     for number in range(styles):
         yield {
             IMAGE: np.asarray(scaled)[np.newaxis],
+            SIDES: np.full(2, size, np.float32),
             STYLE: np.eye(1, styles, number, dtype=np.float32),
             STRENGTH: np.ones(1, np.float32),
         }
 
 
-def _save_frozen(model: keras.Model, folder: str) -> None:
+def _save_frozen(model: keras.Model, size: int, folder: str) -> None:
     """Saves the network as one signature without variables."""
     specs = {
         name: tf.TensorSpec(model.input[name].shape, dtype, name)
         for name, dtype in ((IMAGE, tf.uint8), (STYLE, tf.float32), (STRENGTH, tf.float32))
-    }
-    restyle = tf.function(lambda **inputs: model(inputs, training=False), autograph=False)
-    frozen = convert_variables_to_constants_v2(restyle.get_concrete_function(**specs))
+    } | {SIDES: tf.TensorSpec([2], tf.float32, SIDES)}
+    part = Part(size)
+    restricted = restrict(model, part)
+
+    def restyle(sides: tf.Tensor, **inputs: tf.Tensor) -> tf.Tensor:
+        part.sides = sides[:1], sides[1:]
+        return restricted(inputs, training=False)
+
+    traced = tf.function(restyle, autograph=False).get_concrete_function(**specs)
+    frozen = convert_variables_to_constants_v2(traced)
     order = [tensor.name.partition(":")[0] for tensor in frozen.inputs]
     module = tf.Module()
     signature = tf.function(lambda **inputs: {STYLIZED: frozen(*(inputs[name] for name in order))[0]}, autograph=False)
     tf.saved_model.save(module, folder, signatures=signature.get_concrete_function(**specs))
+
+
+def _describe_tensors(model: bytes, size: int, styles: Sequence[str]) -> bytes:
+    """Adds TFLite metadata: what the tensors mean, and the ids of the styles."""
+    square = f"RGB, {size} x {size} pixels, in whose upper left corner the image is"
+    known = {
+        IMAGE: metadata.Tensor(IMAGE, f"{square}.", low=0, high=255, image=True),
+        SIDES: metadata.Tensor(SIDES, "Height and width of the image in pixels, multiples of 4.", low=4, high=size),
+        STYLE: metadata.Tensor(STYLE, "Weight of each style. Their sum is 1.", low=0, high=1, labels=LABELS_FILE),
+        STRENGTH: metadata.Tensor(STRENGTH, "0 gives the image back, 1 the style in full.", low=0, high=1),
+        STYLIZED: metadata.Tensor(STYLIZED, f"{square}, not rounded.", low=0, high=255, image=True),
+    }
+    inputs, outputs = _name_tensors(model)
+    return metadata.attach_metadata(
+        model,
+        name="Stylizer",
+        description=f"Restyles an image in any blend of {len(styles)} styles. Made with Atelier (Apache-2.0). "
+        "The style images have licenses of their own, which their catalog states.",
+        inputs=[known[name] for name in inputs],
+        outputs=[known[name] for name in outputs],
+        files={LABELS_FILE: labels.encode_labels(styles)},
+    )
+
+
+def _name_tensors(model: bytes) -> tuple[list[str], list[str]]:
+    """The names of the signature's inputs and outputs, in the order of the graph's tensors."""
+    interpreter = Interpreter(model_content=model)
+    run = interpreter.get_signature_runner()
+    sides = (run.get_input_details(), interpreter.get_input_details())
+    others = (run.get_output_details(), interpreter.get_output_details())
+    return _order(*sides), _order(*others)
+
+
+def _order(named: Mapping[str, Mapping[str, Any]], details: Sequence[Mapping[str, Any]]) -> list[str]:
+    names = {detail["index"]: name for name, detail in named.items()}
+    return [names[detail["index"]] for detail in details]
 
 
 def _describe(details: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

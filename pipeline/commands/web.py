@@ -38,11 +38,10 @@ def command(models: Path, port: int, folder: Path | None) -> None:
     """
     from serving.web import site
 
-    files = site.collect(models)
     if folder:
         from serving.web.export import export
 
-        export(files, folder)
+        export(site.collect(models), folder)
         click.echo(f"atelier web: the page is in {folder}; serve it with the headers in {folder / '_headers'}")
         return
     from serving.web import server
@@ -50,5 +49,5 @@ def command(models: Path, port: int, folder: Path | None) -> None:
     def tell(address: str) -> None:
         click.echo(f"atelier web: open {address} in a browser; Ctrl-C or SIGTERM stops it")
 
-    server.serve(files, port, tell)
+    server.serve(site.Site(models), port, tell)
     click.echo("atelier web: stopped")

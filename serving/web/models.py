@@ -121,12 +121,23 @@ def read_stylizer_folder(folder: Path, version: int) -> Stylizer | None:
         shapes = {
             detail["name"]: detail["shape"].tolist() for detail in _load(content, files[size]).get_input_details()
         }
-        if sorted(shapes.values()) != sorted([[1, size, size, 3], [1, len(styles)], [1]]):
+        if sorted(shapes.values()) != sorted([[1, size, size, 3], [2], [1, len(styles)], [1]]):
             raise WebError(
                 f"{files[size]}: takes tensors of shape {list(shapes.values())}; expected an image of {size} pixels, "
-                f"the weights of {len(styles)} styles, and the strength"
+                f"its two sides, the weights of {len(styles)} styles, and the strength; push the stylizer again if an "
+                "earlier version has made it"
             )
     return Stylizer(version, styles, contents)
+
+
+def find_versions(output: Path) -> tuple[int | None, ...]:
+    """Returns the newest versions of the classifier and the stylizer; None for one that was not pushed.
+
+    Raises:
+      WebError: a folder cannot be listed.
+    """
+    newest = [_find_newest(output / folder) for folder in (PUSHED_TFLITE, STYLIZER)]
+    return tuple(found and found[0] for found in newest)
 
 
 def _find_newest(base: Path) -> tuple[int, Path] | None:

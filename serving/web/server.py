@@ -28,14 +28,22 @@ _COMPRESSED = {".html", ".css", ".js", ".json", ".svg"}
 
 
 def make_app(files: Mapping[str, SiteFile]) -> Starlette:
-    """Returns the application that answers GET and HEAD for these files."""
-    responses = {path: _Prepared(path, file) for path, file in files.items()}
+    """Returns the application that answers GET and HEAD for these files.
 
-    async def respond(request: Request) -> Response:
-        prepared = responses.get(request.path_params["path"] or "index.html")
-        if prepared is None:
+    Args:
+      files: asked anew for each request; a `Site` finds newer models then.
+    """
+    prepared: dict[str, _Prepared] = {}
+
+    # Starlette runs it in a thread: a newer model is read from the disk.
+    def respond(request: Request) -> Response:
+        path = request.path_params["path"] or "index.html"
+        file = files.get(path)
+        if file is None:
             return PlainTextResponse("not found\n", 404, SECURITY_HEADERS)
-        return prepared.answer(request)
+        if path not in prepared or prepared[path].file is not file:
+            prepared[path] = _Prepared(path, file)
+        return prepared[path].answer(request)
 
     # A page of another site that lets its name point here must not read this one.
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=["localhost", HOST])
@@ -74,6 +82,7 @@ class _Prepared:
 
     def __init__(self, path: str, file: SiteFile) -> None:
         suffix = f".{path.rpartition('.')[2]}"
+        self.file = file
         self._plain = file.content
         self._compressed = file.compressed or (gzip.compress(file.content, mtime=0) if suffix in _COMPRESSED else None)
         self._headers = {

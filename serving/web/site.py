@@ -3,8 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import logging
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,18 @@ from typing import Any
 from atelier import __version__
 from atelier.layout import TFLITE_FILE
 from serving.web import packages
+from serving.web.errors import WebError
 from serving.web.headers import CONTENT_SECURITY_POLICY
-from serving.web.models import Classifier, Stylizer, explain_none, read_classifier, read_stylizer
+from serving.web.models import (
+    Classifier,
+    Stylizer,
+    explain_none,
+    find_versions,
+    read_classifier,
+    read_stylizer,
+)
+
+_log = logging.getLogger("atelier.web")
 
 SITE_FILE = "site.json"
 """What the page shows and where its models are."""
@@ -37,6 +49,44 @@ class SiteFile:
     content: bytes
     compressed: bytes | None = None
     lasting: bool = False
+
+
+class Site(Mapping[str, SiteFile]):
+    """The files of the page by their paths. A model that was pushed meanwhile is found when `SITE_FILE` is read.
+
+    Models that were shown before stay, for pages that are open.
+    """
+
+    def __init__(self, output: Path) -> None:
+        """Collects the files; see `collect`."""
+        self._output = output
+        self._versions = find_versions(output)
+        self._files = collect(output)
+        self._lock = threading.Lock()
+
+    def __getitem__(self, path: str) -> SiteFile:
+        """Returns a file."""
+        if path == SITE_FILE:
+            with self._lock:
+                self._find_newer()
+        return self._files[path]
+
+    def __iter__(self) -> Iterator[str]:
+        """The paths."""
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        """How many files there are."""
+        return len(self._files)
+
+    def _find_newer(self) -> None:
+        try:
+            versions = find_versions(self._output)
+            if versions != self._versions:
+                self._files = self._files | collect(self._output)
+                self._versions = versions
+        except WebError as error:
+            _log.warning("%s: the page shows the models that it had", error)
 
 
 def collect(output: Path, stylizer: Stylizer | None = None) -> dict[str, SiteFile]:

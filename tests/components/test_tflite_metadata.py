@@ -7,10 +7,9 @@ import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from flatbuffers import number_types
-from flatbuffers.table import Table
 
 from components.tflite_exporter.metadata import Tensor, attach_metadata
+from tests.components.tflite_metadata import child, children, enum, field, floats, read_metadata, text
 
 LABELS = "cat\nKäfer\n".encode()
 IMAGE = Tensor("image", "RGB, 8 x 8 pixels.", low=0, high=255, image=True)
@@ -39,42 +38,9 @@ def written():
     return attach()
 
 
-def field(table, place):
-    """The field's position, or None."""
-    offset = table.Offset(4 + 2 * place)
-    return offset + table.Pos if offset else None
-
-
-def text(table, place):
-    return table.String(field(table, place)).decode()
-
-
-def child(table, place):
-    return Table(table.Bytes, table.Indirect(field(table, place)))
-
-
-def children(table, place):
-    offset = table.Offset(4 + 2 * place)
-    start = table.Vector(offset)
-    return [Table(table.Bytes, table.Indirect(start + 4 * number)) for number in range(table.VectorLen(offset))]
-
-
-def floats(table, place):
-    return table.GetVectorAsNumpy(number_types.Float32Flags, table.Offset(4 + 2 * place)).tolist()
-
-
-def enum(table, place):
-    return table.Get(number_types.Uint8Flags, field(table, place))
-
-
 @pytest.fixture(scope="module")
 def metadata(written):
-    """The root table of the FlatBuffer in the model's entry."""
-    whole = schema.ModelT.InitFromPackedBuf(written, 0)
-    (entry,) = [each for each in whole.metadata if each.name == b"TFLITE_METADATA"]
-    content = bytes(whole.buffers[entry.buffer].data)
-    assert content[4:8] == b"M001"
-    return Table(content, int.from_bytes(content[:4], "little"))
+    return read_metadata(written)
 
 
 def test_it_is_still_the_same_model(written):

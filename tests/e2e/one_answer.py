@@ -89,7 +89,7 @@ def by_mediapipe(pushed: Pushed, files: Sequence[Path], python: Path, folder: Pa
         sized.append(folder / f"{file.name}.png")
         Image.fromarray(resizing.resize(np.asarray(decoded), told.size, told.resize)).save(sized[-1])
     script = Path(__file__).with_name("mediapipe_answers.py")
-    command = [python, "-I", script, pushed.tflite / "model.tflite", *sized]
+    command: list[str | Path] = [python, "-I", script, pushed.tflite / "model.tflite", *sized]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return [(name, score) for _, name, score in json.loads(done.stdout)]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from atelier import stylization
 from atelier.labels import read_labels
+from tests.components import tflite_metadata as reading
 from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
@@ -187,6 +189,7 @@ def test_tflite_files_give_what_keras_gives(stylizer, tmp_path):
         assert card == cards[f"{name}.tflite"]
         assert card["inputs"] == {
             "image": {"shape": [1, 32, 32, 3], "dtype": "uint8"},
+            "sides": {"shape": [2], "dtype": "float32"},
             "style": {"shape": [1, 2], "dtype": "float32"},
             "strength": {"shape": [1], "dtype": "float32"},
         }
@@ -196,8 +199,45 @@ def test_tflite_files_give_what_keras_gives(stylizer, tmp_path):
 
     run = Interpreter(str(tmp_path / "stylizer-32-float16.tflite")).get_signature_runner()
     pixels = image(32, 32)
-    half = {"style": floats([[0.25, 0.75]]), "strength": floats([0.5])}
+    half = {"style": floats([[0.25, 0.75]]), "strength": floats([0.5]), "sides": floats([32, 32])}
     found = run(image=pixels[np.newaxis], **half)["stylized"]
     assert np.abs(found[0] - stylizer.stylize(pixels, {"red": 1, "blue": 3}, 0.5)).mean() < 1
     same = run(image=pixels[np.newaxis], **half | {"strength": np.zeros(1, np.float32)})["stylized"]
     np.testing.assert_allclose(same[0], pixels, atol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("height", "width"), [(32, 20), (12, 32), (4, 8)])
+def test_an_image_in_the_corner_is_restyled_as_if_it_were_alone(stylizer, tmp_path, height, width):
+    tflite.export(stylizer, tmp_path, image(40, 48), sizes=(32,), variants=("float16",))
+    run = Interpreter(str(tmp_path / "stylizer-32-float16.tflite")).get_signature_runner()
+    square = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)  # none of the rest is seen
+    square[:height, :width] = image(height, width)
+    given = {"style": floats([[0, 1]]), "strength": floats([1]), "sides": floats([height, width])}
+    found = run(image=square[np.newaxis], **given)["stylized"][0, :height, :width]
+    expected = stylizer.stylize(image(height, width), {"blue": 1}).astype(float)
+    assert np.abs(found - expected).max() < 2
+    assert np.abs(found - expected).mean() < 0.5
+
+
+@pytest.mark.slow
+def test_tflite_files_describe_themselves(stylizer, tmp_path):
+    tflite.export(stylizer, tmp_path, image(40, 48), sizes=(32,), variants=("float16",))
+    content = (tmp_path / "stylizer-32-float16.tflite").read_bytes()
+    assert zipfile.ZipFile(io.BytesIO(content)).read("labels.txt") == b"red\nblue\n"
+    metadata = reading.read_metadata(content)
+    assert reading.text(metadata, 0) == "Stylizer"
+    assert "2 styles" in reading.text(metadata, 1)
+    assert "Apache-2.0" in reading.text(metadata, 1)
+    (graph,) = reading.children(metadata, 3)
+    inputs = {reading.text(each, 0): each for each in reading.children(graph, 2)}
+    # In the graph's order, which is not the signature's.
+    details = Interpreter(model_content=content).get_input_details()
+    ranks = {"image": [1, 32, 32, 3], "sides": [2], "style": [1, 2], "strength": [1]}
+    assert [ranks[name] for name in inputs] == [each["shape"].tolist() for each in details]
+    (unit,) = reading.children(inputs["image"], 4)
+    assert (reading.floats(reading.child(unit, 1), 0), reading.floats(reading.child(unit, 1), 1)) == ([0], [1])
+    (names,) = reading.children(inputs["style"], 6)
+    assert reading.text(names, 0) == "labels.txt"
+    (stylized,) = reading.children(graph, 3)
+    assert (reading.text(stylized, 0), reading.floats(reading.child(stylized, 5), 0)) == ("stylized", [255])

@@ -48,6 +48,20 @@ def test_the_newest_version_is_shown(output, contents):
     assert found.version == 10
 
 
+def test_a_newer_push_is_found_without_a_restart(output, contents, caplog):
+    served = site.Site(output)
+    first = json.loads(served["site.json"].content)["classifier"]
+    assert served["site.json"] is served["site.json"]
+    push(contents["float"], output, version="10")
+    second = json.loads(served["site.json"].content)["classifier"]
+    assert (first["version"], second["version"]) == (7, 10)
+    assert {first["file"], second["file"]} < set(served)  # a page that is open may still load the first
+    shutil.copytree(output / "tflite/10", output / "tflite/11")
+    (output / "tflite/11/model.tflite").write_bytes(b"no model")
+    assert json.loads(served["site.json"].content)["classifier"]["version"] == 10
+    assert "11/model.tflite: not a TFLite model" in caplog.text
+
+
 def test_another_model_has_another_path(pushed):
     paths = {next(path for path in site.collect(output) if path.endswith(".tflite")) for output in pushed.values()}
     assert len(paths) == 3
@@ -102,7 +116,10 @@ def test_a_stylizer_of_other_styles_is_rejected(stylizing, tmp_path):
     shutil.copytree(stylizing / "stylizer", tmp_path / "stylizer")
     folder = tmp_path / "stylizer/9/assets.extra/tflite"
     (folder / "labels.txt").write_text("one\ntwo\n")
-    with pytest.raises(AtelierError, match=r"stylizer-64-float16\.tflite: takes tensors .* the weights of 2 styles"):
+    with pytest.raises(
+        AtelierError,
+        match=r"stylizer-64-float16\.tflite: takes tensors .* the weights of 2 styles, .* push the stylizer again",
+    ):
         site.collect(tmp_path)
 
 

@@ -1,8 +1,8 @@
-// Restyles an image by the pushed stylizer: TFLite files of fixed square sizes.
+// Restyles an image by the pushed stylizer: TFLite files of fixed sizes, squares with the image in a corner.
 
 import { decode } from "../pixels/decode.js";
 import { thumbnail } from "../pixels/pillow_resize.js";
-import { keepColors, mirrorToSquare, takeCorner } from "../pixels/square.js";
+import { keepColors, placeInCorner, takeCorner } from "../pixels/square.js";
 import { download } from "./download.js";
 
 const REDUCING_GAP = 2; // of Pillow's `thumbnail`, as `atelier stylize` calls it
@@ -31,9 +31,10 @@ export class Restyler {
    */
   async restyle({ size, weights, strength, keepsColors }, progress) {
     const compiled = await this.#compile(size, progress);
-    const { small, square } = this.#scale(size);
+    const { small, square, sides } = this.#scale(size);
     const [stylized] = await this.runtime.run(compiled, {
       image: { data: square, shape: [1, size, size, 3] },
+      sides: { data: Float32Array.from(sides), shape: [2] },
       style: { data: Float32Array.from(weights), shape: [1, weights.length] },
       strength: { data: Float32Array.of(strength), shape: [1] },
     });
@@ -53,7 +54,7 @@ export class Restyler {
   #scale(size) {
     if (!this.scaled.has(size)) {
       const small = thumbnail(this.image, size, REDUCING_GAP);
-      this.scaled.set(size, { small, square: mirrorToSquare(small, size) });
+      this.scaled.set(size, { small, ...placeInCorner(small, size) });
     }
     return this.scaled.get(size);
   }

@@ -1,26 +1,31 @@
 // An image in the upper left corner of a square, and what the stylizer made of it.
 
-/** Returns [size, size, 3]: the image, continued by its mirror image at the right and below. */
-export function mirrorToSquare({ data, width, height }, size) {
-  if (width === size && height === size) return data;
+const STRIDE = 4; // sides of the image that the network takes are multiples of it
+
+/**
+ * Returns {square, sides}: [size, size, 3] with the image in the corner, and its height and width there.
+ *
+ * Sides that are no multiples of STRIDE grow by the image's mirror image, as `stylizer.pad` has it.
+ */
+export function placeInCorner({ data, width, height }, size) {
+  const [high, wide] = [height, width].map((side) => STRIDE * Math.ceil(side / STRIDE));
   const square = new Uint8Array(size * size * 3);
-  for (let y = 0, to = 0; y < size; y++) {
+  for (let y = 0; y < high; y++) {
     const row = mirror(y, height) * width;
-    for (let x = 0; x < size; x++, to += 3) {
+    for (let x = 0, to = y * size * 3; x < wide; x++, to += 3) {
       const from = (row + mirror(x, width)) * 3;
       square[to] = data[from];
       square[to + 1] = data[from + 1];
       square[to + 2] = data[from + 2];
     }
   }
-  return square;
+  return { square, sides: [high, wide] };
 }
 
-/** The index that stands at `index` where 0 .. length - 1 goes to and fro, its ends not repeated. */
+/** The index that stands at `index` where 0 .. length - 1 goes to and fro, its ends repeated. */
 function mirror(index, length) {
-  const period = Math.max(2 * length - 2, 1);
-  const place = index % period;
-  return place < length ? place : period - place;
+  const place = index % (2 * length);
+  return place < length ? place : 2 * length - 1 - place;
 }
 
 /** Returns the corner of a square of floats as Uint8ClampedArray, rounded half to even. */
