@@ -139,7 +139,7 @@ def _describe(
     dropped = unconnected and re.search(_DROPPED, details)
     hidden = unconnected and _REFUSED in details and _is_listening(target)
     if (dropped or hidden) and not encrypted:
-        return f"{target} drops the connection: it probably speaks TLS, which --tls or --ca FILE asks for"
+        return f"{target} drops the connection: it speaks TLS (--tls or --ca FILE), or it has just ended (try again)"
     if dropped:
         return (
             f"{target} drops the connection: it asks for a client certificate that it trusts (--cert FILE --key FILE)"

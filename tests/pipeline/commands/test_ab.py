@@ -100,24 +100,37 @@ def test_the_guard_promotes_a_better_canary_and_waits_between_equals(test, tmp_p
         atelier("ab", "guard", *where, "--once")
 
 
-def test_a_guard_that_was_killed_is_settled_by_the_next(test, tmp_path):
-    """After the second models.config it has decided: the next guard completes the rollback, and the log says so."""
+@pytest.mark.parametrize(("errors", "verb"), [((60, 20), "rollback"), ((20, 60), "promote")])
+def test_a_guard_that_was_killed_is_settled_by_the_next(test, tmp_path, errors, verb):
+    """Whichever step it was killed at, the next guard ends where an undisturbed one does, and the log has no gap."""
     fake, where, target = test
-    write(tmp_path / "answers.jsonl", (60, 20))
 
     def die():
         raise KilledError
 
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
-        dying_at(4, die, patch.setattr)  # the intent, models.config: before and after each
-        atelier("ab", "guard", *where, *target, "--once")
-    assert fake.labels == {"stable": 1, "canary": 2}
-    told = atelier("ab", "guard", *where, *target, "--once")
-    assert "the rollback of canary to version 1" in told
-    assert "was interrupted; now it is done" in told
-    assert fake.labels == {"stable": 1, "canary": 1}
-    changes = json.loads(atelier("models", "history", *where[:2], "--json"))
-    assert [each["outcome"] for each in changes] == ["done", "done", "done"]
+    told, interrupted = [], 0
+    for fatal in range(99):
+        (tmp_path / "answers.jsonl").unlink(missing_ok=True)  # answers from before this canary do not count
+        write(tmp_path / "answers.jsonl", errors)
+        with pytest.MonkeyPatch.context() as patch, contextlib.suppress(KilledError):
+            moments = dying_at(fatal, die, patch.setattr)
+            atelier("ab", "guard", *where, *target, "--once")
+        if len(moments) <= fatal:
+            break
+        told.append(atelier("ab", "guard", *where, *target, "--once"))
+        version = 1 if verb == "rollback" else 2
+        assert fake.labels == {"stable": version, "canary": version}
+        changes = json.loads(atelier("models", "history", *where[:2], "--json"))
+        assert {each["outcome"] for each in changes} <= {"done", "undone"}
+        assert changes[-1]["intent"]["verb"] == verb
+        interrupted += "was interrupted; now it is" in told[-1]
+        if verb == "promote":
+            atelier("models", "rollback", *where[:2], *target)
+        atelier("models", "promote", 2, *where[:2], *target, "--alias", "canary")
+    assert fatal >= 8
+    assert interrupted >= 6
+    assert any("now it is done" in each for each in told)
+    assert any("now it is undone" in each for each in told)
 
 
 def test_a_look_that_fails_does_not_end_the_guard(test, tmp_path, monkeypatch):

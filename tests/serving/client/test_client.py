@@ -646,7 +646,7 @@ def test_connections_that_do_not_come_about(fake, pem):
         [
             "no server at TARGET (Connection refused): start one with `atelier serve`",
             "no server at TARGET (Domain name not found)",
-            "TARGET drops the connection: it probably speaks TLS, which --tls or --ca FILE asks for",
+            "TARGET drops the connection: it speaks TLS (--tls or --ca FILE), or it has just ended (try again)",
             "TARGET does not speak TLS: connect in plain text, without --tls",
             not_trusted,
             not_trusted,
@@ -662,10 +662,12 @@ def test_connections_that_do_not_come_about(fake, pem):
 @pytest.mark.slow
 def test_the_blocking_client_tells_the_same(fake, pem):
     with secured(fake, pem) as target, Client(target) as client:
-        assert "drops the connection: it probably speaks TLS" in str(refusal(client.status))
+        assert "drops the connection: it speaks TLS (--tls or --ca FILE)" in str(refusal(client.status))
 
 
-@pytest.mark.parametrize(("encrypted", "words"), [(False, "it probably speaks TLS"), (True, "no TLS connection with")])
+@pytest.mark.parametrize(
+    ("encrypted", "words"), [(False, "it speaks TLS (--tls or --ca FILE)"), (True, "no TLS connection with")]
+)
 def test_a_refused_second_address_does_not_hide_the_server(encrypted, words):
     # gRPC tells of the address that it tried last: a server on 127.0.0.1 alone is refused as `localhost` on ::1.
     details = "failed to connect to all addresses; last error: UNKNOWN: ipv6:%5B::1%5D:1: Connection refused"
