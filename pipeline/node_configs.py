@@ -76,6 +76,7 @@ def build_saved_model_gate(config: Config, data: DataFacts) -> config_pb2.EvalCo
     return gates.build_saved_model_gate(
         min_accuracy=config.evaluator.min_accuracy,
         max_accuracy_drop=config.evaluator.max_accuracy_drop,
+        min_slice_accuracy=config.evaluator.min_slice_accuracy,
         top_k=config.evaluator.top_k,
         slices=config.evaluator.slices,
         label_key=config.data.label_key,

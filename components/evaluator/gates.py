@@ -16,6 +16,7 @@ def build_saved_model_gate(
     *,
     min_accuracy: float,
     max_accuracy_drop: float,
+    min_slice_accuracy: float,
     top_k: int,
     slices: Sequence[str],
     label_key: str,
@@ -27,13 +28,18 @@ def build_saved_model_gate(
     Args:
       min_accuracy: least accuracy over all images, 0 to 1.
       max_accuracy_drop: most that the accuracy may lie below the baseline's, 0 to 1.
+      min_slice_accuracy: least accuracy on each value of each feature in `slices`, 0 to 1; 0 asks for none.
       top_k: the top-k accuracy's k.
       slices: features whose values are measured one by one.
       label_key: raw feature with the label.
       text_labels: labels are strings: each model's own `transform_features` gives their ids.
       class_count: None if it is not known before the run; then there are no metrics by class.
     """
-    context = metrics.Context(build_threshold(lower=min_accuracy, drop=max_accuracy_drop), top_k, class_count)
+    sliced = [config_pb2.SlicingSpec(feature_keys=[feature]) for feature in slices]
+    thresholds = [build_threshold(lower=min_accuracy, drop=max_accuracy_drop)]
+    if min_slice_accuracy:
+        thresholds += [build_threshold(spec, lower=min_slice_accuracy) for spec in sliced]
+    context = metrics.Context(thresholds, top_k, class_count)
     return config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
@@ -45,7 +51,7 @@ def build_saved_model_gate(
             )
         ],
         metrics_specs=metrics.build_metrics_specs(context),
-        slicing_specs=[OVERALL, *(config_pb2.SlicingSpec(feature_keys=[feature]) for feature in slices)],
+        slicing_specs=[OVERALL, *sliced],
     )
 
 

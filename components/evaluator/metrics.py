@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,7 +22,8 @@ each class for itself, where there are not too many."""
 class Context:
     """What a metric may depend on."""
 
-    accuracy_threshold: config_pb2.PerSliceMetricThreshold
+    accuracy_thresholds: Sequence[config_pb2.PerSliceMetricThreshold]
+    """The first one is that of all images."""
     top_k: int
     class_count: int | None
     """None: not known before the run; then there are no metrics by class."""
@@ -59,9 +60,9 @@ def register(scope: Scope) -> Callable[[Builder], Builder]:
 
 @register("images")
 def build_accuracy(context: Context) -> config_pb2.MetricConfig:
-    """The share of images whose most probable class is the label: the gate's threshold stands here."""
+    """The share of images whose most probable class is the label: the gate's thresholds stand here."""
     return config_pb2.MetricConfig(
-        class_name="SparseCategoricalAccuracy", per_slice_thresholds=[context.accuracy_threshold]
+        class_name="SparseCategoricalAccuracy", per_slice_thresholds=context.accuracy_thresholds
     )
 
 

@@ -19,6 +19,8 @@ def list_gates(result: Mapping[str, Any]) -> list[dict[str, Any]]:
         f"accuracy at least {evaluator['min_accuracy']:g}",
         f"at most {evaluator['max_accuracy_drop']:g} below the baseline",
     ]
+    if evaluator["min_slice_accuracy"]:
+        of_saved_model.append(f"accuracy at least {evaluator['min_slice_accuracy']:g} on each slice")
     variants = TFLite(push=tflite["push"]).gates
     rows = []
     for name, gate in result["gates"].items():

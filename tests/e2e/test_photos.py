@@ -1,20 +1,28 @@
 """The built-in photographs: pretrained weights are really loaded, and tuning mends a poor learning rate."""
 
+import io
 import json
 import re
 import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
+from PIL import Image
 
+from atelier import layout, tfrecord
 from tests.deferred import deferred_imports
 from tests.e2e import forked
 from tests.e2e.conftest import FLOAT_ONLY, ROOT, Run, run_pipeline
 
 with deferred_imports():
+<<<<<<< HEAD
     import numpy as np
+=======
+    from sklearn.linear_model import LogisticRegression
+>>>>>>> 1d1561c (evaluator.min_slice_accuracy: a floor for each slice in the SavedModel's gate; a linear model of thumbnails stands beside the photographs' run)
     from tfx.orchestration import metadata
 
     from tests.e2e import golden_images, one_answer
@@ -87,6 +95,7 @@ def test_pretrained_weights_make_the_difference(output: Path, pretrained: Run) -
     assert random.result["metrics"]["accuracy"] <= accuracy - 0.4
 
 
+<<<<<<< HEAD
 TABLE = ROOT / "docs" / "explanation" / "one-image.md"
 BOUNDS = {"Keras": 0, "SavedModel": 1e-4, "gRPC": 1e-4, "TFLite": 0.05, "MediaPipe": 0.05, "browser": 0.05}
 """How far the probability of the best class may be from Keras'; the pushed TFLite file is INT8 or dynamic range."""
@@ -119,6 +128,26 @@ def test_ten_images_get_one_answer_everywhere(pretrained: Run, mediapipe: Path, 
     np.testing.assert_allclose(probabilities["browser"], probabilities["TFLite"], atol=NEAR)
     table = one_answer.format_table(special, answers, BOUNDS)
     assert table in TABLE.read_text(encoding="utf-8"), f"{TABLE}: the table is now\n{table}"
+=======
+def test_a_linear_model_of_thumbnails_is_no_match(pretrained: Run) -> None:
+    """What needs no network is not worth one: a logistic regression of 4 x 4 pixels on the same splits."""
+    splits = {split: _load_thumbnails(pretrained.output / "data" / split) for split in ("train", "test")}
+    linear = LogisticRegression(max_iter=500).fit(*splits["train"])
+    images, labels = splits["test"]
+    assert pretrained.result["metrics"]["example_count"] == len(labels)
+    assert 2 / 12 < linear.score(images, labels) < pretrained.result["metrics"]["accuracy"] - 0.2
+
+
+def _load_thumbnails(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [N, 48] of 0..1 and class ids [N] of all records in a split's folder."""
+    images, labels = [], []
+    for record in (record for file in sorted(folder.iterdir()) for record in tfrecord.read_file(file)):
+        with Image.open(io.BytesIO(tfrecord.read_first_bytes(record, layout.ENCODED_IMAGE) or b"")) as image:
+            small = image.convert("RGB").resize((4, 4), Image.Resampling.BOX)
+        images.append(np.asarray(small).ravel() / 255)
+        labels.append(tfrecord.parse(record).features.feature[layout.CLASS_ID].int64_list.value[0])
+    return np.array(images), np.array(labels)
+>>>>>>> 1d1561c (evaluator.min_slice_accuracy: a floor for each slice in the SavedModel's gate; a linear model of thumbnails stands beside the photographs' run)
 
 
 def test_tuning_raises_the_accuracy_that_a_poor_rate_leaves(poor: Run, tuned: Run) -> None:

@@ -102,6 +102,17 @@ def test_the_saved_model_is_refused_by_each_bound_that_is_missed_by_a_little(eva
     ]
 
 
+@pytest.mark.slow
+def test_the_saved_model_is_refused_by_a_slice_below_its_floor(evaluate, saved_model_gate):
+    """Class 0 has 4 of 5; the others lie above."""
+    floor = config.Evaluator(min_accuracy=0.85, max_accuracy_drop=0.1, min_slice_accuracy=0.8, slices=("label",))
+    assert verdict(evaluate(saved_model_gate(floor))) == {"blessed": True, "reasons": []}
+    refused = verdict(evaluate(saved_model_gate(floor.model_copy(update={"min_slice_accuracy": 0.81}))))
+    assert refused == {"blessed": False, "reasons": ["accuracy 0.8000 is below 0.8100 (label = 0)"]}
+    unknown = verdict(evaluate(saved_model_gate(floor.model_copy(update={"slices": ("label", "camera")}))))
+    assert unknown == {"blessed": False, "reasons": ["no image to measure on (camera)"]}
+
+
 def test_bounds_stand_on_all_images_only_except_tflites_on_labels():
     def thresholds(eval_config):
         return [
