@@ -92,6 +92,7 @@ VERBS = [
     ["models", "show"],
     ["models", "compare"],
     ["models", "promote"],
+    ["models", "reference"],
     ["models", "rollback"],
     ["models", "history"],
     ["ab"],
