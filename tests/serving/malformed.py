@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import grpc
 import numpy as np
@@ -62,7 +63,7 @@ def no_strings():
 
 
 # A function stands for what it returns.
-MALFORMED = {
+MALFORMED: dict[str, tuple[str, dict[str, Any], grpc.StatusCode, str]] = {
     "not a picture": ("serving_bytes", {"image_bytes": [b"hello"]}, Code.INVALID_ARGUMENT, "no JPEG, PNG"),
     "a truncated picture": ("serving_bytes", {"image_bytes": [picture(0, 99)[:99]]}, Code.INVALID_ARGUMENT, "PNG"),
     "a truncated JPEG": (

@@ -170,10 +170,15 @@ class _Run:
 
     def run(self, seconds: float) -> Findings:
         log = self.folder / "answers.jsonl"
-        options = {"shares": self.folder / "shares.yaml", "log": log, "deadline": DEADLINE_S}
         began = time.monotonic()
         with (
-            SplitClient(self.server.target, ServedModel("default"), **options) as client,
+            SplitClient(
+                self.server.target,
+                ServedModel("default"),
+                shares=self.folder / "shares.yaml",
+                log=log,
+                deadline=DEADLINE_S,
+            ) as client,
             grpc.insecure_channel(self.server.target, [("grpc.max_send_message_length", -1)]) as channel,
             ThreadPoolExecutor(CLIENTS + 2) as threads,
         ):
@@ -224,8 +229,8 @@ class _Run:
         self.asked[number] += 1
 
     def _send_malformed(self, kind: str, door: Door) -> None:
-        signature, inputs, code, words = MALFORMED[kind]
-        inputs = {name: value() if callable(value) else value for name, value in inputs.items()}
+        signature, values, code, words = MALFORMED[kind]
+        inputs = {name: value() if callable(value) else value for name, value in values.items()}
         try:
             door.predict(signature, inputs, timeout=DEADLINE_S, name="default")
         except grpc.RpcError as error:
