@@ -18,11 +18,7 @@ from tests.e2e import forked
 from tests.e2e.conftest import FLOAT_ONLY, ROOT, Run, run_pipeline
 
 with deferred_imports():
-<<<<<<< HEAD
-    import numpy as np
-=======
     from sklearn.linear_model import LogisticRegression
->>>>>>> 1d1561c (evaluator.min_slice_accuracy: a floor for each slice in the SavedModel's gate; a linear model of thumbnails stands beside the photographs' run)
     from tfx.orchestration import metadata
 
     from tests.e2e import golden_images, one_answer
@@ -95,7 +91,6 @@ def test_pretrained_weights_make_the_difference(output: Path, pretrained: Run) -
     assert random.result["metrics"]["accuracy"] <= accuracy - 0.4
 
 
-<<<<<<< HEAD
 TABLE = ROOT / "docs" / "explanation" / "one-image.md"
 BOUNDS = {"Keras": 0, "SavedModel": 1e-4, "gRPC": 1e-4, "TFLite": 0.05, "MediaPipe": 0.05, "browser": 0.05}
 """How far the probability of the best class may be from Keras'; the pushed TFLite file is INT8 or dynamic range."""
@@ -128,7 +123,8 @@ def test_ten_images_get_one_answer_everywhere(pretrained: Run, mediapipe: Path, 
     np.testing.assert_allclose(probabilities["browser"], probabilities["TFLite"], atol=NEAR)
     table = one_answer.format_table(special, answers, BOUNDS)
     assert table in TABLE.read_text(encoding="utf-8"), f"{TABLE}: the table is now\n{table}"
-=======
+
+
 def test_a_linear_model_of_thumbnails_is_no_match(pretrained: Run) -> None:
     """What needs no network is not worth one: a logistic regression of 4 x 4 pixels on the same splits."""
     splits = {split: _load_thumbnails(pretrained.output / "data" / split) for split in ("train", "test")}
@@ -147,7 +143,6 @@ def _load_thumbnails(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         images.append(np.asarray(small).ravel() / 255)
         labels.append(tfrecord.parse(record).features.feature[layout.CLASS_ID].int64_list.value[0])
     return np.array(images), np.array(labels)
->>>>>>> 1d1561c (evaluator.min_slice_accuracy: a floor for each slice in the SavedModel's gate; a linear model of thumbnails stands beside the photographs' run)
 
 
 def test_tuning_raises_the_accuracy_that_a_poor_rate_leaves(poor: Run, tuned: Run) -> None:
