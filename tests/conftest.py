@@ -15,19 +15,33 @@ SLOW_TO_IMPORT = {"tensorflow", "keras", "tfx", "apache_beam", "sklearn"}
 SHARE_THE_FIRST_RUN = {f"tests/e2e/test_{name}.py" for name in ("edge", "kubeflow_replay", "run", "serving")}
 """They take the fixture `first_run`, which costs each process a minute."""
 
+TAKE_A_SERVER_EACH = {"tests/e2e/test_metadata_databases.py": ("Mariadb", "Postgresql")}
+"""Their tests of one parameter share nothing with those of another."""
+
 LONGEST = (
     "first_run",
     "tests/e2e/test_photos.py",
+    "tests/e2e/test_metadata_databases.py[Mariadb]",
+    "tests/e2e/test_metadata_databases.py[Postgresql]",
     "tests/e2e/test_resume.py",
-    "tests/e2e/test_render.py",
-    "tests/e2e/test_data.py",
     "tests/docs/test_notebook.py",
-    "tests/components/style_renderer/batch/test_runners.py",
-    "tests/kubeflow/replay/test_replay_tfx.py",
-    "tests/trainer/test_backbones.py",
+    "tests/e2e/test_data.py",
     "tests/trainer/test_tuner.py",
+    "tests/components/style_renderer/batch/test_runners.py",
+    "tests/pipeline/beam/test_runners.py",
+    "tests/e2e/test_render.py",
+    "tests/kubeflow/replay/test_replay_tfx.py",
+    "tests/components/stylizer/test_trainer_component.py",
+    "tests/components/test_tflite_refine.py",
+    "tests/serving/ab/test_live.py",
+    "tests/components/stylizer/test_evaluator_component.py",
+    "tests/components/style_renderer/engine/test_render.py",
+    "tests/trainer/test_golden.py",
+    "tests/trainer/test_backbones.py",
+    "tests/pipeline/terminal/test_disk_errors.py",
+    "tests/components/style_renderer/batch/test_batch_workers.py",
 )
-"""The files that take a minute or more, and `SHARE_THE_FIRST_RUN` as one: they begin first, in this order."""
+"""What takes 20 seconds or more, and `SHARE_THE_FIRST_RUN` as one: it begins first, in this order."""
 
 deferred.begin_collecting()
 hanging.show_stacks_of_children()
@@ -47,6 +61,9 @@ class Scheduler(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
+        for parameter in TAKE_A_SERVER_EACH.get(file, ()):
+            if nodeid.endswith(f"[{parameter}]"):
+                return f"{file}[{parameter}]"
         return "first_run" if file in SHARE_THE_FIRST_RUN else file
 
     def _assign_work_unit(self, node: WorkerController) -> None:
@@ -71,7 +88,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     takers = {item.nodeid.split("::")[0] for item in session.items if "first_run" in getattr(item, "fixturenames", ())}
     if not takers <= SHARE_THE_FIRST_RUN:
         raise pytest.UsageError(f"add to SHARE_THE_FIRST_RUN in tests/conftest.py: {takers - SHARE_THE_FIRST_RUN}")
-    listed = {*SHARE_THE_FIRST_RUN, *LONGEST} - {"first_run"}
+    files = (scope.partition("[")[0] for scope in LONGEST if scope != "first_run")
+    listed = {*SHARE_THE_FIRST_RUN, *TAKE_A_SERVER_EACH, *files}
     if gone := [file for file in listed if not Path(__file__).parents[1].joinpath(file).exists()]:
         raise pytest.UsageError(f"tests/conftest.py names files that are not there: {', '.join(gone)}")
 
