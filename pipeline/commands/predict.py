@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.options import CONNECTION, FILE, Target, check_connection, check_exclusive, connection_options
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 if TYPE_CHECKING:
     from pipeline.commands.work.predict_files import Predictor
@@ -17,7 +17,7 @@ _OF_SERVERS = ("model", *CONNECTION)
 """Options that mean nothing to a TFLite file."""
 
 
-@click.command(cls=Verb, name="predict", example="atelier predict images/ --target localhost:8500 --top 3")
+@click.command(cls=ClientVerb, name="predict", example="atelier predict images/ --target localhost:8500 --top 3")
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=FILE)
 @click.option(
     "--target",

@@ -16,7 +16,7 @@ from pipeline.commands.options import (
     check_exclusive,
     connection_options,
 )
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 
 class StyleWeight(click.ParamType):
@@ -37,7 +37,7 @@ class StyleWeight(click.ParamType):
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="stylize",
     example="atelier stylize photos/ --style cafe-terrace --strength 0.8 --output stylized",
     after_stop="; the images that are written stay",

@@ -1,6 +1,7 @@
 """What all verbs of the command line have in common."""
 
 import importlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,15 @@ class Verb(click.Command):
     def invoke(self, context: click.Context) -> Any:
         """Runs the verb, whose context is then known to the `Invocation`."""
         context.ensure_object(Invocation).verb = context
+        return super().invoke(context)
+
+
+class ClientVerb(Verb):
+    """A command that asks a server, and therefore imports gRPC."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs the verb; what goes wrong with a connection is said once, by `ServingError`, and not by gRPC too."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         return super().invoke(context)
 
 

@@ -8,11 +8,11 @@ import click
 from pipeline.commands.ab.ab_options import log_option, read_rules, rule_options
 from pipeline.commands.models.model_options import open_registry, server_options, wait_option, where_options
 from pipeline.commands.options import FiniteRange, check_metrics, metrics_options
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="guard",
     example="atelier ab guard --models output/demo/serving_model --log answers.jsonl --target localhost:8500",
     after_stop="; the next guard, promote or rollback settles what was begun",

@@ -1,12 +1,9 @@
 """The work of report and guard: finds the test that runs, and judges it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connection is said once, by ServingError
 
 from serving.ab import verdict
 from serving.ab.answer_log import read_log

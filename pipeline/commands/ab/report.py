@@ -8,11 +8,11 @@ import click
 
 from pipeline.commands.ab.ab_options import log_option, read_rules, rule_options
 from pipeline.commands.models.model_options import as_json_option, open_registry, where_options
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="report",
     example="atelier ab report --models output/demo/serving_model --log answers.jsonl",
 )

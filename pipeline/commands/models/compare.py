@@ -18,7 +18,7 @@ from pipeline.commands.models.model_options import (
     where_options,
 )
 from pipeline.commands.options import FILE, Version
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 if TYPE_CHECKING:
     from pipeline.commands.models.version_facts import VersionFacts
@@ -29,7 +29,7 @@ _MOST_ROWS = 50
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="compare",
     example="atelier models compare 1764202741 1764209915 --models output/demo/serving_model",
 )

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands.models.model_options import as_json_option, open_registry, server_options, where_options
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 if TYPE_CHECKING:
     from pipeline.commands.models.version_facts import VersionFacts
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="list",
     example="atelier models list --models output/demo/serving_model --target localhost:8500",
 )

@@ -1,9 +1,6 @@
 """The work of promote and rollback: settles what was interrupted, moves the alias, and says what was done."""
 
-import os
 from typing import Any
-
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connection is said once, by ServingError
 
 import click
 

@@ -9,11 +9,11 @@ import click
 from atelier.layout import ENCODED_IMAGE
 from pipeline.commands.models.model_options import find_output, open_registry, read_data_key, where_options
 from pipeline.commands.options import FILE, Version
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="reference",
     example="atelier models reference 1764202741 --models output/demo/serving_model",
 )

@@ -6,11 +6,11 @@ import click
 
 from pipeline.commands.models.model_options import move_options, open_registry, server_options, where_options
 from pipeline.commands.options import Version
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="rollback",
     example="atelier models rollback --models output/demo/serving_model --target localhost:8500",
     after_stop="; the next promote or rollback settles what was begun",

@@ -7,11 +7,11 @@ import click
 
 from pipeline.commands.models.model_options import as_json_option, open_registry, server_options, where_options
 from pipeline.commands.options import Version
-from pipeline.terminal.verb import Verb
+from pipeline.terminal.verb import ClientVerb
 
 
 @click.command(
-    cls=Verb,
+    cls=ClientVerb,
     name="show",
     example="atelier models show 1764202741 --models output/demo/serving_model",
 )

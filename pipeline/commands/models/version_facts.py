@@ -1,12 +1,9 @@
 """Everything that is known of a version: its folder, its run, its aliases and its servers."""
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connection is said once, by ServingError
 
 import click
 

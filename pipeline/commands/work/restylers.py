@@ -1,7 +1,6 @@
 """What restyles an image for `atelier stylize`: a network in this process, or a model server."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +75,6 @@ def open_server(
       StylizerError: the model lacks a style.
       ServingError: the server cannot be asked, or the model is no stylizer.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connection is said once, by ServingError
     from serving.client import ServingError, StylizerClient
     from serving.client.stylizer_client import ABOUT_THE_IMAGE
 
