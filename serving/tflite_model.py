@@ -20,8 +20,8 @@ from atelier import images, labels, preprocessing, resizing
 from atelier.files import versions
 from atelier.layout import CARD_FILE, LABELS_FILE, TFLITE_FILE
 from atelier.preprocessing import Preprocessing, PreprocessingError, Resize
-from atelier.quantization import dequantize
-from atelier.tflite_tensors import find_tensors
+from atelier.tflite.quantization import dequantize
+from atelier.tflite.tensors import find_tensors
 from serving.client import preparation
 from serving.client.errors import ServingError
 from serving.client.predictions import Answer, Prediction, rank_classes, require_predictions

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from atelier.quantization import dequantize
+from atelier.tflite.quantization import dequantize
 
 WARM_UP_RUNS = 5
 """The first runs allocate and fill caches; a phone pays them once, so they are not part of the latency."""

@@ -13,7 +13,7 @@ from atelier import labels, preprocessing
 from atelier.files import versions
 from atelier.layout import ASSETS_EXTRA, CARD_FILE, LABELS_FILE, MAX_PIXELS, PUSHED_TFLITE, STYLIZER, TFLITE_FILE
 from atelier.preprocessing import STORE_SIZE, Preprocessing, PreprocessingError
-from atelier.tflite_tensors import find_tensors
+from atelier.tflite.tensors import find_tensors
 from serving.web.errors import WebError
 
 STYLIZER_TFLITE = "tflite"

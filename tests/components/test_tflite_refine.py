@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atelier.quantization import dequantize
+from atelier.tflite.quantization import dequantize
 from components.tflite_exporter.refine import refine, round_weights
 from tests.deferred import deferred_imports
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from atelier.quantization import dequantize
+from atelier.tflite.quantization import dequantize
 
 
 def test_integers_become_what_they_stand_for():
