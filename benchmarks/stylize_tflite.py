@@ -30,7 +30,8 @@ runners = {file: Interpreter(file, num_threads=threads) for file in files}
 for runner in runners.values():
     runner.allocate_tensors()
     for detail in runner.get_input_details():
-        values = np.full(detail["shape"], 1 / detail["shape"][-1])
+        shape = list(detail["shape"])
+        values = np.full(shape, 256 if shape == [2] else 1 / shape[-1])
         if detail["dtype"] == np.uint8:
             values = np.random.default_rng(0).integers(0, 256, detail["shape"])
         runner.set_tensor(detail["index"], values.astype(detail["dtype"]))

@@ -68,21 +68,28 @@ def export(
         expected = [model.predict_on_batch({name: sample[name] for name in model.input}) for sample in samples]
         for variant in variants:
             file = directory / file_name(size, variant)
-            file.write_bytes(_describe_tensors(convert(model, size, variant), size, stylizer.styles))
+            file.write_bytes(convert(model, size, variant, stylizer.styles))
             cards[file.name] = measure(file, samples, expected) | {"variant": variant}
             file.with_suffix(".json").write_text(strict_json.dumps(cards[file.name], indent=1), encoding="utf-8")
     return cards
 
 
-def convert(model: keras.Model, size: int, variant: Variant) -> bytes:
-    """Returns the content of a TFLite file for a network of this size and one image; see `Stylizer.rebuild`."""
+def convert(model: keras.Model, size: int, variant: Variant, styles: Sequence[str]) -> bytes:
+    """Returns the content of a TFLite file, with its metadata.
+
+    Args:
+      model: the network for one image of this size; see `Stylizer.rebuild`.
+      size: side of the image in pixels.
+      variant: of the weights.
+      styles: their ids, in the order of the network's rows.
+    """
     with leftovers.scratch("tflite") as scratch:
         _save_frozen(model, size, str(scratch))
         converter = tf.lite.TFLiteConverter.from_saved_model(str(scratch))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        return converter.convert()
+        return _describe_tensors(converter.convert(), size, styles)
 
 
 def measure(file: Path, samples: Sequence[Mapping[str, np.ndarray]], expected: Sequence[np.ndarray]) -> dict[str, Any]:

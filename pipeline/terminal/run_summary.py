@@ -2,6 +2,8 @@
 
 import math
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,5 +41,13 @@ def format_summary(result: Mapping[str, Any], report: Path, output: Path) -> str
         lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} images")
     lines.append(f"report       {report}")
     if result["pushed"].get("tflite") or result["pushed"].get("stylizer"):
-        lines.append(f"browser      run `atelier web --models {shlex.quote(str(output))}` to use the models in a page")
+        command = f"{_name_program()} web --models {shlex.quote(str(output))}"
+        lines.append(f"browser      run `{command}` to classify and restyle your own images in a page")
     return "\n".join(lines)
+
+
+def _name_program() -> str:
+    """Returns what the shell runs as `atelier`: the path, as it was typed, where the shell does not find the name."""
+    typed = sys.argv[0]
+    is_typed = Path(typed).name == "atelier" and typed != shutil.which("atelier")
+    return shlex.quote(typed) if is_typed else "atelier"

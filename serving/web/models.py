@@ -50,10 +50,10 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Stylizer:
-    """A pushed stylizer.
+    """A stylizer.
 
     Attributes:
-      version: of the push.
+      version: of the push; 0: it is the one that comes with the project.
       styles: ids in the order of the model's style weights.
       contents: the TFLite files by the side of their images in pixels, smallest first.
       max_pixels: an image whose header promises more is rejected.

@@ -46,7 +46,7 @@ def install(name: str) -> Path:
     Raises:
       WebError: the package cannot be downloaded, is not what the lock file names, or cannot be stored.
     """
-    folder = _cache() / f"{name.replace('/', '+')}-{version(name)}"
+    folder = find_cache() / "npm" / f"{name.replace('/', '+')}-{version(name)}"
     if folder.is_dir():
         return folder
     archive = _download(name)
@@ -66,9 +66,10 @@ def _locked(name: str) -> dict:
     return json.loads(_LOCK.read_text(encoding="utf-8"))["packages"][f"node_modules/{name}"]
 
 
-def _cache() -> Path:
+def find_cache() -> Path:
+    """Returns the folder of what is downloaded or made once; it may not exist."""
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "atelier" / "npm"
+    return (Path(base) if base else Path.home() / ".cache") / "atelier"
 
 
 def _download(name: str) -> bytes:

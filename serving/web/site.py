@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,11 @@ class Site(Mapping[str, SiteFile]):
     Models that were shown before stay, for pages that are open.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, other: Callable[[], Stylizer] | None = None) -> None:
         """Collects the files; see `collect`."""
-        self._output = output
+        self._output, self._other = output, other
         self._versions = find_versions(output)
-        self._files = collect(output)
+        self._files = collect(output, other)
         self._lock = threading.Lock()
 
     def __getitem__(self, path: str) -> SiteFile:
@@ -83,25 +83,27 @@ class Site(Mapping[str, SiteFile]):
         try:
             versions = find_versions(self._output)
             if versions != self._versions:
-                self._files = self._files | collect(self._output)
+                self._files = self._files | collect(self._output, self._other)
                 self._versions = versions
         except WebError as error:
             _log.warning("%s: the page shows the models that it had", error)
 
 
-def collect(output: Path, stylizer: Stylizer | None = None) -> dict[str, SiteFile]:
+def collect(output: Path, other: Callable[[], Stylizer] | None = None) -> dict[str, SiteFile]:
     """Returns all files of the page by their paths.
 
     Args:
       output: a run's output folder.
-      stylizer: the stylizer; None: the one that the run has pushed, if any.
+      other: gives the stylizer of the page where the run has pushed a classifier and no stylizer. None: there is none.
 
     Raises:
       WebError: there is no model, or LiteRT.js cannot be downloaded.
     """
-    classifier, stylizer = read_classifier(output), stylizer or read_stylizer(output)
+    classifier, stylizer = read_classifier(output), read_stylizer(output)
     if classifier is None and stylizer is None:
         raise explain_none(output)
+    if stylizer is None and other:
+        stylizer = other()
     runtime, files = _collect_runtime()
     files |= _collect_static()
     described: dict[str, Any] = {"atelier": __version__, "runtime": runtime, "classifier": None, "stylizer": None}

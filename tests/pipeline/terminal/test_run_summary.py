@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from pipeline.terminal.run_summary import format_summary
 
 
@@ -52,5 +54,17 @@ def test_a_run_that_pushed_for_browsers_ends_with_how_to_open_the_page():
     result: dict[str, object] = {"metrics": {}, "tflite": {}, "gates": {}, "tflite_push": {}, "gallery": None}
     pushed = {"saved_model": "serving_model/17", "tflite": "tflite/17"}
     text = format_summary(result | {"pushed": pushed}, Path("my run/report.html"), Path("my run"))
-    assert text.splitlines()[-1] == "browser      run `atelier web --models 'my run'` to use the models in a page"
+    assert text.splitlines()[-1].startswith("browser      run `atelier web --models 'my run'`")
     assert "atelier web" not in format_summary(result | {"pushed": {"tflite": None}}, Path("r.html"), Path("out"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"),
+    [(".venv/bin/atelier", ".venv/bin/atelier"), ("/usr/bin/atelier", "atelier"), ("x.py", "atelier")],
+)
+def test_the_page_is_opened_by_the_program_as_it_was_typed(monkeypatch, typed, named):
+    monkeypatch.setattr("sys.argv", [typed])
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    result: dict[str, object] = {"metrics": {}, "tflite": {}, "gates": {}, "tflite_push": {}, "gallery": None}
+    text = format_summary(result | {"pushed": {"tflite": "tflite/1"}}, Path("r.html"), Path("out"))
+    assert f"run `{named} web --models out`" in text.splitlines()[-1]

@@ -66,7 +66,10 @@ function showFacts({ classifier, stylizer }, { threads }, milliseconds) {
     facts.push(["Classifier", `version ${classifier.version}, ${classifier.labels.length} classes${accuracy}`]);
     facts.push(["Its file", `${classifier.quantization}, ${formatBytes(classifier.bytes)}`]);
   }
-  if (stylizer) facts.push(["Stylizer", `version ${stylizer.version}, ${stylizer.styles.length} styles`]);
+  if (stylizer) {
+    const origin = stylizer.version ? `version ${stylizer.version}` : "the built-in one";
+    facts.push(["Stylizer", `${origin}, ${stylizer.styles.length} styles`]);
+  }
   const reason = crossOriginIsolated ? "" : " (the host does not isolate this page, which threads need)";
   facts.push(["Runs on", `WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`}${reason}`]);
   facts.push(["Loaded in", `${(milliseconds / 1000).toFixed(1)} s`]);
