@@ -25,6 +25,7 @@ from tfx.components.tuner.component import TunerFnResult
 from atelier.files import leftovers
 from trainer import backbones, tuned
 from trainer.settings import Interval, Space, Trainer, Tuner, TunerConfig
+from trainer.training import phase
 from trainer.training.devices import choose_strategy, grow_gpu_memory_on_demand
 from trainer.training.state import hash_json
 from trainer.training.task import Task, compute_features_timed
@@ -182,14 +183,14 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         """Trains with the trial's values; returns its best eval accuracy.
 
         Raises:
-          FailedTrialError: there was too little memory for these values.
+          FailedTrialError: there was too little memory for these values, or the training diverged with them.
           FatalError: anything else, which no other values would mend.
         """
         settings = self._config.trainer.replace_values(self._chosen(trial))
         started = time.monotonic()
         try:
             accuracy = self._train(settings, Path(self.get_trial_dir(trial.trial_id)))
-        except tf.errors.ResourceExhaustedError as error:
+        except (tf.errors.ResourceExhaustedError, phase.DivergedError) as error:
             raise errors.FailedTrialError(str(error)) from error
         except Exception as error:
             raise errors.FatalError(f"trial {trial.trial_id}: {error}") from error
@@ -224,8 +225,8 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
             if self._config.tuner.space.of_fine_tuning:
                 examples = {split: len(labels) for split, (_, labels) in self._kept.items()}
                 curves = self._task.fine_tune(classifier, self._backbone, examples, settings, state, callbacks=ends)
-        for phase in ("head", "fine_tune"):
-            shutil.rmtree(state / phase, ignore_errors=True)
+        for name in ("head", "fine_tune"):
+            shutil.rmtree(state / name, ignore_errors=True)
         return max(row["val_accuracy"] for row in curves)
 
 

@@ -293,14 +293,18 @@ def test_an_error_that_no_values_would_mend_ends_the_search_in_one_line(search, 
         search(max_trials=2)
 
 
-def test_too_little_memory_fails_a_trial_and_the_search_goes_on(search, monkeypatch):
+@pytest.mark.parametrize("cause", ["memory", "divergence"])
+def test_values_that_cannot_be_trained_fail_a_trial_and_the_search_goes_on(search, monkeypatch, cause):
     import tensorflow as tf
 
+    from trainer.training.phase import DivergedError
+
+    error = tf.errors.ResourceExhaustedError(None, None, "OOM") if cause == "memory" else DivergedError("loss is nan")
     train_head = task.Task.train_head
 
     def hungry(self, classifier, kept, settings, *rest, **options):
         if settings.batch_size == 64:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+            raise error
         return train_head(self, classifier, kept, settings, *rest, **options)
 
     monkeypatch.setattr(task.Task, "train_head", hungry)

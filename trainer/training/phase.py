@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 import shutil
 import time
 import zipfile
@@ -12,9 +13,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from atelier.errors import AtelierError
+
 _AFTER = "after-{}.npz"
 """Weights and optimizer after so many epochs."""
 _log = logging.getLogger("atelier.trainer")
+
+
+class DivergedError(AtelierError):
+    """The loss is no longer a finite number, and no epoch before has weights to go back to."""
 
 
 def fit(
@@ -47,7 +54,11 @@ def fit(
       callbacks: more of them, called before the phase's own.
 
     Returns:
-      A row an epoch: `epoch` (from 0), `loss`, `accuracy`, `val_loss`, `val_accuracy` and `seconds`.
+      A row an epoch: `epoch` (from 0), `loss`, `accuracy`, `val_loss`, `val_accuracy` and `seconds`. Where the loss
+      is NaN or infinite after an epoch, training ends, and that epoch and its weights do not count.
+
+    Raises:
+      DivergedError: that happened in the first epoch.
     """
     directory = state / name
     directory.mkdir(parents=True, exist_ok=True)
@@ -56,27 +67,33 @@ def fit(
         epochs, steps_an_epoch = limit_steps(steps, len(train), epochs)
         reached = max((row["val_accuracy"] for row in _read_epochs(log)), default=None)
         new = directory / "new.npz"
-        model.fit(
-            train,
-            validation_data=evaluation,
-            initial_epoch=_restored(model, directory),
-            epochs=epochs,
-            steps_per_epoch=steps_an_epoch,
-            class_weight=class_weight,
-            shuffle=False,  # `train` does it
-            verbose=0,
-            callbacks=[
-                *callbacks,
-                *([keras.callbacks.TensorBoard(f"{log_dir}/{name}", write_graph=False)] if log_dir else []),
-                _EpochSeconds(name, epochs, logging.INFO if log_dir else logging.DEBUG),
-                # In this order a kill between any two is harmless: no accuracy is logged whose weights are not
-                # kept, and an epoch that is trained again since its state was not saved is read from the log once.
-                _Save(new, best, reached),
-                keras.callbacks.CSVLogger(str(log), append=True),
-                keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=patience, baseline=reached),
-                _EndEpoch(new),
-            ],
-        )
+        try:
+            model.fit(
+                train,
+                validation_data=evaluation,
+                initial_epoch=_restored(model, directory),
+                epochs=epochs,
+                steps_per_epoch=steps_an_epoch,
+                class_weight=class_weight,
+                shuffle=False,  # `train` does it
+                verbose=0,
+                callbacks=[
+                    *callbacks,
+                    *([keras.callbacks.TensorBoard(f"{log_dir}/{name}", write_graph=False)] if log_dir else []),
+                    _EpochSeconds(name, epochs, logging.INFO if log_dir else logging.DEBUG),
+                    _RequireFiniteLoss(name),
+                    # In this order a kill between any two is harmless: no accuracy is logged whose weights are not
+                    # kept, and an epoch that is trained again since its state was not saved is read from the log once.
+                    _Save(new, best, reached),
+                    keras.callbacks.CSVLogger(str(log), append=True),
+                    keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=patience, baseline=reached),
+                    _EndEpoch(new),
+                ],
+            )
+        except DivergedError as error:
+            if not best.exists():
+                raise
+            _log.warning("%s; the best weights of the epochs before are taken", error)
         best.rename(done)
         for file in directory.glob(_AFTER.format("*")):
             file.unlink()
@@ -106,6 +123,23 @@ class _EpochSeconds(keras.callbacks.Callback):
         logs["seconds"] = time.monotonic() - self._started
         message = "%s epoch %d/%d: eval accuracy %.3f"
         _log.log(self._level, message, self._name, epoch + 1, self._epochs, logs["val_accuracy"])
+
+
+class _RequireFiniteLoss(keras.callbacks.Callback):
+    """Ends the training before weights are kept that give NaN."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
+        for key in ("loss", "val_loss"):
+            if not math.isfinite(logs[key]):
+                raise DivergedError(
+                    f"{self._name} epoch {epoch + 1}: {key} is {logs[key]}: the training has diverged; lower the "
+                    "learning rate, or set trainer.mixed_precision to float32 if it is a 16-bit format"
+                )
 
 
 class _Save(keras.callbacks.Callback):
