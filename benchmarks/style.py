@@ -31,8 +31,9 @@ from components.style_catalog import catalog
 from components.style_catalog.style import load_pixels
 from components.style_renderer.batch import batch, contents, photographs
 from components.style_renderer.engine import canvas, networks, objective, optimizers
+from components.style_renderer.engine.callbacks import Iterate
 from components.style_renderer.engine.objective import Objective, Weights
-from components.style_renderer.engine.render import Iterate, render
+from components.style_renderer.engine.render import render
 from components.style_renderer.engine.settings import Scale, Settings
 from pipeline.beam import pipeline_options
 

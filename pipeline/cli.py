@@ -40,6 +40,7 @@ _STANDARD_OUTPUT = Path("standard output")
         "predict": "pipeline.commands.predict",
         "web": "pipeline.commands.web",
         "stylize": "pipeline.commands.stylize",
+        "studio": "pipeline.commands.studio",
         "styles": "pipeline.commands.styles",
         "models": "pipeline.commands.models.group",
         "ab": "pipeline.commands.ab.group",

@@ -6,6 +6,7 @@ import hashlib
 import mimetypes
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from serving.web.errors import WebError
 from serving.web.headers import ASK_AGAIN, KEEP, SECURITY_HEADERS
@@ -24,6 +26,8 @@ PORT = 8600
 
 _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".tflite": "application/octet-stream"}
 """Content types that browsers insist on; the system's table of types may differ."""
+_NAMES = {HOST: "localhost", "0.0.0.0": socket.gethostname(), "::": socket.gethostname()}  # noqa: S104 (names of them)
+"""What a browser calls an address."""
 _COMPRESSED = {".html", ".css", ".js", ".json", ".svg"}
 
 
@@ -61,14 +65,46 @@ def serve(files: Mapping[str, SiteFile], port: int, on_ready: Callable[[str], No
     Raises:
       WebError: the port is in use, or not allowed.
     """
-    with contextlib.closing(_listen(port)) as listening:
-        on_ready(f"http://localhost:{listening.getsockname()[1]}/")
-        config = uvicorn.Config(make_app(files), log_level="warning", lifespan="off", server_header=False)
-        _Server(config).run(sockets=[listening])
+    run(make_app(files), HOST, port, on_ready)
+
+
+def run(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    on_ready: Callable[[str], None],
+    *,
+    on_stop: Callable[[], None] | None = None,
+) -> None:
+    """Serves an application until SIGINT or SIGTERM.
+
+    Args:
+      app: the application; it has a lifespan if `on_stop` is given.
+      host: name or address to listen at.
+      port: 0 takes a free one.
+      on_ready: is told the address for a browser on this machine.
+      on_stop: ends answers that would go on for ever.
+
+    Raises:
+      WebError: the port is in use or not allowed, or the host is not this machine's.
+    """
+    with contextlib.closing(_listen(host, port)) as listening:
+        name = _NAMES.get(host) or (f"[{host}]" if ":" in host else host)
+        on_ready(f"http://{name}:{listening.getsockname()[1]}/")
+        config = uvicorn.Config(app, log_level="warning", lifespan="on" if on_stop else "off", server_header=False)
+        _Server(config, on_stop or (lambda: None)).run(sockets=[listening])
 
 
 class _Server(uvicorn.Server):
     """uvicorn raises a signal again after it has stopped for it; here stopping is all that the signal asks for."""
+
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_stop()
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -102,15 +138,19 @@ class _Prepared:
         return Response(self._plain, headers=self._headers)
 
 
-def _listen(port: int) -> socket.socket:
-    listening = socket.socket()
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except OSError as error:
+        raise WebError(f"{host}: {error.strerror}; choose another address with --host") from None
+    listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((HOST, port))
+        listening.bind(address)
     except OSError as error:
         listening.close()
         raise WebError(
-            f"{HOST}:{port}: {error.strerror}; choose another port with --port, or 0 for a free one"
+            f"{host}:{port}: {error.strerror}; choose another port with --port, or 0 for a free one"
         ) from None
     listening.listen()
     return listening

@@ -78,6 +78,7 @@ VERBS = [
     ["predict"],
     ["stylize"],
     ["web"],
+    ["studio"],
     ["styles"],
     ["styles", "add"],
     ["styles", "train"],

@@ -157,8 +157,8 @@ def load(method: Method, directory: str, style: str) -> Engine:
         from components.style_renderer.engine import render
 
         return render.render
-    restyle = functools.partial(_restyle, _stylizer(_path(directory, method)), style)
-    return functools.partial(_render_fast if method.engine == "fast" else _refine, restyle)
+    one_pass = functools.partial(restyle, _stylizer(_path(directory, method)), {style: 1.0})
+    return functools.partial(_render_fast if method.engine == "fast" else _refine, one_pass)
 
 
 def shorten(settings: Settings) -> Settings:
@@ -170,8 +170,42 @@ def shorten(settings: Settings) -> Settings:
     return Settings(**settings.model_dump() | {"scales": [scale.model_dump() for scale in kept]})
 
 
+def restyle(
+    stylizer: "Stylizer", weights: Mapping[str, float], content: np.ndarray, settings: Settings, size: int
+) -> np.ndarray:
+    """Restyles a content image in one pass.
+
+    Args:
+      stylizer: the network.
+      weights: by style id.
+      content: [H, W, 3] uint8.
+      settings: its strength and colors.
+      size: longer side of the result in pixels.
+
+    Returns:
+      [h, w, 3] uint8.
+    """
+    from components.style_renderer.engine import canvas, colors
+
+    # Strokes grow with the image in the other engines. In a small one, they are those of the larger, scaled down.
+    height, width = canvas.compute_sides(content.shape, max(size, _STROKES))
+    pixels = canvas.resize(content, height, width)
+    stylized = stylizer.stylize(pixels, weights, settings.strength)
+    if settings.colors == "match":
+        stylized = np.rint(colors.matched(stylized, pixels)).astype(np.uint8)
+    return canvas.resize(stylized, *canvas.compute_sides(content.shape, size))
+
+
+def soften(stylized: np.ndarray) -> np.ndarray:
+    """What the optimizer starts from: the one pass, [H, W, 3] uint8, without its grain.
+
+    With the grain, 30 iterations stay a third farther from the default's loss.
+    """
+    return np.asarray(Image.fromarray(stylized).filter(ImageFilter.GaussianBlur(_GRAIN)))
+
+
 def _render_fast(
-    restyle: Callable[[np.ndarray, Settings, int], np.ndarray],
+    one_pass: Callable[[np.ndarray, Settings, int], np.ndarray],
     content: np.ndarray,
     _styles: Sequence[tuple[np.ndarray, float]],
     settings: Settings,
@@ -180,14 +214,14 @@ def _render_fast(
     from components.style_renderer.engine import canvas, colors, render
 
     began = time.perf_counter()
-    image = restyle(content, settings, settings.scales[-1].size)
+    image = one_pass(content, settings, settings.scales[-1].size)
     if settings.colors == "luminance" and settings.strength > 0:
         image = colors.with_brightness_of(image, canvas.resize(content, *image.shape[:2]))
     return render.Rendering(image, {}, 0, time.perf_counter() - began, None)
 
 
 def _refine(
-    restyle: Callable[[np.ndarray, Settings, int], np.ndarray],
+    one_pass: Callable[[np.ndarray, Settings, int], np.ndarray],
     content: np.ndarray,
     styles: Sequence[tuple[np.ndarray, float]],
     settings: Settings,
@@ -197,23 +231,8 @@ def _refine(
     from components.style_renderer.engine import render
 
     schedule = shorten(settings)
-    # What the one pass has too much of is grain. Without it, 30 iterations get a third nearer to the default's loss.
-    grainy = Image.fromarray(restyle(content, settings, schedule.scales[0].size))
-    start = np.asarray(grainy.filter(ImageFilter.GaussianBlur(_GRAIN)))
+    start = soften(one_pass(content, settings, schedule.scales[0].size))
     return render.render(content, styles, schedule, start=start, callback=callback)
-
-
-def _restyle(stylizer: "Stylizer", style: str, content: np.ndarray, settings: Settings, size: int) -> np.ndarray:
-    """The content in the style, its longer side so many pixels: [H, W, 3] uint8."""
-    from components.style_renderer.engine import canvas, colors
-
-    # Strokes grow with the image in the other engines. In a small one, they are those of the larger, scaled down.
-    height, width = canvas.compute_sides(content.shape, max(size, _STROKES))
-    pixels = canvas.resize(content, height, width)
-    stylized = stylizer.stylize(pixels, {style: 1.0}, settings.strength)
-    if settings.colors == "match":
-        stylized = np.rint(colors.matched(stylized, pixels)).astype(np.uint8)
-    return canvas.resize(stylized, *canvas.compute_sides(content.shape, size))
 
 
 @functools.lru_cache(maxsize=1)

@@ -32,6 +32,23 @@ def gram_sum(features: keras.KerasTensor) -> keras.KerasTensor:
     return ops.matmul(ops.transpose(positions, (0, 2, 1)), positions)
 
 
+def guided_gram(features: keras.KerasTensor, guides: keras.KerasTensor) -> keras.KerasTensor:
+    """Gram matrices of the regions of one image: the masked features' products by the sum of the squared mask.
+
+    Gatys et al. 2017, "Controlling perceptual factors in neural style transfer", section 4.1. A mask of ones gives
+    `gram`.
+
+    Args:
+      features: [1, H, W, C] float32.
+      guides: masks of R regions, [R, H, W, 1] float32 of 0..1, none of them 0 everywhere.
+
+    Returns:
+      [R, C, C] float32.
+    """
+    sizes = ops.sum(ops.square(guides), axis=(1, 2, 3))
+    return gram_sum(features * guides) / sizes[:, None, None]
+
+
 def content_loss(features: keras.KerasTensor, target: keras.KerasTensor) -> keras.KerasTensor:
     """Mean squared difference of features, [N, H, W, C] to [N] (equation 1 has half the sum instead of the mean)."""
     return ops.mean(ops.square(features - target), axis=(1, 2, 3))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from components.style_renderer.engine import canvas, objective, optimizers
+from components.style_renderer.engine import canvas, networks, objective, optimizers
 from components.style_renderer.engine.networks import FeatureNetwork
 from components.style_renderer.engine.objective import Objective
 from components.style_renderer.engine.settings import Settings
@@ -37,51 +37,60 @@ class Estimate:
     """At the last scale; 1: in one piece."""
 
 
-def estimate(shape: Sequence[int], settings: Settings) -> Estimate:
+def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Estimate:
     """Measures a few small steps and scales them up.
 
     Args:
       shape: of the content image, [H, W, ...].
       settings: of the rendering.
+      regions: number of masks.
     """
     loss = objective.shared(settings, settings.precision)
     per_pixel = _seconds_per_pixel(loss)
+    floats = _count_floats(loss.network, settings, regions)
     seconds, tiles, memory = 0.0, 1, 0.0
     for scale in settings.scales:
         height, width = canvas.compute_sides(shape, scale.size)
-        side = tile((height, width, 3), loss.network, settings)
+        side = tile((height, width, 3), loss.network, settings, regions)
         cost = height * width * per_pixel
         tiles = 1
         if side is None:
-            memory = max(memory, _in_one_piece(height * width, loss.network))
+            memory = max(memory, _in_one_piece(height * width, floats))
         else:
             tiles = math.ceil(height / side) * math.ceil(width / side)
             read = (1 + 2 * loss.network.radius / side) ** 2
             cost *= 1.5 * read  # the Gram matrices first: one more pass forward
-            memory = max(memory, _in_tiles(height * width, side, loss.network))
+            memory = max(memory, _in_tiles(height * width, side, loss.network, floats))
         seconds += scale.iterations * cost
     return Estimate(memory_mb=round(memory / _MB), seconds=seconds, tiles=tiles)
 
 
-def tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings) -> int | None:
+def tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings, regions: int = 0) -> int | None:
     """Side of the tiles that keep an image [H, W, 3] within `settings.memory_mb`; None: it fits in one piece."""
+    floats = _count_floats(network, settings, regions)
     pixels = shape[0] * shape[1]
     budget = settings.memory_mb * _MB
-    if _in_one_piece(pixels, network) <= budget:
+    if _in_one_piece(pixels, floats) <= budget:
         return None
     side = _MAX_TILE
-    while side > _MIN_TILE and _in_tiles(pixels, side, network) > budget:
+    while side > _MIN_TILE and _in_tiles(pixels, side, network, floats) > budget:
         side -= network.stride
     return side
 
 
-def _in_one_piece(pixels: int, network: FeatureNetwork) -> float:
-    return _PROCESS + pixels * (4 * _PASSES * network.floats_per_pixel + 3 * _LBFGS)
+def _count_floats(network: FeatureNetwork, settings: Settings, regions: int) -> float:
+    """Activations by pixel; each region has the style layers once more, masked."""
+    layers = networks.recipe(settings).style_layers if regions else ()
+    return network.floats_per_pixel + regions * sum(network.channels[n] / network.strides[n] ** 2 for n in layers)
 
 
-def _in_tiles(pixels: int, side: int, network: FeatureNetwork) -> float:
+def _in_one_piece(pixels: int, floats: float) -> float:
+    return _PROCESS + pixels * (4 * _PASSES * floats + 3 * _LBFGS)
+
+
+def _in_tiles(pixels: int, side: int, network: FeatureNetwork, floats: float) -> float:
     read = (side + 2 * network.radius) ** 2
-    return _PROCESS + read * 4 * _PASSES * network.floats_per_pixel + pixels * 3 * _TILED
+    return _PROCESS + read * 4 * _PASSES * floats + pixels * 3 * _TILED
 
 
 @functools.lru_cache(maxsize=4)

@@ -71,6 +71,12 @@ class Objective:
         self.contents = tf.function(self._contents, input_signature=[image], autograph=False)
         self.grams = tf.function(self._grams, input_signature=[image], autograph=False)
         self.evaluate = tf.function(self._evaluate, input_signature=[image, contents, styles, weights], autograph=False)
+        regions = [tf.TensorSpec([None, channels[name], channels[name]], tf.float32) for name in self.style_layers]
+        guides = [tf.TensorSpec([None, None, None, 1], tf.float32) for _ in self.style_layers]
+        shares = tf.TensorSpec([None], tf.float32)
+        self.evaluate_guided = tf.function(
+            self._evaluate, input_signature=[image, contents, regions, weights, guides, shares], autograph=False
+        )
 
     def style_targets(self, style: np.ndarray, size: int) -> list[tf.Tensor]:
         """Gram matrices [1, C, C], by style layer, of a style at a size; computed once in a process.
@@ -103,15 +109,23 @@ class Objective:
         return [losses.gram(features[name]) for name in self.style_layers]
 
     def _evaluate(
-        self, image: tf.Tensor, contents: Sequence[tf.Tensor], grams: Sequence[tf.Tensor], weights: tf.Tensor
+        self,
+        image: tf.Tensor,
+        contents: Sequence[tf.Tensor],
+        grams: Sequence[tf.Tensor],
+        weights: tf.Tensor,
+        guides: Sequence[tf.Tensor] = (),
+        shares: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses [4] (the fields of `Losses`) and the total's gradient [1, H, W, 3].
 
         Args:
           image: [1, H, W, 3], 0..255.
           contents: what `contents` gave for the content image at this size.
-          grams: what `grams` gave for the style, or a weighted mean of several styles'.
+          grams: what `grams` gave for the style, or a weighted mean of several styles'; with regions, [R, C, C].
           weights: [3], the fields of `Weights`.
+          guides: masks of regions by style layer, see `guidance.Guides`; none: the style goes everywhere.
+          shares: [R], how much each region counts.
         """
         with tf.GradientTape() as tape:
             tape.watch(image)
@@ -122,9 +136,16 @@ class Objective:
                     for name, wanted in zip(self.content_layers, contents, strict=True)
                 ]
             ) / len(self.content_layers)
-            found = [losses.gram(features[name]) for name in self.style_layers]
-            style = losses.style_loss(found, grams, self.layer_weights)
-            terms = tf.stack([content[0], style[0], losses.total_variation(image)[0]])
+            if shares is None:
+                found = [losses.gram(features[name]) for name in self.style_layers]
+                style = losses.style_loss(found, grams, self.layer_weights)[0]
+            else:
+                found = [
+                    losses.guided_gram(features[name], guide)
+                    for name, guide in zip(self.style_layers, guides, strict=True)
+                ]
+                style = tf.tensordot(shares, losses.style_loss(found, grams, self.layer_weights), 1)
+            terms = tf.stack([content[0], style, losses.total_variation(image)[0]])
             total = tf.tensordot(weights, terms, 1)
         return tf.concat([total[tf.newaxis], terms], 0), tape.gradient(total, image)
 

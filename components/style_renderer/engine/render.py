@@ -9,36 +9,27 @@ as in Gatys et al. 2017, "Controlling perceptual factors in neural style transfe
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from atelier.files import leftovers
-from components.style_renderer.engine import canvas, colors, memory, networks, objective, optimizers, tiled_adam
+from components.style_renderer.engine import (
+    canvas,
+    checks,
+    colors,
+    guidance,
+    memory,
+    networks,
+    objective,
+    optimizers,
+    tiled_adam,
+)
+from components.style_renderer.engine.callbacks import Callback, Controls, Iterate
 from components.style_renderer.engine.objective import Losses, Objective, Weights
 from components.style_renderer.engine.settings import Scale, Settings
-
-
-@dataclass(frozen=True)
-class Iterate:
-    """Where a rendering is."""
-
-    scale: int
-    """Index of the scale in work."""
-    size: int
-    """Its longer side in pixels."""
-    iteration: int
-    """Within the scale; 0 is the image that it starts from."""
-    iterations: int
-    """Of the scale."""
-    done: float
-    """Share of the whole work, 0..1."""
-    losses: Mapping[str, float]
-    """total, content, style, tv; empty before the first iteration of a scale."""
-    image: Callable[[], np.ndarray]
-    """Makes the image so far: [H, W, 3] uint8."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +46,9 @@ class Rendering:
     """Of an image that was worked on in tiles: see `tiles.seam_score`."""
 
 
-_MIN_SIDE = 32
 _EXACT_SHARE = 0.25
 """Of the last scale's iterations, in float32 whatever the precision: they are finer than bfloat16 can tell.
 VGG19 at 96 px, 80 iterations: a loss up to 5 % above float32's without, 1 % with it."""
-
-Callback = Callable[[Iterate], float | None]
-"""Told each intermediate image. A number that it returns is the strength from then on."""
 
 
 def render(
@@ -69,6 +56,7 @@ def render(
     styles: Sequence[tuple[np.ndarray, float]],
     settings: Settings,
     *,
+    masks: Sequence[np.ndarray] = (),
     start: np.ndarray | None = None,
     callback: Callback | None = None,
 ) -> Rendering:
@@ -78,17 +66,22 @@ def render(
       content: [H, W, 3] uint8 RGB; may be a memory map.
       styles: images [h, w, 3] uint8 RGB and their weights in the blend, whose sum is divided out.
       settings: everything else; equal settings give equal images on the same machine.
+      masks: where each style goes, a mask for each of `styles`: [h, w] uint8 of any size, stretched over the content;
+        255 is the style in full. Styles of equal masks blend. Outside of all masks the content stays. Empty: the
+        styles go everywhere.
       start: an image to start from instead of `settings.start`.
       callback: see `Callback`.
 
     Raises:
       ValueError: no style, a weight below 0, a sum of 0, an image that is not [H, W, 3] uint8, a
-        style with a side below 32, or a layer that the network does not have.
+        style with a side below 32, a mask that is not [h, w] uint8 or is empty, or a layer that the network does not
+        have.
       WeightsError: the network's weights cannot be had.
     """
     began = time.perf_counter()
-    _check(content, styles, start)
-    work = _Work(content, styles, settings, start, callback)
+    checks.check_images(content, styles, start)
+    checks.check_masks(masks, len(styles))
+    work = _Work(content, styles, settings, masks, start, callback)
     for number, scale in enumerate(settings.scales):
         work.at_scale(number, scale)
     return Rendering(work.finish(), work.losses, work.iterations, time.perf_counter() - began, work.seam_score)
@@ -102,6 +95,7 @@ class _Work:
         content: np.ndarray,
         styles: Sequence[tuple[np.ndarray, float]],
         settings: Settings,
+        masks: Sequence[np.ndarray],
         start: np.ndarray | None,
         callback: Callback | None,
     ) -> None:
@@ -109,6 +103,7 @@ class _Work:
         self._styles = styles
         if settings.colors == "match":
             self._styles = [(colors.matched(style, content), weight) for style, weight in styles]
+        self._regions = guidance.group(self._styles, masks)
         self._start, self._callback = start, callback
         self._precision = settings.precision
         self._objective = objective.shared(settings, self._precision)
@@ -116,6 +111,8 @@ class _Work:
         self._weights = Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight)
         self._costs = [scale.iterations * scale.size**2 for scale in settings.scales]
         self._strength = settings.strength
+        self._tv_weight: float | None = None
+        """What the callback wants, at all scales."""
         self._image: np.ndarray | None = None
         """[H, W, 3] float32, of the scale done last."""
         self._step = 0
@@ -148,7 +145,12 @@ class _Work:
         stride = self._objective.network.stride
         height, width = image.shape[:2]
         padded_content, padded = canvas.pad(content, stride), canvas.pad(image, stride)
-        tile = memory.tile(padded.shape, self._objective.network, self._settings)
+        network = self._objective.network
+        tile = memory.tile(padded.shape, network, self._settings, len(self._regions))
+        guides = None
+        if self._regions:
+            layers = self._objective.style_layers
+            guides = guidance.scale(self._regions, (height, width), padded.shape[:2], network, layers)
         self._step = 0
 
         def notify(current: np.ndarray) -> bool:
@@ -158,7 +160,7 @@ class _Work:
             return self._notify(number, scale, self._step, current.reshape(padded.shape)[:height, :width])
 
         if tile is None:
-            found = self._in_one_piece(scale, padded_content, padded, notify)
+            found = self._in_one_piece(scale, padded_content, padded, guides, notify)
         else:
             with leftovers.scratch("tiles") as folder:
                 found, self.seam_score = tiled_adam.minimize(
@@ -173,14 +175,22 @@ class _Work:
                     folder,
                     self._keep,
                     notify,
+                    guides,
                 )
         return np.ascontiguousarray(found[:height, :width])
 
     def _in_one_piece(
-        self, scale: Scale, content: np.ndarray, image: np.ndarray, notify: optimizers.Notify
+        self,
+        scale: Scale,
+        content: np.ndarray,
+        image: np.ndarray,
+        guides: guidance.Guides | None,
+        notify: optimizers.Notify,
     ) -> np.ndarray:
         is_last = scale is self._settings.scales[-1]
         exact_from = scale.iterations * (1 - _EXACT_SHARE) if is_last and self._precision != "float32" else math.inf
+
+        guided = (guides.tensors, tf.constant(guides.shares)) if guides else ()
 
         @functools.lru_cache(maxsize=1)  # the other's targets are not needed again
         def targets(exact: bool) -> tuple[Objective, list[tf.Tensor], list[tf.Tensor]]:
@@ -194,7 +204,8 @@ class _Work:
         def evaluate(pixels: np.ndarray) -> tuple[float, np.ndarray]:
             loss, contents, grams = targets(self._step >= exact_from)
             weights = tf.constant(self._scaled_weights(scale), tf.float32)
-            found, gradient = loss.evaluate(tf.constant(pixels), contents, grams, weights)
+            arguments = (tf.constant(pixels), contents, grams, weights)
+            found, gradient = loss.evaluate_guided(*arguments, *guided) if guided else loss.evaluate(*arguments)
             self._keep(Losses(*(float(value) for value in found.numpy())))
             return self._evaluated["total"], gradient.numpy()
 
@@ -211,11 +222,12 @@ class _Work:
         self.losses = self.losses or self._evaluated
 
     def _scaled_weights(self, scale: Scale) -> Weights:
-        own = self._weights if scale.tv_weight is None else self._weights._replace(tv=scale.tv_weight)
+        tv_weight = scale.tv_weight if self._tv_weight is None else self._tv_weight
+        own = self._weights if tv_weight is None else self._weights._replace(tv=tv_weight)
         return own.at_strength(self._strength)
 
     def _notify(self, number: int, scale: Scale, iteration: int, image: np.ndarray) -> bool:
-        """Tells the callback; returns whether the strength has changed."""
+        """Tells the callback; returns whether what it answers changes the total loss."""
         if self._callback is None:
             return False
         done = sum(self._costs[:number]) + self._costs[number] * iteration / scale.iterations
@@ -230,19 +242,35 @@ class _Work:
                 image=functools.partial(self._finished, image),
             )
         )
-        if answer is None or answer == self._strength:
+        if answer is None:
             return False
-        if not 0 <= answer <= 1:
-            raise ValueError(f"the callback returned the strength {answer}: expected 0..1")
-        self._strength = float(answer)
-        return True
+        return self._control(answer if isinstance(answer, Controls) else Controls(float(answer)))
+
+    def _control(self, wanted: Controls) -> bool:
+        """Takes over what the callback wants; returns whether anything changes."""
+        before = (self._strength, self._weights, self._tv_weight)
+        if wanted.strength is not None:
+            if not 0 <= wanted.strength <= 1:
+                raise ValueError(f"the callback returned the strength {wanted.strength}: expected 0..1")
+            self._strength = wanted.strength
+        for name, weight in (("style weight", wanted.style_weight), ("weight of total variation", wanted.tv_weight)):
+            if weight is not None and not 0 <= weight < math.inf:
+                raise ValueError(f"the callback returned the {name} {weight}: expected a number of at least 0")
+        if wanted.style_weight is not None:
+            self._weights = self._weights._replace(style=wanted.style_weight)
+        if wanted.tv_weight is not None:
+            self._tv_weight = wanted.tv_weight
+        return before != (self._strength, self._weights, self._tv_weight)
 
     def _finished(self, image: np.ndarray) -> np.ndarray:
         pixels = np.clip(image, 0, 255)
         pixels = np.rint(pixels, out=pixels).astype(np.uint8)
         if self._settings.colors == "luminance" and self._strength > 0:
-            return colors.with_brightness_of(pixels, canvas.resize(self._content, *pixels.shape[:2]))
-        return pixels
+            pixels = colors.with_brightness_of(pixels, self._content_at(pixels))
+        return guidance.cover(pixels, self._content_at(pixels), self._regions) if self._regions else pixels
+
+    def _content_at(self, pixels: np.ndarray) -> np.ndarray:
+        return canvas.resize(self._content, *pixels.shape[:2])
 
     def _first(self, content: np.ndarray) -> np.ndarray:
         if self._start is not None:
@@ -252,25 +280,18 @@ class _Work:
         return content.astype(np.float32)
 
     def _style_targets(self, loss: Objective, size: int) -> list[tf.Tensor]:
-        """Gram matrices of the blend: their mean, since a weighted sum of squared distances is least at the mean."""
-        total = sum(weight for _, weight in self._styles)
+        """Gram matrices of the blend, [1, C, C] by style layer; with regions, those of each: [R, C, C]."""
+        blends = [region.styles for region in self._regions] or [self._styles]
+        return [
+            tf.concat(layer, 0) for layer in zip(*(self._blend(loss, blend, size) for blend in blends), strict=True)
+        ]
+
+    def _blend(self, loss: Objective, styles: Sequence[tuple[np.ndarray, float]], size: int) -> list[tf.Tensor]:
+        """The mean of the styles' matrices, since a weighted sum of squared distances is least at the mean."""
+        total = sum(weight for _, weight in styles)
         blend: list[tf.Tensor] = []
-        for style, weight in self._styles:
-            grams = loss.style_targets(style, max(_MIN_SIDE, round(size * self._settings.style_scale)))
+        for style, weight in styles:
+            grams = loss.style_targets(style, max(checks.MIN_STYLE_SIDE, round(size * self._settings.style_scale)))
             part = [gram * (weight / total) for gram in grams]
             blend = [have + more for have, more in zip(blend, part, strict=True)] if blend else part
         return blend
-
-
-def _check(content: np.ndarray, styles: Sequence[tuple[np.ndarray, float]], start: np.ndarray | None) -> None:
-    images = {"content": content, **{f"style {n}": style for n, (style, _) in enumerate(styles)}}
-    if start is not None:
-        images["start"] = start
-    for name, image in images.items():
-        if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
-            raise ValueError(f"{name} is {image.dtype} of shape {image.shape}: expected uint8 [H, W, 3]")
-        if name.startswith("style") and min(image.shape[:2]) < _MIN_SIDE:
-            raise ValueError(f"{name} is {image.shape[1]} x {image.shape[0]} pixels: a side is below {_MIN_SIDE}")
-    weights = [weight for _, weight in styles]
-    if min(weights, default=0) < 0 or not 0 < sum(weights) < float("inf"):
-        raise ValueError(f"the styles' weights are {weights}: expected at least one above 0 and none below")

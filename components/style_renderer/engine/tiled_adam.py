@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from compat import freed_memory
 from components.style_renderer.engine import tiles
+from components.style_renderer.engine.guidance import Guides
 from components.style_renderer.engine.objective import Losses, Objective, Weights
 from components.style_renderer.engine.optimizers import Notify
 
@@ -28,6 +29,7 @@ def minimize(
     directory: Path,
     keep: Callable[[Losses], None],
     notify: Notify,
+    guides: Guides | None = None,
 ) -> tuple[np.ndarray, float]:
     """Adam (Kingma and Ba 2015, algorithm 1), the image cut to 0..255 after each step.
 
@@ -45,13 +47,14 @@ def minimize(
       directory: for the files.
       keep: given the losses of each step.
       notify: given the image after each step.
+      guides: of regions; None: the style goes everywhere.
 
     Returns:
       The image [H, W, 3] float32, and its seam score.
     """
     freed_memory.give_back()  # what coarser scales, in one piece, have left
     height, width = image.shape[:2]
-    tiled = tiles.TiledObjective(objective, height, width, tile, directory)
+    tiled = tiles.TiledObjective(objective, height, width, tile, directory, guides)
     tiled.set_content(content)
 
     def in_file(name: str) -> np.memmap:

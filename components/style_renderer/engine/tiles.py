@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from compat import freed_memory
 from components.style_renderer.engine import losses
+from components.style_renderer.engine.guidance import Guides
 from components.style_renderer.engine.networks import FeatureNetwork
 from components.style_renderer.engine.objective import Losses, Objective, Weights
 
@@ -32,7 +33,9 @@ class Tile(NamedTuple):
 class TiledObjective:
     """As `Objective`, for images [H, W, 3] whose sides are multiples of the network's stride."""
 
-    def __init__(self, objective: Objective, height: int, width: int, tile: int, directory: Path) -> None:
+    def __init__(
+        self, objective: Objective, height: int, width: int, tile: int, directory: Path, guides: Guides | None = None
+    ) -> None:
         """Lays out the tiles.
 
         Args:
@@ -41,16 +44,27 @@ class TiledObjective:
           width: of the image.
           tile: side of a tile's core, a multiple of the stride.
           directory: for the files that the content's features lie in.
+          guides: of regions; None: the style goes everywhere.
         """
         self._objective, self._directory = objective, directory
         self._strides = objective.network.strides
         self.height, self.width, self.tile = height, width, tile
         self.tiles = list(_layout(height, width, tile, objective.network))
         image, box = tf.TensorSpec([1, None, None, 3], tf.float32), tf.TensorSpec([4], tf.int32)
-        self._core_grams = tf.function(self._gram_sums, input_signature=[image, box], autograph=False)
+        masks = [tf.TensorSpec([None, None, None, 1], tf.float32)] * (len(objective.style_layers) if guides else 0)
+        self._core_grams = tf.function(self._gram_sums, input_signature=[image, box, masks], autograph=False)
         self._core_contents = tf.function(self._content_features, input_signature=[image, box], autograph=False)
         self._core_gradient = tf.function(self._surrogate_gradient, autograph=False, reduce_retracing=True)
         self._contents: list[np.memmap] = []
+        self._shares = tf.constant(guides.shares if guides else [1.0])
+        self._guides = [self._keep_guide(number, layer) for number, layer in enumerate(guides.layers if guides else ())]
+        self._sizes = [
+            np.square(layer).sum(axis=(1, 2, 3), dtype=np.float64)[:, np.newaxis, np.newaxis] for layer in self._guides
+        ] or [
+            np.full((1, 1, 1), (height // self._strides[name]) * (width // self._strides[name]), np.float64)
+            for name in objective.style_layers
+        ]
+        """What Gram matrices are divided by, [R, 1, 1] by style layer."""
 
     def set_content(self, content: np.ndarray) -> None:
         """Keeps the features of the content [H, W, 3] of 0..255, tile by tile, in files."""
@@ -70,24 +84,27 @@ class TiledObjective:
                 kept[_at(tile, self._strides[name])] = features[0].numpy()
             freed_memory.unmap(*self._contents)
 
+    def _keep_guide(self, number: int, layer: np.ndarray) -> np.memmap:
+        kept = np.memmap(self._directory / f"guide_{number}.f32", np.float32, "w+", shape=layer.shape)
+        kept[:] = layer
+        return kept
+
     def evaluate(self, image: np.ndarray, grams: Sequence[tf.Tensor], weights: Weights, gradient: np.ndarray) -> Losses:
         """The losses of the whole image; its gradient goes to `gradient`.
 
         Args:
           image: [H, W, 3] float32 of 0..255, in memory or in a file.
-          grams: the style's [1, C, C], by layer.
+          grams: the style's [1, C, C], by layer; with regions, [R, C, C].
           weights: of the three terms.
           gradient: [H, W, 3] float32, overwritten.
         """
         found = self._grams(image)
         with tf.GradientTape() as tape:
             tape.watch(found)
-            style = losses.style_loss(found, grams, self._objective.layer_weights)[0]
+            style = tf.tensordot(self._shares, losses.style_loss(found, grams, self._objective.layer_weights), 1)
             weighted = weights.style * style
         slopes = tape.gradient(weighted, found)
-        slopes = [
-            slope / self._positions(name) for slope, name in zip(slopes, self._objective.style_layers, strict=True)
-        ]
+        slopes = [slope / size for slope, size in zip(slopes, self._sizes, strict=True)]
 
         gradient[:] = 0
         shares = np.zeros(2)
@@ -99,11 +116,11 @@ class TiledObjective:
             ]
             sizes = tf.constant([kept.size for kept in self._contents], tf.float32)
             share, slope = self._core_gradient(
-                _pixels(image, tile), tf.constant(tile.core), contents, sizes, slopes, scales
+                _pixels(image, tile), tf.constant(tile.core), self._masks(tile), contents, sizes, slopes, scales
             )
             gradient[tile.rows, tile.columns] += slope[0].numpy()
             shares += share.numpy()
-            freed_memory.unmap(image, gradient, *self._contents)
+            freed_memory.unmap(image, gradient, *self._contents, *self._guides)
         content, tv = shares[0], shares[1] / (self.height * self.width * 3)
         total = weights.content * content + weights.style * float(style) + weights.tv * tv
         return Losses(float(total), float(content), float(style), float(tv))
@@ -111,21 +128,29 @@ class TiledObjective:
     def _grams(self, image: np.ndarray) -> list[tf.Tensor]:
         sums = [np.zeros(1)] * len(self._objective.style_layers)
         for tile in self.tiles:
-            found = self._core_grams(_pixels(image, tile), tf.constant(tile.core))
+            found = self._core_grams(_pixels(image, tile), tf.constant(tile.core), self._masks(tile))
             # float64: a sum of many tiles' sums.
             sums = [total + part.numpy().astype(np.float64) for total, part in zip(sums, found, strict=True)]
-            freed_memory.unmap(image)
+            freed_memory.unmap(image, *self._guides)
+        return [tf.constant(total / size, tf.float32) for total, size in zip(sums, self._sizes, strict=True)]
+
+    def _masks(self, tile: Tile) -> list[tf.Tensor]:
+        """The regions' masks of the core, [R, h, w, 1] by style layer; none without regions."""
         return [
-            tf.constant(total / self._positions(name), tf.float32)
-            for total, name in zip(sums, self._objective.style_layers, strict=True)
+            tf.constant(kept[(slice(None), *_at(tile, self._strides[name]))])
+            for name, kept in zip(self._objective.style_layers, self._guides, strict=bool(self._guides))
         ]
 
-    def _positions(self, layer: str) -> int:
-        return (self.height // self._strides[layer]) * (self.width // self._strides[layer])
+    def _gram_sums(self, pixels: tf.Tensor, core: tf.Tensor, masks: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return self._masked_sums(self._objective.network(pixels), core, masks)
 
-    def _gram_sums(self, pixels: tf.Tensor, core: tf.Tensor) -> list[tf.Tensor]:
-        features = self._objective.network(pixels)
-        return [losses.gram_sum(self._owned(features, name, core)) for name in self._objective.style_layers]
+    def _masked_sums(
+        self, features: dict[str, tf.Tensor], core: tf.Tensor, masks: Sequence[tf.Tensor]
+    ) -> list[tf.Tensor]:
+        owned = [self._owned(features, name, core) for name in self._objective.style_layers]
+        if masks:
+            owned = [found * mask for found, mask in zip(owned, masks, strict=True)]
+        return [losses.gram_sum(found) for found in owned]
 
     def _content_features(self, pixels: tf.Tensor, core: tf.Tensor) -> list[tf.Tensor]:
         features = self._objective.network(pixels)
@@ -135,6 +160,7 @@ class TiledObjective:
         self,
         pixels: tf.Tensor,
         core: tf.Tensor,
+        masks: Sequence[tf.Tensor],
         contents: Sequence[tf.Tensor],
         sizes: tf.Tensor,
         slopes: Sequence[tf.Tensor],
@@ -145,6 +171,7 @@ class TiledObjective:
         Args:
           pixels: [1, h, w, 3].
           core: [4].
+          masks: of the regions, see `_masks`.
           contents: target features of the core, by content layer.
           sizes: number of values of the whole image's content features, by layer.
           slopes: the total's derivative by the sum of f_i f_j, by style layer.
@@ -163,8 +190,8 @@ class TiledObjective:
             ) / len(contents)
             style = tf.add_n(
                 [
-                    tf.reduce_sum(slope * losses.gram_sum(self._owned(features, name, core)))
-                    for name, slope in zip(self._objective.style_layers, slopes, strict=True)
+                    tf.reduce_sum(slope * found)
+                    for found, slope in zip(self._masked_sums(features, core, masks), slopes, strict=True)
                 ]
             )
             tv = _owned_variation(pixels, core)

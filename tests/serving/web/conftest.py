@@ -108,7 +108,7 @@ def address(pushed, request):
 class Background:
     def __init__(self, app):
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        listening = server._listen(0)
+        listening = server._listen(server.HOST, 0)
         self.address = f"http://localhost:{listening.getsockname()[1]}/"
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()

@@ -85,5 +85,8 @@ def test_other_methods_and_other_hosts_are_refused(client):
 
 
 def test_a_port_in_use_is_told():
-    with server._listen(0) as taken, pytest.raises(AtelierError, match=r"Address already in use; choose another port"):
-        server._listen(taken.getsockname()[1])
+    with (
+        server._listen(server.HOST, 0) as taken,
+        pytest.raises(AtelierError, match=r"Address already in use; choose another port"),
+    ):
+        server._listen(server.HOST, taken.getsockname()[1])

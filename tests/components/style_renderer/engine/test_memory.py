@@ -45,14 +45,27 @@ def test_the_side_is_the_largest_that_fits(network):
     assert roomy is not None
     assert tight is not None
     assert roomy > tight > 128
-    estimates = [memory._in_tiles(shape[0] * shape[1], side, network) for side in (tight, tight + network.stride)]
+    floats = network.floats_per_pixel
+    estimates = [
+        memory._in_tiles(shape[0] * shape[1], side, network, floats) for side in (tight, tight + network.stride)
+    ]
     assert estimates[0] <= 3072 * MB < estimates[1]
 
 
 def test_the_activations_of_a_pass_are_in_the_estimate(network):
     pixels = 1024 * 1024
-    assert memory._in_one_piece(pixels, network) > pixels * network.floats_per_pixel * 4
-    assert memory._in_tiles(pixels, 256, network) > 256 * 256 * network.floats_per_pixel * 4
+    floats = network.floats_per_pixel
+    assert memory._in_one_piece(pixels, floats) > pixels * floats * 4
+    assert memory._in_tiles(pixels, 256, network, floats) > 256 * 256 * floats * 4
+
+
+def test_each_region_has_the_style_layers_once_more(network):
+    sides = [memory.tile((4000, 6000, 3), network, budget(3072), regions) for regions in (0, 1, 4)]
+    assert sides == sorted(sides, reverse=True)
+    assert sides[0] > sides[2]
+    more = memory._count_floats(network, budget(3072), 2) - network.floats_per_pixel
+    layers = networks.recipe(Settings()).style_layers
+    assert more == 2 * sum(network.channels[name] / network.strides[name] ** 2 for name in layers)
 
 
 @pytest.fixture

@@ -1,0 +1,139 @@
+"""Jobs on the disk: a folder each, so that a restart goes on where a server was ended.
+
+A job's folder holds `job.json`, replaced as a whole whenever the job's state or settings change, `latest.jpg`, replaced
+at each iteration, and `result.jpg` once it is done. Where the iteration stands is written into `latest.jpg` itself:
+image and place cannot disagree.
+"""
+
+import json
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+from PIL import Image
+from pydantic import ConfigDict
+
+from atelier import storage
+from components.style_renderer.studio.request import Request, StudioError
+
+JOB_FILE, LATEST, RESULT = "job.json", "latest.jpg", "result.jpg"
+JOB_ID = "[0-9]{8}-[0-9]{6}-[0-9a-f]{8}"
+
+State = Literal["queued", "running", "stopped", "done", "failed"]
+
+
+class Job(pydantic.BaseModel):
+    """One job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    created: str
+    """UTC, ISO 8601."""
+    title: str
+    """Name of the image, for people."""
+    request: Request
+    state: State = "queued"
+    message: str = ""
+    """Why it failed, or what a person should know of it."""
+
+
+class Place(pydantic.BaseModel):
+    """Where the image in `latest.jpg` stands."""
+
+    size: int
+    """Longer side of the scale in work; 0: the one pass."""
+    iteration: int = 0
+    left: int = 0
+    """Iterations of the scale that are to come."""
+
+
+class Jobs:
+    """All jobs, the oldest first; the state that counts is the one on the disk."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the jobs in `folder`, which is made; a job that was at work when its server ended is queued again."""
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._jobs: dict[str, Job] = {}
+        for file in sorted(folder.glob(f"*/{JOB_FILE}")):
+            try:
+                job = Job.model_validate_json(file.read_bytes())
+            except pydantic.ValidationError:  # of another version: it stays on the disk
+                continue
+            self._jobs[job.id] = job
+            if job.state == "running":
+                self.update(job.id, state="queued")
+
+    def list(self) -> list[Job]:
+        """The oldest first."""
+        return [self._jobs[name] for name in sorted(self._jobs)]
+
+    def get(self, identity: str) -> Job:
+        """A job.
+
+        Raises:
+          StudioError: there is none of this id.
+        """
+        if identity not in self._jobs:
+            raise StudioError(f"there is no job {identity}")
+        return self._jobs[identity]
+
+    def add(self, request: Request, title: str) -> Job:
+        """Makes a queued job."""
+        now = time.time()
+        identity = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now % 1 * 1e4):04x}{secrets.token_hex(2)}"
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+        return self._keep(Job(id=identity, created=created, title=title, request=request))
+
+    def update(self, identity: str, **changes: Any) -> Job:
+        """Changes a job, on the disk first."""
+        return self._keep(self.get(identity).model_copy(update=changes))
+
+    def remove(self, identity: str) -> None:
+        """Removes a job and its images."""
+        self.get(identity)
+        (self._folder / identity / JOB_FILE).unlink(missing_ok=True)  # what is left is no job, also after a kill
+        shutil.rmtree(self._folder / identity, ignore_errors=True)
+        del self._jobs[identity]
+
+    def folder(self, identity: str) -> Path:
+        """Where a job's files are."""
+        return self._folder / identity
+
+    def image(self, identity: str) -> Path | None:
+        """The file with the newest image of a job; None before there is one."""
+        files = (self.folder(identity) / name for name in (RESULT, LATEST))
+        return next((file for file in files if file.is_file()), None)
+
+    def _keep(self, job: Job) -> Job:
+        storage.write_bytes(str(self._folder / job.id / JOB_FILE), job.model_dump_json(indent=1).encode())
+        self._jobs[job.id] = job
+        return job
+
+
+def read_place(folder: Path) -> Place | None:
+    """Where the job in `folder` stands; None if it has no image yet."""
+    try:
+        with Image.open(folder / LATEST) as image:
+            return Place.model_validate_json(image.info["comment"])
+    except (OSError, KeyError, pydantic.ValidationError):
+        return None
+
+
+def save_latest(folder: Path, image: Image.Image, place: Place) -> None:
+    """Replaces `latest.jpg`, in one step."""
+    partial = folder / f".{LATEST}.partial"
+    image.save(partial, "JPEG", quality=95, subsampling=0, comment=place.model_dump_json().encode())
+    partial.replace(folder / LATEST)
+
+
+def read_presets(file: Path) -> dict[str, Any]:
+    """Settings by name."""
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}

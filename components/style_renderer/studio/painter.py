@@ -1,0 +1,157 @@
+"""What the worker computes with: the one pass, then the optimizer."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from atelier import images
+from atelier.layout import MAX_PIXELS
+from atelier.stylization import StylizerError
+from components.style_catalog import style as catalog_style
+from components.style_catalog.style import Style
+from components.style_renderer.batch import engines
+from components.style_renderer.engine import canvas, colors, guidance, memory
+from components.style_renderer.engine.callbacks import Controls, Iterate
+from components.style_renderer.engine.render import render
+from components.style_renderer.engine.settings import Scale, Settings
+from components.style_renderer.studio.jobs import Place
+from components.style_renderer.studio.request import StudioError
+from components.style_renderer.studio.worker import Task, Tell
+from components.stylizer.stylizer import Stylizer, load_base
+
+_FIRST = 512
+"""Longer side in pixels of the image that is shown first."""
+
+
+class EnginePainter:
+    """Paints with the renderer's engines, and with the base network for the one pass."""
+
+    def __init__(self) -> None:
+        """Loads the base network."""
+        self._stylizer: Stylizer = load_base()
+        self._known: dict[str, bool] = {}
+
+    def warm_up(self) -> None:
+        """Builds the feature network, and measures how fast it is here: estimates need that."""
+        memory.estimate((64, 64, 3), Settings().with_size(64))
+
+    def paint(self, task: Task, tell: Tell) -> np.ndarray:
+        """Renders a task.
+
+        Raises:
+          StudioError: the one pass alone is asked for, and does not know a style.
+        """
+        request, settings = task.request, _make_settings(task)
+        content = _read(task.content)
+        start: np.ndarray | None = None
+        schedule = settings
+        if task.start and task.place and task.place.size:
+            start = _read_own(task.start)
+            left = _go_on(settings, task.place)
+            if left is None:
+                return start
+            schedule = left
+        elif request.engine != "finest" and self._knows(task):
+            size = settings.scales[-1].size if request.engine == "fast" else min(settings.scales[-1].size, _FIRST)
+            first = self._one_pass(task, content, settings, size)
+            tell(first, Place(size=0), 0.0, {})
+            if request.engine == "fast":
+                return first
+            start, schedule = engines.soften(first), engines.shorten(settings)
+        elif request.engine == "fast":
+            unknown = [name for name in task.styles if not self._knows_style(task.styles[name])]
+            raise StudioError(f"the one pass does not know the style {unknown[0]}; choose another quality")
+
+        def follow(at: Iterate) -> Controls:
+            place = Place(size=at.size, iteration=at.iteration, left=at.iterations - at.iteration)
+            wanted = tell(at.image(), place, at.done, dict(at.losses))
+            return Controls(wanted.strength, wanted.style_weight, wanted.tv_weight)
+
+        pairs, masks = _read_regions(task)
+        return render(content, pairs, schedule, masks=masks, start=start, callback=follow).image
+
+    def preview(self, task: Task, size: int) -> np.ndarray | None:
+        """The one pass; None if it does not know a style."""
+        if not self._knows(task):
+            return None
+        return self._one_pass(task, _read(task.content), _make_settings(task), size)
+
+    def estimate(self, task: Task) -> dict[str, float]:
+        """Seconds, memory_mb and tiles that a task is expected to take."""
+        settings = _make_settings(task)
+        if task.request.engine != "finest" and self._knows(task):
+            settings = engines.shorten(settings)
+        with Image.open(task.content) as image:
+            shape = (image.height, image.width, 3)
+        found = memory.estimate(shape, settings, sum(mask is not None for mask in task.masks))
+        seconds = 0.0 if task.request.engine == "fast" else found.seconds
+        return {"seconds": seconds, "memory_mb": found.memory_mb, "tiles": found.tiles}
+
+    def _one_pass(self, task: Task, content: np.ndarray, settings: Settings, size: int) -> np.ndarray:
+        """Each region in its styles, over the content."""
+        image = canvas.resize(content, *canvas.compute_sides(content.shape, size))
+        plain = image
+        for region, mask in zip(task.request.regions, task.masks, strict=True):
+            stylized = engines.restyle(self._stylizer, region.styles, content, settings, size)
+            if settings.colors == "luminance" and settings.strength > 0:
+                stylized = colors.with_brightness_of(stylized, plain)
+            if mask:
+                stylized = guidance.cover(stylized, image, [guidance.Region(_read_mask(mask), [])])
+            image = stylized
+        return image
+
+    def _knows(self, task: Task) -> bool:
+        return all(self._knows_style(style) for style in task.styles.values())
+
+    def _knows_style(self, style: Style) -> bool:
+        if style.sha256 not in self._known:
+            try:
+                self._stylizer.check_style(style.id, catalog_style.load_pixels(style))
+                self._known[style.sha256] = True
+            except StylizerError:
+                self._known[style.sha256] = False
+        return self._known[style.sha256]
+
+
+def _go_on(settings: Settings, place: Place) -> Settings | None:
+    """The schedule that is left; None: nothing."""
+    scales = [scale for scale in settings.scales if scale.size > place.size]
+    if place.left:
+        scales.insert(0, Scale(size=place.size, iterations=place.left))
+    if not scales:
+        return None
+    return Settings(**settings.model_dump() | {"scales": [scale.model_dump() for scale in scales]})
+
+
+def _make_settings(task: Task) -> Settings:
+    """One style's own preset counts; several have none in common."""
+    presets = [dict(style.preset) for style in task.styles.values()]
+    return task.request.settings(presets[0] if len(presets) == 1 else {})
+
+
+def _read_regions(task: Task) -> tuple[list[tuple[np.ndarray, float]], list[np.ndarray]]:
+    """Styles with their weights, and the mask of each; no masks if they go everywhere."""
+    pairs, masks = [], []
+    for region, mask in zip(task.request.regions, task.masks, strict=True):
+        for name, weight in region.styles.items():
+            pairs.append((catalog_style.load_pixels(task.styles[name]), weight))
+            if mask:
+                masks.append(_read_mask(mask))
+    return pairs, masks
+
+
+@functools.lru_cache(maxsize=2)
+def _read(path: Path) -> np.ndarray:
+    return np.asarray(images.decode(path.read_bytes(), MAX_PIXELS).image)
+
+
+def _read_own(path: Path) -> np.ndarray:
+    """An image that the studio has made: it may be larger than an upload."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    return np.asarray(images.decode(path.read_bytes(), MAX_PIXELS).image.convert("L"))

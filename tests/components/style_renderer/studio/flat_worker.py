@@ -1,0 +1,47 @@
+"""A worker whose images are of one gray, which tells the controls; without TensorFlow it starts in a moment.
+
+A job has as many iterations as a tenth of its size; size 64 ends at once, and 66 ends the process.
+"""
+
+import os
+import time
+
+import numpy as np
+
+from components.style_renderer.studio import worker
+from components.style_renderer.studio.jobs import Place
+
+PAUSE_S = 0.05
+
+
+class FlatPainter:
+    def warm_up(self):
+        pass
+
+    def paint(self, task, tell):
+        size, first = task.request.size, task.place.iteration + 1 if task.place else 0
+        if size == 65:
+            raise ValueError("65 is no size for this painter")
+        count = 1 if size == 64 else size // 10
+        controls = task.request.controls
+        for iteration in range(first, count + 1):
+            if size == 66 and iteration == 2:
+                os._exit(3)
+            time.sleep(PAUSE_S)
+            place = Place(size=size, iteration=iteration, left=count - iteration)
+            controls = tell(_gray(size, controls.strength), place, iteration / count, {"total": 1.0})
+        return _gray(size, controls.strength)
+
+    def preview(self, task, size):
+        return None if "swirls" in task.styles else _gray(size, task.request.strength)
+
+    def estimate(self, task):
+        return {"seconds": 1.5, "memory_mb": task.request.size, "tiles": 1 + sum(map(bool, task.masks))}
+
+
+def _gray(size, strength):
+    return np.full((size // 2, size, 3), round(255 * strength), np.uint8)
+
+
+if __name__ == "__main__":
+    worker.main(FlatPainter)

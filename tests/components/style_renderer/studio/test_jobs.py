@@ -1,0 +1,136 @@
+"""The queue over HTTP: one job at a time, controls while it runs, stop and resume, and what a restart finds."""
+
+import json
+
+from tests.components.style_renderer.studio.conftest import add_job, encode, read_jobs, upload, wait_for, wish
+from tests.deferred import deferred_imports
+
+with deferred_imports():
+    import numpy as np
+    from PIL import Image
+
+    from components.style_renderer.studio import jobs
+
+
+def gray(folder, identity, name="result.jpg"):
+    with Image.open(folder / "jobs" / identity / name) as image:
+        return np.asarray(image).mean()
+
+
+def is_at_work(job):
+    return job["progress"] is not None
+
+
+def test_jobs_run_one_after_the_other(client, folder):
+    first, second = add_job(client, 100), add_job(client, 64)
+    wait_for(client, first, "running")
+    assert read_jobs(client)[second]["state"] == "queued"
+    wait_for(client, second, "done")
+    assert read_jobs(client)[first]["state"] == "done"
+    assert gray(folder, first) > 254
+    assert list(read_jobs(client)) == [first, second]
+
+
+def test_moved_controls_act_on_the_next_iteration(client, folder):
+    job = add_job(client, 300)
+    wait_for(client, job, "running", until=is_at_work)
+    controls = {"strength": 0.4, "style_weight": 50.0, "tv_weight": 0.001}
+    assert client.post(f"/api/jobs/{job}/controls", json=controls).status_code == 200
+    seen = wait_for(client, job, "running", until=lambda job: job["progress"]["controls"]["strength"] == 0.4)
+    assert seen["progress"]["controls"] == controls
+    assert seen["progress"]["place"]["left"] > 0
+    assert seen["request"]["strength"] == 0.4  # what the history loads
+    wait_for(client, job, "done")
+    assert abs(gray(folder, job) - 102) <= 1
+
+
+def test_a_stopped_job_goes_on_where_it_was(client):
+    job = add_job(client, 300)
+    wait_for(client, job, "running", until=lambda job: (job["progress"] or {"done": 0})["done"] > 0.1)
+    client.post(f"/api/jobs/{job}/stop")
+    stopped = wait_for(client, job, "stopped")["progress"]["place"]["iteration"]
+    client.post(f"/api/jobs/{job}/resume")
+    gone_on = wait_for(client, job, "running", until=lambda job: job["progress"]["place"]["iteration"] != stopped)
+    assert gone_on["progress"]["place"]["iteration"] > stopped
+    wait_for(client, job, "done")
+
+
+def test_a_queued_job_is_stopped_and_removed(client):
+    first, second = add_job(client, 300), add_job(client)
+    client.post(f"/api/jobs/{second}/stop")
+    assert read_jobs(client)[second]["state"] == "stopped"
+    assert client.delete(f"/api/jobs/{second}").status_code == 200
+    wait_for(client, first, "running")
+    assert client.delete(f"/api/jobs/{first}").json() == {"error": "the job is running: stop it first"}
+    assert list(read_jobs(client)) == [first]
+
+
+def test_a_restart_goes_on_with_what_was_at_work(start, folder):
+    client = start()
+    job, waiting = add_job(client, 400), add_job(client, 64, strength=0.2)
+    wait_for(client, job, "running", until=lambda job: (job["progress"] or {"done": 0})["done"] > 0.2)
+    client = start()
+    assert json.loads((folder / "jobs" / job / "job.json").read_text())["state"] in ("queued", "running")
+    saved = jobs.read_place(folder / "jobs" / job)
+    assert saved
+    seen = wait_for(client, job, "running", until=is_at_work)
+    assert seen["progress"]["place"]["iteration"] > saved.iteration - 1 > 5
+    wait_for(client, waiting, "done")
+    assert read_jobs(client)[job]["state"] == "done"
+    assert abs(gray(folder, waiting) - 51) < 1
+
+
+def test_a_job_that_fails_says_why_and_the_next_one_runs(client):
+    failing, next_one = add_job(client, 65), add_job(client)
+    assert wait_for(client, failing, "failed")["message"] == "65 is no size for this painter"
+    wait_for(client, next_one, "done")
+
+
+def test_an_engine_that_ends_is_started_again_and_the_job_is_kept(client):
+    job, next_one = add_job(client, 66), add_job(client)
+    failed = wait_for(client, job, "failed")
+    assert "the engine ended with code 3" in failed["message"]
+    assert failed["version"] > 0  # it has an image
+    wait_for(client, next_one, "done")
+
+
+def test_what_a_job_names_must_be_there(client):
+    image = upload(client)
+    for changes, word in (
+        ({"image": "0" * 32}, "is not in the studio"),
+        ({"regions": [{"styles": {"nobody": 1}}]}, "no style nobody"),
+        ({"regions": [{"styles": {"gravel": 1}, "mask": "1" * 32}]}, "is not in the studio"),
+        ({"regions": [{"styles": {"gravel": 0}}]}, "every style has the weight 0"),
+        ({"regions": [{"styles": {"gravel": 1}}, {"styles": {"swirls": 1}}]}, "needs a mask"),
+        ({"size": 40000}, "size"),
+        ({"strength": 2}, "strength"),
+        ({"image": "../../etc/passwd"}, "image"),
+        ({"colour": "red"}, "colour"),
+    ):
+        answer = client.post("/api/jobs", json=wish(image) | changes)
+        assert (answer.status_code, word in answer.json()["error"]) == (400, True), answer.text
+    assert read_jobs(client) == {}
+
+
+def test_preview_and_estimate_come_beside_a_running_job(client):
+    job = add_job(client, 300)
+    wait_for(client, job, "running")
+    image, mask = upload(client), upload(client, encode(color="white"))
+    assert client.post("/api/preview", json=wish(image)).json()["jpeg"]
+    assert client.post("/api/preview", json=wish(image, style="swirls")).json() == {"jpeg": None}
+    regions = [{"styles": {"gravel": 1}, "mask": mask}]
+    assert client.post("/api/estimate", json=wish(image, 96, regions=regions)).json() == {
+        "seconds": 1.5,
+        "memory_mb": 96,
+        "tiles": 2,
+    }
+    assert read_jobs(client)[job]["state"] == "running"
+
+
+def test_a_job_of_another_version_is_left_alone(start, folder):
+    (folder / "jobs/20200101-000000-00000000").mkdir(parents=True)
+    file = folder / "jobs/20200101-000000-00000000/job.json"
+    file.write_text('{"id": "20200101-000000-00000000", "request": {"brush": 3}}')
+    client = start()
+    assert read_jobs(client) == {}
+    assert file.is_file()
