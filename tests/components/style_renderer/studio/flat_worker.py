@@ -1,6 +1,6 @@
 """A worker whose images are of one gray, which tells the controls; without TensorFlow it starts in a moment.
 
-A job has as many iterations as a tenth of its size; size 64 ends at once, and 66 ends the process.
+A job of size 64 ends at once, one of 65 fails, one of 66 ends the process, and one of 1024 goes on until it is stopped.
 """
 
 import os
@@ -22,7 +22,7 @@ class FlatPainter:
         size, first = task.request.size, task.place.iteration + 1 if task.place else 0
         if size == 65:
             raise ValueError("65 is no size for this painter")
-        count = 1 if size == 64 else size // 10
+        count = 10**6 if size == 1024 else 1 if size == 64 else 3
         controls = task.request.controls
         for iteration in range(first, count + 1):
             if size == 66 and iteration == 2:

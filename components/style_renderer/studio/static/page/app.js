@@ -11,11 +11,13 @@ import { Settings } from "./settings.js";
 import { Stage } from "./stage.js";
 import { StyleChoice } from "./style_choice.js";
 
+const MOVE_MS = 1000;
 const MOVABLE = ["strength", "style_weight", "tv_weight"];
 
 const settings = new Settings();
 const jobs = new Map();
 let shown = null; // id of the job on the stage; null: the preview
+let lastMove = -Infinity;
 let ready = false;
 let previewing = false;
 let previewAgain = false;
@@ -44,6 +46,7 @@ settings.onChange((what) => {
   before = moved;
   const job = jobs.get(shown);
   if (isMove && job && ["running", "queued", "stopped"].includes(job.state)) {
+    lastMove = performance.now();
     sendControls();
     return;
   }
@@ -97,7 +100,8 @@ function refresh() {
   if (!job) return;
   stage.showJob(job, api.jobView(job));
   const told = MOVABLE.filter((name) => job.request[name] !== null && job.request[name] !== settings.values[name]);
-  if (told.length && !document.activeElement.matches("input[type=range]")) {
+  // What was moved here just now is on its way, and newer than what the server tells.
+  if (told.length && performance.now() - lastMove > MOVE_MS) {
     for (const name of told) settings.values[name] = job.request[name];
     before = JSON.stringify(settings.values);
     controls.show();
@@ -151,6 +155,7 @@ async function preview() {
 
 async function start() {
   complain();
+  await regions.uploaded;
   const { request } = settings;
   if (!request) {
     complain(settings.styles.length ? "Paint where the styles go." : "Choose a style.");

@@ -33,13 +33,16 @@ export class Regions {
       ),
     );
     this.view = element("div", { className: "group" }, this.where.view, this.tools);
-    painter.onpainted = () => this.upload();
+    painter.onpainted = () => (this.uploaded = this.uploaded.then(() => this.#upload()));
     settings.onChange((what) => (what === "styles" || what === "all") && this.#update());
     this.#update();
   }
 
+  /** Done when the server has all that was painted. */
+  uploaded = Promise.resolve();
+
   /** Sends the masks to the server, which keeps them by their content. */
-  async upload() {
+  async #upload() {
     this.undo.disabled = !this.painter.canUndo;
     const masks = {};
     try {
