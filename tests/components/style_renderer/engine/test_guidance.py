@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 HEIGHT, WIDTH = 64, 96
 RED = np.array([200, 30, 30], np.uint8)
+A, B = np.zeros((2, 1), np.uint8)
 BLUE = np.array([30, 30, 200], np.uint8)
 
 
@@ -53,7 +54,7 @@ def test_a_guided_gram_is_the_one_worked_out_by_hand():
     # The first is [1, 2] alone. The second: ([1.5, 2] and [5, 6]) / (0.25 + 1).
     second = np.array([[1.5 * 1.5 + 25, 1.5 * 2 + 30], [33, 4 + 36]]) / 1.25
     found = losses.guided_gram(tf.constant(features), tf.constant(masks))
-    np.testing.assert_allclose(found, [[[1, 2], [2, 4]], second], rtol=1e-6)
+    np.testing.assert_allclose(found, np.array([[[1, 2], [2, 4]], second]), rtol=1e-6)
 
 
 def test_a_mask_of_ones_is_no_mask(loss, pictures):
@@ -189,8 +190,8 @@ def test_tiles_paint_what_one_piece_paints(monkeypatch):
 
 def test_equal_masks_blend():
     whole = np.full((10, 10), 255, np.uint8)
-    (region,) = guidance.group([("a", 3.0), ("b", 1.0)], [whole, whole.copy()])
-    assert region.styles == [("a", 3.0), ("b", 1.0)]
+    (region,) = guidance.group([(A, 3.0), (B, 1.0)], [whole, whole.copy()])
+    assert region.styles == [(A, 3.0), (B, 1.0)]
     assert isinstance(region, Region)
     few = {"scales": [{"size": 96, "iterations": 3}]}
     np.testing.assert_allclose(
@@ -200,7 +201,7 @@ def test_equal_masks_blend():
 
 def test_with_nothing_of_a_style_its_region_stays():
     masks = halves()
-    assert [region.styles for region in guidance.group([("a", 1.0), ("b", 0.0)], masks)] == [[("a", 1.0)]]
+    assert [region.styles for region in guidance.group([(A, 1.0), (B, 0.0)], masks)] == [[(A, 1.0)]]
 
 
 @pytest.mark.parametrize(
