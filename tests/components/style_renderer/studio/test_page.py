@@ -171,7 +171,8 @@ def test_two_styles_go_where_they_are_painted(open_page, folder):
     # All that the first has not.
     np.testing.assert_allclose(masks[0] + masks[1], 255, atol=2)
     page.reload()
-    page.wait_for_selector("canvas.mask:not([hidden])")  # the history brings the masks back
+    page.get_by_label("Show and paint the regions").check()  # the history has brought the masks back
+    page.wait_for_selector("canvas.mask:not([hidden])")
     assert page.locator(".brushes label").count() == 3
 
 

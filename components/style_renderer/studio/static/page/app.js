@@ -165,6 +165,7 @@ async function start() {
     const job = await api.addJob(request);
     jobs.set(job.id, jobs.get(job.id) ?? job);
     history.show(jobs.get(job.id));
+    regions.show(false);
     select(job.id);
   } catch (error) {
     complain(error.message);
@@ -189,6 +190,7 @@ async function loadJob(job) {
     const image = await api.describeImage(job.request.image);
     shown = job.id;
     stage.open(api.imageView(image.id), image);
+    regions.show(false);
     settings.load(job.request, image);
     for (const [style, mask] of Object.entries(settings.masks)) await painter.load(style, api.imageView(mask));
     select(job.id);

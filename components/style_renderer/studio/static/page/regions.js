@@ -11,10 +11,11 @@ export class Regions {
       "Where",
       { everywhere: "Everywhere", painted: "Where I paint" },
       (value) => {
-        settings.painted = value === "painted";
+        settings.painted = this.isShown.checked = value === "painted";
         settings.changed("styles");
       },
     );
+    this.isShown = element("input", { type: "checkbox", onchange: () => this.show(this.isShown.checked) });
     this.brushes = element("div", { className: "brushes", role: "radiogroup" });
     this.brushes.setAttribute("aria-label", "Brush");
     this.width = slider("Brush size", { min: 2, max: 40, value: 12 }, (value) => `${value} %`, (value) => (painter.brush = value / 100));
@@ -22,6 +23,7 @@ export class Regions {
     this.tools = element(
       "div",
       { className: "tools", hidden: true },
+      element("label", { className: "check" }, this.isShown, "Show and paint the regions"),
       this.brushes,
       this.width.view,
       element(
@@ -36,6 +38,12 @@ export class Regions {
     painter.onpainted = () => (this.uploaded = this.uploaded.then(() => this.#upload()));
     settings.onChange((what) => (what === "styles" || what === "all") && this.#update());
     this.#update();
+  }
+
+  /** Shows the regions over the image, or the image alone. */
+  show(isShown) {
+    this.isShown.checked = isShown;
+    this.painter.view.hidden = !this.settings.painted || !isShown;
   }
 
   /** Done when the server has all that was painted. */
@@ -62,7 +70,7 @@ export class Regions {
     const { painted, styles } = this.settings;
     this.where.set(painted ? "painted" : "everywhere");
     this.tools.hidden = !painted;
-    this.painter.view.hidden = !painted;
+    this.show(this.isShown.checked);
     this.painter.setStyles(styles.map(({ id }) => id));
     this.undo.disabled = !this.painter.canUndo;
     const options = [...styles.map(({ id }, number) => [id, this.describeStyle(id), COLORS[number]]), [null, "Eraser", ""]];
