@@ -41,7 +41,7 @@ def format_summary(result: Mapping[str, Any], report: Path, output: Path) -> str
         lines.append(f"gallery      {output / gallery['page']}: {gallery['pictures']} images")
     lines.append(f"report       {report}")
     if result["gallery"]:
-        lines.append("studio       run `atelier studio` to restyle images of your own in a page")
+        lines.append(f"studio       run `{_name_program()} studio` to restyle your own images and steer the renderer")
     if result["pushed"].get("tflite") or result["pushed"].get("stylizer"):
         command = f"{_name_program()} web --models {shlex.quote(str(output))}"
         lines.append(f"browser      run `{command}` to classify and restyle your own images in a page")

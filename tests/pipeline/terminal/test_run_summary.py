@@ -33,7 +33,7 @@ def test_the_summary_names_verdicts_figures_and_paths():
         "not pushed tflite int8: its gate rejected it: agreement 0.8 is below 0.95",
         "gallery out/gallery/gallery.html: 18 images",
         "report out/report.html",
-        "studio run `atelier studio` to restyle images of your own in a page",
+        "studio run `atelier studio` to restyle your own images and steer the renderer",
     ]
 
 
