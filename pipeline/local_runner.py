@@ -19,7 +19,7 @@ from pipeline.config.config import Config
 from pipeline.fingerprint import FileHashes
 from pipeline.ingest import builtin_sources, sources
 from pipeline.ingest.errors import SourceError
-from pipeline.metadata import database
+from pipeline.metadata import database, unfinished
 from pipeline.records import content_images, dataset, inputs, record_check
 from pipeline.run_inputs import ContentImages, DataFacts, Places, RunParameters
 from pipeline.terminal import disk_errors, failures
@@ -206,6 +206,7 @@ def _run_dag(
     from pipeline.pipeline import create_pipeline
 
     places = Places.below(str(output), keep_training_state=True)
+    connection = database.build_connection_config(config.metadata, output)
     dag = create_pipeline(
         config.model_copy(update={"name": pipeline_name}),
         places,
@@ -229,7 +230,7 @@ def _run_dag(
             collect_provenance(config, records.fingerprint),
         ),
         contents=images,
-        metadata_connection_config=database.build_connection_config(config.metadata, output),
+        metadata_connection_config=connection,
     )
     package = tfx_beam_package.skip_package() if config.beam.runner == "direct" else contextlib.nullcontext()
     try:
@@ -237,6 +238,7 @@ def _run_dag(
             console.steps(len(dag.components)),
             logged_progress(console),
             database.watch_connection(config.metadata),
+            unfinished.cleaned(connection, pipeline_name, Path(places.pipeline_root)),
             package,
         ):
             tfx.orchestration.LocalDagRunner().run(dag)

@@ -50,7 +50,14 @@ def _wait_for(folder: Path, pattern: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def resumed(tree: Path, digits: Path, killed: Path) -> Run:
+def killed_execution(killed: Path) -> str:
+    """Of the Trainer, in the names of its folders."""
+    (folder,) = (killed / "pipeline_root" / "Trainer" / "model").iterdir()
+    return folder.name
+
+
+@pytest.fixture(scope="module")
+def resumed(tree: Path, digits: Path, killed: Path, killed_execution: str) -> Run:
     """The next run."""
     return run_pipeline(killed, *RUN, "--data", digits, tree=tree)
 
@@ -71,6 +78,13 @@ def test_training_goes_on_from_the_last_epoch(resumed: Run) -> None:
     assert [row["epoch"] for row in phases["head"]["curves"]] == list(range(12))
     assert [row["epoch"] for row in phases["fine_tune"]["curves"]] == [0, 1]
     assert not list((resumed.output / "training_state").iterdir())
+
+
+def test_nothing_of_the_killed_execution_is_left(killed_execution: str, resumed: Run) -> None:
+    node = resumed.output / "pipeline_root" / "Trainer"
+    assert list((node / "model").iterdir())
+    assert not [path for path in node.rglob("*") if path.name == killed_execution]
+    assert not list((node / ".system" / "stateful_working_dir").iterdir())
 
 
 def test_changed_code_is_not_served_from_the_cache(tree: Path, digits: Path, resumed: Run) -> None:
