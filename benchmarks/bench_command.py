@@ -11,14 +11,14 @@ from atelier.files.replacing import replace_text
 from benchmarks.measure import Result
 
 MODULES = {
-    "train": "benchmarks.train",
-    "epochs": "benchmarks.epochs",
-    "transform": "benchmarks.transform",
-    "ingest": "benchmarks.ingest",
-    "pipeline": "benchmarks.pipeline",
-    "tflite": "benchmarks.tflite",
-    "serving": "benchmarks.serving",
-    "import": "benchmarks.imports",
+    "train": "benchmarks.training.train",
+    "epochs": "benchmarks.training.epochs",
+    "transform": "benchmarks.data.transform",
+    "ingest": "benchmarks.data.ingest",
+    "pipeline": "benchmarks.runs.pipeline",
+    "tflite": "benchmarks.inference.tflite",
+    "serving": "benchmarks.inference.serving",
+    "import": "benchmarks.runs.imports",
 }
 """By name; each has `run() -> Iterator[Result]`."""
 

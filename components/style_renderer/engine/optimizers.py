@@ -32,9 +32,9 @@ def lbfgs(
     The unknowns are the image's cosine coefficients, low frequencies in larger units than high ones: a step then
     moves whole shapes as readily as grain. Whether that helps depends on the network: see `networks.RECIPES`.
 
-    SciPy's own bounds cost more than a pass through Lite0 (`benchmarks/style.py optimizers`). So the unknowns are free,
-    the image is what they are when cut to 0..255, and a weak quadratic calls back what went outside. What lies on a
-    bound and would go outside stays: a slope that leads nowhere misleads the line search.
+    SciPy's own bounds cost more than a pass through Lite0 (`benchmarks/style/style.py optimizers`). So the unknowns are
+    free, the image is what they are when cut to 0..255, and a weak quadratic calls back what went outside. What lies on
+    a bound and would go outside stays: a slope that leads nowhere misleads the line search.
 
     Args:
       evaluate: the function.

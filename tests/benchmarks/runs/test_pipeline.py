@@ -2,7 +2,7 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
-from benchmarks import pipeline
+from benchmarks.runs import pipeline
 
 
 def test_training_and_evaluation_are_not_counted(tmp_path):

@@ -20,8 +20,8 @@ from pathlib import Path
 
 from atelier import tfrecord
 from benchmarks import measure, processes
+from benchmarks.data.sample_images import write_images
 from benchmarks.measure import Result, at_least, at_most
-from benchmarks.sample_images import write_images
 
 NAME = "transform"
 ROUNDS = measure.ROUNDS
@@ -108,9 +108,9 @@ def _ingested(root: Path, source: str, count: int) -> Path:
 
 
 def _node(root: Path, way: str, examples: Path, size: int) -> dict[str, float]:
-    """The figures of one run of `benchmarks.transform_node`."""
+    """The figures of one run of `benchmarks.data.transform_node`."""
     output = root / "output"
     shutil.rmtree(output, ignore_errors=True)
     return json.loads(
-        processes.finished("-m", "benchmarks.transform_node", way, examples, output, size).splitlines()[-1]
+        processes.finished("-m", "benchmarks.data.transform_node", way, examples, output, size).splitlines()[-1]
     )

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import measure, processes
+from benchmarks.data.sample_images import write_images
 from benchmarks.measure import Result, at_least
-from benchmarks.sample_images import write_images
 from benchmarks.turns import in_turn
 
 NAME = "ingest"
@@ -32,7 +32,7 @@ def run() -> Iterator[Result]:
         with tempfile.TemporaryDirectory() as folder:
             images, output = Path(folder, "images"), Path(folder, "output")
             write_images(images, count, SIDES)
-            loop = ("-m", "benchmarks.pillow_loop", images, output)
+            loop = ("-m", "benchmarks.data.pillow_loop", images, output)
             ours = (*processes.ATELIER, "ingest", "--source", images, "--output", output)
             sides = {
                 str(workers): partial(_rate, count, output, *ours, "--beam", f"workers={workers}")

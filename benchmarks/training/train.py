@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import keras
 
-from benchmarks import measure, photos, training
+from benchmarks import measure, photos
 from benchmarks.measure import Result, at_least, at_most
+from benchmarks.training import training
 from benchmarks.turns import in_turn
 
 BACKBONES = (("efficientnet_lite0", "imagenet"), ("efficientnet_b0", "none"))

@@ -67,7 +67,9 @@ def run() -> Iterator[Result]:
 
         measure.interleaved(
             lambda: _noted(ours, config, lambda output: (*atelier, "--output", output)),
-            lambda: _noted(stock, config, lambda output: ("-m", "benchmarks.stock_pipeline", config, data, output)),
+            lambda: _noted(
+                stock, config, lambda output: ("-m", "benchmarks.runs.stock_pipeline", config, data, output)
+            ),
             ROUNDS,
         )
     our, plain = (Seconds(*map(statistics.median, zip(*side, strict=True))) for side in (ours, stock))

@@ -21,7 +21,7 @@ from pipeline.pipeline import PREPROCESSING_FN
 
 WAYS: dict[str, tuple[type[tfx_transform.Executor], str]] = {
     "ours": (executor.Executor, PREPROCESSING_FN),
-    "float": (tfx_transform.Executor, "benchmarks.float_pixels.preprocessing_fn"),
+    "float": (tfx_transform.Executor, "benchmarks.data.float_pixels.preprocessing_fn"),
 }
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import keras
 
-from benchmarks import keras_script, measure, photos, training
+from benchmarks import measure, photos
 from benchmarks.measure import Result, at_most
+from benchmarks.training import keras_script, training
 
 BACKBONE, WEIGHTS = "efficientnet_lite0", "imagenet"
 STEPS, EVAL_STEPS = 12, 3

@@ -1,8 +1,8 @@
 """Style transfer, side by side with the usual way of doing it.
 
-    .venv/bin/python benchmarks/style.py speed --network efficientnet_lite0 --size 512
-    .venv/bin/python benchmarks/style.py batch
-    .venv/bin/python benchmarks/style.py optimizers
+    .venv/bin/python benchmarks/style/style.py speed --network efficientnet_lite0 --size 512
+    .venv/bin/python benchmarks/style/style.py batch
+    .venv/bin/python benchmarks/style/style.py optimizers
 
 `speed`: the usual way is Adam on pixels of 0..1, one scale, float32, in one `tf.function` a step, from the content, for
 1000 steps, at the best of several learning rates. Ours has to reach the loss that it ends with; the loss is the same

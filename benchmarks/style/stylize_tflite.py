@@ -1,6 +1,6 @@
 """The stylizer's TFLite files: bytes, time in LiteRT, difference from Keras, and what XNNPACK does not take.
 
-    .venv/bin/python benchmarks/stylize_tflite.py
+    .venv/bin/python benchmarks/style/stylize_tflite.py
 
 The files take turns, first with one thread, then with two. Processor time says the same on a machine that others use as
 well.

@@ -1,6 +1,6 @@
 """Seconds and bytes that one more image costs, node by node, on this machine: the basis of docs/explanation/scale.md.
 
-    .venv/bin/python -m benchmarks.scale
+    .venv/bin/python -m benchmarks.runs.scale
 
 Runs the pipeline twice at 224 px, on few and on more images, and divides the differences: start-up drops out.
 """
@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.sample_images import write_images
+from benchmarks.data.sample_images import write_images
 
 FEW, MORE = 600, 1800
 SIDES = (640, 480)

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from atelier import tfrecord
-from benchmarks import pillow_loop, sample_images
+from benchmarks.data import pillow_loop, sample_images
 from pipeline.beam import pipeline_options
 from pipeline.config import config
 from pipeline.ingest import ingest

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from benchmarks import keras_script, photos
+from benchmarks import photos
+from benchmarks.training import keras_script
 from trainer import backbones
 from trainer.model import build_classifier
 from trainer.training import feature_cache, phase

