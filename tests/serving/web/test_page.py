@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 
 from tests.deferred import deferred_imports
-from tests.serving.web.conftest import LABELS, choose, read_answers
+from tests.serving.web.conftest import CHROMIUM, LABELS, choose, read_answers
 
 with deferred_imports():
     import numpy as np
@@ -68,6 +68,53 @@ def test_the_page_is_isolated_and_uses_threads(open_page, address):
     assert ("1 thread" if threads == 1 else f"{threads} threads") in page.inner_text("#facts")
     assert "90.0 %" in page.inner_text("#facts")
     assert page.get_by_text("Images never leave this machine.").is_visible()
+
+
+def test_without_webgpu_the_switch_says_so_and_webassembly_answers(open_page, address, pushed, golden):
+    page = open_page(address("float"))
+    with page.expect_navigation():
+        page.get_by_label("Use the graphics processor (WebGPU)").check()
+    page.wait_for_selector("html[data-ready]")
+    assert page.get_by_label("Use the graphics processor (WebGPU)").is_checked()
+    facts = page.inner_text("#facts")
+    assert "WebAssembly" in facts
+    assert "not on the graphics processor: this browser has no WebGPU" in facts
+    choose(page, golden[0])
+    ((_, label, _),) = read_answers(page)
+    assert label == TFLiteModel(pushed["float"] / "tflite" / "7").predict([golden[0]])[0].label
+
+
+SOFTWARE_GPU = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_webgpu_is_used_where_it_gives_what_webassembly_gives(request, address, pushed, golden, wrong):
+    chromium = request.getfixturevalue("browser").browser_type.launch(
+        executable_path=CHROMIUM, args=["--no-sandbox", *SOFTWARE_GPU]
+    )
+    page = chromium.new_page()
+    page.goto(address("float"))
+    if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+        chromium.close()
+        pytest.skip("this Chromium has no WebGPU by SwiftShader")
+    if wrong:
+        broken = "isNear(values, expected) {\n  return false;"
+        page.route(
+            "**/runtime.js",
+            lambda route: route.fulfill(
+                response=(got := route.fetch()), body=got.text().replace("isNear(values, expected) {", broken)
+            ),
+        )
+    page.goto(f"{address('float')}?webgpu")
+    page.wait_for_selector("html[data-ready]")
+    facts = page.inner_text("#facts")
+    choose(page, *golden)
+    answers = read_answers(page)
+    chromium.close()
+    assert ("by WebGPU" in facts, "it gives other values" in facts) == (not wrong, wrong)
+    expected = TFLiteModel(pushed["float"] / "tflite" / "7").predict(golden)
+    assert [label for _, label, _ in answers] == [each.label for each in expected]
+    np.testing.assert_allclose([each for *_, each in answers], [each.probability for each in expected], atol=2e-3)
 
 
 def test_no_request_leaves_this_machine_and_none_carries_an_image(open_page, address, golden):

@@ -27,12 +27,20 @@ async function start(site, progress) {
   };
   const model = site.classifier;
   [runtime, classifier] = await Promise.all([
-    loadRuntime(site.runtime, report("runtime")),
+    loadRuntime(site.runtime, site.wantsGpu, report("runtime")),
     model && download(model.file, model.bytes, report("classifier")),
   ]);
   if (model) classifier = { ...model, compiled: await runtime.compile(classifier) };
   if (site.stylizer) restyler = new Restyler(runtime, site.stylizer);
-  return { threads: runtime.threads };
+  if (model && site.wantsGpu) await tryGpu(model.preprocessing.size);
+  const { threads, usesGpu, whyNoGpu } = runtime;
+  return { threads, usesGpu, whyNoGpu };
+}
+
+/** Runs the classifier once, so that it is known whether WebGPU works. */
+async function tryGpu(size) {
+  const pixels = Uint8Array.from({ length: size * size * 3 }, (_, at) => (at * 37) % 256);
+  await runtime.run(classifier.compiled, { data: pixels, shape: [1, size, size, 3] });
 }
 
 /** Returns the probability of each class. The image is a file, or a frame of the camera. */

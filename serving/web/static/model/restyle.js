@@ -25,7 +25,7 @@ export class Restyler {
   }
 
   /**
-   * Returns the stylized image and the original at the same size, as {before, after} of ImageBitmap.
+   * Returns the stylized image and the original at the same size, as {before, after, usesGpu}, the first two ImageBitmap.
    *
    * size: the longer side, one of the stylizer's. weights: one for each style; their sum is 1. strength: 0 to 1.
    */
@@ -40,7 +40,8 @@ export class Restyler {
     });
     const after = takeCorner(stylized, size, small.width, small.height);
     if (keepsColors) keepColors(after, small.data);
-    return { before: await toBitmap(small), after: await toBitmap({ ...small, data: after }) };
+    const [original, made] = [await toBitmap(small), await toBitmap({ ...small, data: after })];
+    return { before: original, after: made, usesGpu: this.runtime.usesGpu };
   }
 
   async #compile(size, progress) {

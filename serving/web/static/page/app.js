@@ -7,6 +7,8 @@ import { explain, findMissingFeature } from "./failures.js";
 import { Restyle } from "./restyle.js";
 import { makeTabs } from "./tabs.js";
 
+const WANTS_GPU = new URLSearchParams(location.search).has("webgpu");
+
 const find = (id) => document.getElementById(id);
 
 async function main() {
@@ -16,7 +18,7 @@ async function main() {
     const site = await readSite();
     const engine = new Engine();
     const started = performance.now();
-    const runtime = await engine.call("start", site, { progress: showProgress });
+    const runtime = await engine.call("start", { ...site, wantsGpu: WANTS_GPU }, { progress: showProgress });
     find("loading").hidden = true;
     showFacts(site, runtime, performance.now() - started);
     showPanels(site, engine);
@@ -59,7 +61,7 @@ function fail(sentence) {
   find("failure").textContent = sentence;
 }
 
-function showFacts({ classifier, stylizer }, { threads }, milliseconds) {
+function showFacts({ classifier, stylizer }, runtime, milliseconds) {
   const facts = [];
   if (classifier) {
     const accuracy = classifier.accuracy === null ? "" : `, accuracy ${formatPercent(classifier.accuracy)} on the test split`;
@@ -70,12 +72,27 @@ function showFacts({ classifier, stylizer }, { threads }, milliseconds) {
     const origin = stylizer.version ? `version ${stylizer.version}` : "the built-in one";
     facts.push(["Stylizer", `${origin}, ${stylizer.styles.length} styles`]);
   }
-  const reason = crossOriginIsolated ? "" : " (the host does not isolate this page, which threads need)";
-  facts.push(["Runs on", `WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`}${reason}`]);
+  facts.push(["Runs on", describe(runtime)]);
   facts.push(["Loaded in", `${(milliseconds / 1000).toFixed(1)} s`]);
   find("facts").replaceChildren(
     ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
   );
 }
 
+function describe({ threads, usesGpu, whyNoGpu }) {
+  if (usesGpu) return "the graphics processor, by WebGPU";
+  const reasons = [];
+  if (!crossOriginIsolated) reasons.push("the host does not isolate this page, which threads need");
+  if (whyNoGpu) reasons.push(`not on the graphics processor: ${whyNoGpu}`);
+  const why = reasons.length ? ` (${reasons.join("; ")})` : "";
+  return `WebAssembly, ${threads === 1 ? "1 thread" : `${threads} threads`}${why}`;
+}
+
+/** The switch loads the page again: LiteRT.js is set up for one or the other. */
+function showSwitch() {
+  find("gpu").checked = WANTS_GPU;
+  find("gpu").onchange = ({ target }) => (location.search = target.checked ? "?webgpu" : "");
+}
+
+showSwitch();
 main();

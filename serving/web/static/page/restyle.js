@@ -94,7 +94,8 @@ export class Restyle {
     const images = await this.engine.call("restyle", settings);
     const { width, height } = images.after;
     this.compare.show(images);
-    this.status.textContent = `${width} × ${height} pixels in ${Math.round(performance.now() - started)} ms`;
+    const by = images.usesGpu ? ", by WebGPU" : "";
+    this.status.textContent = `${width} × ${height} pixels in ${Math.round(performance.now() - started)} ms${by}`;
   }
 
   /** Each style's own thumbnail of this image, one after the other, unless another image is opened meanwhile. */
