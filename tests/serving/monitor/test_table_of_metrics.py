@@ -11,6 +11,8 @@ from serving.ab.answer_log import AnswerLog
 from serving.client import Prediction, ServingError
 from serving.client.observer import Call
 from serving.monitor.answer_metrics import AnswerLogMetrics
+from serving.monitor.drift_metrics import DriftMetrics
+from serving.monitor.drift_watch import Effect
 from serving.monitor.guard_metrics import GuardMetrics
 from serving.monitor.metrics import ClientMetrics
 from serving.monitor.server_metrics import ServerMetrics
@@ -46,7 +48,11 @@ def fill_guard(tmp_path):
     metrics = GuardMetrics()
     arms = {"canary": {"version": 2, "requests": 3, "errors": 1}}
     metrics.note({"verdict": "wait", "e_value": 1.0, "arms": arms}, {"localhost:8500": {1: "AVAILABLE"}})
+    drift = DriftMetrics()
+    effects = [Effect("predictions", "steady", "bits", 500, 0.01, 0.02), Effect("size", "drift", "", 500, 0.4, 0.3)]
+    drift.note([*effects, Effect("features", "no data", "", 3)])
     registry = CollectorRegistry()
+    registry.register(drift)
     registry.register(metrics)
     registry.register(AnswerLogMetrics(tmp_path / "log"))
     return registry
