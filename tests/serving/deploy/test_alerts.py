@@ -363,8 +363,10 @@ def test_every_panel_has_data_and_every_alert_fires_and_resolves(tmp_path, model
         )
 
         # All of it is unwell.
-        bad = ("ErrorRateHigh", "LatencyHigh", "MemoryGrowth", "AccuracyDrop", "PredictionDrift", "InputDrift")
-        bad += ("CanaryWorse", "AnswerLogUnreadable")
+        bad = (
+            *("ErrorRateHigh", "LatencyHigh", "MemoryGrowth", "AccuracyDrop", "PredictionDrift", "InputDrift"),
+            *("CanaryWorse", "AnswerLogUnreadable"),
+        )
         fake = fake_model_server.FakeModelServer()
         pets = enter(
             Client(enter(fake_model_server.serving(fake)), ServedModel("pets"), preparation=AS_IS, observer=metrics)
