@@ -168,6 +168,7 @@ class Studio:
         return {
             "atelier": __version__,
             "ready": self.runner.is_ready,
+            "problem": self.runner.problem,
             "styles": self._styles.list(),
             "jobs": [self.runner.describe(job) for job in self._jobs.list()],
             "presets": jobs.read_presets(self._presets),

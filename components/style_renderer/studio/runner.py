@@ -43,6 +43,8 @@ class Runner:
         self._current = ""
         self.is_ready = False
         """Whether the worker has loaded what it computes with."""
+        self.problem = ""
+        """Why there is no worker."""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

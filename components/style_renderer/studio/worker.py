@@ -123,7 +123,7 @@ class _Worker:
             except StoppedError:
                 state = "stopped"
             except (AtelierError, ValueError, OSError, FloatingPointError, MemoryError) as error:
-                state, message = "failed", (str(error).strip().splitlines() or [type(error).__name__])[0]
+                state, message = "failed", _explain(error)
             self._controls.pop(job, None)
             self.tell(event="finished", job=job, state=state, message=message)
 
@@ -139,8 +139,8 @@ class _Worker:
                     image = painter.preview(task, min(task.request.size, PREVIEW))
                     answer = None if image is None else _encode(image)
                 self.tell(event="answer", question=command["question"], answer=answer)
-            except (AtelierError, ValueError, OSError) as error:
-                self.tell(event="answer", question=command["question"], error=str(error).splitlines()[0])
+            except Exception as error:  # noqa: BLE001 (whatever a question raises must not end the answers to others)
+                self.tell(event="answer", question=command["question"], error=_explain(error))
 
     def _make_tell(self, job: str, folder: Path) -> Tell:
         def tell(image: np.ndarray, place: Place, done: float, losses: dict[str, float]) -> Controls:
@@ -159,6 +159,10 @@ class _Worker:
             return controls
 
         return tell
+
+
+def _explain(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _read_task(command: dict[str, Any]) -> Task:

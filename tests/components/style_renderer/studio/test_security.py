@@ -6,16 +6,32 @@ import zlib
 
 import pytest
 
-from tests.components.style_renderer.studio.conftest import encode, read_jobs, upload, wish
+from tests.components.style_renderer.studio.conftest import FLAT, HOME, encode, read_jobs, upload, wish
 from tests.deferred import deferred_imports
 
 with deferred_imports():
     import numpy as np
     from PIL import Image
+    from starlette.testclient import TestClient
 
-    from components.style_renderer.studio import uploads
+    from components.style_renderer.studio import app, uploads
     from components.style_renderer.studio.folder import owned
     from components.style_renderer.studio.request import StudioError
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory, drawn):
+    """The folder of the studio that these tests share."""
+    folder = tmp_path_factory.mktemp("kept")
+    (folder / "styles").mkdir()
+    (folder / "styles/builtin").symlink_to(drawn)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(kept):
+    with TestClient(app.make_app(app.Studio(kept, FLAT)), base_url=HOME) as client:
+        yield client
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "10.0.0.7"])
@@ -39,10 +55,10 @@ def test_the_machine_s_own_names_are(client, host):
     ],
 )
 def test_another_site_s_page_changes_nothing(client, headers):
-    image = upload(client)
+    image, before = upload(client), read_jobs(client)
     for method, path in (("POST", "/api/jobs"), ("POST", "/api/images"), ("DELETE", "/api/presets?name=x")):
         assert client.request(method, path, headers=headers, json=wish(image)).status_code == 403
-    assert read_jobs(client) == {}
+    assert read_jobs(client) == before
 
 
 def test_a_form_s_content_type_starts_nothing(client):
@@ -83,11 +99,12 @@ def test_ids_are_no_paths(client, identity):
     assert client.get(f"/api/styles/{identity}/view").status_code in (400, 404)
 
 
-def test_a_name_is_for_people_and_never_a_path(client, folder):
+def test_a_name_is_for_people_and_never_a_path(client, kept):
     name = "../../<b>x</b>\n.png"
     answer = client.post("/api/images", params={"name": name}, content=encode()).json()
     assert answer["name"] == "../../<b>x</b>.png"
-    assert sorted(path.suffix for path in (folder / "images").iterdir()) == [".image", ".json"]
+    assert {path.name for path in (kept / "images").iterdir()} >= {f"{answer['id']}.image", f"{answer['id']}.json"}
+    assert list(kept.rglob("*x<*")) == list(kept.parent.glob("*x*")) == []
     job = client.post("/api/jobs", json=wish(answer["id"])).json()
     assert job["title"] == answer["name"]
 
@@ -111,12 +128,13 @@ def promise(width, height):
         (encode, "a.png: "),
     ],
 )
-def test_what_is_no_image_is_named(client, folder, content, message):
+def test_what_is_no_image_is_named(client, kept, content, message):
+    before = sorted((kept / "images").iterdir())
     content = content()[:60] if callable(content) else content
     answer = client.post("/api/images", params={"name": "a.png"}, content=content)
     assert answer.status_code == 400
     assert message in answer.json()["error"]
-    assert list((folder / "images").iterdir()) == []
+    assert sorted((kept / "images").iterdir()) == before
 
 
 def test_uploads_are_capped_before_they_are_read(client, monkeypatch):

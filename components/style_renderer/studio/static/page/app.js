@@ -65,7 +65,7 @@ function take(event) {
     for (const job of event.jobs) jobs.set(job.id, job);
     history.setJobs(event.jobs);
     if (!settings.image && event.jobs.length) loadJob(event.jobs.findLast((job) => job.state === "running") ?? event.jobs.at(-1));
-    takeReady(event.ready);
+    takeReady(event.ready, event.problem);
     document.documentElement.dataset.ready = "";
   } else if (event.event === "job") {
     jobs.set(event.job.id, event.job);
@@ -76,12 +76,12 @@ function take(event) {
     if (shown === event.id) leaveJob();
   } else if (event.event === "styles") choice.setStyles(event.styles);
   else if (event.event === "presets") presets.setPresets(event.presets);
-  else if (event.event === "engine") takeReady(event.ready, event.message);
+  else if (event.event === "engine") takeReady(event.ready, event.problem);
   refresh();
 }
 
-function takeReady(now, message) {
-  tellEngine(now ? "Ready" : (message ?? "Loading the engine …"));
+function takeReady(now, problem) {
+  tellEngine(now ? "Ready" : problem || "Loading the engine …");
   const isNew = now && !ready;
   ready = controls.isReady = now;
   if (isNew) {
