@@ -45,6 +45,7 @@ _STANDARD_OUTPUT = Path("standard output")
         "models": "pipeline.commands.models.group",
         "ab": "pipeline.commands.ab.group",
         "feedback": "pipeline.commands.feedback",
+        "monitor": "pipeline.commands.monitor",
         "kubeflow": "pipeline.commands.kubeflow",
         "bench": "pipeline.commands.bench",
     },

@@ -109,7 +109,7 @@ install_project() {
 
 # Nothing but `atelier web` needs them, and it downloads them itself where they are missing.
 download_page_packages() {
-    say "downloading LiteRT.js, which runs models in browsers"
+    say "downloading LiteRT.js, which runs models in browsers, and uPlot, which draws charts"
     "$VENV/bin/python" -m serving.web.packages </dev/null >>"$LOG" 2>&1 ||
         say "it cannot be downloaded now; \`atelier web\` tries again"
 }

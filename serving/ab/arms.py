@@ -73,14 +73,29 @@ def count(answers: Iterable[Answer], truths: Mapping[str, str], *, canary: int, 
       control: the stable version.
       since: when the test began, UTC, ISO 8601.
     """
+    counted = select(answers, canary=canary, control=control, since=since)
     versions = {CANARY: canary, CONTROL: control}
-    counted = [
+    arms = {arm: _count_arm(arm, version, counted, truths) for arm, version in versions.items()}
+    return Test(arms[CANARY], arms[CONTROL], _find_factors(counted, truths))
+
+
+def select(answers: Iterable[Answer], *, canary: int, control: int, since: str = "") -> list[Answer]:
+    """Returns the answers of one test; the arguments are those of `count`."""
+    versions = {CANARY: canary, CONTROL: control}
+    return [
         each
         for each in answers
         if each.arm in versions and each.when >= since and each.version in (None, versions[each.arm])
     ]
-    arms = {arm: _count_arm(arm, version, counted, truths) for arm, version in versions.items()}
-    return Test(arms[CANARY], arms[CONTROL], _find_factors(counted, truths))
+
+
+def list_errors(answers: Iterable[Answer], truths: Mapping[str, str]) -> list[Answer]:
+    """Returns the answers of a test that are error events: failed, or known to be wrong."""
+    return [
+        each
+        for each in answers
+        if (each.error or (each.id in truths and truths[each.id] != each.label)) and each.canary and each.control
+    ]
 
 
 def _count_arm(arm: str, version: int, answers: Iterable[Answer], truths: Mapping[str, str]) -> Arm:
@@ -101,12 +116,10 @@ def _count_arm(arm: str, version: int, answers: Iterable[Answer], truths: Mappin
 def _find_factors(answers: Iterable[Answer], truths: Mapping[str, str]) -> tuple[Factor, ...]:
     """Returns the errors by the shares under which they happened: a change of the shares begins a new factor."""
     found: dict[tuple[float, float], list[int]] = {}
-    for each in answers:
-        is_error = each.error or (each.id in truths and truths[each.id] != each.label)
-        if is_error and each.canary and each.control:
-            events = found.setdefault((each.canary, each.control), [0, 0])
-            events[0] += 1
-            events[1] += each.arm == CANARY
+    for each in list_errors(answers, truths):
+        events = found.setdefault((each.canary, each.control), [0, 0])
+        events[0] += 1
+        events[1] += each.arm == CANARY
     return tuple(
         Factor(events, first, canary / (canary + control)) for (canary, control), (events, first) in found.items()
     )

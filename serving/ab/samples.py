@@ -24,7 +24,7 @@ from serving.ab.answer_log import AnswerLogError
 SIDE = 256
 """Longer side of a kept image in pixels, at most."""
 _QUALITY = 90
-_NAME = re.compile(r"[0-9a-f]{40}\.jpg")
+NAME = re.compile(r"[0-9a-f]{40}\.jpg")
 _DAY_S = 86400
 _SWEEP_S = 60.0
 
@@ -74,7 +74,7 @@ class SampleFolder:
         Raises:
           AnswerLogError: the folder cannot be written to.
         """
-        name = _make_name(request_id)
+        name = name_sample(request_id)
         if int(name[:8], 16) >= self._samples.share * 2**32:
             return
         file = self._samples.folder / name
@@ -116,12 +116,13 @@ def shrink(encoded: bytes, max_pixels: int = MAX_PIXELS) -> bytes:
 def find_sample(folder: Path, request_id: str) -> bytes | None:
     """Returns the kept image of a request; None: none is kept."""
     try:
-        return (folder / _make_name(request_id)).read_bytes()
+        return (folder / name_sample(request_id)).read_bytes()
     except OSError:
         return None
 
 
-def _make_name(request_id: str) -> str:
+def name_sample(request_id: str) -> str:
+    """Returns the name of the file in which the image of a request is kept."""
     return hashlib.sha256(request_id.encode("utf-8", "surrogatepass")).hexdigest()[:40] + ".jpg"
 
 
@@ -129,7 +130,7 @@ def list_samples(folder: Path) -> Iterator[tuple[float, int, Path]]:
     """Yields time, bytes and path of each kept image; other files are not touched."""
     for file in folder.iterdir():
         with contextlib.suppress(FileNotFoundError):
-            if _NAME.fullmatch(file.name):
+            if NAME.fullmatch(file.name):
                 status = file.stat()
                 yield status.st_mtime, status.st_size, file
 

@@ -90,6 +90,11 @@ def judge(test: Test, rules: Rules = DEFAULT_RULES, now: datetime | None = None)
     return Verdict(verdict, reasons, e_value, (low, high if math.isfinite(high) else None), latency)
 
 
+def compute_threshold(rules: Rules) -> float:
+    """Returns the E-value of the errors that decides."""
+    return 1 / (_ERRORS_SHARE * rules.alpha)
+
+
 def _decide(
     test: Test,
     rules: Rules,
@@ -111,7 +116,7 @@ def _decide(
         return _wait(few, arms, rules, now)
     if slow := [_tell_slow(each, rules) for each in latency if each.slower]:
         return ROLL_BACK, slow
-    threshold = 1 / (_ERRORS_SHARE * rules.alpha)
+    threshold = compute_threshold(rules)
     told = (
         f"{_tell_errors(test.canary)} of the canary, {_tell_errors(test.control)} of the control group; E-value "
         f"{e_value:.3g}, {threshold:.3g} decides"

@@ -1,10 +1,7 @@
 """Penultimate features of kept images, computed by the server that serves the model."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
-
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what goes wrong with a connection is said once, by ServingError
 
 import grpc
 import numpy as np

@@ -1,4 +1,4 @@
-"""npm packages that the page runs: pinned by `package-lock.json`, downloaded once, and checked against their hashes.
+"""npm packages that the pages run: pinned by `package-lock.json`, downloaded once, and checked against their hashes.
 
 npm itself is not needed. `NPM_CONFIG_REGISTRY` names another registry, as for npm.
 """
@@ -24,6 +24,8 @@ RUNTIME = "@litertjs/core"
 """LiteRT.js, which runs TFLite files in browsers."""
 RUNTIME_LOADER = "@litertjs/wasm-utils"
 """What LiteRT.js itself imports."""
+CHARTS = "uplot"
+"""Draws the charts of the page of `atelier monitor`."""
 REGISTRY_VARIABLE = "NPM_CONFIG_REGISTRY"
 
 _LOCK = Path(__file__).with_name("package-lock.json")
@@ -113,7 +115,7 @@ def _unpack(archive: bytes, folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        for package in (RUNTIME, RUNTIME_LOADER):
+        for package in (RUNTIME, RUNTIME_LOADER, CHARTS):
             install(package)
     except WebError as failure:
         sys.exit(f"atelier: {failure}")

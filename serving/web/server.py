@@ -28,6 +28,8 @@ _TYPES = {".js": "text/javascript", ".wasm": "application/wasm", ".tflite": "app
 """Content types that browsers insist on; the system's table of types may differ."""
 _NAMES = {HOST: "localhost", "0.0.0.0": socket.gethostname(), "::": socket.gethostname()}  # noqa: S104 (names of them)
 """What a browser calls an address."""
+_STOP_S = 10
+"""A browser that has gone to sleep takes no more of an answer, nor does it end it."""
 _COMPRESSED = {".html", ".css", ".js", ".json", ".svg"}
 
 
@@ -91,7 +93,13 @@ def run(
     with contextlib.closing(_listen(host, port)) as listening:
         name = _NAMES.get(host) or (f"[{host}]" if ":" in host else host)
         on_ready(f"http://{name}:{listening.getsockname()[1]}/")
-        config = uvicorn.Config(app, log_level="warning", lifespan="on" if on_stop else "off", server_header=False)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            lifespan="on" if on_stop else "off",
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_S if on_stop else None,
+        )
         _Server(config, on_stop or (lambda: None)).run(sockets=[listening])
 
 

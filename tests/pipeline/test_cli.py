@@ -100,6 +100,7 @@ VERBS = [
     ["ab", "report"],
     ["ab", "guard"],
     ["feedback"],
+    ["monitor"],
 ]
 GROUPS = [[], ["styles"], ["kubeflow"], ["models"], ["ab"]]
 

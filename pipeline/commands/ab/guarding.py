@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from atelier.errors import AtelierError
-from pipeline.commands.ab.judging import Report, judge_test
+from pipeline.commands.ab.judging import judge_test
 from serving.ab.answer_log import format_now
+from serving.ab.judging import Report
 from serving.ab.verdict import PROMOTE, ROLL_BACK, Rules
 from serving.client import ServingError
 from serving.registry.aliases import Registry
