@@ -9,6 +9,8 @@ import grpc
 import pytest
 from prometheus_client import CollectorRegistry
 
+from serving.ab.answer_log import read_log
+from serving.ab.async_split_client import AsyncSplitClient
 from serving.ab.split import Shares
 from serving.ab.split_client import SplitClient
 from serving.client import AS_IS, AsyncClient, Client, NoPredictionError, Prediction, ServedModel, ServingError
@@ -165,23 +167,60 @@ def test_images_that_are_asked_again_are_counted_once(fake, target, metrics, url
     }
 
 
-def test_traffic_of_a_split_is_told_by_arm(target, metrics, url, tmp_path, fake):
+@pytest.mark.parametrize("kind", [SplitClient, AsyncSplitClient])
+def test_traffic_of_a_split_is_told_by_arm(target, metrics, url, tmp_path, fake, kind):
     shares = tmp_path / "shares.yaml"
     shares.write_text("salt: s\ncanary: 0.3\n")
     keys = [str(number) for number in range(40)]
     arms = [Shares(salt="s", canary=0.3).choose_arm(key) for key in keys]
     fake._find = find_by_label
-    options = {"shares": shares, "log": tmp_path / "log", "observer": metrics, "preparation": AS_IS}
-    with SplitClient(target, **options) as client:
-        for key in keys:
-            client.predict(DOG, key=key)
-    versions = {"canary": "2", "control": "1", "rest": "1"}
+    ask_all(kind, target, keys, shares=shares, log=tmp_path / "log", observer=metrics, preparation=AS_IS)
+    versions = {"canary": 2, "control": 1, "rest": 1}
     expected = {
-        labeled(model="default", version=versions[arm], arm=arm, method="Predict", code="OK"): arms.count(arm)
+        labeled(model="default", version=str(versions[arm]), arm=arm, method="Predict", code="OK"): arms.count(arm)
         for arm in versions
     }
     assert scrape(url)["atelier_client_requests_total"] == expected
     assert min(expected.values()) > 3
+    answers, truths = read_log(tmp_path / "log")
+    assert sorted(each.arm for each in answers) == sorted(arms)
+    assert {(each.version, each.label) for each in answers} == {(1, "dog"), (2, "dog")}
+    assert truths == {each.id: "cat" for each in answers}
+
+
+def ask_all(kind, target, keys, **options):
+    """One request for each key, and its truth; the last image cannot be read and is not logged."""
+    if kind is SplitClient:
+        with SplitClient(target, **options) as client:
+            for key in keys:
+                client.feedback(client.predict(DOG, key=key).request_id, "cat")
+            with pytest.raises(ServingError):
+                client.predict(b"no image", key="")
+        return
+
+    async def ask():
+        async with AsyncSplitClient(target, **options) as client:
+            for answer in await asyncio.gather(*(client.predict(DOG, key=key) for key in keys)):
+                await client.feedback(answer.request_id, "cat")
+            with pytest.raises(ServingError):
+                await client.predict(b"no image", key="")
+
+    asyncio.run(ask())
+
+
+def test_the_split_for_asyncio_logs_a_call_that_failed(fake, target, tmp_path):
+    (tmp_path / "shares.yaml").write_text("salt: s\ncanary: 0\n")
+    fake.failures = [(Code.INTERNAL, "damaged")]
+
+    async def ask():
+        options = {"shares": tmp_path / "shares.yaml", "log": tmp_path / "log", "preparation": AS_IS}
+        async with AsyncSplitClient(target, **options) as client:
+            with pytest.raises(ServingError):
+                await client.predict(DOG, key="a", request_id="r1")
+
+    asyncio.run(ask())
+    (answer,), _ = read_log(tmp_path / "log")
+    assert (answer.id, answer.error, answer.version, answer.arm) == ("r1", "INTERNAL", None, "rest")
 
 
 def find_by_label(spec, _):
