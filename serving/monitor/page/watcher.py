@@ -75,18 +75,19 @@ class Watcher:
         self.effects: list[Effect] = []
 
     def look(self) -> None:
-        """Reads what is new, and judges it."""
+        """Reads what is new, and judges it. The first look asks no server for features: the page is there sooner."""
         with self._lock:
             added = sum(self._table.add(tail.read()) for tail in self._tails)
         if self.sources.memory:
             self.sources.memory.ask()
         if not added and time.monotonic() < self._judged_at + _JUDGE_S:
             return
-        self._judged_at = time.monotonic()
+        is_first = not self._judged
+        self._judged_at = -math.inf if is_first else time.monotonic()
         problems: list[str] = []
         aliases = self._read_aliases(problems)
         version = self._choose_version(aliases)
-        features = self._collect_features(version)  # this may wait for a server
+        features = "they are being computed" if is_first else self._collect_features(version)  # this may take long
         with self._lock:
             self.effects = self._judge_drift(version, features)
             self._problems = problems

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from serving.ab.samples import name_sample
+from serving.monitor.errors import MonitorError
 from serving.monitor.page.memory import MemoryScrape
 from tests.deferred import deferred_imports
 from tests.serving.monitor.page.conftest import watch, write_reference, write_traffic
@@ -198,3 +199,23 @@ def test_the_memory_of_a_server_is_asked_for():
     scrape.ask()
     assert "refused" in scrape.problem
     assert len(scrape.points) == 1
+
+
+def test_the_page_does_not_wait_for_features(output):
+    write_reference(output)
+    write_traffic(output, 120)
+    asked = []
+
+    class Features:
+        def collect(self, version, most):
+            asked.append(version)
+            raise MonitorError("the server is busy")
+
+    watcher = watch(output, features=Features())
+    watcher.look()
+    effects = {each.name: each for each in watcher.effects}
+    assert (asked, effects["features"].reason) == ([], "they are being computed")
+    watcher.look()
+    effects = {each.name: each for each in watcher.effects}
+    assert (asked, effects["features"].reason) == ([1], "the server is busy")
+    assert effects["brightness"].state == "steady"
