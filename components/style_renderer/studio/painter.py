@@ -34,8 +34,13 @@ class EnginePainter:
         self._known: dict[str, bool] = {}
 
     def warm_up(self) -> None:
-        """Builds the feature network, and measures how fast it is here: estimates need that."""
+        """Builds the feature network, and measures how fast it is here: estimates need that.
+
+        With regions, the loss is another graph. Its tracing would hold up the first iterations of the first job.
+        """
         memory.estimate((64, 64, 3), Settings().with_size(64))
+        gray, whole = np.full((64, 64, 3), 128, np.uint8), np.full((64, 64), 255, np.uint8)
+        render(gray, [(gray, 1.0)], Settings(scales=(Scale(size=64, iterations=1),)), masks=[whole])
 
     def paint(self, task: Task, tell: Tell) -> np.ndarray:
         """Renders a task.
