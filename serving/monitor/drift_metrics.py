@@ -1,7 +1,6 @@
 """Drift, for Prometheus: the effect sizes of the last requests, and the limits above which they matter."""
 
-import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -12,20 +11,13 @@ from serving.monitor.drift_watch import PREDICTIONS, Effect
 class DriftMetrics(Collector):
     """The metrics of one watch; properties without data have none."""
 
-    def __init__(self) -> None:
-        """Has seen nothing yet."""
-        self._lock = threading.Lock()
-        self._effects: list[Effect] = []
-
-    def note(self, effects: Iterable[Effect]) -> None:
-        """Takes the effects of a window, in place of those before."""
-        with self._lock:
-            self._effects = list(effects)
+    def __init__(self, list_effects: Callable[[], Iterable[Effect]]) -> None:
+        """Publishes what `list_effects` returns at each scrape."""
+        self._list_effects = list_effects
 
     def collect(self) -> Iterable[Metric]:
         """Returns the metrics of the last window."""
-        with self._lock:
-            known = [each for each in self._effects if each.size is not None and each.limit is not None]
+        known = [each for each in self._list_effects() if each.size is not None and each.limit is not None]
         of_classes, of_images = "drift of the predicted classes, in bits", "drift of a property of the images"
         for name, text, value in (("", "Effect size of the", "size"), ("_limit", "What matters of the", "limit")):
             predictions = GaugeMetricFamily(f"atelier_prediction_drift{name}", f"{text} {of_classes}.")
@@ -39,5 +31,5 @@ class DriftMetrics(Collector):
             yield inputs
 
     def describe(self) -> Iterable[Metric]:
-        """Returns nothing: there is nothing before the first window."""
+        """Returns nothing, so that registering asks nobody."""
         return ()

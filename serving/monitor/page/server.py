@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 import mimetypes
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -18,7 +17,7 @@ from starlette.routing import Route
 
 from atelier import strict_json
 from serving.ab.samples import NAME
-from serving.monitor.drift_watch import PREDICTIONS
+from serving.monitor.drift_metrics import DriftMetrics
 from serving.monitor.page.access import PARAMETER, Access
 from serving.monitor.page.watcher import Watcher
 from serving.web import packages, server
@@ -64,7 +63,7 @@ class LivePage:
         """
         self._watcher, self._files = watcher, collect_files()
         self._registry = CollectorRegistry()
-        self._registry.register(_DriftCollector(watcher))
+        self._registry.register(DriftMetrics(lambda: watcher.effects))
         self._stop = threading.Event()
         routes = [
             Route("/events", self._send_events),
@@ -143,28 +142,3 @@ def serve(page: LivePage, host: str, port: int, token: str, on_ready: Callable[[
         server.run(page.app, host, port, lambda address: on_ready(address + query), on_stop=page.stop)
     finally:
         page.stop()
-
-
-class _DriftCollector:
-    """The effect sizes; what is no data has no value."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
-
-    def collect(self) -> Iterable[Metric]:
-        effects: Mapping[str, tuple[float, float]] = {
-            each.name: (each.size, each.limit)
-            for each in self._watcher.effects
-            if each.size is not None and each.limit is not None
-        }
-        about = {"": "Effect size of the last requests against the reference.", "_limit": "Above it there is drift."}
-        for number, (suffix, text) in enumerate(about.items()):
-            predictions = GaugeMetricFamily(f"atelier_prediction_drift{suffix}", f"Predicted classes: {text}")
-            images = GaugeMetricFamily(f"atelier_input_drift{suffix}", f"Images: {text}", labels=("feature",))
-            for name, values in effects.items():
-                if name == PREDICTIONS:
-                    predictions.add_metric([], values[number])
-                else:
-                    images.add_metric([name], values[number])
-            yield predictions
-            yield images

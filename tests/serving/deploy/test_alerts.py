@@ -240,9 +240,10 @@ class Guard:
 
     def __init__(self, folder, target):
         self.log, self.target = folder / "answers.jsonl", target
-        self.verdict, self.drift, self.registry = guard_metrics.GuardMetrics(), DriftMetrics(), CollectorRegistry()
+        self.verdict, self.registry = guard_metrics.GuardMetrics(), CollectorRegistry()
+        self.effects: list[Effect] = []
         self.written = 0
-        for each in (self.verdict, self.drift, AnswerLogMetrics(self.log)):
+        for each in (self.verdict, DriftMetrics(lambda: self.effects), AnswerLogMetrics(self.log)):
             self.registry.register(each)
 
     def write(self, right, wrong):
@@ -271,7 +272,7 @@ class Guard:
         self.verdict.note(to_json(test, judge(test)), states)
 
     def drift_by(self, size):
-        self.drift.note([Effect(name, "", "", 500, size, 0.3) for name in ("predictions", "brightness")])
+        self.effects = [Effect(name, "", "", 500, size, 0.3) for name in ("predictions", "brightness")]
 
 
 @pytest.fixture

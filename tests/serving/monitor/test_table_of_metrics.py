@@ -48,9 +48,8 @@ def fill_guard(tmp_path):
     metrics = GuardMetrics()
     arms = {"canary": {"version": 2, "requests": 3, "errors": 1}}
     metrics.note({"verdict": "wait", "e_value": 1.0, "arms": arms}, {"localhost:8500": {1: "AVAILABLE"}})
-    drift = DriftMetrics()
     effects = [Effect("predictions", "steady", "bits", 500, 0.01, 0.02), Effect("size", "drift", "", 500, 0.4, 0.3)]
-    drift.note([*effects, Effect("features", "no data", "", 3)])
+    drift = DriftMetrics(lambda: [*effects, Effect("features", "no data", "", 3)])
     registry = CollectorRegistry()
     registry.register(drift)
     registry.register(metrics)
