@@ -31,6 +31,13 @@ BROKEN = {
 """Content and reason by path: two percent of the files."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that run again in the folder of `first_run` behind those that look at what it left there."""
+    later = {item.nodeid for item in items if "again" in getattr(item, "fixturenames", ())}
+    items.sort(key=lambda item: item.nodeid in later)
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One finished command."""

@@ -28,13 +28,18 @@ class Database:
     """Of the system, that the server runs as if the tests are root's."""
 
     def __init__(self, folder: Path) -> None:
+        """Lays out its files.
+
+        Args:
+          folder: not one of pytest's, which every other pytest of this user closes to the server's account.
+        """
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir()
         self.port = _free_port()
         self._server: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
-            _open_way(folder)
+            folder.chmod(0o711)
             shutil.chown(self.data, self.account)
 
     def url(self, password: bool = True) -> str:
@@ -142,10 +147,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _open_way(folder: Path) -> None:
-    """Lets other accounts pass through pytest's folders, which are closed to them, down to `folder`."""
-    for parent in (folder, *folder.parents):
-        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-            parent.chmod(parent.stat().st_mode | 0o011)

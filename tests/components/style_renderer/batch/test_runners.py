@@ -1,8 +1,6 @@
 """The same batch on four Beam runners, with the real engine: the same pictures, byte for byte."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +8,11 @@ import pytest
 from PIL import Image
 
 from pipeline.config.sections.beam import Beam
+from tests.e2e import forked
 from tests.pipeline import job_service
 
 pytestmark = pytest.mark.slow
 
-# A process of its own for each runner: TensorFlow's number of threads, on which the last bits depend, is set once.
-SCRIPT = """
-import sys
-from pathlib import Path
-
-from components.style_catalog import catalog
-from components.style_renderer.batch import batch, contents
-from pipeline.beam import pipeline_options
-from pipeline.config.sections.beam import Beam
-
-if __name__ == "__main__":
-    beam, pictures, output = sys.argv[1:]
-    report = batch.render_batch(
-        contents.from_folder(str(Path(pictures, "content"))),
-        catalog.load_folder(Path(pictures, "styles")),
-        output,
-        batch.Request(overrides={"scales": [{"size": 64, "iterations": 3}]}, picture_format="png"),
-        batch.make_local_pipelines(pipeline_options.build_pipeline_options(Beam.model_validate_json(beam))),
-        threads=1,
-    )
-    assert report.rendered == 4, report
-"""
 ROOT = Path(__file__).resolve().parents[4]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -54,13 +31,10 @@ def images(tmp_path_factory):
 
 
 def rendered(settings, images, output):
-    script = images / "script.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, script, settings.model_dump_json(), images, output]
-    done = subprocess.run(
-        [str(word) for word in command], env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    """A process for each runner: TensorFlow's number of threads, on which the last bits depend, is set once."""
+    module = "tests.components.style_renderer.batch.render_once"
+    command = ["python", "-m", module, settings.model_dump_json(), str(images), str(output)]
+    forked.run_node(command, folder=ROOT, log=output.with_suffix(".log"), variables=ENVIRONMENT, method="forkserver")
     return {file.name: file.read_bytes() for file in (output / "pictures").iterdir()}
 
 
