@@ -78,6 +78,7 @@ def _run(arguments: list[str], tree: Path, stdout: Path, stderr: Path) -> None:
     temporary.mkdir()
     os.environ["TMPDIR"], tempfile.tempdir = str(temporary), None
     sys.path.insert(0, str(tree))
+    sys.argv = ["atelier", *arguments]  # absl would read pytest's, whose -v takes a number there
     from kubeflow.replay import process
     from pipeline import cli
 
