@@ -158,6 +158,7 @@ def test_metadata_tells_the_signatures(door):
         "serving_default": ["examples"],
         "serving_bytes": ["image_bytes"],
         "serving_pixels": ["pixels"],
+        "serving_features": ["image_bytes"],
         "classify": ["inputs"],
     }
     assert response.model_spec.version.value == 1
