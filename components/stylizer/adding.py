@@ -13,7 +13,7 @@ from PIL import Image
 from atelier.stylization import StylizerError
 from components.style_renderer.engine import networks
 from components.style_renderer.engine.settings import Settings
-from components.stylizer import network, training
+from components.stylizer import network, objective, targets, training
 from components.stylizer.settings import TrainingSettings
 from components.stylizer.stylizer import Stylizer, identify
 
@@ -25,6 +25,7 @@ SETTINGS = TrainingSettings(
     # At other strengths the row "no style" would be trained, which all styles share.
     full_strength=1.0,
     blends=0.0,
+    large_share=0.0,
     steps_per_round=25,
 )
 """For two processors."""
@@ -64,16 +65,16 @@ def add_styles(
     model = extend(stylizer.model, range(len(stylizer.styles)), len(styles))
     set_trainable(model, values_only=True)
     recipe = networks.recipe(Settings())
-    targets = [
-        np.concatenate([np.zeros((len(stylizer.styles), *target.shape[1:]), np.float32), target])
-        for target in training.style_targets(recipe, list(styles.values()), settings.style_size)
+    count = len(stylizer.styles)
+    grams = [
+        np.concatenate([np.zeros((count, *gram.shape[1:]), np.float32), gram])
+        for gram in targets.compute(recipe, list(styles.values()), settings.style_size)
     ]
-    objective = training.Objective(model, networks.build(Settings()), recipe, targets, settings)
-    training.train(
-        objective, photographs, settings, first_style=len(stylizer.styles), callbacks=[_Told(settings, progress)]
-    )
+    reached = [objective.TYPICAL] * (count + len(styles))
+    judged = objective.Objective(model, networks.build(Settings()), recipe, grams, reached, settings)
+    training.train(judged, photographs, settings, first_style=count, callbacks=[_Told(progress)])
     images = {style: identify(image, settings.style_size) for style, image in styles.items()}
-    return Stylizer(model, (*stylizer.styles, *styles), {**stylizer.images, **images})
+    return Stylizer(model, (*stylizer.styles, *styles), {**stylizer.images, **images}, stylizer.reached)
 
 
 def set_trainable(model: keras.Model, *, values_only: bool) -> None:
@@ -93,7 +94,7 @@ def extend(model: keras.Model, kept: Sequence[int], new: int, precision: str = "
     """
     extended = network.build(
         len(kept) + new,
-        channels=[model.get_layer(f"encoder{number}_conv").filters for number in (1, 2, 3)],
+        channels=network.read_channels(model),
         blocks=sum(layer.name.endswith("_add") for layer in model.layers),
         precision=precision,
     )
@@ -109,10 +110,12 @@ def extend(model: keras.Model, kept: Sequence[int], new: int, precision: str = "
 
 
 class _Told(keras.callbacks.Callback):
-    def __init__(self, settings: TrainingSettings, progress: Progress) -> None:
+    def __init__(self, progress: Progress) -> None:
         super().__init__()
-        self._settings, self._progress = settings, progress
+        self._progress, self._done = progress, 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._done += 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        losses = {name: float(value) for name, value in (logs or {}).items()}
-        self._progress((epoch + 1) * self._settings.steps_per_round, losses)
+        self._progress(self._done, {name: float(value) for name, value in (logs or {}).items()})

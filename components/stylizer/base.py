@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BASE = Path(__file__).parent / "base.npz"
-BASE_SHA256 = "eeaa59d02bb12c2c51f1954479d3db6de4628a3c4d099c3970df7ed6b158f6a8"
+BASE_SHA256 = "6f9ef3fee251e9884f46be6068c219fa4fe12d553dcc05de1fe236890985751c"

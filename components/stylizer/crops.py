@@ -14,7 +14,13 @@ class Crops(keras.utils.PyDataset):
     """Batches by the number of the step alone, so that a training that goes on sees what it would have seen."""
 
     def __init__(
-        self, photographs: Sequence[Image.Image], styles: range, settings: TrainingSettings, first_step: int = 0
+        self,
+        photographs: Sequence[Image.Image],
+        styles: range,
+        settings: TrainingSettings,
+        first_step: int = 0,
+        *,
+        large: bool = False,
     ) -> None:
         """Holds the photographs in memory.
 
@@ -23,10 +29,12 @@ class Crops(keras.utils.PyDataset):
           styles: rows of the styles to train; its end is how many there are.
           settings: of the training.
           first_step: with which it begins.
+          large: whether the crops have `large_size`.
         """
         super().__init__(workers=settings.workers, max_queue_size=4 * settings.workers)
         self._photographs, self._styles, self._settings = photographs, styles, settings
         self._first_step = first_step
+        self._size = settings.large_size if large else settings.image_size
 
     def __len__(self) -> int:
         return self._settings.steps_per_round
@@ -44,20 +52,29 @@ class Crops(keras.utils.PyDataset):
         random = np.random.default_rng((settings.seed, step))
         chosen = random.integers(len(self._photographs), size=settings.batch_size)
         return {
-            "image": np.stack([_crop(self._photographs[number], settings, random) for number in chosen]),
+            "image": np.stack([_crop(self._photographs[number], self._size, settings, random) for number in chosen]),
             "style": np.stack([_style(self._styles, settings, random) for _ in chosen]),
             "strength": np.array([_strength(settings, random) for _ in chosen], np.float32),
         }
 
 
-def _crop(photograph: Image.Image, settings: TrainingSettings, random: Any) -> np.ndarray:
+def _crop(photograph: Image.Image, size: int, settings: TrainingSettings, random: Any) -> np.ndarray:
     smallest, largest = np.log([settings.smallest_crop, settings.largest_crop])
     side = min(float(np.exp(random.uniform(smallest, largest))), *photograph.size)
     left, top = (random.uniform(0, length - side) for length in photograph.size)
-    size = (settings.image_size, settings.image_size)
-    scaled = photograph.resize(size, Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+    scaled = photograph.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
+    if random.random() < settings.vivid:
+        scaled = _make_vivid(scaled, random.uniform(), random.uniform(1, 3))
     pixels = np.asarray(scaled)
     return pixels[:, ::-1] if random.random() < 0.5 else pixels
+
+
+def _make_vivid(image: Image.Image, turn: float, saturation: float) -> Image.Image:
+    """Turns the hue by so many full circles, and multiplies the saturation."""
+    hue, dull, value = image.convert("HSV").split()
+    hue = hue.point([round(256 * turn + level) % 256 for level in range(256)])
+    vivid = dull.point([min(255, round(saturation * level)) for level in range(256)])
+    return Image.merge("HSV", (hue, vivid, value)).convert("RGB")
 
 
 def _style(styles: range, settings: TrainingSettings, random: Any) -> np.ndarray:

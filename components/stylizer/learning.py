@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from atelier.stylization import StylizerError
-from components.stylizer import adding, network, training
+from components.stylizer import adding, network, objective, training
 from components.stylizer.settings import CatalogSettings, TrainingSettings
 from components.stylizer.stylizer import Stylizer, identify
 
@@ -60,16 +60,22 @@ def learn_styles(
     else:
         kept = [base.styles.index(style) for style in known]
         model = adding.extend(base.model, kept, len(order) - len(known), precision=settings.precision)
-    stylizer = Stylizer(model, order, {style: images[style] for style in order})
+    reached = {style: base.reached[style] for style in known if style in base.reached} if base else {}
+    stylizer = Stylizer(model, order, {style: images[style] for style in order}, reached)
     phases = _list_phases(settings, base is None, len(known), len(order))
     if phases:
         state.mkdir(parents=True, exist_ok=True)
-        targets = state / "targets.npz"
-        objective = training.build(model, [styles[style] for style in order], settings, targets)
+        judged = objective.build(
+            model,
+            [styles[style] for style in order],
+            [reached.get(style, objective.TYPICAL) for style in order],
+            settings,
+            state / "targets.npz",
+        )
     for name, first, phase in phases:
         adding.set_trainable(model, values_only=name == VALUES)
         steps = training.train(
-            objective, photographs, phase, state / f"{name}.npz", callbacks(name, stylizer), first_style=first
+            judged, photographs, phase, state / f"{name}.npz", callbacks(name, stylizer), first_style=first
         )
         _LOGGER.info("%s: %d steps", "normalization values" if name == VALUES else "all weights", steps)
     return stylizer

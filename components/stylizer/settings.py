@@ -25,6 +25,10 @@ class TrainingSettings(BaseModel):
     """Crops in a batch."""
     image_size: Annotated[Integer, Field(ge=64, le=1024, multiple_of=16)] = 256
     """Height and width in pixels of the crops that the network is trained on."""
+    large_size: Annotated[Integer, Field(ge=64, le=1024, multiple_of=16)] = 384
+    """The same near the end of the training: the statistics of a larger image are steadier."""
+    large_share: Fraction = 0.3
+    """Share of the training, at its end, in which the crops have `large_size`."""
     style_size: _Pixels = 512
     """Longer side in pixels at which a style image is looked at. Strokes are those of the optimizer at this size."""
     smallest_crop: _Pixels = 256
@@ -33,17 +37,19 @@ class TrainingSettings(BaseModel):
     """At most; the shorter side of the photograph limits it too."""
     learning_rate: Annotated[Number, Field(gt=0, le=1)] = 2e-3
     """Of Adam, at its highest: it rises at first, and falls along a cosine to a hundredth at the end."""
-    content_weight: Weight = 3.0
-    """In units of the optimizer's. A network takes more: it has to find the subject by itself, where the optimizer
-    starts from the image."""
-    style_weight: Weight = 1.0
-    """In units of the optimizer's."""
-    tv_weight: Weight = 1.0
-    """In units of the optimizer's."""
+    content_weight: Weight = 1.0
+    """Of the content loss, as a multiple of the one that the optimizer reaches in that style."""
+    style_weight: Weight = 0.08
+    """Of the style loss, as a multiple of the one that the optimizer reaches in that style."""
+    tv_weight: Weight = 0.7
+    """Of total variation, by its weight in the optimizer."""
     full_strength: Fraction = 0.6
     """Share of the crops that are trained at a strength of 1; the others have strengths of 0..1."""
     blends: Fraction = 0.1
     """Share of the crops that are trained on a blend of two styles."""
+    vivid: Fraction = 0.3
+    """Share of the crops whose hue is turned and whose saturation is raised. Photographs have few saturated areas, and
+    a network that has not seen them makes patches of them."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Of the network and of the features; losses and weights are float32."""
     steps_per_round: Count = 250
@@ -75,6 +81,8 @@ class CatalogSettings(TrainingSettings):
     values_share: Fraction = 0.4
     """From `base`: share of the steps and minutes in which only the new styles' normalization values are trained, at
     first. Then all weights are, on all styles."""
+    large_share: Fraction = 0.0
+    """Share of the training, at its end, in which the crops have `large_size`; such steps take twice as long."""
     values_learning_rate: Annotated[Number, Field(gt=0, le=1)] = 0.02
     """Of Adam, at its highest, while only normalization values are trained."""
     batch_size: Annotated[Integer, Field(ge=1, le=256)] = 2

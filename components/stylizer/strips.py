@@ -1,8 +1,7 @@
 """The network over strips of rows, for images whose features do not fit into memory in one piece.
 
 The result is that of one piece. Convolutions read the rows around a strip too; each instance normalization first adds
-up its statistics over all strips. What is convolved at half the size and below is kept, some 50 bytes for each pixel of
-the image; what is convolved at the full size is computed again where it is needed, for it takes twice as much.
+up its statistics over all strips. What is convolved is kept: it has half the image's sides at most.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,9 +50,8 @@ def stylize(
     amount = np.array([strength], np.float32)
     mix = model.get_layer("mix")([style[np.newaxis], amount])
 
-    def convolved(rows: _Rows, name: str, *, keep: bool = True) -> _Rows:
-        rows = _convolved(rows, model.get_layer(f"{name}_conv"))
-        rows = _keep(rows, values) if keep else rows
+    def convolved(rows: _Rows, name: str) -> _Rows:
+        rows = _keep(_convolved(rows, model.get_layer(f"{name}_conv")), values)
         return _normalized(rows, model.get_layer(f"{name}_norm"), mix, values)
 
     def relu(rows: _Rows, name: str) -> _Rows:
@@ -61,25 +59,20 @@ def stylize(
         return _Rows(rows.shape, lambda start, stop: layer(rows.read(start, stop)))
 
     pixels = _rescaled(image, model.get_layer("rescaling"))
-    x = relu(convolved(_padded(pixels, 4), "encoder1", keep=False), "encoder1")
-    for name in ("encoder2", "encoder3"):
-        x = relu(convolved(x, name), name)
-    x = _keep(x, values)
+    fine = _padded(_keep(relu(convolved(_padded(pixels, 2), "encoder1"), "encoder1"), values), 2)
+    x = _keep(relu(convolved(_cropped(fine, 1), "encoder2"), "encoder2"), values)
     for number in range(1, sum(layer.name.endswith("_add") for layer in model.layers) + 1):
         y = _padded(_grained(x, model.get_layer("grain")) if number == 1 else x, 2)
         y = relu(convolved(y, f"block{number}a"), f"block{number}a")
         x = _keep(_added(x, convolved(y, f"block{number}b")), values)
-    x = _padded(x, 2)
-    for name in ("decoder1", "decoder2"):
-        x = relu(convolved(_upsampled(x, model.get_layer(f"{name}_up")), name, keep=name == "decoder1"), name)
-    x = _convolved(x, model.get_layer("output_conv"))
-    crop, offset, blend = (model.get_layer(name) for name in ("output_crop", "output_offset", "stylized"))
-    border = crop.cropping[0][0]
+    x = _joined(_upsampled(_padded(x, 1), model.get_layer("decoder_up")), fine)
+    x = _convolved(relu(convolved(x, "decoder"), "decoder"), model.get_layer("output_conv"))
+    unfold, offset, blend = (model.get_layer(name) for name in ("output_unfold", "output_offset", "stylized"))
     stylized = np.empty(image.shape, np.float32)
-    for start, stop in pixels.strips(values // 8):  # it is computed from more channels than it has
-        inner = x.read(start + border, stop + border)[:, :, border:-border]
-        found = blend([offset([inner, mix]), pixels.read(start, stop), amount])
-        stylized[start:stop] = ops.convert_to_numpy(found)[0]
+    for start, stop in x.strips(values // 2):  # it is computed from more channels than it has
+        pair = slice(2 * start, 2 * stop)
+        found = blend([offset([unfold(x.read(start, stop)), mix]), pixels.read(pair.start, pair.stop), amount])
+        stylized[pair] = ops.convert_to_numpy(found)[0]
     return stylized
 
 
@@ -98,6 +91,22 @@ def _padded(rows: _Rows, pixels: int) -> _Rows:
         return ops.take(x, np.clip(np.arange(width + 2 * pixels) - pixels, 0, width - 1), axis=2)
 
     return _Rows((height + 2 * pixels, width + 2 * pixels, channels), read)
+
+
+def _cropped(rows: _Rows, pixels: int) -> _Rows:
+    height, width, channels = rows.shape
+    return _Rows(
+        (height - 2 * pixels, width - 2 * pixels, channels),
+        lambda start, stop: rows.read(start + pixels, stop + pixels)[:, :, pixels:-pixels],
+    )
+
+
+def _joined(one: _Rows, other: _Rows) -> _Rows:
+    height, width, channels = one.shape
+    return _Rows(
+        (height, width, channels + other.shape[2]),
+        lambda start, stop: ops.concatenate([one.read(start, stop), other.read(start, stop)], axis=-1),
+    )
 
 
 def _convolved(rows: _Rows, layer: keras.layers.Conv2D) -> _Rows:

@@ -24,7 +24,7 @@ from components.stylizer import network, strips
 from components.stylizer.base import BASE, BASE_SHA256
 from components.stylizer.settings import TrainingSettings
 
-_FORMAT = 1
+_FORMAT = 2
 _HEADER = "header"
 _IN_ONE_PIECE = 2**20
 """Pixels. The features of so many take half a gigabyte; larger images are worked on in strips."""
@@ -38,6 +38,8 @@ class Stylizer:
     styles: tuple[str, ...]
     images: Mapping[str, str] = field(default_factory=dict)
     """What `identify` gives for the image that a style was learned from, by style id; where it is known."""
+    reached: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """What the optimizer reaches in a style, by style id, where it is known; see `objective.Reached`."""
 
     def stylize(self, image: np.ndarray, weights: Mapping[str, float], strength: float = 1.0) -> np.ndarray:
         """Restyles an image.
@@ -106,7 +108,8 @@ class Stylizer:
         """Writes the file: weights as float16, ids and shape of the network as JSON; whole or not at all."""
         variables = {variable.path: variable for variable in self.model.variables}
         arrays = {name: np.asarray(keras.ops.convert_to_numpy(value), np.float16) for name, value in variables.items()}
-        header = {"format": _FORMAT, "styles": self.styles, "images": dict(self.images), **_shape(self.model)}
+        header = {"format": _FORMAT, "styles": self.styles, "images": dict(self.images), "reached": dict(self.reached)}
+        header |= _shape(self.model)
         partial = path.with_name(f".{path.name}.partial")
         with partial.open("wb") as stream:
             np.savez_compressed(stream, **{_HEADER: np.array(json.dumps(header))}, **arrays)  # type: ignore[arg-type]
@@ -158,14 +161,15 @@ def parse(content: bytes, path: str) -> Stylizer:
             header = json.loads(str(arrays[_HEADER]))
             if header["format"] != _FORMAT:
                 raise ValueError(f"its format is {header['format']}, expected {_FORMAT}")
-            styles, style_images = tuple(header["styles"]), dict(header.get("images", {}))
+            styles, style_images = tuple(header["styles"]), dict(header["images"])
+            reached = {style: (float(one), float(other)) for style, (one, other) in header["reached"].items()}
             model = network.build(len(styles), channels=header["channels"], blocks=header["blocks"])
             values = {variable.path: arrays[variable.path] for variable in model.variables}
             for variable in model.variables:
                 variable.assign(values[variable.path].astype(np.float32))
     except Exception as error:  # noqa: BLE001 (a damaged zip or array raises nearly anything)
         raise StylizerError(f"{path}: the file is not a stylizer, or it is damaged ({error})") from None
-    return Stylizer(model, styles, style_images)
+    return Stylizer(model, styles, style_images, reached)
 
 
 def identify(image: np.ndarray, size: int) -> str:
@@ -197,5 +201,4 @@ def pad(image: np.ndarray) -> np.ndarray:
 
 def _shape(model: keras.Model) -> dict[str, Any]:
     names = [layer.name for layer in model.layers]
-    channels = [model.get_layer(f"encoder{number}_conv").filters for number in (1, 2, 3)]
-    return {"channels": channels, "blocks": sum(name.endswith("_add") for name in names)}
+    return {"channels": network.read_channels(model), "blocks": sum(name.endswith("_add") for name in names)}

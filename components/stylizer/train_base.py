@@ -8,6 +8,7 @@ Keras with JAX is enough.
 """
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -24,9 +25,9 @@ from atelier import builtin_names, images
 from atelier.layout import MAX_PIXELS
 from components.style_catalog import catalog
 from components.style_catalog.style import CatalogError, load_pixels
-from components.stylizer import network, training
+from components.stylizer import network, objective, training
 from components.stylizer.settings import TrainingSettings
-from components.stylizer.stylizer import Stylizer
+from components.stylizer.stylizer import Stylizer, identify
 from components.stylizer.training import TrainingError
 from trainer.backbones import WeightsError
 
@@ -58,15 +59,26 @@ def _train(options: argparse.Namespace, settings: TrainingSettings) -> None:
     photographs = read_photographs(options.content)
     held_out = read_photographs(options.held_out) if options.held_out else {}
     options.state.mkdir(parents=True, exist_ok=True)
-    stylizer = Stylizer(network.build(len(styles), precision=settings.precision), tuple(style.id for style in styles))
+    ids, pixels = tuple(style.id for style in styles), [load_pixels(style) for style in styles]
+    reached = read_reached(options.reached) if options.reached else {}
+    stylizer = Stylizer(
+        network.build(len(styles), precision=settings.precision),
+        ids,
+        {style: identify(image, settings.style_size) for style, image in zip(ids, pixels, strict=True)},
+        {style: reached[style] for style in ids if style in reached},
+    )
     _say(f"{len(photographs)} photographs, {len(styles)} styles, {keras.backend.backend()}")
-    objective = training.build(
-        stylizer.model, [load_pixels(style) for style in styles], settings, options.state / "targets.npz"
+    judged = objective.build(
+        stylizer.model,
+        pixels,
+        [reached.get(style, objective.TYPICAL) for style in ids],
+        settings,
+        options.state / "targets.npz",
     )
     _say(f"targets after {time.monotonic() - began:.0f} s")
     report = _Report(stylizer, list(held_out.values()), options.state, options.report_seconds)
     done = training.train(
-        objective, list(photographs.values()), settings, options.state / "training.npz", callbacks=[report]
+        judged, list(photographs.values()), settings, options.state / "training.npz", callbacks=[report]
     )
     stylizer.save(options.output)
     _say(f"{done} steps in {time.monotonic() - began:.0f} s: {options.output}")
@@ -92,6 +104,25 @@ def read_photographs(folder: Path) -> dict[str, Image.Image]:
         found[file.name] = image
     if not found:
         raise TrainingError(f"{folder}: there is no image in it; give a folder of photographs")
+    return found
+
+
+def read_reached(file: Path) -> dict[str, objective.Reached]:
+    """The losses that the optimizer reaches, by style, from the file that `benchmarks/style/stylize.py losses` writes.
+
+    Raises:
+      TrainingError: the file is not of that kind.
+    """
+    try:
+        told = json.loads(file.read_bytes())
+        found = {str(style): (float(losses["content"]), float(losses["style"])) for style, losses in told.items()}
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+        raise TrainingError(
+            f"{file}: no losses of the optimizer ({error}); see `benchmarks/style/stylize.py losses`"
+        ) from None
+    for style, losses in found.items():
+        if not all(0 < loss < float("inf") for loss in losses):
+            raise TrainingError(f"{file}: {style}: the losses are {losses}: expected numbers above 0")
     return found
 
 
@@ -154,6 +185,12 @@ def _parser() -> argparse.ArgumentParser:
         "--catalog",
         default=builtin_names.CATALOG,
         help="Learn the styles of this catalog: builtin, a file or a folder.",
+    )
+    parser.add_argument(
+        "--reached",
+        type=Path,
+        help="Weigh each style by the losses that the optimizer reaches in it: a file that `benchmarks/style/stylize.py` "
+        "writes. Without it, all styles are weighed alike.",
     )
     parser.add_argument("--output", type=Path, required=True, help="Write the network into this file.")
     parser.add_argument(

@@ -25,6 +25,7 @@ SETTINGS = TrainingSettings(
     learning_rate=0.2,
     full_strength=1.0,
     blends=0.0,
+    large_share=0.0,
     steps_per_round=4,
     workers=1,
 )

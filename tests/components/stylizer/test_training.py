@@ -13,9 +13,10 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import keras
 
-    from components.style_renderer.engine import canvas, networks, objective
+    from components.style_renderer.engine import canvas, networks
+    from components.style_renderer.engine.objective import shared
     from components.style_renderer.engine.settings import Settings
-    from components.stylizer import network, train_base, training
+    from components.stylizer import network, objective, targets, train_base, training
     from components.stylizer.crops import Crops
     from components.stylizer.training import TrainingError
 
@@ -28,6 +29,7 @@ TINY: dict[str, Any] = {
     "largest_crop": 80,
     "style_size": 64,
     "workers": 1,
+    "large_share": 0.0,
 }
 
 
@@ -45,7 +47,8 @@ def styles():
 
 def build(styles, settings):
     keras.utils.set_random_seed(0)
-    return training.build(network.build(len(styles), channels=(3, 4, 5), blocks=1), styles, settings)
+    model = network.build(len(styles), channels=(3, 4, 5), blocks=1)
+    return objective.build(model, styles, [(0.7, 0.01), (0.5, 0.002)], settings)
 
 
 def test_crops_depend_on_the_step_alone(photographs):
@@ -62,19 +65,46 @@ def test_crops_depend_on_the_step_alone(photographs):
     assert (Crops(photographs, range(3), settings).batch(8)["image"] != batch["image"]).any()
 
 
-def test_the_loss_is_the_optimizers(styles):
+def test_the_loss_is_the_optimizers_by_what_it_reaches(styles):
     settings = TrainingSettings(**TINY)
     found = build(styles, settings)
     random = np.random.default_rng(2)
     image, stylized = random.uniform(0, 255, (2, 1, 64, 64, 3)).astype(np.float32)
     terms = [float(term[0]) for term in found.terms(image, np.array([[1.0, 0.0]], np.float32), stylized)]
-    judge = objective.shared(Settings(), "float32")
+    judge = shared(Settings(), "float32")
     expected, _ = judge.evaluate(stylized, judge.contents(image), judge.style_targets(styles[0], 64), [1.0, 1.0, 1.0])
     np.testing.assert_allclose(terms, expected[1:], rtol=1e-4)
     inputs = {"image": image, "style": np.array([[1.0, 0.0]], np.float32), "strength": np.array([0.5], np.float32)}
-    recipe = networks.recipe(Settings())
-    weights = (3 * recipe.content_weight, recipe.style_weight / 8, recipe.tv_weight / 8)
-    np.testing.assert_allclose(found.compute_loss(x=inputs, y_pred=stylized), np.dot(weights, terms), rtol=1e-4)
+    content, style, tv = terms
+    # A strength of a half counts an eighth; far above 0.01, the loss of style is a logarithm.
+    by_content = (content + 0.7 * networks.recipe(Settings()).tv_weight * tv / 8) / 0.7
+    expected = by_content + 0.1 * 30 * np.log(1 + style / 0.01 / 30) / 8
+    np.testing.assert_allclose(found.compute_loss(x=inputs, y_pred=stylized), expected, rtol=1e-4)
+
+
+def test_crops_are_large_at_the_end(styles, photographs):
+    settings = TrainingSettings(**TINY | {"steps": 5, "steps_per_round": 2, "large_size": 96, "large_share": 0.4})
+    trained = build(styles, settings)
+    sides = []
+
+    class Told(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            sides.append((int(self.model.optimizer.iterations), float(logs["tv"])))
+
+    assert training.train(trained, photographs, settings, callbacks=[Told()]) == 5
+    assert [step for step, _ in sides] == [2, 3, 5]
+    large = Crops(photographs, range(2), settings, 3, large=True)
+    assert large[0][0]["image"].shape == (2, 96, 96, 3)
+
+
+def test_vivid_crops_have_the_brightness_of_the_photograph(photographs):
+    plain, vivid = (
+        Crops(photographs, range(3), TrainingSettings(**TINY | {"vivid": share, "batch_size": 8})).batch(0)["image"]
+        for share in (0.0, 1.0)
+    )
+    assert vivid.shape == plain.shape
+    chroma = [np.ptp(image.astype(int), axis=-1).mean() for image in (plain, vivid)]
+    assert chroma[1] > 1.1 * chroma[0]
 
 
 def test_styles_before_the_first_are_not_trained(photographs):
@@ -85,18 +115,18 @@ def test_styles_before_the_first_are_not_trained(photographs):
 
 def test_targets_are_kept_for_the_same_styles_only(styles, tmp_path, monkeypatch):
     recipe, cache = networks.recipe(Settings()), tmp_path / "targets.npz"
-    first = training.style_targets(recipe, styles, 64, cache)
-    expected = objective.shared(Settings(), "float32").style_targets(styles[0], 64)
+    first = targets.compute(recipe, styles, 64, cache)
+    expected = shared(Settings(), "float32").style_targets(styles[0], 64)
     for target, gram in zip(first, expected, strict=True):
         np.testing.assert_allclose(target[0], gram[0], rtol=1e-4, atol=1e-4)
-    again = training.style_targets(recipe, styles[::-1], 64, cache)
+    again = targets.compute(recipe, styles[::-1], 64, cache)
     np.testing.assert_allclose(again[0], first[0][::-1], rtol=1e-5)
     monkeypatch.setattr(canvas, "resize", None)  # nothing is computed
-    np.testing.assert_array_equal(training.style_targets(recipe, styles[::-1], 64, cache)[0], again[0])
+    np.testing.assert_array_equal(targets.compute(recipe, styles[::-1], 64, cache)[0], again[0])
 
 
 def test_a_training_that_was_stopped_gives_the_same_weights(styles, photographs, tmp_path):
-    settings = TrainingSettings(**TINY | {"steps": 6, "steps_per_round": 2})
+    settings = TrainingSettings(**TINY | {"steps": 6, "steps_per_round": 2, "large_size": 80, "large_share": 0.5})
     whole = build(styles, settings)
     first = whole.network.get_weights()
     assert training.train(whole, photographs, settings) == 6
