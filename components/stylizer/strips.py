@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from components.stylizer import network
+from components.stylizer.resizing import Upsampling
 
 _VALUES = 2**22
 """Features in a strip."""
@@ -154,7 +155,7 @@ def _grained(rows: _Rows, layer: network.Grain) -> _Rows:
     )
 
 
-def _upsampled(rows: _Rows, layer: network.Upsampling) -> _Rows:
+def _upsampled(rows: _Rows, layer: Upsampling) -> _Rows:
     height, width, channels = rows.shape
 
     def read(start: int, stop: int) -> Any:

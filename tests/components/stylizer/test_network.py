@@ -11,7 +11,7 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import keras
 
-    from components.stylizer import network
+    from components.stylizer import network, resizing
     from components.stylizer.stylizer import load_base
 
 
@@ -83,13 +83,13 @@ def test_padding_repeats_the_border(random):
     image = random.normal(size=(1, 3, 5, 2)).astype(np.float32)
     for pixels in (1, 2, 3, 4):
         expected = np.pad(image, ((0, 0), (pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
-        np.testing.assert_array_equal(network.BorderPadding(pixels)(image), expected)
+        np.testing.assert_array_equal(resizing.BorderPadding(pixels)(image), expected)
 
 
 def test_upsampling_is_the_same_where_the_size_is_open(random):
     image = random.normal(size=(2, 5, 7, 3)).astype(np.float32)
     fixed, open_size = (keras.Input((*size, 3)) for size in ((5, 7), (None, None)))
-    known, unknown = (keras.Model(x, network.Upsampling()(x)) for x in (fixed, open_size))
+    known, unknown = (keras.Model(x, resizing.Upsampling()(x)) for x in (fixed, open_size))
     unknown.predict_on_batch(image[:, :4])  # a second size makes the graph open
     np.testing.assert_allclose(unknown.predict_on_batch(image), known.predict_on_batch(image), atol=1e-6)
 

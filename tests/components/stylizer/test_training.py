@@ -78,7 +78,7 @@ def test_the_loss_is_the_optimizers_by_what_it_reaches(styles):
     content, style, tv = terms
     # A strength of a half counts an eighth; far above 0.01, the loss of style is a logarithm.
     by_content = (content + 0.7 * networks.recipe(Settings()).tv_weight * tv / 8) / 0.7
-    expected = by_content + 0.1 * 30 * np.log(1 + style / 0.01 / 30) / 8
+    expected = by_content + 0.08 * 30 * np.log(1 + style / 0.01 / 30) / 8
     np.testing.assert_allclose(found.compute_loss(x=inputs, y_pred=stylized), expected, rtol=1e-4)
 
 

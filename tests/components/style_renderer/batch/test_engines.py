@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from tests.components.style_renderer import fake_engine
 from tests.deferred import deferred_imports
@@ -106,7 +106,9 @@ def test_refined_starts_from_the_one_pass(render, monkeypatch, file, folder, tmp
     expected = stylizer.load(file).stylize(
         canvas.resize(np.asarray(Image.open(folder / "a.png")), 320, 512), {"red": 1}
     )
-    assert np.abs(start.astype(int) - canvas.resize(expected, 40, 64)).mean() < 10  # without its grain
+    scaled = Image.fromarray(canvas.resize(expected, 40, 64))
+    smooth = np.asarray(scaled.filter(ImageFilter.GaussianBlur(0.7)))  # without its grain
+    assert np.abs(start.astype(int) - smooth).mean() < 10
     assert {line["engine"] for line in manifest(tmp_path)} == {"refined"}
 
 
