@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from components.stylizer.network import BorderPadding, ConditionalNormalization
+from components.stylizer.network import ConditionalNormalization
+from components.stylizer.resizing import BorderPadding
 
 
 class Part:

@@ -189,8 +189,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reached",
         type=Path,
-        help="Weigh each style by the losses that the optimizer reaches in it, from a file of `benchmarks/style/stylize.py`. "
-        "Without it, all styles are weighed alike.",
+        help="Weigh each style by the losses that the optimizer reaches in it, from a file that "
+        "`benchmarks/style/stylize.py` writes. Without it, all styles are weighed alike.",
     )
     parser.add_argument("--output", type=Path, required=True, help="Write the network into this file.")
     parser.add_argument(
