@@ -3,4 +3,4 @@
 from pathlib import Path
 
 BASE = Path(__file__).parent / "base.npz"
-BASE_SHA256 = "6f9ef3fee251e9884f46be6068c219fa4fe12d553dcc05de1fe236890985751c"
+BASE_SHA256 = "a18afa19ec2a852760379babd890b448908234d6bd36b2cf4a8a59ec8bfa22cf"

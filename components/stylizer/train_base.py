@@ -11,7 +11,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def _train(options: argparse.Namespace, settings: TrainingSettings) -> None:
     began = time.monotonic()
     keras.utils.set_random_seed(settings.seed)
     styles = catalog.open_catalog(options.catalog)
+    shares = read_shares(options.soften, [style.id for style in styles])
     photographs = read_photographs(options.content)
     held_out = read_photographs(options.held_out) if options.held_out else {}
     options.state.mkdir(parents=True, exist_ok=True)
@@ -80,6 +81,7 @@ def _train(options: argparse.Namespace, settings: TrainingSettings) -> None:
     done = training.train(
         judged, list(photographs.values()), settings, options.state / "training.npz", callbacks=[report]
     )
+    soften(stylizer, shares)
     stylizer.save(options.output)
     _say(f"{done} steps in {time.monotonic() - began:.0f} s: {options.output}")
 
@@ -105,6 +107,44 @@ def read_photographs(folder: Path) -> dict[str, Image.Image]:
     if not found:
         raise TrainingError(f"{folder}: there is no image in it; give a folder of photographs")
     return found
+
+
+def read_shares(texts: Sequence[str], styles: Sequence[str]) -> dict[str, float]:
+    """Reads the values of --soften, STYLE:SHARE.
+
+    Raises:
+      TrainingError: one is not of that form, names no style, or is not from 0 to 1.
+    """
+    found = {}
+    for text in texts:
+        style, _, share = text.rpartition(":")
+        if style not in styles:
+            raise TrainingError(f"--soften {text}: expected STYLE:SHARE with one of the styles {', '.join(styles)}")
+        try:
+            found[style] = float(share)
+        except ValueError:
+            found[style] = -1.0
+        if not 0 <= found[style] <= 1:
+            raise TrainingError(f"--soften {text}: expected a share from 0 to 1, such as {style}:0.2")
+    return found
+
+
+def soften(stylizer: Stylizer, shares: Mapping[str, float]) -> None:
+    """Moves the values of styles towards "no style", where the subject is lost at full strength.
+
+    Full strength is then what a lower one was, without the image that `network.Blend` lays under that.
+
+    Args:
+      stylizer: is changed.
+      shares: how far, 0 to 1, by style.
+    """
+    for variable in stylizer.model.variables:
+        if variable.name in ("scale", "offset"):  # of the layers that have a row for each style, and "no style" last
+            values = np.array(ops.convert_to_numpy(variable))
+            for style, share in shares.items():
+                row = stylizer.styles.index(style)
+                values[row] += share * (values[-1] - values[row])
+            variable.assign(values)
 
 
 def read_reached(file: Path) -> dict[str, objective.Reached]:
@@ -191,6 +231,14 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="Weigh each style by the losses that the optimizer reaches in it, from a file that "
         "`benchmarks/style/stylize.py` writes. Without it, all styles are weighed alike.",
+    )
+    parser.add_argument(
+        "--soften",
+        metavar="STYLE:SHARE",
+        action="append",
+        default=[],
+        help='Move a style so far towards "no style" at the end, 0 to 1, where its full strength hides the subject. '
+        "May be given again.",
     )
     parser.add_argument("--output", type=Path, required=True, help="Write the network into this file.")
     parser.add_argument(

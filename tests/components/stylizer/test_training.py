@@ -8,6 +8,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from components.stylizer.settings import TrainingSettings
+from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -18,6 +19,7 @@ with deferred_imports():
     from components.style_renderer.engine.settings import Settings
     from components.stylizer import network, objective, targets, train_base, training
     from components.stylizer.crops import Crops
+    from components.stylizer.stylizer import Stylizer
     from components.stylizer.training import TrainingError
 
 pytestmark = pytest.mark.slow
@@ -161,6 +163,25 @@ def test_no_photographs_are_refused(styles):
 def test_settings_that_contradict_each_other_are_refused():
     with pytest.raises(ValidationError, match="largest_crop is 100, smallest_crop 200"):
         TrainingSettings(smallest_crop=200, largest_crop=100)
+
+
+def test_a_softened_style_lies_between_itself_and_no_style():
+    model = tiny.build_network()
+    before = {variable.path: variable.numpy() for variable in model.variables}
+    train_base.soften(Stylizer(model, ("red", "blue")), {"blue": 0.25})
+    for variable in model.variables:
+        expected = before[variable.path].copy()
+        if variable.name in ("scale", "offset"):
+            assert len(expected) == 3
+            expected[1] = 0.75 * expected[1] + 0.25 * expected[2]
+        np.testing.assert_allclose(variable.numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["green:0.2", "blue", "blue:much", "blue:1.5", "blue:nan"])
+def test_shares_that_make_no_sense_are_named(text):
+    assert train_base.read_shares(["red:0.5"], ["red", "blue"]) == {"red": 0.5}
+    with pytest.raises(TrainingError, match=f"--soften {text}: expected"):
+        train_base.read_shares([text], ["red", "blue"])
 
 
 def test_the_command_names_what_is_wrong(tmp_path, capsys):
