@@ -15,6 +15,7 @@ OF_PYTHON = {
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
 }
 OUTSIDE = {
+    "StoppedError": "ends a job inside the studio's worker, which catches it: nobody is shown it",
     "Stopped": "a signal that ends the process: like Ctrl-C it passes every `except Exception`",
 }
 

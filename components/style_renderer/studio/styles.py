@@ -1,10 +1,10 @@
 """The styles that the page offers: the built-in catalog, and a catalog of the user's own beside the jobs."""
 
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from atelier.files import leftovers
 from atelier.files.slugs import make_unique_id
 from components.style_catalog import adding, builtin, catalog
 from components.style_catalog.style import CatalogError, Style
@@ -68,8 +68,8 @@ class Styles:
           StudioError: title or license is missing, or the image cannot be a style.
         """
         identity = make_unique_id(title, set(self._styles), "style")
-        with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / "upload"
+        with leftovers.scratch("style") as scratch:
+            file = scratch / "upload"
             file.write_bytes(encoded)
             try:
                 style = adding.add_style(self._own, file, title=title, licence=licence, artist=artist, id=identity)

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -109,7 +110,11 @@ def test_files_that_hold_no_stylizer_are_refused(tiny, tmp_path):
     with pytest.raises(StylizerError, match=r"its SHA-256 is [0-9a-f]{64}, expected 00"):
         stylizer.load(file, "00" * 32)
     content = file.read_bytes()
-    for damaged in (content[:-100], content[:2000] + b"x" + content[2001:], b"no zip"):
+    with zipfile.ZipFile(file) as members:
+        largest = max(members.infolist(), key=lambda member: member.compress_size)
+    at = largest.header_offset + 30 + len(largest.filename) + largest.compress_size // 2  # among its data
+    flipped = content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :]
+    for damaged in (content[:-100], flipped, b"no zip"):
         file.write_bytes(damaged)
         with pytest.raises(StylizerError, match="the file is not a stylizer, or it is damaged"):
             stylizer.load(file)
