@@ -20,7 +20,7 @@ from pipeline.terminal.verb import Verb
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=8700,
+    default=8800,
     show_default=True,
     help="Listen on this port. 0 takes a free one.",
 )

@@ -115,6 +115,13 @@ def test_all_verbs_are_in_the_list():
         assert sorted(walk(cli.cli, [], context)) == sorted(VERBS)
 
 
+def test_servers_that_run_side_by_side_have_ports_of_their_own():
+    with click.Context(cli.cli) as context:
+        commands = [cli.cli.get_command(context, name) for name in cli.cli.list_commands(context)]
+    ports = [option.default for command in commands if command for option in command.params if option.name == "port"]
+    assert len(ports) == len(set(ports)) == 4  # serve, web, monitor, studio
+
+
 def test_help_imports_nothing_heavy_and_has_an_example():
     code = f"""
 import contextlib, io, sys

@@ -23,7 +23,6 @@ from serving.monitor.page.watcher import Watcher
 from serving.web import packages, server
 from serving.web.headers import ASK_AGAIN, SECURITY_HEADERS
 
-PORT = 8700
 RANGES = (5, 60, 1440)
 """Minutes that the charts may show."""
 EVERY_S = 1.0
