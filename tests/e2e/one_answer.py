@@ -22,11 +22,9 @@ from serving.client.preparation import prepare
 from serving.server.local_server import LocalServer, Options
 from serving.tflite_model import TFLiteModel
 from serving.web import server, site
-from tests import deferred
-from tests.serving.web import conftest as web
+from tests import browsers
+from tests.serving.web.conftest import choose, read_answers
 from trainer.images import ops
-
-deferred.load(vars(web))  # what pytest has it import for the tests of its own folder only
 
 Answer = tuple[str, float]
 """The label of the best class, and its probability."""
@@ -100,24 +98,21 @@ def by_mediapipe(pushed: Pushed, files: Sequence[Path], python: Path, folder: Pa
 
 def by_browser(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
     """The page of `atelier web` in Chromium."""
-    assert web.CHROMIUM
     with _open_page(pushed.output) as page:
-        web.choose(page, *files)
-        answers = web.read_answers(page)
+        choose(page, *files)
+        answers = read_answers(page)
     assert [name for name, *_ in answers] == [file.name for file in files]
     return [(label, probability) for _, label, probability in answers]
 
 
 @contextmanager
 def _open_page(output: Path) -> Iterator[sync_api.Page]:
-    running = web.Background(server.make_app(site.collect(output)))
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=web.CHROMIUM, args=["--no-sandbox"])
+    running = browsers.Background(server.make_app(site.collect(output)))
+    with browsers.launched() as chromium:
         page = chromium.new_page()
         page.goto(running.address)
         page.wait_for_selector("html[data-ready]")
         yield page
-        chromium.close()
     running.stop()
 
 

@@ -2,19 +2,16 @@
 
 import base64
 import json
-import shutil
-import threading
 
 import pytest
 
 from atelier.preprocessing import Preprocessing
+from tests import browsers
 from tests.deferred import deferred_imports
 
 with deferred_imports():
     import keras
     import numpy as np
-    import uvicorn
-    from playwright import sync_api
 
     from components.stylizer import stylizer, tflite
     from components.tflite_exporter import convert, measure
@@ -22,7 +19,6 @@ with deferred_imports():
 
 SIZE = 32
 LABELS = ("<b>ant</b>", "bee", "cow", "dog", "eel")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +93,7 @@ def address(pushed, request):
 
     def start(variant):
         if variant not in running:
-            running[variant] = Background(server.make_app(site.collect(outputs(variant))))
+            running[variant] = browsers.Background(server.make_app(site.collect(outputs(variant))))
         return running[variant].address
 
     yield start
@@ -105,29 +101,11 @@ def address(pushed, request):
         each.stop()
 
 
-class Background:
-    def __init__(self, app):
-        self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
-        listening = server._listen(server.HOST, 0)
-        self.address = f"http://localhost:{listening.getsockname()[1]}/"
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
-        self._thread.start()
-
-    def stop(self):
-        self._server.should_exit = True
-        self._thread.join()
-
-
 @pytest.fixture(scope="module")
 def browser():
     """Chromium with a camera that shows a test pattern."""
-    if not CHROMIUM:
-        pytest.skip("chromium is missing: apt-get install chromium")
-    options = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    with browsers.launched("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture

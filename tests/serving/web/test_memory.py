@@ -2,13 +2,11 @@
 
 import pytest
 
+from tests import browsers
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from playwright import sync_api
-
     from serving.web import server, site
-    from tests.serving.web.conftest import CHROMIUM, Background
     from tests.trainer.golden_pictures import scene
 
 pytestmark = pytest.mark.slow
@@ -48,13 +46,8 @@ START = """async ([url]) => {
 
 @pytest.fixture(scope="module")
 def chromium():
-    if not CHROMIUM:
-        pytest.skip("chromium is missing: apt-get install chromium")
-    options = ["--no-sandbox", "--enable-blink-features=ForceEagerMeasureMemory"]
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+    with browsers.launched("--enable-blink-features=ForceEagerMeasureMemory") as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["alone", "threads"])
@@ -68,7 +61,7 @@ def page(request, chromium, stylizing, tmp_path_factory):
     if not request.param:
         files["model/runtime.js"] = site.SiteFile(runtime.replace(*THREADS).encode())
     files["model/worker.js"] = site.SiteFile((KEEP_MEMORIES + worker).encode())
-    running = Background(server.make_app(files))
+    running = browsers.Background(server.make_app(files))
     page = chromium.new_page()
     page.goto(running.address)
     page.wait_for_selector("html[data-ready]")

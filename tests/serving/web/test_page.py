@@ -7,8 +7,9 @@ import urllib.parse
 
 import pytest
 
+from tests.browsers import CHROMIUM
 from tests.deferred import deferred_imports
-from tests.serving.web.conftest import CHROMIUM, LABELS, choose, read_answers
+from tests.serving.web.conftest import LABELS, choose, read_answers
 
 with deferred_imports():
     import numpy as np

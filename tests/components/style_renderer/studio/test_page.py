@@ -1,53 +1,39 @@
 """The page in Chromium: what people do with it, with the worker that needs no TensorFlow."""
 
 import io
-import shutil
-import threading
 
 import pytest
 
+from tests import browsers
 from tests.components.style_renderer.studio.conftest import FLAT, encode
 from tests.deferred import deferred_imports
 
 with deferred_imports():
     import numpy as np
-    import uvicorn
     from PIL import Image
-    from playwright import sync_api
 
     from components.style_renderer.studio import app
-    from serving.web import packages, server
+    from serving.web import packages
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NAME = "<img src=x onerror=document.title='broken'>.png"
 FILE = "#stage input[type=file] >> nth=0"
 
 
 @pytest.fixture(scope="module")
 def browser():
-    if not CHROMIUM:
-        pytest.skip("chromium is missing: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with browsers.launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
 def studio(folder):
     """A server over the studio's folder."""
     running = app.Studio(folder, FLAT)
-    listening = server._listen(server.HOST, 0)
-    web = uvicorn.Server(
-        uvicorn.Config(app.make_app(running), log_level="warning", lifespan="on", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=web.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://localhost:{listening.getsockname()[1]}/"
-    web.should_exit = True
-    thread.join()
+    web = browsers.Background(app.make_app(running), lifespan="on")
+    yield web.address
+    web.stop()
 
 
 @pytest.fixture

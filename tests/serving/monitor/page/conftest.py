@@ -1,7 +1,5 @@
 """An output folder with two versions and their traffic, the page that shows it, and a browser."""
 
-import shutil
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -15,22 +13,19 @@ from serving.monitor import reference as references
 from serving.monitor.page.memory import MemoryScrape
 from serving.monitor.page.watcher import Sources, Watcher
 from serving.registry.aliases import Registry
+from tests import browsers
 from tests.deferred import deferred_imports
 from tests.serving.ab.answers import answer
 from tests.serving.malformed import picture
 
 with deferred_imports():
     import numpy as np
-    import uvicorn
-    from playwright import sync_api
 
     from serving.monitor.page.server import LivePage
-    from serving.web import server
 
 CLASSES = ("cat", "dog", "<b>yak</b>")
 MEANS = (0.5, 0.2, 0.1, 17.0)
 """Of the brightness, contrast, sharpness and size of images; their deviations are 0.05."""
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 _CONFIG = """model_config_list { config {
   name: "default" base_path: "/models" model_platform: "tensorflow"
   version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 2 } } }
@@ -108,24 +103,17 @@ def watch(output, **options):
     return Watcher(Sources(registry, output, [output / "answers.jsonl"], Rules(), output / "samples", **options))
 
 
-class Background:
+class Served:
     """A page that is served by a thread."""
 
     def __init__(self, watcher, token=""):
         self.page = LivePage(watcher, token=token)
-        self._server = uvicorn.Server(
-            uvicorn.Config(self.page.app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
-        )
-        listening = server._listen(server.HOST, 0)
-        self.address = f"http://localhost:{listening.getsockname()[1]}/"
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
-        self._thread.start()
+        self._server = browsers.Background(self.page.app)
+        self.address = self._server.address
 
     def stop(self):
         self.page.stop()
-        self._server.should_exit = True
-        self._thread.join(timeout=20)
-        assert not self._thread.is_alive()
+        self._server.stop()
 
 
 @pytest.fixture
@@ -134,7 +122,7 @@ def serve():
     running = []
 
     def serve(watcher, token=""):
-        running.append(Background(watcher, token))
+        running.append(Served(watcher, token))
         return running[-1].address
 
     yield serve
@@ -144,12 +132,8 @@ def serve():
 
 @pytest.fixture(scope="module")
 def browser():
-    if not CHROMIUM:
-        pytest.skip("chromium is missing: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with browsers.launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture

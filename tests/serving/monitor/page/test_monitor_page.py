@@ -102,9 +102,9 @@ def test_it_is_live(output, serve, open_page):
 
 
 def test_a_lost_connection_is_told(output, open_page):
-    from tests.serving.monitor.page.conftest import Background
+    from tests.serving.monitor.page.conftest import Served
 
-    running = Background(watch(output))
+    running = Served(watch(output))
     page = open_page(running.address)
     running.stop()
     page.wait_for_selector("#state[data-state=lost]")
