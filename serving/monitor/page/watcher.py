@@ -33,6 +33,8 @@ MISTAKES = 12
 _TRACE_POINTS = 300
 _JUDGE_S = 5.0
 """Aliases and references are looked at this often where no answer comes in."""
+_REST = 9
+"""Times as long as it took to judge all answers, nothing is judged: with many answers it would fill a processor."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Watcher:
         self._drift_watch: DriftWatch | None = None
         self._reference_file: tuple[Path, float] | None = None
         self._judged: dict[str, Any] = {}
-        self._judged_at = -math.inf
+        self._is_behind = False
+        self._soonest = self._latest = -math.inf
+        """When to judge again, where there are new answers and where there are none; time.monotonic()."""
         self._problems: list[str] = []
         self._lock = threading.Lock()
         self.effects: list[Effect] = []
@@ -80,14 +84,15 @@ class Watcher:
             added = sum(self._table.add(tail.read()) for tail in self._tails)
         if self.sources.memory:
             self.sources.memory.ask()
-        if not added and time.monotonic() < self._judged_at + _JUDGE_S:
+        self._is_behind = self._is_behind or added > 0
+        if time.monotonic() < (self._soonest if self._is_behind else self._latest):
             return
         is_first = not self._judged
-        self._judged_at = -math.inf if is_first else time.monotonic()
         problems: list[str] = []
         aliases = self._read_aliases(problems)
         version = self._choose_version(aliases)
         features = "they are being computed" if is_first else self._collect_features(version)  # this may take long
+        began, self._is_behind = time.monotonic(), False
         with self._lock:
             self.effects = self._judge_drift(version, features)
             self._problems = problems
@@ -97,6 +102,9 @@ class Watcher:
                 "ab": self._judge_test(),
                 "mistakes": self._list_mistakes(),
             }
+        if not is_first:
+            ended = time.monotonic()
+            self._soonest, self._latest = ended + _REST * (ended - began), began + _JUDGE_S
 
     def summarize(self, minutes: float) -> dict[str, Any]:
         """Returns all that the page shows, as JSON has it.
