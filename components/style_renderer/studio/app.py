@@ -43,9 +43,10 @@ class Studio:
         """Reads what is in the folder; `command` starts another worker than the engine's.
 
         Raises:
-          AtelierError: a catalog is faulty.
+          AtelierError: a catalog or the file of presets is faulty.
         """
-        self._presets = folder / _PRESETS
+        self._presets_file = folder / _PRESETS
+        self._presets = jobs.read_presets(self._presets_file)
         self._uploads = Uploads(folder / "images")
         self._styles = Styles(folder / "styles")
         self._jobs = Jobs(folder / "jobs")
@@ -150,18 +151,18 @@ class Studio:
     async def keep_preset(self, http: HttpRequest) -> Response:
         """Keeps settings under a name."""
         preset = await _read_json(http, Preset)
-        self._write_presets(jobs.read_presets(self._presets) | {preset.name: preset.request})
+        self._write_presets(self._presets | {preset.name: preset.request})
         return JSONResponse({})
 
     async def remove_preset(self, http: HttpRequest) -> Response:
         """Forgets settings."""
-        presets = jobs.read_presets(self._presets)
-        presets.pop(http.query_params.get("name", ""), None)
-        self._write_presets(presets)
+        name = http.query_params.get("name", "")
+        self._write_presets({key: value for key, value in self._presets.items() if key != name})
         return JSONResponse({})
 
     def _write_presets(self, presets: dict[str, Any]) -> None:
-        storage.write_bytes(str(self._presets), json.dumps(presets, indent=1).encode())
+        storage.write_bytes(str(self._presets_file), json.dumps(presets, indent=1).encode())
+        self._presets = presets
         self.runner.tell({"event": "presets", "presets": presets})
 
     def _snapshot(self) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class Studio:
             "problem": self.runner.problem,
             "styles": self._styles.list(),
             "jobs": [self.runner.describe(job) for job in self._jobs.list()],
-            "presets": jobs.read_presets(self._presets),
+            "presets": self._presets,
             "sizes": request.SIZES,
         }
 

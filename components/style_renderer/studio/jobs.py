@@ -132,8 +132,17 @@ def save_latest(folder: Path, image: Image.Image, place: Place) -> None:
 
 
 def read_presets(file: Path) -> dict[str, Any]:
-    """Settings by name."""
+    """Settings by name.
+
+    Raises:
+      StudioError: the file cannot be read, or is no JSON object.
+    """
     try:
-        return json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(file.read_bytes())
+    except FileNotFoundError:
         return {}
+    except (OSError, ValueError) as error:
+        raise StudioError(f"{file}: the presets cannot be read ({error}); mend the file, or remove it") from None
+    if not isinstance(found, dict):
+        raise StudioError(f"{file}: the presets are no JSON object; mend the file, or remove it")
+    return found

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.components.style_renderer.studio.conftest import add_job, encode, read_jobs, upload, wait_for, wish
 from tests.deferred import deferred_imports
 
@@ -10,6 +12,7 @@ with deferred_imports():
     from PIL import Image
 
     from components.style_renderer.studio import jobs
+    from components.style_renderer.studio.request import StudioError
 
 
 def gray(folder, identity, name="result.jpg"):
@@ -140,3 +143,17 @@ def test_a_job_of_another_version_is_left_alone(start, folder):
     client = start()
     assert read_jobs(client) == {}
     assert file.is_file()
+
+
+def test_presets_survive_a_restart_and_a_damaged_file_is_named_and_kept(start, folder):
+    client = start()
+    request = wish(upload(client))
+    for name in ("soft", "hard"):
+        assert client.post("/api/presets", json={"name": name, "request": request}).status_code == 200
+    assert client.delete("/api/presets?name=hard").status_code == 200
+    assert list(start().get("/api/state").json()["presets"]) == ["soft"]
+    for damaged in ('{"soft": ', "[]"):
+        (folder / "presets.json").write_text(damaged)
+        with pytest.raises(StudioError, match=r"presets\.json: the presets .*; mend the file, or remove it"):
+            start()
+        assert (folder / "presets.json").read_text() == damaged

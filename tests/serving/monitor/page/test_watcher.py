@@ -44,6 +44,11 @@ def test_judging_takes_a_tenth_of_the_time_at_most_and_no_answer_is_left_out(out
 
 def test_without_answers_aliases_are_read_again_every_five_seconds(output, clock, monkeypatch):
     watcher, read = watch(output), []
-    monkeypatch.setattr(watcher, "_read_aliases", lambda _: read.append(clock[0]) or {})
+
+    def read_aliases(_):
+        read.append(clock[0])
+        return {}
+
+    monkeypatch.setattr(watcher, "_read_aliases", read_aliases)
     look_for(watcher, clock, 22)
     assert read == [1000, 1001, 1006, 1011, 1016, 1021]
