@@ -91,7 +91,8 @@ def _test_images(trained: photos.Run) -> tuple[list[np.ndarray], list[int]]:
 def _convert_int8(trained: photos.Run, model: keras.Model, size: int) -> bytes:
     """Returns the INT8 file as it is before `tflite_exporter.refine`."""
     calibration = list(trained.batches("train", 1).unbatch().take(CALIBRATION_IMAGES).as_numpy_iterator())
-    return convert.convert(model, size, "int8", [pixels.astype(np.uint8) for pixels, _ in calibration])
+    frozen = convert.freeze(model, size)
+    return convert.convert(frozen, "int8", [pixels.astype(np.uint8) for pixels, _ in calibration])
 
 
 def _litert(content: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:

@@ -63,11 +63,12 @@ def export(
         preprocessing = parse((served / ASSETS_EXTRA / PREPROCESSING_FILE).read_bytes())
         variants = exported / "variants"
         variants.mkdir()
+        frozen = convert.freeze(classifier, size)
         contents: dict[str, bytes] = {}
         measurements, preferred = {}, {}
         for variant in convert.VARIANTS:
             file = variants / f"{variant}.tflite"
-            contents[variant] = convert.convert(classifier, size, variant, calibration)
+            contents[variant] = convert.convert(frozen, variant, calibration)
             if variant == "int8":
                 contents[variant] = refine(contents[variant], contents["float"], calibration)
             file.write_bytes(_with_metadata(contents[variant], served / ASSETS_EXTRA, preprocessing))

@@ -26,6 +26,8 @@ from components.tflite_exporter.flatbuffer import op_name, pack, read_constant, 
 POSITIONS = 32
 """Of each image and layer, at most so many outputs are looked at, drawn by chance: neighbors tell little more."""
 _AT_A_TIME = 512
+_BLOCK = 64
+"""So many weights are rounded before the ones after them hear of their errors, all at once by a product of matrices."""
 DAMPING = 0.01
 """Added to the variances, as a share of their mean: so much noise may every input have."""
 
@@ -236,8 +238,12 @@ def round_weights(weights: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     shares = np.linalg.cholesky(np.linalg.inv(damped.astype(np.float64))).swapaxes(-1, -2)
     shares = shares / np.diagonal(shares, axis1=-2, axis2=-1)[..., None]
     left, rounded = weights.astype(np.float32), np.empty(weights.shape, np.float32)
-    for index in range(size):
-        rounded[..., index, :] = np.rint(left[..., index, :]).clip(-127, 127)
-        error = left[..., index, :] - rounded[..., index, :]
-        left[..., index:, :] -= shares[..., index, index:, None] * error[..., None, :]
+    errors, shares = np.empty_like(left), shares.astype(np.float32)
+    for start in range(0, size, _BLOCK):
+        end = min(start + _BLOCK, size)
+        for index in range(start, end):
+            rounded[..., index, :] = np.rint(left[..., index, :]).clip(-127, 127)
+            errors[..., index, :] = left[..., index, :] - rounded[..., index, :]
+            left[..., index:end, :] -= shares[..., index, index:end, None] * errors[..., None, index, :]
+        left[..., end:, :] -= shares[..., start:end, end:].swapaxes(-1, -2) @ errors[..., start:end, :]
     return rounded

@@ -70,7 +70,8 @@ def net():
 
 @pytest.fixture(scope="module")
 def variants(net):
-    return {variant: convert.convert(net, SIZE, variant, CALIBRATION) for variant in convert.VARIANTS}
+    frozen = convert.freeze(net, SIZE)
+    return {variant: convert.convert(frozen, variant, CALIBRATION) for variant in convert.VARIANTS}
 
 
 def test_the_variants(variants):
@@ -116,12 +117,12 @@ def test_every_variant_gives_what_keras_gives(variants, net, tmp_path, variant, 
 
 def test_int8_without_images_to_calibrate_on_is_refused(net):
     with pytest.raises(ValueError, match="int8 needs training images to calibrate on"):
-        convert.convert(net, SIZE, "int8", [])
+        convert.convert(convert.freeze(net, SIZE), "int8")
 
 
 def test_calibration_images_are_left_as_they_were(net):
     before = CALIBRATION[0].copy()
-    convert.convert(net, SIZE, "int8", CALIBRATION[:1])
+    convert.convert(convert.freeze(net, SIZE), "int8", CALIBRATION[:1])
     np.testing.assert_array_equal(CALIBRATION[0], before)
 
 
@@ -138,7 +139,7 @@ def test_an_op_that_stayed_in_float_is_named(tmp_path):
     # The converter is told INT8 only, and leaves SIN in float without a word.
     with_sin = classifier(between=lambda x: keras.ops.sin(x))
     file = tmp_path / "int8.tflite"
-    file.write_bytes(convert.convert(with_sin, SIZE, "int8", CALIBRATION))
+    file.write_bytes(convert.convert(convert.freeze(with_sin, SIZE), "int8", CALIBRATION))
     with pytest.raises(proof.NotFullyQuantizedError) as refused:
         proof.prove_int8(file)
     assert str(refused.value).startswith("int8.tflite is not fully INT8: ")
@@ -177,7 +178,7 @@ def test_dynamic_range_is_not_taken_for_int8(variants, tmp_path):
 def judged(tmp_path_factory):
     """Four pictures by a net whose answers are known: red, green, blue, red, of which the last is labelled blue."""
     file = tmp_path_factory.mktemp("judge") / "model.tflite"
-    file.write_bytes(convert.convert(colour_judge(), SIZE, "float", []))
+    file.write_bytes(convert.convert(convert.freeze(colour_judge(), SIZE), "float"))
     pictures = np.stack([plain(colour) for colour in (RED, GREEN, BLUE, RED)])
     labels = np.array([0, 1, 2, 2])
     reference = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]  # it calls the second blue and the third green

@@ -41,7 +41,8 @@ def contents():
     mean = keras.layers.GlobalAveragePooling2D()(pixels)
     net = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Rescaling(1 / 64)(mean)))
     calibration = [np.full((SIZE, SIZE, 3), colour, np.uint8) for colour in (REDDISH, BLUEISH, (0, 255, 0))]
-    return {variant: convert.convert(net, SIZE, variant, calibration) for variant in ("float", "int8")}
+    frozen = convert.freeze(net, SIZE)
+    return {variant: convert.convert(frozen, variant, calibration) for variant in ("float", "int8")}
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ with deferred_imports():
     import keras
     import tensorflow as tf
 
-    from components.tflite_exporter.convert import convert
+    from components.tflite_exporter import convert
     from tests.trainer import tiny_data
     from trainer import backbones, export
     from trainer.model import build_classifier
@@ -94,4 +94,4 @@ def _float32_afterwards():
 
 @pytest.fixture(scope="session")
 def float_tflite(classifier):
-    return convert(classifier, SIZE, "float", [])
+    return convert.convert(convert.freeze(classifier, SIZE), "float")

@@ -44,7 +44,8 @@ def convert_net(*variants):
     spread = 2 / found.std(axis=0)
     scores.set_weights([kernel * spread, (bias - found.mean(axis=0)) * spread])
     calibration = list(patterns)
-    return {variant: convert.convert(net, SIZE, variant, calibration) for variant in variants}
+    frozen = convert.freeze(net, SIZE)
+    return {variant: convert.convert(frozen, variant, calibration) for variant in variants}
 
 
 def push(content, output, version="7", **preprocessing):

@@ -220,7 +220,7 @@ def test_tflite(atelier, tmp_path, images):
     net = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Rescaling(1 / 64)(mean)))
     pushed = tmp_path / "tflite" / "17"
     pushed.mkdir(parents=True)
-    (pushed / "model.tflite").write_bytes(convert.convert(net, 16, "float", []))
+    (pushed / "model.tflite").write_bytes(convert.convert(convert.freeze(net, 16), "float"))
     (pushed / "labels.txt").write_text("red\ngreen\nblue\n")
     told = {"size": 16, "resize": "crop", "store_size": 96}
     (pushed / "card.json").write_text(json.dumps({"resize": "crop", "preprocessing": told}))
@@ -231,7 +231,7 @@ def test_tflite(atelier, tmp_path, images):
         ("blue", 17, 2),
     ]
     overflowing = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Rescaling(1e38)(mean)))
-    (pushed / "nan.tflite").write_bytes(convert.convert(overflowing, 16, "float", []))
+    (pushed / "nan.tflite").write_bytes(convert.convert(convert.freeze(overflowing, 16), "float"))
     Image.new("RGB", (8, 8)).save(tmp_path / "black.png")
     code, out, (line,) = atelier(
         images / "a[b].png", tmp_path / "black.png", "--tflite", pushed / "nan.tflite", "--json"
