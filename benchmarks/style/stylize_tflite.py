@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from atelier.files import packaged
-from components.stylizer import stylizer, tflite
+from components.stylizer import stylizer
+from components.stylizer.exports import tflite
 
 _TIMER = """
 import json, statistics, sys, time

@@ -16,10 +16,12 @@ from tfx.utils import io_utils, path_utils
 from atelier import storage, strict_json
 from atelier.layout import ASSETS_EXTRA
 from components.style_catalog import catalog
-from components.stylizer import export, learning, stylizer, tflite
+from components.stylizer import stylizer
+from components.stylizer.exports import saved_model, tflite
 from components.stylizer.layout import STYLIZER_FILE, TFLITE_FOLDER, TRAINING_FILE
 from components.stylizer.photographs import Photographs, read_photographs
 from components.stylizer.settings import CatalogSettings
+from components.stylizer.training import learning
 from components.stylizer_trainer.tensorboard import TrainingLog
 from trainer.training.state import hash_json, open_state_directory
 
@@ -81,7 +83,7 @@ def _export(
         # What is served is what is in the file, float16 weights and all.
         saved = stylizer.load(folder / STYLIZER_FILE)
         served = Path(path_utils.serving_model_dir(str(folder)))
-        export.export(saved, served, provenance=provenance)
+        saved_model.export(saved, served, provenance=provenance)
         if sizes:
             (served / ASSETS_EXTRA / TFLITE_FOLDER).mkdir()
             tflite.export(saved, served / ASSETS_EXTRA / TFLITE_FOLDER, image, sizes=sizes)

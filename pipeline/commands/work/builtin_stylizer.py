@@ -25,7 +25,7 @@ def load(tell: Callable[[str], None]) -> models.Stylizer:
       AtelierError: they cannot be kept.
     """
     # Other weights or other code make other files.
-    folder = find_cache() / "stylizer" / fingerprint_code("components.stylizer.tflite")
+    folder = find_cache() / "stylizer" / fingerprint_code("components.stylizer.exports.tflite")
     found = models.read_stylizer_folder(folder, version=0)
     if found is None:
         tell("making the TFLite files of the built-in stylizer, once; this takes about 20 seconds")
@@ -52,7 +52,8 @@ def _make(folder: Path) -> None:
 
 
 def _write(folder: Path) -> None:
-    from components.stylizer import stylizer, tflite
+    from components.stylizer import stylizer
+    from components.stylizer.exports import tflite
     from components.stylizer.settings import TFLITE_SIZES
 
     variant: tflite.Variant = "float16"  # browsers run it fast

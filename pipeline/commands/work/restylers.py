@@ -40,11 +40,12 @@ def open_model(model: Path | None, weights: Mapping[str, float], strength: float
       StylizerError: it cannot be used, or lacks a style.
     """
     from components.style_renderer.gallery import previews
-    from components.stylizer import saved_model, stylizer
+    from components.stylizer import stylizer
+    from components.stylizer.exports import saved_stylizer
 
-    loaded: stylizer.Stylizer | saved_model.SavedStylizer
+    loaded: stylizer.Stylizer | saved_stylizer.SavedStylizer
     if model and model.is_dir():
-        loaded = saved_model.SavedStylizer(model)
+        loaded = saved_stylizer.SavedStylizer(model)
     else:
         loaded = stylizer.load(model) if model else stylizer.load_base()
     weigh_styles(weights, loaded.styles)  # a style that is unknown is no fault of each image

@@ -34,7 +34,8 @@ def train_styles(
     styles = catalog.select_styles(name, catalog.open_catalog(name), ids)
     with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal, send_to_file(Path(os.devnull)):
         console = Console(terminal)
-        from components.stylizer import adding, stylizer, train_base
+        from components.stylizer import stylizer
+        from components.stylizer.training import adding, train_base
 
         photographs = list(train_base.read_photographs(content).values())
         base = stylizer.load(model) if model else stylizer.load_base()

@@ -20,7 +20,7 @@ with deferred_imports():
 
     from components.style_renderer.batch.contents import ContentError
     from components.stylizer import stylizer
-    from components.stylizer.crops import Crops
+    from components.stylizer.training.crops import Crops
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from tests.components.stylizer import tiny
 from tests.deferred import deferred_imports
 
 with deferred_imports():
-    from components.stylizer import export
+    from components.stylizer.exports import saved_model
     from components.stylizer.stylizer import Stylizer
     from serving.server.local_server import LocalServer, Options
     from tests.serving.door import Door
@@ -32,7 +32,7 @@ def stylizer():
 def models(stylizer, tmp_path_factory):
     """The folder of its versions."""
     folder = tmp_path_factory.mktemp("stylizer")
-    export.export(stylizer, folder / "3", max_pixels=10_000)
+    saved_model.export(stylizer, folder / "3", max_pixels=10_000)
     (folder / "2").mkdir()  # an older one that is broken
     return folder
 

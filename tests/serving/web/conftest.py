@@ -13,7 +13,8 @@ with deferred_imports():
     import keras
     import numpy as np
 
-    from components.stylizer import stylizer, tflite
+    from components.stylizer import stylizer
+    from components.stylizer.exports import tflite
     from components.tflite_exporter import convert, measure
     from serving.web import server, site
 

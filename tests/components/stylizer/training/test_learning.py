@@ -15,8 +15,9 @@ with deferred_imports():
     from atelier.stylization import StylizerError
     from components.style_catalog import catalog
     from components.style_catalog.style import load_pixels
-    from components.stylizer import learning, network, stylizer
+    from components.stylizer import network, stylizer
     from components.stylizer.stylizer import Stylizer, identify
+    from components.stylizer.training import learning
 
 pytestmark = pytest.mark.slow
 

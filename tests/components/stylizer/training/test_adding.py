@@ -10,8 +10,8 @@ from tests.deferred import deferred_imports
 
 with deferred_imports():
     from atelier.stylization import StylizerError
-    from components.stylizer import adding
     from components.stylizer.stylizer import Stylizer
+    from components.stylizer.training import adding
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from atelier.stylization import StylizerError
-from components.stylizer import adding, network, objective, training
+from components.stylizer import network
 from components.stylizer.settings import CatalogSettings, TrainingSettings
 from components.stylizer.stylizer import Stylizer, identify
+from components.stylizer.training import adding, loop, objective
 
 _LOGGER = logging.getLogger("atelier.stylizer")
 
@@ -74,7 +75,7 @@ def learn_styles(
         )
     for name, first, phase in phases:
         adding.set_trainable(model, values_only=name == VALUES)
-        steps = training.train(
+        steps = loop.train(
             judged, photographs, phase, state / f"{name}.npz", callbacks(name, stylizer), first_style=first
         )
         _LOGGER.info("%s: %d steps", "normalization values" if name == VALUES else "all weights", steps)

@@ -17,10 +17,11 @@ with deferred_imports():
     from components.style_renderer.engine import canvas, networks
     from components.style_renderer.engine.objective import shared
     from components.style_renderer.engine.settings import Settings
-    from components.stylizer import network, objective, targets, train_base, training
-    from components.stylizer.crops import Crops
+    from components.stylizer import network
     from components.stylizer.stylizer import Stylizer
-    from components.stylizer.training import TrainingError
+    from components.stylizer.training import loop, objective, targets, train_base
+    from components.stylizer.training.crops import Crops
+    from components.stylizer.training.loop import TrainingError
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +94,7 @@ def test_crops_are_large_at_the_end(styles, photographs):
         def on_epoch_end(self, epoch, logs=None):
             sides.append((int(self.model.optimizer.iterations), float(logs["tv"])))
 
-    assert training.train(trained, photographs, settings, callbacks=[Told()]) == 5
+    assert loop.train(trained, photographs, settings, callbacks=[Told()]) == 5
     assert [step for step, _ in sides] == [2, 3, 5]
     large = Crops(photographs, range(2), settings, 3, large=True)
     assert large[0][0]["image"].shape == (2, 96, 96, 3)
@@ -131,7 +132,7 @@ def test_a_training_that_was_stopped_gives_the_same_weights(styles, photographs,
     settings = TrainingSettings(**TINY | {"steps": 6, "steps_per_round": 2, "large_size": 80, "large_share": 0.5})
     whole = build(styles, settings)
     first = whole.network.get_weights()
-    assert training.train(whole, photographs, settings) == 6
+    assert loop.train(whole, photographs, settings) == 6
 
     class Killed(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -140,24 +141,24 @@ def test_a_training_that_was_stopped_gives_the_same_weights(styles, photographs,
 
     state = tmp_path / "training.npz"
     with pytest.raises(KeyboardInterrupt):
-        training.train(build(styles, settings), photographs, settings, state, [Killed()])
+        loop.train(build(styles, settings), photographs, settings, state, [Killed()])
     resumed = build(styles, settings)
-    assert training.train(resumed, photographs, settings, state) == 6
+    assert loop.train(resumed, photographs, settings, state) == 6
     for value, expected, start in zip(resumed.network.get_weights(), whole.network.get_weights(), first, strict=True):
         np.testing.assert_array_equal(value, expected)
         assert (expected != start).any()
-    assert training.train(resumed, photographs, settings, state) == 6  # nothing is left to do
+    assert loop.train(resumed, photographs, settings, state) == 6  # nothing is left to do
     other = TrainingSettings(**settings.model_dump() | {"content_weight": 9.0})
     with pytest.raises(TrainingError, match=r"training\.npz: .* other settings or styles; remove it"):
-        training.train(build(styles, other), photographs, other, state)
+        loop.train(build(styles, other), photographs, other, state)
     state.write_bytes(b"damaged")
     with pytest.raises(TrainingError, match=r"training\.npz: the file is not a training state"):
-        training.train(build(styles, settings), photographs, settings, state)
+        loop.train(build(styles, settings), photographs, settings, state)
 
 
 def test_no_photographs_are_refused(styles):
     with pytest.raises(TrainingError, match="no photographs"):
-        training.train(build(styles, TrainingSettings(**TINY)), [], TrainingSettings(**TINY))
+        loop.train(build(styles, TrainingSettings(**TINY)), [], TrainingSettings(**TINY))
 
 
 def test_settings_that_contradict_each_other_are_refused():

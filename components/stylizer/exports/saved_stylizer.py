@@ -10,7 +10,7 @@ from atelier import stylization
 from atelier.files import versions
 from atelier.layout import ASSETS_EXTRA, STYLIZATION_FILE
 from atelier.stylization import STRENGTH, STYLE_WEIGHTS, StylizerError, check_strength, weigh_styles
-from components.stylizer.export import PIXELS, STYLIZED
+from components.stylizer.exports.saved_model import PIXELS, STYLIZED
 
 
 class SavedStylizer:

@@ -23,7 +23,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from atelier import labels, strict_json
 from atelier.files import leftovers
 from atelier.layout import LABELS_FILE
-from components.stylizer.part import Part, restrict
+from components.stylizer.exports.part import Part, restrict
 from components.stylizer.settings import TFLITE_SIZES
 from components.stylizer.stylizer import Stylizer
 from components.tflite_exporter import metadata

@@ -15,10 +15,10 @@ from keras import ops
 from PIL import Image
 
 from atelier.errors import AtelierError
-from components.stylizer import targets
-from components.stylizer.crops import Crops
-from components.stylizer.objective import Objective
 from components.stylizer.settings import TrainingSettings
+from components.stylizer.training import targets
+from components.stylizer.training.crops import Crops
+from components.stylizer.training.objective import Objective
 
 _WARMUP_STEPS = 500
 _FIRST_RATE, _LAST_RATE = 0.25, 0.01

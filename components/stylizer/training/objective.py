@@ -11,8 +11,8 @@ from keras import ops
 from components.style_renderer.engine import losses, networks
 from components.style_renderer.engine.networks import FeatureNetwork
 from components.style_renderer.engine.settings import Settings
-from components.stylizer import targets
 from components.stylizer.settings import TrainingSettings
+from components.stylizer.training import targets
 
 Reached = tuple[float, float]
 """The content and the style loss that the optimizer reaches in a style, at 512 pixels."""

@@ -13,9 +13,10 @@ from PIL import Image
 from atelier.stylization import StylizerError
 from components.style_renderer.engine import networks
 from components.style_renderer.engine.settings import Settings
-from components.stylizer import network, objective, targets, training
+from components.stylizer import network
 from components.stylizer.settings import TrainingSettings
 from components.stylizer.stylizer import Stylizer, identify
+from components.stylizer.training import loop, objective, targets
 
 SETTINGS = TrainingSettings(
     steps=600,
@@ -72,7 +73,7 @@ def add_styles(
     ]
     reached = [objective.TYPICAL] * (count + len(styles))
     judged = objective.Objective(model, networks.build(Settings()), recipe, grams, reached, settings)
-    training.train(judged, photographs, settings, first_style=count, callbacks=[_Told(progress)])
+    loop.train(judged, photographs, settings, first_style=count, callbacks=[_Told(progress)])
     images = {style: identify(image, settings.style_size) for style, image in styles.items()}
     return Stylizer(model, (*stylizer.styles, *styles), {**stylizer.images, **images}, stylizer.reached)
 

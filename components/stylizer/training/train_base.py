@@ -1,6 +1,6 @@
 """Trains the base network of the stylizer: a folder of photographs and a catalog in, one file out.
 
-    KERAS_BACKEND=jax python -m components.stylizer.train_base \
+    KERAS_BACKEND=jax python -m components.stylizer.training.train_base \
         --content photographs/train --held-out photographs/held_out --output base.npz --state state
 
 It goes on from the training state in the folder `--state`. It needs no TensorFlow: on a machine with an accelerator,
@@ -25,10 +25,11 @@ from atelier import builtin_names, images
 from atelier.layout import MAX_PIXELS
 from components.style_catalog import catalog
 from components.style_catalog.style import CatalogError, load_pixels
-from components.stylizer import network, objective, training
+from components.stylizer import network
 from components.stylizer.settings import TrainingSettings
 from components.stylizer.stylizer import Stylizer, identify
-from components.stylizer.training import TrainingError
+from components.stylizer.training import loop, objective
+from components.stylizer.training.loop import TrainingError
 from trainer.backbones import WeightsError
 
 _LONGER_SIDE = 1024
@@ -78,9 +79,7 @@ def _train(options: argparse.Namespace, settings: TrainingSettings) -> None:
     )
     _say(f"targets after {time.monotonic() - began:.0f} s")
     report = _Report(stylizer, list(held_out.values()), options.state, options.report_seconds)
-    done = training.train(
-        judged, list(photographs.values()), settings, options.state / "training.npz", callbacks=[report]
-    )
+    done = loop.train(judged, list(photographs.values()), settings, options.state / "training.npz", callbacks=[report])
     soften(stylizer, shares)
     stylizer.save(options.output)
     _say(f"{done} steps in {time.monotonic() - began:.0f} s: {options.output}")
@@ -215,7 +214,7 @@ def _square(image: Image.Image, side: int) -> np.ndarray:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m components.stylizer.train_base",
+        prog="python -m components.stylizer.training.train_base",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

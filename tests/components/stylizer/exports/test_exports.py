@@ -19,7 +19,7 @@ with deferred_imports():
     from ai_edge_litert.interpreter import Interpreter
     from tensorflow.core.protobuf import saved_model_pb2
 
-    from components.stylizer import export, tflite
+    from components.stylizer.exports import saved_model, tflite
     from components.stylizer.stylizer import Stylizer
     from serving.server import warmup
     from serving.server.loaded_model import LoadedModel
@@ -34,7 +34,7 @@ def stylizer():
 @pytest.fixture(scope="module")
 def directory(stylizer, tmp_path_factory):
     directory = tmp_path_factory.mktemp("model") / "1"
-    export.export(stylizer, directory, max_pixels=1600, provenance={"code": "1234"})
+    saved_model.export(stylizer, directory, max_pixels=1600, provenance={"code": "1234"})
     return directory
 
 
