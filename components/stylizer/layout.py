@@ -3,7 +3,7 @@
 STYLIZER_FILE = "stylizer.npz"
 """In StylizerTrainer's model: what `components.stylizer.stylizer.load` reads."""
 TFLITE_FOLDER = "tflite"
-"""In the SavedModel's `assets.extra/`: TFLite files with their cards; `components.stylizer.exports.tflite` writes them."""
+"""In the SavedModel's `assets.extra/`: TFLite files with their cards; see `components.stylizer.exports.tflite`."""
 TRAINING_FILE = "training.json"
 """In its ModelRun: what was trained."""
 EVALUATION_FILE = "evaluation.json"

@@ -16,20 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from atelier.files import leftovers
-from components.style_renderer.engine import (
-    canvas,
-    checks,
-    colors,
-    guidance,
-    memory,
-    networks,
-    objective,
-    optimizers,
-    tiled_adam,
-)
+from components.style_renderer.engine import canvas, checks, colors, guidance, memory, networks, objective, optimizers
 from components.style_renderer.engine.callbacks import Callback, Controls, Iterate
 from components.style_renderer.engine.objective import Losses, Objective, Weights
 from components.style_renderer.engine.settings import Scale, Settings
+from components.style_renderer.engine.tiling import tiled_adam
 
 
 @dataclass(frozen=True)

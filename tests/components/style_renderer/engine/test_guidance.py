@@ -10,11 +10,12 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import tensorflow as tf
 
-    from components.style_renderer.engine import guidance, losses, memory, objective, tiles
+    from components.style_renderer.engine import guidance, losses, memory, objective
     from components.style_renderer.engine.callbacks import Controls
     from components.style_renderer.engine.guidance import Region
     from components.style_renderer.engine.objective import Weights
     from components.style_renderer.engine.render import render
+    from components.style_renderer.engine.tiling import tiles
     from tests.components.style_renderer import double_precision
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,8 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import keras
 
-    from components.style_renderer.engine import optimizers, tiled_adam
+    from components.style_renderer.engine import optimizers
+    from components.style_renderer.engine.tiling import tiled_adam
 
 SHAPE = (1, 6, 7, 3)
 

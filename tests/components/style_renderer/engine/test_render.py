@@ -15,7 +15,8 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import tensorflow as tf
 
-    from components.style_renderer.engine import canvas, colors, memory, objective, optimizers, render, tiles
+    from components.style_renderer.engine import canvas, colors, memory, objective, optimizers, render
+    from components.style_renderer.engine.tiling import tiles
 
 RECIPE: dict[str, Any] = {  # fixed here: the networks' own may change
     "content_layers": ("block4b_expand_activation",),

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from compat import freed_memory
-from components.style_renderer.engine import tiles
 from components.style_renderer.engine.guidance import Guides
 from components.style_renderer.engine.objective import Losses, Objective, Weights
 from components.style_renderer.engine.optimizers import Notify
+from components.style_renderer.engine.tiling import tiles
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
 _STRIP = 256

@@ -10,8 +10,9 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     import tensorflow as tf
 
-    from components.style_renderer.engine import objective, optimizers, tiled_adam, tiles
+    from components.style_renderer.engine import objective, optimizers
     from components.style_renderer.engine.objective import Losses, Weights
+    from components.style_renderer.engine.tiling import tiled_adam, tiles
 
 SMALL_TILES = [("efficientnet_lite0", 192, 256, 64), ("vgg19", 128, 160, 64)]
 ODD_LAYOUTS = [
