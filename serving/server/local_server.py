@@ -84,7 +84,7 @@ class LocalServer:
         Args:
           config: the models.
           options: everything else.
-          observer: is told of calls, batches and outputs, such as `serving.monitor.server_metrics.ServerMetrics`.
+          observer: is told of calls, batches and outputs, such as `serving.monitor.metrics.server.ServerMetrics`.
 
         Raises:
           ServerError: the address cannot be used.

@@ -1,4 +1,4 @@
-"""The hook by which somebody else sees what a server does, such as `serving.monitor.server_metrics.ServerMetrics`."""
+"""The hook by which somebody else sees what a server does, such as `serving.monitor.metrics.server.ServerMetrics`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ from serving.registry.model_servers import ModelServer
 from serving.registry.models_config import CANARY, STABLE
 
 if TYPE_CHECKING:
-    from serving.monitor.guard_metrics import GuardMetrics
+    from serving.monitor.metrics.guard import GuardMetrics
 
 
 def guard(
@@ -76,9 +76,9 @@ def publish_metrics(log: Path, port: int | None, host: str | None) -> Iterator["
         return
     from prometheus_client import CollectorRegistry, ProcessCollector
 
-    from serving.monitor.answer_metrics import AnswerLogMetrics
-    from serving.monitor.endpoint import LOOPBACK, Endpoint
-    from serving.monitor.guard_metrics import GuardMetrics
+    from serving.monitor.metrics.answers import AnswerLogMetrics
+    from serving.monitor.metrics.endpoint import LOOPBACK, Endpoint
+    from serving.monitor.metrics.guard import GuardMetrics
 
     registry, metrics = CollectorRegistry(), GuardMetrics()
     ProcessCollector(registry=registry)

@@ -15,7 +15,7 @@ from compat import native_log
 from serving.server import model_server_config
 
 if TYPE_CHECKING:
-    from serving.monitor.server_metrics import ServerMetrics
+    from serving.monitor.metrics.server import ServerMetrics
     from serving.server.local_server import Options
 
 DEFAULT = "default"
@@ -85,8 +85,8 @@ def serve_models(
         with contextlib.ExitStack() as stack:
             metrics = None
             if metrics_port is not None:
-                from serving.monitor.endpoint import LOOPBACK
-                from serving.monitor.server_metrics import ServerMetrics
+                from serving.monitor.metrics.endpoint import LOOPBACK
+                from serving.monitor.metrics.server import ServerMetrics
 
                 metrics = ServerMetrics()
                 # Before the models are loaded: they take seconds, and a port in use is known at once.

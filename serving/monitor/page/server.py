@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from atelier import strict_json
 from serving.ab.samples import NAME
-from serving.monitor.drift_metrics import DriftMetrics
+from serving.monitor.metrics.drift import DriftMetrics
 from serving.monitor.page.access import PARAMETER, Access
 from serving.monitor.page.watcher import Watcher
 from serving.web import packages, server

@@ -34,13 +34,13 @@ from serving.ab.split_client import SplitClient
 from serving.ab.verdict import judge, to_json
 from serving.client import AS_IS, Client, ServedModel, ServingError
 from serving.deploy.monitoring import dashboards
-from serving.monitor import guard_metrics
-from serving.monitor.answer_metrics import AnswerLogMetrics
-from serving.monitor.drift_metrics import DriftMetrics
 from serving.monitor.drift_watch import Effect
-from serving.monitor.endpoint import Endpoint
-from serving.monitor.metrics import ClientMetrics
-from serving.monitor.server_metrics import ServerMetrics
+from serving.monitor.metrics.answers import AnswerLogMetrics
+from serving.monitor.metrics.client import ClientMetrics
+from serving.monitor.metrics.drift import DriftMetrics
+from serving.monitor.metrics.endpoint import Endpoint
+from serving.monitor.metrics.guard import GuardMetrics
+from serving.monitor.metrics.server import ServerMetrics
 from serving.registry.model_servers import connected
 from serving.server.model_server_config import BatchingParameters
 from tests.deferred import deferred_imports
@@ -240,7 +240,7 @@ class Guard:
 
     def __init__(self, folder, target):
         self.log, self.target = folder / "answers.jsonl", target
-        self.verdict, self.registry = guard_metrics.GuardMetrics(), CollectorRegistry()
+        self.verdict, self.registry = GuardMetrics(), CollectorRegistry()
         self.effects: list[Effect] = []
         self.written = 0
         for each in (self.verdict, DriftMetrics(lambda: self.effects), AnswerLogMetrics(self.log)):
@@ -392,7 +392,7 @@ def test_every_panel_has_data_and_every_alert_fires_and_resolves(tmp_path, model
             guard.log.rename(tmp_path / "away")
             receiver.wait_until_fired(*bad)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(guard_metrics, "time", types.SimpleNamespace(time=lambda: time.time() - 3600))
+            patch.setattr("serving.monitor.metrics.guard.time", types.SimpleNamespace(time=lambda: time.time() - 3600))
             guard.look(errors=0)
         receiver.wait_until_fired("NoTraffic", "GuardSilent")  # nobody asks for pets any more
 

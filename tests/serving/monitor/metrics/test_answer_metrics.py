@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from serving.ab.answer_log import AnswerLog
-from serving.monitor import answer_metrics
-from serving.monitor.answer_metrics import AnswerLogMetrics
+from serving.monitor.metrics import answers
+from serving.monitor.metrics.answers import AnswerLogMetrics
 from tests.serving.ab.answers import answer
 
 
@@ -48,7 +48,7 @@ def test_accuracy_of_each_arm_over_truth_that_came_in_later(log, read):
 
 
 def test_only_the_last_answers_count(log, read, monkeypatch):
-    monkeypatch.setattr(answer_metrics, "WINDOW", 4)
+    monkeypatch.setattr(answers, "WINDOW", 4)
     for number in range(6):
         log.add_answer(answer(number))
         log.add_truths([(f"r{number}", "dog" if number < 3 else "cat")])
@@ -89,7 +89,7 @@ def test_a_log_that_is_put_away_begins_anew(file, log, read):
 
 
 def test_memory_is_bounded(log, read, monkeypatch):
-    monkeypatch.setattr(answer_metrics, "MAX_WAITING", 3)
+    monkeypatch.setattr(answers, "MAX_WAITING", 3)
     for number in range(5):
         log.add_answer(answer(number))
     log.add_truths([("r0", "cat"), ("r4", "cat")])

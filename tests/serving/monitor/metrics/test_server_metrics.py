@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.client import AS_IS, Client, PreparedImage, ServedModel, ServingError
-from serving.monitor.server_metrics import ServerMetrics
+from serving.monitor.metrics.server import ServerMetrics
 from serving.server.model_server_config import BatchingParameters
 from serving.server.observer import ServedCall
 from tests.deferred import deferred_imports

@@ -8,8 +8,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.client.messages import LABEL, PROBABILITIES
-from serving.monitor.endpoint import LOOPBACK, Endpoint
-from serving.monitor.traffic import MAX_CLASSES, Traffic
+from serving.monitor.metrics.endpoint import LOOPBACK, Endpoint
+from serving.monitor.metrics.traffic import MAX_CLASSES, Traffic
 from serving.server.observer import ServedCall, VersionState
 
 QUEUE_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)

@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry
 
 from serving.client.observer import Call
 from serving.client.predictions import Answer, Prediction
-from serving.monitor.endpoint import LOOPBACK, Endpoint
-from serving.monitor.traffic import MAX_CLASSES, Traffic
+from serving.monitor.metrics.endpoint import LOOPBACK, Endpoint
+from serving.monitor.metrics.traffic import MAX_CLASSES, Traffic
 
 
 class ClientMetrics:

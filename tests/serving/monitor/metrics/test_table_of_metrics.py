@@ -10,16 +10,16 @@ from prometheus_client import CollectorRegistry
 from serving.ab.answer_log import AnswerLog
 from serving.client import Prediction, ServingError
 from serving.client.observer import Call
-from serving.monitor.answer_metrics import AnswerLogMetrics
-from serving.monitor.drift_metrics import DriftMetrics
 from serving.monitor.drift_watch import Effect
-from serving.monitor.guard_metrics import GuardMetrics
-from serving.monitor.metrics import ClientMetrics
-from serving.monitor.server_metrics import ServerMetrics
+from serving.monitor.metrics.answers import AnswerLogMetrics
+from serving.monitor.metrics.client import ClientMetrics
+from serving.monitor.metrics.drift import DriftMetrics
+from serving.monitor.metrics.guard import GuardMetrics
+from serving.monitor.metrics.server import ServerMetrics
 from serving.server.observer import ServedCall, VersionState
 from tests.serving.ab.answers import answer
 
-PAGE = Path(__file__).resolve().parents[3] / "docs/how-to/monitor.md"
+PAGE = Path(__file__).resolve().parents[4] / "docs/how-to/monitor.md"
 CODE = grpc.StatusCode.OK
 
 

@@ -15,9 +15,9 @@ from serving.ab.split import Shares
 from serving.ab.split_client import SplitClient
 from serving.client import AS_IS, AsyncClient, Client, NoPredictionError, Prediction, ServedModel, ServingError
 from serving.client.observer import Call
-from serving.monitor import traffic
 from serving.monitor.errors import MonitorError
-from serving.monitor.metrics import ClientMetrics
+from serving.monitor.metrics import traffic
+from serving.monitor.metrics.client import ClientMetrics
 from tests.deferred import deferred_imports
 from tests.serving.malformed import picture
 from tests.serving.monitor.scraping import labeled, scrape
