@@ -69,7 +69,7 @@ def test_ten_questions_of_newcomers_are_answered_by_files():
         ("explanation/serving.md", ["serving/server"]),
         (
             "explanation/style-transfer.md",
-            [f"components/style_renderer/{name}" for name in ("batch", "engine", "gallery", "studio")],
+            [f"components/style_renderer/{name}" for name in ("batch", "engine", "engine/tiling", "gallery", "studio")],
         ),
     ],
 )
