@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands.ab.ab_options import log_option
-from pipeline.commands.options import FILE
+from pipeline.commands.options.values import FILE
 from pipeline.terminal.verb import Verb
 
 

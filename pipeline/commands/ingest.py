@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FILE, add_beam_option, add_set_option
+from pipeline.commands.options.configuration import add_beam_option, add_set_option
+from pipeline.commands.options.values import FILE
 from pipeline.ingest import builtin_sources
 from pipeline.terminal.verb import Verb
 

@@ -13,7 +13,8 @@ import click
 from atelier.errors import KubeflowError
 from atelier.files import leftovers
 from pipeline import source_tree
-from pipeline.commands.options import FILE, add_config_option, add_set_option
+from pipeline.commands.options.configuration import add_config_option, add_set_option
+from pipeline.commands.options.values import FILE
 from pipeline.terminal.verb import Verb
 
 _CONFIG = add_config_option("Read the configuration from this YAML file, such as configs/vertex.yaml.")

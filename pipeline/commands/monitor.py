@@ -7,7 +7,7 @@ import click
 
 from pipeline.commands.ab.ab_options import read_rules, rule_options
 from pipeline.commands.models.model_options import find_output, open_registry, where_options
-from pipeline.commands.options import FILE, Target
+from pipeline.commands.options.values import FILE, Target
 from pipeline.terminal.verb import ClientVerb
 
 

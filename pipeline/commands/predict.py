@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.commands.options import CONNECTION, FILE, Target, check_connection, check_exclusive, connection_options
+from pipeline.commands.options.connection import CONNECTION, check_connection, connection_options
+from pipeline.commands.options.exclusive import check_exclusive
+from pipeline.commands.options.values import FILE, Target
 from pipeline.terminal.verb import ClientVerb
 
 if TYPE_CHECKING:

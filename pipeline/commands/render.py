@@ -6,7 +6,8 @@ from typing import Literal
 
 import click
 
-from pipeline.commands.options import FILE, FiniteRange, add_beam_option, add_set_option
+from pipeline.commands.options.configuration import add_beam_option, add_set_option
+from pipeline.commands.options.values import FILE, FiniteRange
 from pipeline.terminal.verb import Verb
 
 

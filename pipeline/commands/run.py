@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FILE, add_config_option, add_set_option
+from pipeline.commands.options.configuration import add_config_option, add_set_option
+from pipeline.commands.options.values import FILE
 from pipeline.ingest.builtin_sources import NAMES
 from pipeline.terminal.verb import Verb
 

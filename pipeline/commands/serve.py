@@ -5,7 +5,9 @@ from pathlib import Path
 import click
 
 from atelier.layout import MAX_PIXELS
-from pipeline.commands.options import FILE, FiniteRange, check_exclusive, check_metrics, metrics_options
+from pipeline.commands.options.exclusive import check_exclusive
+from pipeline.commands.options.metrics import check_metrics, metrics_options
+from pipeline.commands.options.values import FILE, FiniteRange
 from pipeline.terminal.verb import Verb
 
 

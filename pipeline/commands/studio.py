@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.commands.options import FILE
+from pipeline.commands.options.values import FILE
 from pipeline.terminal.verb import Verb
 
 

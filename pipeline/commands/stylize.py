@@ -7,15 +7,9 @@ from typing import Any
 import click
 
 from atelier.layout import STYLIZE_SIZE, STYLIZER
-from pipeline.commands.options import (
-    CONNECTION,
-    FILE,
-    FiniteRange,
-    Target,
-    check_connection,
-    check_exclusive,
-    connection_options,
-)
+from pipeline.commands.options.connection import CONNECTION, check_connection, connection_options
+from pipeline.commands.options.exclusive import check_exclusive
+from pipeline.commands.options.values import FILE, FiniteRange, Target
 from pipeline.terminal.verb import ClientVerb
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.commands.options import FILE
+from pipeline.commands.options.values import FILE
 from pipeline.terminal.verb import Verb
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.commands.options import FILE, FiniteRange
+from pipeline.commands.options.values import FILE, FiniteRange
 
 if TYPE_CHECKING:
     from serving.ab.verdict import Rules

@@ -7,7 +7,8 @@ import click
 
 from pipeline.commands.ab.ab_options import log_option, read_rules, rule_options
 from pipeline.commands.models.model_options import open_registry, server_options, wait_option, where_options
-from pipeline.commands.options import FiniteRange, check_metrics, metrics_options
+from pipeline.commands.options.metrics import check_metrics, metrics_options
+from pipeline.commands.options.values import FiniteRange
 from pipeline.terminal.verb import ClientVerb
 
 

@@ -17,7 +17,7 @@ from pipeline.commands.models.model_options import (
     server_options,
     where_options,
 )
-from pipeline.commands.options import FILE, Version
+from pipeline.commands.options.values import FILE, Version
 from pipeline.terminal.verb import ClientVerb
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from atelier.layout import RUN_FILE
-from pipeline.commands.options import FILE, FiniteRange, Target
+from pipeline.commands.options.values import FILE, FiniteRange, Target
 
 if TYPE_CHECKING:
     from serving.client import Tls

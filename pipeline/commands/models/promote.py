@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from pipeline.commands.models.model_options import move_options, open_registry, server_options, where_options
-from pipeline.commands.options import Version
+from pipeline.commands.options.values import Version
 from pipeline.terminal.verb import ClientVerb
 
 

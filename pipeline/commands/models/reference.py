@@ -8,7 +8,7 @@ import click
 
 from atelier.layout import ENCODED_IMAGE
 from pipeline.commands.models.model_options import find_output, open_registry, read_data_key, where_options
-from pipeline.commands.options import FILE, Version
+from pipeline.commands.options.values import FILE, Version
 from pipeline.terminal.verb import ClientVerb
 
 

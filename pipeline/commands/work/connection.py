@@ -10,7 +10,7 @@ def read_connection(options: Mapping[str, Any], *, name: str | None, **others: A
     """Returns a client's keyword arguments; options that are not given leave the client's own defaults.
 
     Args:
-      options: what `options.connection_options` added, by parameter.
+      options: what `options.connection.connection_options` added, by parameter.
       name: of the model.
       others: further arguments of the client; those that are None are left out.
 
