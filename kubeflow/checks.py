@@ -80,9 +80,34 @@ def check_config(config: Config, *, sent: bool) -> None:
     if settings.schedule:
         _check_schedule(settings)
     if settings.target == "vertex":
-        _check_names_of_google(settings)
+        check_names_of_google(settings)
     elif sent:
         _check_names_of_kubernetes(settings)
+
+
+def check_names_of_google(settings: Kubeflow) -> None:
+    """Region, project, service account and endpoint of Vertex AI.
+
+    Raises:
+      KubeflowError: names the key, its value and what is expected.
+    """
+    if not re.fullmatch("[a-z]+-[a-z]+[0-9]+", settings.region):
+        raise KubeflowError(f"kubeflow.region is {settings.region!r}: expected a region's name, as in us-central1")
+    project = "(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|[0-9]+"
+    if settings.project and not re.fullmatch(project, settings.project):
+        raise KubeflowError(
+            f"kubeflow.project is {settings.project!r}: expected a project's ID (6 to 30 lower-case letters, digits "
+            "and -) or its number"
+        )
+    account = settings.service_account
+    if account and not re.fullmatch(rf"[a-z0-9.-]+@(?:{_DNS_NAME}\.)?gserviceaccount\.com", account):
+        raise KubeflowError(
+            f"kubeflow.service_account is {account!r}: expected an address, NAME@PROJECT.iam.gserviceaccount.com"
+        )
+    if settings.api_endpoint and not re.fullmatch(r"(https?://)?[A-Za-z0-9.-]+(:[0-9]{1,5})?", settings.api_endpoint):
+        raise KubeflowError(
+            f"kubeflow.api_endpoint is {settings.api_endpoint!r}: expected HOST, as in REGION-aiplatform.googleapis.com"
+        )
 
 
 def check_parameters(given: Mapping[str, str], settings: Kubeflow, *, sent: bool) -> None:
@@ -228,26 +253,6 @@ def _check_accelerator_of_vertex(key: str, name: str, count: int) -> None:
     if name.startswith("NVIDIA") and count not in _GPUS_OF_A_MACHINE:
         counts = ", ".join(map(str, _GPUS_OF_A_MACHINE))
         raise KubeflowError(f"{key}.accelerators is {count}: a machine of Vertex AI has {counts} GPUs")
-
-
-def _check_names_of_google(settings: Kubeflow) -> None:
-    if not re.fullmatch("[a-z]+-[a-z]+[0-9]+", settings.region):
-        raise KubeflowError(f"kubeflow.region is {settings.region!r}: expected a region's name, as in us-central1")
-    project = "(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]|[0-9]+"
-    if settings.project and not re.fullmatch(project, settings.project):
-        raise KubeflowError(
-            f"kubeflow.project is {settings.project!r}: expected a project's ID (6 to 30 lower-case letters, digits "
-            "and -) or its number"
-        )
-    account = settings.service_account
-    if account and not re.fullmatch(rf"[a-z0-9.-]+@(?:{_DNS_NAME}\.)?gserviceaccount\.com", account):
-        raise KubeflowError(
-            f"kubeflow.service_account is {account!r}: expected an address, NAME@PROJECT.iam.gserviceaccount.com"
-        )
-    if settings.api_endpoint and not re.fullmatch(r"(https?://)?[A-Za-z0-9.-]+(:[0-9]{1,5})?", settings.api_endpoint):
-        raise KubeflowError(
-            f"kubeflow.api_endpoint is {settings.api_endpoint!r}: expected HOST, as in REGION-aiplatform.googleapis.com"
-        )
 
 
 def _check_names_of_kubernetes(settings: Kubeflow) -> None:

@@ -38,9 +38,10 @@ def submit(config: Config, given: Mapping[str, str], compile_pipeline: Compile) 
     name = _make_name(config.name)
     with leftovers.scratch("submit") as folder:
         if settings.target == "vertex":
+            from kubeflow import vertex_api
             from kubeflow.submit import vertex
 
-            credentials = vertex.find_credentials()  # before the seconds that compiling takes
+            credentials = vertex_api.find_credentials()  # before the seconds that compiling takes
             file = folder / "pipeline.json"
             compile_pipeline(config, file)
             job = build_vertex_job(config, _read(file), _resolve_values(file, given), name)

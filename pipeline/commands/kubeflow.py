@@ -7,6 +7,7 @@ import contextlib
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -111,6 +112,69 @@ def submit(config: Path, overrides: tuple[str, ...], parameters: tuple[str, ...]
     click.echo(url)
 
 
+@command.command(
+    cls=Verb,
+    name="traffic",
+    example="atelier kubeflow traffic --config configs/vertex.yaml --endpoint 1234567890 --share 1=90 --share 2=10 "
+    '--why "first canary"',
+    after_stop="; the next call finds out what became of a change",
+)
+@_CONFIG
+@_SET
+@click.option(
+    "--endpoint",
+    metavar="ID",
+    required=True,
+    help="Take the endpoint of Vertex AI with this ID or resource, projects/PROJECT/locations/REGION/endpoints/ID.",
+)
+@click.option(
+    "--share",
+    "shares",
+    metavar="NAME=PERCENT",
+    multiple=True,
+    help="Give a deployed model this whole percent of the traffic. NAME is its ID, its version or its display name; "
+    "id:NAME is an ID only. Repeat the option until the shares add up to 100. What is not named gets none.",
+)
+@click.option("--why", metavar="TEXT", default="", help="Write the reason into the log.")
+@click.option(
+    "--history",
+    metavar="FILE",
+    type=FILE,
+    help="Keep the log of the changes in this file.  [default: output/NAME/endpoint-ID.history.jsonl]",
+)
+def traffic(
+    config: Path, overrides: tuple[str, ...], endpoint: str, shares: tuple[str, ...], why: str, history: Path | None
+) -> None:
+    """Show or change the traffic split of an endpoint of Vertex AI.
+
+    Without --share it prints the deployed models, their shares and the last change. With --share it changes the split
+    at once, prints the split before and the way back, and writes who, when, from, to and why into the log. If Vertex AI
+    rejects the change, the old split stays, and the error says so.
+
+    Vertex AI's Model Monitoring is for tabular models, so that there is nothing to set for an image model. Use
+    `atelier monitor` for images.
+    """
+    from pipeline.config import config as configuration
+
+    if why and not shares:
+        raise click.UsageError("--why goes with --share.")
+    with _extra_kfp():
+        module, share_module = (source_tree.load(f"kubeflow.traffic.{name}") for name in ("traffic", "shares"))
+        wanted = share_module.parse_shares(shares) if shares else []
+        found = module.Traffic(configuration.load(config, overrides), endpoint, history)
+    if settled := found.settle():
+        click.echo(f"atelier: a change of {settled.when} by {settled.who} was not ended: {settled.reason}", err=True)
+    if wanted:
+        before, change = found.change(wanted, why)
+        click.echo(f"before: {share_module.describe_split(change.before, before)}")
+        click.echo(f"now: {share_module.describe_split(change.after, before)}")
+        if way_back := module.describe_way_back(change):
+            click.echo(f"to go back: {way_back}")
+    else:
+        _print_traffic(*found.read())
+    click.echo(found.url)
+
+
 @command.command(cls=Verb, name="image", example="atelier kubeflow image --config configs/vertex.yaml --run")
 @_CONFIG
 @_SET
@@ -142,6 +206,21 @@ def parse_parameters(texts: Sequence[str]) -> dict[str, str]:
             raise KubeflowError(f"--parameter {text}: expected NAME=VALUE, as in min_accuracy=0.95")
         given[name] = value
     return given
+
+
+def _print_traffic(endpoint: Any, last_change: Any) -> None:
+    from pipeline.commands.models.tables import print_table
+
+    rows = [
+        [model.id, model.version or "-", model.name, model.model, f"{endpoint.split.get(model.id, 0)} %"]
+        for model in endpoint.models
+    ]
+    print_table(("deployed model", "version", "name", "model", "traffic"), rows)
+    if endpoint.monitoring_job:
+        click.echo(f"Model Monitoring: {endpoint.monitoring_job}")
+    if last_change:
+        why = f": {last_change.intent.why}" if last_change.intent.why else ""
+        click.echo(f"last change: {last_change.when} by {last_change.who}, {last_change.outcome}{why}")
 
 
 @contextlib.contextmanager

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from atelier.files.change_log import DONE
 from serving.ab import verdict
 from serving.ab.answer_log import Answer
 from serving.ab.arms import count
 from serving.ab.verdict import NO_DATA, Rules
 from serving.registry.aliases import Registry
-from serving.registry.history import DONE
 from serving.registry.models_config import CANARY, STABLE
 
 

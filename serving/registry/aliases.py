@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from atelier.errors import AtelierError
+from atelier.files import change_log
 from serving.registry import history, models_config
 from serving.registry.errors import RegistryError
 from serving.registry.history import PROMOTE, ROLLBACK, Change, History, Intent
@@ -176,11 +177,11 @@ class Registry:
             self._point(intent)
         except AtelierError as error:
             reason = f"{error}; {self._restore(intent)}"
-            self.history.end(intent, history.FAILED, reason)
+            self.history.end(intent, change_log.FAILED, reason)
             raise RegistryError(
                 f"{intent.verb} of {intent.alias} to version {intent.to_version} failed: {reason}"
             ) from None
-        self.history.end(intent, history.DONE)
+        self.history.end(intent, change_log.DONE)
         return self.history.changes()[-1]
 
     def _load(self, intent: Intent, before: ModelsConfig) -> None:
@@ -243,7 +244,7 @@ class Registry:
             told = self._restore(change.intent)
             if others := sorted({*change.intent.targets} - {server.target for server in self.servers}):
                 told += f"; not told, since they were not named: {', '.join(others)}"
-            self.history.end(change.intent, history.UNDONE, f"the process was interrupted; {told}")
+            self.history.end(change.intent, change_log.UNDONE, f"the process was interrupted; {told}")
         return self.history.changes()[-1]
 
     def _find_version_before(self, before: ModelsConfig, alias: str) -> int:

@@ -61,7 +61,7 @@ def test_no_page_loads_anything_from_another_host(site):
 def test_every_command_has_a_section_and_an_example(site):
     page = (site / "reference/commands.html").read_text(encoding="utf-8")
     verbs = {"bench", "ingest", "predict", "render", "run", "serve", "styles", "styles-add", "stylize", "kubeflow"}
-    verbs |= {f"kubeflow-{verb}" for verb in ("compile", "image", "replay", "submit")}
+    verbs |= {f"kubeflow-{verb}" for verb in ("compile", "image", "replay", "submit", "traffic")}
     assert verbs <= set(re.findall('<h[2-4] id="atelier-([a-z-]+)">', page))
     assert "atelier styles add waves.jpg" in page
     assert "--max-bad-fraction" in page

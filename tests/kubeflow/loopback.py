@@ -59,7 +59,7 @@ def serve(answer: Answer) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = _respond  # noqa: N815 - the base class's names
+        do_GET = do_POST = do_PATCH = _respond  # noqa: N815 - the base class's names
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

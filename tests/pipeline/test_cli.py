@@ -86,6 +86,7 @@ VERBS = [
     ["kubeflow", "compile"],
     ["kubeflow", "replay"],
     ["kubeflow", "submit"],
+    ["kubeflow", "traffic"],
     ["kubeflow", "image"],
     ["bench"],
     ["models"],

@@ -1,16 +1,12 @@
 """Submitting to Vertex AI, seen by a stand-in of its REST API; Google's libraries and credentials are real."""
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from google.auth import jwt
-from google.oauth2.service_account import Credentials
 from google.protobuf import json_format
 
 from atelier.errors import KubeflowError
@@ -18,13 +14,13 @@ from kubeflow.submit import submit
 from pipeline import cli
 from pipeline.commands.kubeflow import parse_parameters
 from tests.deferred import deferred_imports
-from tests.kubeflow import loopback, submissions
+from tests.kubeflow import google_account, loopback, submissions
+from tests.kubeflow.google_account import build_error
 from tests.kubeflow.submissions import SPEC, settings
 
 with deferred_imports():
     from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
 
-ACCOUNT = "me@my-project.iam.gserviceaccount.com"
 PARENT = "projects/my-project/locations/europe-west4"
 RESOURCE = "projects/1234/locations/europe-west4"
 """Google answers with the project's number."""
@@ -41,31 +37,27 @@ class Vertex:
     schedules: list[Schedule] = field(default_factory=list)
 
     def answer(self, request: loopback.Request) -> tuple[int, object]:
-        try:
-            claims = jwt.decode(request.headers.get("authorization", "").removeprefix("Bearer "), self.public_key)
-        except ValueError as error:
-            return _error(401, "UNAUTHENTICATED", str(error))
-        if claims["iss"] != ACCOUNT or claims["scope"] != "https://www.googleapis.com/auth/cloud-platform":
-            return _error(401, "UNAUTHENTICATED", f"wrong claims: {claims}")
+        if stranger := google_account.reject_stranger(request, self.public_key):
+            return stranger
         if self.refusal:
-            return _error(*self.refusal)
+            return build_error(*self.refusal)
         try:
             if (request.method, request.path) == ("POST", f"/v1/{PARENT}/pipelineJobs"):
                 return self._create_job(request)
             if (request.method, request.path) == ("POST", f"/v1/{PARENT}/schedules"):
                 return self._create_schedule(request)
         except json_format.ParseError as error:
-            return _error(400, "INVALID_ARGUMENT", str(error))
-        return _error(404, "NOT_FOUND", f"{request.method} {request.path}")
+            return build_error(400, "INVALID_ARGUMENT", str(error))
+        return build_error(404, "NOT_FOUND", f"{request.method} {request.path}")
 
     def _create_job(self, request: loopback.Request) -> tuple[int, object]:
         job = PipelineJob()
         json_format.ParseDict(request.body, PipelineJob.pb(job))
         name = request.query["pipelineJobId"]
         if not re.fullmatch("[a-z][-a-z0-9]{0,127}", name):
-            return _error(400, "INVALID_ARGUMENT", f"pipelineJobId {name}")
+            return build_error(400, "INVALID_ARGUMENT", f"pipelineJobId {name}")
         if name in self.jobs:
-            return _error(409, "ALREADY_EXISTS", f"{name} exists")
+            return build_error(409, "ALREADY_EXISTS", f"{name} exists")
         self.jobs[name] = job
         return 200, request.body | {"name": f"{RESOURCE}/pipelineJobs/{name}", "createTime": "2026-11-24T03:00:00Z"}
 
@@ -76,35 +68,9 @@ class Vertex:
         return 200, request.body | {"name": f"{RESOURCE}/schedules/77", "nextRunTime": "2026-11-30T03:00:00Z"}
 
 
-def _error(code: int, status: str, message: str) -> tuple[int, object]:
-    return code, {"error": {"code": code, "message": message, "status": status}}
-
-
-@pytest.fixture(scope="module")
-def keys() -> rsa.RSAPrivateKey:
-    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-@pytest.fixture
-def key_file(keys: rsa.RSAPrivateKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A service account's key, found as a user's would be."""
-    pem = keys.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-    file = tmp_path / "key.json"
-    account = {"type": "service_account", "client_email": ACCOUNT, "private_key": pem, "private_key_id": "1"}
-    file.write_text(json.dumps(account | {"project_id": "other", "token_uri": "http://127.0.0.1:9/token"}))
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    # Else google-auth asks Google, in the background, in which regions the account may be used.
-    monkeypatch.setattr(Credentials, "_is_regional_endpoint", lambda *_: True)
-    return file
-
-
 @pytest.fixture
 def vertex(keys: rsa.RSAPrivateKey, key_file: Path) -> Vertex:
-    public = keys.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return Vertex(public)
+    return Vertex(google_account.encode_public_key(keys))
 
 
 @pytest.fixture
@@ -217,8 +183,7 @@ def test_what_vertex_refuses_is_one_line(vertex, server, answer, words, schedule
 
 
 def test_somebody_elses_key_is_refused(vertex, server):
-    other = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
-    vertex.public_key = other.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    vertex.public_key = google_account.encode_public_key(google_account.make_keys())
     assert refusal(server).startswith("Google rejected the credentials")
 
 
@@ -227,14 +192,6 @@ def test_nobody_answers():
     message = refusal(loopback.Server("http://127.0.0.1:9"))
     assert message.startswith("Vertex AI cannot be reached at http://127.0.0.1:9")
     assert "kubeflow.region" in message
-
-
-@pytest.fixture
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without any of Google's credentials, and not one of Google's."""
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "none"))
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
 
 
 @pytest.mark.usefixtures("nobody")

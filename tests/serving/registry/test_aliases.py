@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
+from atelier.files.change_log import DONE, FAILED, UNDONE
 from serving.client import ServingError
 from serving.registry import models_config
 from serving.registry.aliases import Registry
 from serving.registry.errors import RegistryError
-from serving.registry.history import DONE, FAILED, UNDONE, History
+from serving.registry.history import History
 from serving.registry.model_servers import connected
 from serving.server.model_server_config import ModelServerConfigError
 from tests.serving.registry.dying import KilledError, dying_at

@@ -1,0 +1,48 @@
+"""The append-only log of changes, cut at every byte."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from atelier.errors import AtelierError
+from atelier.files.change_log import DONE, ChangeLog
+
+
+@dataclass(frozen=True)
+class Move:
+    to: str
+    id: str
+
+
+def open_log(tmp_path):
+    return ChangeLog(tmp_path / "log.jsonl", Move, "a place", AtelierError)
+
+
+def test_a_log_that_was_cut_at_any_byte_goes_on(tmp_path):
+    log = open_log(tmp_path)
+    for number in range(2):
+        log.begin(Move("Zürich 東京", f"m{number}"))
+        log.end(Move("Zürich 東京", f"m{number}"), DONE)
+    whole = log.file.read_bytes()
+    last = whole.splitlines(keepends=True)[-1]
+    for cut in range(len(last) + 1):
+        log.file.write_bytes(whole[: len(whole) - cut])
+        is_complete = cut <= 1  # at most the line break is missing
+        assert (log.unfinished() is None) == is_complete, cut
+        log.begin(Move("Bern", "next"))
+        assert [change.intent.id for change in log.changes()] == ["m0", "m1", "next"]
+        assert [change.outcome for change in log.changes()] == [DONE, DONE if is_complete else "", ""]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"number": 1, "when": "t", "who": "me", "record": "intent", "id": "a", "place": "elsewhere"}',
+        '{"number": 1, "when": "t", "who": "me", "record": "intent", "id": ["a"], "to": "b"}',
+    ],
+)
+def test_a_record_of_another_kind_is_named(tmp_path, record):
+    log = open_log(tmp_path)
+    log.file.write_text(record + "\n")
+    with pytest.raises(AtelierError, match=r"log\.jsonl: record 1 is not one of a place"):
+        log.changes()
