@@ -73,8 +73,8 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     )
     content = np.asarray(Image.open(packaged.find("skimage", "data/chelsea.png")).convert("RGB"))
     style = load_pixels(next(each for each in catalog.open_catalog("builtin") if each.id == "swirls"))
-    exact = objective.shared(settings, "float32")
-    recipe = networks.recipe(settings)
+    exact = objective.get_objective(settings, "float32")
+    recipe = networks.choose_recipe(settings)
     weights = tf.constant(Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight), tf.float32)
     height, width = canvas.compute_sides(content.shape, size)
     padded = canvas.pad(canvas.resize(content, height, width), exact.network.stride)
@@ -160,7 +160,7 @@ def batch_of_units(size: int) -> None:
             photos = Path(photographs.write(str(Path(folder, "photographs"))))
             Image.open(packaged.find("skimage", "data/coffee.png")).save(photos / "coffee.png")
             report = batch.render_batch(
-                contents.from_folder(str(photos)),
+                contents.list_files(str(photos)),
                 styles,
                 str(Path(folder, "out")),
                 batch.Request(size=size),
@@ -200,7 +200,7 @@ def optimizers_alone(height: int, width: int) -> None:
 
     ways: dict[str, Callable[[], object]] = {
         "L-BFGS-B with its bounds": bounded,
-        "ours, free unknowns": lambda: optimizers.lbfgs(quadratic, start, 40, lambda _: False),
+        "ours, free unknowns": lambda: optimizers.run_lbfgs(quadratic, start, 40, lambda _: False),
     }
     for name, way in ways.items():
         calls, began = 0, time.perf_counter()

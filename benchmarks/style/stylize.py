@@ -135,7 +135,7 @@ def _memory() -> None:
 def _losses(ids: list[str] | None, output: str | None) -> None:
     base = stylizer.load_base()
     settings = Settings()
-    judge = objective.shared(settings, "float32")
+    judge = objective.get_objective(settings, "float32")
     stride = networks.build(settings).stride
     reached = {}
     for style in catalog.select_styles("builtin", catalog.open_catalog("builtin"), ids or ()):

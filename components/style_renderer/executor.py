@@ -68,14 +68,14 @@ def _find_sources(exec_properties: dict[str, Any], examples: list[types.Artifact
     if builtin_names.resolve(where, (builtin_names.PHOTOS,)):
         where = photographs.write(storage.join(exec_properties["store_directory"], "photographs"))
     if not where.startswith(builtin_names.SPLIT_PREFIX):
-        return contents.from_folder(where)
+        return contents.list_files(where)
     split = where.removeprefix(builtin_names.SPLIT_PREFIX)
     if not examples:
         raise contents.ContentError(f"contents is {where}, but StyleRenderer was given no examples to take it from")
     known = artifact_utils.decode_split_names(artifact_utils.get_single_instance(examples).split_names)
     if split not in known:
         raise contents.ContentError(f"contents is {where}, but the examples have the splits {', '.join(known)}")
-    return contents.from_examples(artifact_utils.get_split_uri(examples, split), exec_properties["image_key"])
+    return contents.list_records(artifact_utils.get_split_uri(examples, split), exec_properties["image_key"])
 
 
 class _LogSteps:

@@ -58,9 +58,9 @@ def read_photographs(where: str, examples: Sequence[types.Artifact], image_key: 
     """
     if builtin_names.resolve(where, (builtin_names.PHOTOS,)):
         with leftovers.scratch("photographs") as folder:
-            return _read(contents.from_folder(packaged_photographs.write(str(folder))), where, most)
+            return _read(contents.list_files(packaged_photographs.write(str(folder))), where, most)
     if not where.startswith(builtin_names.SPLIT_PREFIX):
-        return _read(contents.from_folder(where), where, most)
+        return _read(contents.list_files(where), where, most)
     split = where.removeprefix(builtin_names.SPLIT_PREFIX)
     if not examples:
         raise contents.ContentError(f"the images are {where}, but there are no examples to take them from")
@@ -68,7 +68,7 @@ def read_photographs(where: str, examples: Sequence[types.Artifact], image_key: 
     if split not in known:
         raise contents.ContentError(f"the images are {where}, but the examples have the splits {', '.join(known)}")
     uri = artifact_utils.get_split_uri(list(examples), split)
-    return _read(contents.from_examples(uri, image_key), where, most)
+    return _read(contents.list_records(uri, image_key), where, most)
 
 
 def _read(sources: Sequence[contents.Source], where: str, most: int) -> Photographs:

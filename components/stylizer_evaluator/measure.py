@@ -86,7 +86,7 @@ def measure_losses(style: str, target: np.ndarray, compared: list[Compared], sty
       compared: the images.
       style_size: longer side in pixels at which the style image is looked at.
     """
-    judge = objective.shared(Settings(), "float32")
+    judge = objective.get_objective(Settings(), "float32")
     grams = judge.style_targets(target, style_size)
     found = np.array(
         [[_measure(judge, image, one.content, grams) for image in (one.stylized, one.optimized)] for one in compared]

@@ -92,7 +92,7 @@ def render_batch(
     `gallery.html`, and the images of this batch if it is another folder.
 
     Args:
-      sources: from `contents.from_folder` or `contents.from_examples`.
+      sources: from `contents.list_files` or `contents.list_records`.
       styles: from a catalog.
       directory: a folder or URL that all workers see; it is kept for the next batch.
       request: what is asked for.

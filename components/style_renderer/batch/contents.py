@@ -56,7 +56,7 @@ class Found:
     """Images that were looked at, good and bad."""
 
 
-def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
+def list_files(folder: str, leave_out: str = "") -> tuple[Source, ...]:
     """All files below a folder, in the order of their paths.
 
     Args:
@@ -82,7 +82,7 @@ def from_folder(folder: str, leave_out: str = "") -> tuple[Source, ...]:
     return tuple(Source("file", entry.path, name) for name, entry in found.items())
 
 
-def from_examples(split: str, image_key: str) -> tuple[Source, ...]:
+def list_records(split: str, image_key: str) -> tuple[Source, ...]:
     """The TFRecord files of a split.
 
     Args:

@@ -192,7 +192,7 @@ def restyle(
     pixels = canvas.resize(content, height, width)
     stylized = stylizer.stylize(pixels, weights, settings.strength)
     if settings.colors == "match":
-        stylized = np.rint(colors.matched(stylized, pixels)).astype(np.uint8)
+        stylized = np.rint(colors.match_colors(stylized, pixels)).astype(np.uint8)
     return canvas.resize(stylized, *canvas.compute_sides(content.shape, size))
 
 
@@ -216,7 +216,7 @@ def _render_fast(
     began = time.perf_counter()
     image = one_pass(content, settings, settings.scales[-1].size)
     if settings.colors == "luminance" and settings.strength > 0:
-        image = colors.with_brightness_of(image, canvas.resize(content, *image.shape[:2]))
+        image = colors.keep_content_colors(image, canvas.resize(content, *image.shape[:2]))
     return render.Rendering(image, {}, 0, time.perf_counter() - began, None)
 
 

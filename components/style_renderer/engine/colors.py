@@ -10,7 +10,7 @@ _REGULARIZER = 1e-3
 """Added to the variances, in squared units of 0..255: an image of one color has none to divide by."""
 
 
-def with_brightness_of(rendering: np.ndarray, content: np.ndarray) -> np.ndarray:
+def keep_content_colors(rendering: np.ndarray, content: np.ndarray) -> np.ndarray:
     """The content's colors with the rendering's brightness (section 4): both [H, W, 3] uint8, so is the result.
 
     Rec. 601 luma and chroma, as in JPEG.
@@ -20,7 +20,7 @@ def with_brightness_of(rendering: np.ndarray, content: np.ndarray) -> np.ndarray
     return np.asarray(Image.merge("YCbCr", (brightness, blue, red)).convert("RGB"))
 
 
-def matched(style: np.ndarray, content: np.ndarray) -> np.ndarray:
+def match_colors(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     """The style recolored: mean and covariance of its pixels become the content's (section 3, "Image Analogies").
 
     The square roots of the covariances are symmetric, which the authors found to distort colors least.

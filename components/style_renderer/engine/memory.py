@@ -45,13 +45,13 @@ def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Esti
       settings: of the rendering.
       regions: number of masks.
     """
-    loss = objective.shared(settings, settings.precision)
+    loss = objective.get_objective(settings, settings.precision)
     per_pixel = _seconds_per_pixel(loss)
     floats = _count_floats(loss.network, settings, regions)
     seconds, tiles, memory = 0.0, 1, 0.0
     for scale in settings.scales:
         height, width = canvas.compute_sides(shape, scale.size)
-        side = tile((height, width, 3), loss.network, settings, regions)
+        side = choose_tile((height, width, 3), loss.network, settings, regions)
         cost = height * width * per_pixel
         tiles = 1
         if side is None:
@@ -65,7 +65,7 @@ def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Esti
     return Estimate(memory_mb=round(memory / _MB), seconds=seconds, tiles=tiles)
 
 
-def tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings, regions: int = 0) -> int | None:
+def choose_tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings, regions: int = 0) -> int | None:
     """Side of the tiles that keep an image [H, W, 3] within `settings.memory_mb`; None: it fits in one piece."""
     floats = _count_floats(network, settings, regions)
     pixels = shape[0] * shape[1]
@@ -80,7 +80,7 @@ def tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings, regi
 
 def _count_floats(network: FeatureNetwork, settings: Settings, regions: int) -> float:
     """Activations by pixel; each region has the style layers once more, masked."""
-    layers = networks.recipe(settings).style_layers if regions else ()
+    layers = networks.choose_recipe(settings).style_layers if regions else ()
     return network.floats_per_pixel + regions * sum(network.channels[n] / network.strides[n] ** 2 for n in layers)
 
 
@@ -107,5 +107,5 @@ def _seconds_per_pixel(loss: Objective) -> float:
 
     evaluate(image)  # traces
     began = time.perf_counter()
-    optimizers.lbfgs(evaluate, image, iterations, lambda _: False)
+    optimizers.run_lbfgs(evaluate, image, iterations, lambda _: False)
     return (time.perf_counter() - began) / iterations / side**2

@@ -29,7 +29,7 @@ class Recipe:
     style_weight: float
     tv_weight: float
     frequency_slope: float
-    """Of the optimizer's unknowns; see `optimizers.lbfgs`."""
+    """Of the optimizer's unknowns; see `optimizers.run_lbfgs`."""
 
 
 RECIPES = {
@@ -91,7 +91,7 @@ class FeatureNetwork:
         return {name: ops.cast(features, "float32") for name, features in self.model(image, training=False).items()}
 
 
-def recipe(settings: Settings) -> Recipe:
+def choose_recipe(settings: Settings) -> Recipe:
     """The network's recipe with what the settings change of it."""
     own = RECIPES[settings.network]
     return Recipe(
@@ -115,7 +115,7 @@ def build(settings: Settings, precision: str = "float32") -> FeatureNetwork:
       ValueError: a layer is not in the network.
       WeightsError: the weights cannot be had; the message says how to supply them.
     """
-    used = recipe(settings)
+    used = choose_recipe(settings)
     layers = tuple(dict.fromkeys((*used.content_layers, *used.style_layers)))
     return _build(settings.network, settings.weights, settings.weights_sha256, settings.pooling, layers, precision)
 

@@ -23,7 +23,7 @@ class Weights(NamedTuple):
     style: float
     tv: float
 
-    def at_strength(self, strength: float) -> "Weights":
+    def with_strength(self, strength: float) -> "Weights":
         """`strength` of 0 leaves nothing but the content, 1 leaves all as it is.
 
         The cube makes the change that one sees about even along the way: the style's pull saturates.
@@ -40,14 +40,14 @@ class Losses(NamedTuple):
     tv: float
 
 
-def shared(settings: Settings, precision: str) -> "Objective":
+def get_objective(settings: Settings, precision: str) -> "Objective":
     """The objective of the settings' network and layers, which a process builds once.
 
     Raises:
       ValueError: the network has no such layer.
       WeightsError: its weights cannot be had.
     """
-    used = networks.recipe(settings)
+    used = networks.choose_recipe(settings)
     return _shared(networks.build(settings, precision), used.content_layers, tuple(used.style_layers.items()))
 
 

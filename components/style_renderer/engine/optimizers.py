@@ -24,7 +24,7 @@ _SIDES = (1, 2)
 """The axes of an image along which it has frequencies."""
 
 
-def lbfgs(
+def run_lbfgs(
     evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify, frequency_slope: float = 0.0
 ) -> np.ndarray:
     """SciPy's L-BFGS (Byrd et al. 1995, "A limited memory algorithm for bound constrained optimization").
@@ -131,7 +131,9 @@ class _Cosines:
         return self._pixels.to_unknowns(scipy.fft.dctn(gradient, axes=_SIDES, norm="ortho") * self._units)
 
 
-def adam(evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify, learning_rate: float) -> np.ndarray:
+def run_adam(
+    evaluate: Evaluate, image: np.ndarray, iterations: int, notify: Notify, learning_rate: float
+) -> np.ndarray:
     """Keras' Adam (Kingma and Ba 2015), the image cut to 0..255 after each step.
 
     Args:

@@ -34,7 +34,7 @@ class Rendering:
     iterations: int
     seconds: float
     seam_score: float | None
-    """Of an image that was worked on in tiles: see `tiles.seam_score`."""
+    """Of an image that was worked on in tiles: see `tiles.measure_seams`."""
 
 
 _EXACT_SHARE = 0.25
@@ -74,7 +74,7 @@ def render(
     checks.check_masks(masks, len(styles))
     work = _Work(content, styles, settings, masks, start, callback)
     for number, scale in enumerate(settings.scales):
-        work.at_scale(number, scale)
+        work.render_scale(number, scale)
     return Rendering(work.finish(), work.losses, work.iterations, time.perf_counter() - began, work.seam_score)
 
 
@@ -93,12 +93,12 @@ class _Work:
         self._content, self._settings = content, settings
         self._styles = styles
         if settings.colors == "match":
-            self._styles = [(colors.matched(style, content), weight) for style, weight in styles]
+            self._styles = [(colors.match_colors(style, content), weight) for style, weight in styles]
         self._regions = guidance.group(self._styles, masks)
         self._start, self._callback = start, callback
         self._precision = settings.precision
-        self._objective = objective.shared(settings, self._precision)
-        recipe = networks.recipe(settings)
+        self._objective = objective.get_objective(settings, self._precision)
+        recipe = networks.choose_recipe(settings)
         self._weights = Weights(recipe.content_weight, recipe.style_weight, recipe.tv_weight)
         self._costs = [scale.iterations * scale.size**2 for scale in settings.scales]
         self._strength = settings.strength
@@ -113,7 +113,7 @@ class _Work:
         self.iterations = 0
         self.seam_score: float | None = None
 
-    def at_scale(self, number: int, scale: Scale) -> None:
+    def render_scale(self, number: int, scale: Scale) -> None:
         """Takes the image from the scale before to this one."""
         height, width = canvas.compute_sides(self._content.shape, scale.size)
         content = canvas.resize(self._content, height, width)
@@ -137,7 +137,7 @@ class _Work:
         height, width = image.shape[:2]
         padded_content, padded = canvas.pad(content, stride), canvas.pad(image, stride)
         network = self._objective.network
-        tile = memory.tile(padded.shape, network, self._settings, len(self._regions))
+        tile = memory.choose_tile(padded.shape, network, self._settings, len(self._regions))
         guides = None
         if self._regions:
             layers = self._objective.style_layers
@@ -185,7 +185,7 @@ class _Work:
 
         @functools.lru_cache(maxsize=1)  # the other's targets are not needed again
         def targets(exact: bool) -> tuple[Objective, list[tf.Tensor], list[tf.Tensor]]:
-            loss = objective.shared(self._settings, "float32") if exact else self._objective
+            loss = objective.get_objective(self._settings, "float32") if exact else self._objective
             return (
                 loss,
                 loss.contents(tf.constant(content[np.newaxis].astype(np.float32))),
@@ -202,8 +202,10 @@ class _Work:
 
         arguments = (evaluate, image[np.newaxis], scale.iterations, notify)
         if self._settings.optimizer == "adam":
-            return optimizers.adam(*arguments, learning_rate=self._settings.learning_rate)[0]
-        return optimizers.lbfgs(*arguments, frequency_slope=networks.recipe(self._settings).frequency_slope)[0]
+            return optimizers.run_adam(*arguments, learning_rate=self._settings.learning_rate)[0]
+        return optimizers.run_lbfgs(*arguments, frequency_slope=networks.choose_recipe(self._settings).frequency_slope)[
+            0
+        ]
 
     def _keep(self, found: Losses) -> None:
         """Takes note of what was evaluated; it counts once the optimizer has accepted it."""
@@ -215,7 +217,7 @@ class _Work:
     def _scaled_weights(self, scale: Scale) -> Weights:
         tv_weight = scale.tv_weight if self._tv_weight is None else self._tv_weight
         own = self._weights if tv_weight is None else self._weights._replace(tv=tv_weight)
-        return own.at_strength(self._strength)
+        return own.with_strength(self._strength)
 
     def _notify(self, number: int, scale: Scale, iteration: int, image: np.ndarray) -> bool:
         """Tells the callback; returns whether what it answers changes the total loss."""
@@ -257,7 +259,7 @@ class _Work:
         pixels = np.clip(image, 0, 255)
         pixels = np.rint(pixels, out=pixels).astype(np.uint8)
         if self._settings.colors == "luminance" and self._strength > 0:
-            pixels = colors.with_brightness_of(pixels, self._content_at(pixels))
+            pixels = colors.keep_content_colors(pixels, self._content_at(pixels))
         return guidance.cover(pixels, self._content_at(pixels), self._regions) if self._regions else pixels
 
     def _content_at(self, pixels: np.ndarray) -> np.ndarray:

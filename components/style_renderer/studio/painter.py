@@ -101,7 +101,7 @@ class EnginePainter:
         for region, mask in zip(task.request.regions, task.masks, strict=True):
             stylized = engines.restyle(self._stylizer, region.styles, content, settings, size)
             if settings.colors == "luminance" and settings.strength > 0:
-                stylized = colors.with_brightness_of(stylized, plain)
+                stylized = colors.keep_content_colors(stylized, plain)
             if mask:
                 stylized = guidance.cover(stylized, image, [guidance.Region(_read_mask(mask), [])])
             image = stylized

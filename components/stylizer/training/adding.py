@@ -65,7 +65,7 @@ def add_styles(
         raise StylizerError(f"full_strength is {settings.full_strength}: it must be 1, or all styles would change")
     model = extend(stylizer.model, range(len(stylizer.styles)), len(styles))
     set_trainable(model, values_only=True)
-    recipe = networks.recipe(Settings())
+    recipe = networks.choose_recipe(Settings())
     count = len(stylizer.styles)
     grams = [
         np.concatenate([np.zeros((count, *gram.shape[1:]), np.float32), gram])

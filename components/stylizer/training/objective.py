@@ -76,7 +76,7 @@ class Objective(keras.Model):
 
         Styles differ: some optimizers' style losses are fifteen times others', and one weight for all would leave the
         smallest far behind. Far above what can be reached, the loss of style grows as a logarithm: a crop of plain sky
-        shall not outweigh the others. Style is weighted by the strength as `engine.objective.Weights.at_strength` does.
+        shall not outweigh the others. Style is weighted by the strength as `Weights.with_strength` of the engine does.
         """
         content, style, tv = self.terms(x["image"], x["style"], y_pred)
         for metric, values in zip(self._shown, (content, style, tv), strict=True):
@@ -130,7 +130,7 @@ def build(
     """
     rendering = Settings()
     features = networks.build(rendering, "bfloat16" if settings.precision == "mixed_bfloat16" else "float32")
-    recipe = networks.recipe(rendering)
+    recipe = networks.choose_recipe(rendering)
     return Objective(
         model, features, recipe, targets.compute(recipe, styles, settings.style_size, cache), reached, settings
     )

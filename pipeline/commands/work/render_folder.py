@@ -87,7 +87,7 @@ def render_folder(
         console.bar("preparing", counted=False) as progress,
     ):
         report = batch.render_batch(
-            contents.from_folder(folder, leave_out=str(output)),
+            contents.list_files(folder, leave_out=str(output)),
             chosen,
             str(output),
             request,

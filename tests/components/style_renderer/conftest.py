@@ -49,7 +49,7 @@ def run(folder, styles, rendered, tmp_path):
         options = {name: request.pop(name) for name in ("output", "progress_to", "threads") if name in request}
         request.setdefault("overrides", {"scales": [{"size": fake_engine.SIZE, "iterations": 1}]})
         return batch.render_batch(
-            sources or contents.from_folder(str(folder)),
+            sources or contents.list_files(str(folder)),
             styles,
             str(tmp_path / "out"),
             batch.Request(**request),

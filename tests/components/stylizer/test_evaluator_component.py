@@ -112,7 +112,7 @@ def test_the_optimizers_image_is_rendered_once_for_each_of_its_inputs(tmp_path, 
 def test_the_losses_are_the_optimizers(tmp_path):
     content, stylized, optimized, style = image(), image(), image(), image()
     found = measure.measure_losses("dots", style, [Compared(content, optimized, stylized, stylized)], 64)
-    recipe = networks.recipe(Settings())
+    recipe = networks.choose_recipe(Settings())
     features = networks.build(Settings())
     of = [features(tf.constant(each[np.newaxis], tf.float32)) for each in (content, stylized, style)]
     grams = [[losses.gram(each[name]) for name in recipe.style_layers] for each in of]

@@ -72,7 +72,7 @@ def minimize(
             freed_memory.unmap(current, gradient, mean, square)
         if notify(current):
             mean[:], square[:], steps = 0, 0, 0
-    return np.array(current), tiles.seam_score(current, tile)
+    return np.array(current), tiles.measure_seams(current, tile)
 
 
 def step(

@@ -203,7 +203,7 @@ class TiledObjective:
         return features[name][:, top:bottom, left:right]
 
 
-def seam_score(image: np.ndarray, tile: int) -> float:
+def measure_seams(image: np.ndarray, tile: int) -> float:
     """How much rougher an image [H, W, 3] is across the borders of tiles than elsewhere: 1 is no seam.
 
     The mean absolute difference between neighbors on either side of a border, by that of all neighbors.

@@ -14,7 +14,7 @@ from pipeline.config.sections.beam import Beam
 
 def main(beam: str, images: str, output: str) -> None:
     report = batch.render_batch(
-        contents.from_folder(str(Path(images, "content"))),
+        contents.list_files(str(Path(images, "content"))),
         catalog.load_folder(Path(images, "styles")),
         output,
         batch.Request(overrides={"scales": [{"size": 64, "iterations": 3}]}, picture_format="png"),

@@ -328,5 +328,5 @@ def test_contents_may_come_from_records(run, out, tmp_path):
     )
     (tmp_path / "split").mkdir()
     (tmp_path / "split" / "data-00000").write_bytes(stream.getvalue())
-    run(sources=contents.from_examples(str(tmp_path / "split"), "image/encoded"))
+    run(sources=contents.list_records(str(tmp_path / "split"), "image/encoded"))
     assert named(manifest(out)) == [("x.png", "red", 1.0), ("x.png", "blue", 1.0)]

@@ -18,7 +18,7 @@ from components.style_renderer.batch import batch, contents
 from components.style_catalog import catalog
 folder, styles, out = sys.argv[1:]
 batch.render_batch(
-    contents.from_folder(folder), catalog.load_folder(catalog.Path(styles)), out, batch.Request(),
+    contents.list_files(folder), catalog.load_folder(catalog.Path(styles)), out, batch.Request(),
     batch.make_local_pipelines(["--runner=FnApiRunner", "--direct_running_mode=in_memory"]),
     engine=fake_engine.die_at_fourth,
 )

@@ -49,7 +49,7 @@ def render(folder, styles, file, tmp_path):
     def render_batch(styles=styles, **request):
         values: dict[str, Any] = {"picture_format": "png", "engine": "fast", "stylizer": str(file), "size": 32}
         return batch.render_batch(
-            contents.from_folder(str(folder)),
+            contents.list_files(str(folder)),
             styles,
             str(tmp_path / "out"),
             batch.Request(**values | {"max_bad_fraction": 0.0} | request),

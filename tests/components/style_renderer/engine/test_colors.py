@@ -16,7 +16,7 @@ def moments(picture):
 
 def test_brightness_is_the_rendering_s_and_chroma_the_content_s():
     rendering, content = (soft_noise.picture(seed, 40, 50, 90, 166) for seed in (1, 2))  # in gamut whatever the mix
-    found = colors.with_brightness_of(rendering, content)
+    found = colors.keep_content_colors(rendering, content)
     assert (found.shape, found.dtype) == (content.shape, np.uint8)
     np.testing.assert_allclose(found @ LUMA, rendering @ LUMA, atol=2)
     for channel in (0, 2):  # red and blue less the luma: the chroma but for a factor
@@ -27,14 +27,14 @@ def test_brightness_is_the_rendering_s_and_chroma_the_content_s():
 
 def test_grey_contents_give_grey_pictures():
     grey = np.repeat(soft_noise.picture(3, 32, 32)[..., :1], 3, axis=2)
-    found = colors.with_brightness_of(soft_noise.picture(4, 32, 32), grey).astype(int)
+    found = colors.keep_content_colors(soft_noise.picture(4, 32, 32), grey).astype(int)
     assert np.ptp(found, axis=2).max() <= 1
 
 
 def test_a_recoloured_style_has_the_content_s_mean_and_covariance():
     style, content = soft_noise.picture(5, 48, 40, 60, 200), soft_noise.picture(6, 64, 32, 100, 150)
     content = np.clip(content @ np.array([[1, 0.3, 0], [0, 0.8, -0.2], [0.1, 0, 0.6]]), 0, 255).astype(np.uint8)
-    found = colors.matched(style, content)
+    found = colors.match_colors(style, content)
     assert (found.shape, found.dtype) == (style.shape, np.float32)
     assert found.min() > 0
     assert found.max() < 255  # or cutting would have changed the moments
@@ -47,15 +47,15 @@ def test_a_recoloured_style_has_the_content_s_mean_and_covariance():
 
 def test_a_style_like_the_content_stays_what_it_is():
     style = soft_noise.picture(7, 32, 48, 20, 230)
-    np.testing.assert_allclose(colors.matched(style, style), style, atol=1e-2)
+    np.testing.assert_allclose(colors.match_colors(style, style), style, atol=1e-2)
 
 
 def test_pictures_of_one_colour_have_nothing_to_divide_by():
     plain = np.full((32, 32, 3), (200, 30, 90), np.uint8)
     style = soft_noise.picture(8, 32, 32)
-    onto_plain = colors.matched(style, plain)
+    onto_plain = colors.match_colors(style, plain)
     np.testing.assert_allclose(onto_plain, plain, atol=1)
-    of_plain = colors.matched(plain, style)
+    of_plain = colors.match_colors(plain, style)
     np.testing.assert_allclose(of_plain, np.broadcast_to(moments(style)[0], plain.shape), atol=1)
 
 
@@ -63,14 +63,14 @@ def test_a_memory_map_is_a_content_too(tmp_path):
     style, content = soft_noise.picture(9, 32, 32), soft_noise.picture(10, 40, 32)
     mapped = np.memmap(tmp_path / "content.u8", np.uint8, "w+", shape=content.shape)
     mapped[:] = content
-    np.testing.assert_array_equal(colors.matched(style, mapped), colors.matched(style, content))
+    np.testing.assert_array_equal(colors.match_colors(style, mapped), colors.match_colors(style, content))
     by_pillow = np.asarray(Image.fromarray(style).convert("L")).astype(int)
-    narrow = colors.with_brightness_of(style, np.full_like(style, 128))
+    narrow = colors.keep_content_colors(style, np.full_like(style, 128))
     assert np.abs(narrow[..., 0] - by_pillow).max() <= 2
 
 
 def test_a_content_of_one_pixel_gives_the_style_its_color():
     style = soft_noise.picture(7, 30, 20, 60, 200)
-    found = colors.matched(style, np.array([[[10, 120, 230]]], np.uint8))
+    found = colors.match_colors(style, np.array([[[10, 120, 230]]], np.uint8))
     assert np.abs(found - (10, 120, 230)).max() < 1
-    assert np.isfinite(colors.matched(np.array([[[1, 2, 3]]], np.uint8), style)).all()
+    assert np.isfinite(colors.match_colors(np.array([[[1, 2, 3]]], np.uint8), style)).all()

@@ -28,7 +28,7 @@ BLUE = np.array([30, 30, 200], np.uint8)
 
 @pytest.fixture(scope="module")
 def loss():
-    return objective.shared(Settings(), "float32")
+    return objective.get_objective(Settings(), "float32")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_tiles_paint_what_one_piece_paints(monkeypatch):
     content = soft_noise.picture(3, 64, 96)
     few = {"scales": [{"size": 96, "iterations": 4}], "optimizer": "adam", "learning_rate": 6.0}
     whole = paint(halves(), content=content, **few).image.astype(int)
-    monkeypatch.setattr(memory, "tile", lambda *_: 48)
+    monkeypatch.setattr(memory, "choose_tile", lambda *_: 48)
     tiled = paint(halves(), content=content, **few).image.astype(int)
     change = np.abs(whole - content).mean()
     assert change > 5

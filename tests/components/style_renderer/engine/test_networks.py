@@ -284,12 +284,12 @@ def test_a_file_needs_its_hash():
 
 
 def test_settings_change_the_recipe_where_they_say_something():
-    own = networks.recipe(Settings(network="vgg19"))
+    own = networks.choose_recipe(Settings(network="vgg19"))
     assert own == networks.RECIPES["vgg19"]
-    changed = networks.recipe(Settings(network="vgg19", style_weight=0.0, style_layers={"block1_conv1": 2.0}))
+    changed = networks.choose_recipe(Settings(network="vgg19", style_weight=0.0, style_layers={"block1_conv1": 2.0}))
     assert (changed.style_weight, dict(changed.style_layers)) == (0.0, {"block1_conv1": 2.0})
     assert (changed.content_weight, changed.content_layers) == (own.content_weight, own.content_layers)
-    assert networks.recipe(Settings(tv_weight=0.25, content_weight=3.0)).tv_weight == 0.25
+    assert networks.choose_recipe(Settings(tv_weight=0.25, content_weight=3.0)).tv_weight == 0.25
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ HEIGHT, WIDTH = 48, 64
 @pytest.fixture(scope="module", params=["efficientnet_lite0", "vgg19"])
 def loss(request):
     weights = "random" if request.param == "vgg19" else "imagenet"
-    return objective.shared(Settings(network=request.param, weights=weights), "float32")
+    return objective.get_objective(Settings(network=request.param, weights=weights), "float32")
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +123,9 @@ def test_the_number_of_kept_targets_is_bounded(loss, monkeypatch):
 
 def test_strength_scales_style_and_variation_alone():
     weights = Weights(content=3.0, style=8.0, tv=0.5)
-    assert weights.at_strength(1.0) == weights
-    assert weights.at_strength(0.0) == Weights(3.0, 0.0, 0.0)
-    half = weights.at_strength(0.5)
+    assert weights.with_strength(1.0) == weights
+    assert weights.with_strength(0.0) == Weights(3.0, 0.0, 0.0)
+    half = weights.with_strength(0.5)
     assert half.content == 3.0
     assert 0 < half.style < 8.0
     assert half.style / 8.0 == half.tv / 0.5
@@ -137,7 +137,7 @@ def test_settings_choose_layers_and_an_objective_is_made_once(loss):
     settings = Settings(
         style_layers={"stem_activation": 2.0, "block1a_activation": 1.0}, content_layers=("block1a_activation",)
     )
-    chosen = objective.shared(settings, "float32")
+    chosen = objective.get_objective(settings, "float32")
     assert chosen.content_layers == ("block1a_activation",)
     assert (chosen.style_layers, chosen.layer_weights) == (("stem_activation", "block1a_activation"), (2.0, 1.0))
-    assert objective.shared(settings.model_copy(update={"strength": 0.5}), "float32") is chosen
+    assert objective.get_objective(settings.model_copy(update={"strength": 0.5}), "float32") is chosen

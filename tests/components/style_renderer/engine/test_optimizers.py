@@ -17,11 +17,11 @@ SHAPE = (1, 6, 7, 3)
 
 
 def lbfgs(evaluate, image, iterations, notify=lambda _: False):
-    return optimizers.lbfgs(evaluate, image, iterations, notify, frequency_slope=0.6)
+    return optimizers.run_lbfgs(evaluate, image, iterations, notify, frequency_slope=0.6)
 
 
 def adam(evaluate, image, iterations, notify=lambda _: False):
-    return optimizers.adam(evaluate, image, iterations, notify, learning_rate=3.0)
+    return optimizers.run_adam(evaluate, image, iterations, notify, learning_rate=3.0)
 
 
 BOTH = pytest.mark.parametrize("minimise", [lbfgs, adam])

@@ -102,7 +102,7 @@ def test_a_blend_of_a_style_with_itself_is_that_style():
 def test_the_targets_of_a_blend_are_the_weighted_mean(monkeypatch):
     wanted = watch_targets(monkeypatch)
     rendered(settings((64, 1)), styles=((STYLE, 3.0), (OTHER, 1.0)))
-    loss = objective.shared(settings(), "float32")
+    loss = objective.get_objective(settings(), "float32")
     one, other = loss.style_targets(STYLE, 64), loss.style_targets(OTHER, 64)
     for found, a, b in zip(wanted[0], one, other, strict=True):
         expected = 0.75 * a.numpy() + 0.25 * b.numpy()
@@ -112,7 +112,7 @@ def test_the_targets_of_a_blend_are_the_weighted_mean(monkeypatch):
 def watch_targets(monkeypatch):
     """The Gram matrices that the objective is given, call by call."""
     seen = []
-    loss = objective.shared(settings(), "float32")
+    loss = objective.get_objective(settings(), "float32")
     evaluate = loss.evaluate
 
     def watch(image, contents, grams, weights):
@@ -124,7 +124,7 @@ def watch_targets(monkeypatch):
 
 
 def test_a_blend_lies_between_its_styles():
-    loss = objective.shared(settings(), "float32")
+    loss = objective.get_objective(settings(), "float32")
 
     def style_loss(image, style):
         grams = loss.style_targets(style, 64)
@@ -267,7 +267,7 @@ def test_the_coarse_scale_is_where_the_fine_one_starts():
 def test_style_scale_is_the_size_at_which_the_style_is_seen(monkeypatch):
     wanted = watch_targets(monkeypatch)
     style = soft_noise.picture(5, 256, 256, grain=4)
-    loss = objective.shared(settings(), "float32")
+    loss = objective.get_objective(settings(), "float32")
     for style_scale, size in ((1.0, 64), (0.5, 32), (2.0, 128), (0.01, 32), (8.0, 256)):
         wanted.clear()
         rendered(settings((64, 1), style_scale=style_scale), styles=((style, 1.0),))
@@ -292,7 +292,7 @@ def test_luminance_keeps_the_content_s_chroma():
     content = soft_noise.picture(6, 48, 64, 100, 156, grain=16)  # in gamut with whatever brightness
     found = rendered(settings(colors="luminance"), content=content).image
     free = rendered(settings(), content=content).image
-    np.testing.assert_array_equal(found, colors.with_brightness_of(free, content))
+    np.testing.assert_array_equal(found, colors.keep_content_colors(free, content))
     chroma, wanted, styled = (
         np.asarray(Image.fromarray(picture).convert("YCbCr"))[..., 1:].astype(int) for picture in (found, content, free)
     )
@@ -305,14 +305,14 @@ def test_luminance_holds_for_previews_too():
     rendered(settings((64, 2), colors="luminance"), callback=lambda at: seen.append(at.image()))
     free = []
     rendered(settings((64, 2)), callback=lambda at: free.append(at.image()))
-    np.testing.assert_array_equal(seen[1], colors.with_brightness_of(free[1], CONTENT))
+    np.testing.assert_array_equal(seen[1], colors.keep_content_colors(free[1], CONTENT))
 
 
 def test_match_recolours_the_style(monkeypatch):
     wanted = watch_targets(monkeypatch)
     rendered(settings((64, 1), colors="match"))
-    loss = objective.shared(settings(), "float32")
-    for found, expected in zip(wanted[0], loss.style_targets(colors.matched(STYLE, CONTENT), 64), strict=True):
+    loss = objective.get_objective(settings(), "float32")
+    for found, expected in zip(wanted[0], loss.style_targets(colors.match_colors(STYLE, CONTENT), 64), strict=True):
         np.testing.assert_array_equal(found, expected)
     assert not np.allclose(wanted[0][0], loss.style_targets(STYLE, 64)[0], rtol=0.01)
 
@@ -378,14 +378,14 @@ def test_a_content_of_one_grey_takes_a_style(value, keep):
 
 def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
     """A line search ends on a point that was worse, and the optimiser goes back to the one before."""
-    keep = optimizers.lbfgs
+    keep = optimizers.run_lbfgs
 
     def look_aside(evaluate, image, iterations, notify, **options):
         found = keep(evaluate, image, iterations, notify, **options)
         evaluate(np.full_like(image, 255))
         return found
 
-    monkeypatch.setattr(optimizers, "lbfgs", look_aside)
+    monkeypatch.setattr(optimizers, "run_lbfgs", look_aside)
     assert rendered(settings()).losses == usual().losses
 
 
@@ -398,7 +398,7 @@ def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
     chosen = settings((160, 12), optimizer="adam", learning_rate=2.0)
     whole = rendered(chosen, content=content)
     assert whole.seam_score is None
-    monkeypatch.setattr(memory, "tile", lambda *_: 64)
+    monkeypatch.setattr(memory, "choose_tile", lambda *_: 64)
     totals = []
     found = rendered(
         chosen, content=content, callback=lambda at: totals.append(at.losses["total"]) if at.iteration else None
@@ -408,7 +408,7 @@ def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
     assert np.isfinite(totals).all()
     assert totals[-1] < totals[0]
     assert found.seam_score == pytest.approx(1, abs=0.25)
-    assert found.seam_score == pytest.approx(tiles.seam_score(found.image, 64), abs=0.1)
+    assert found.seam_score == pytest.approx(tiles.measure_seams(found.image, 64), abs=0.1)
     # Adam magnifies rounding where a gradient is next to nothing; what one sees is the same.
     assert distance(found.image, whole.image) < 0.5
     assert found.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
@@ -416,7 +416,7 @@ def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
 
 @pytest.mark.slow
 def test_tiles_need_no_content_in_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "tile", lambda *_: 32)
+    monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
     mapped = np.memmap(tmp_path / "content.u8", np.uint8, "w+", shape=CONTENT.shape)
     mapped[:] = CONTENT
     expected = rendered(settings((64, 2))).image
@@ -425,7 +425,7 @@ def test_tiles_need_no_content_in_memory(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_the_callback_changes_the_strength_in_tiles_too(monkeypatch):
-    monkeypatch.setattr(memory, "tile", lambda *_: 32)
+    monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
     found = rendered(settings((64, 3)), callback=lambda at: 0.0 if at.iteration == 1 else None)
     np.testing.assert_array_equal(found.image, CONTENT)
 
@@ -440,7 +440,7 @@ def test_bfloat16_ends_within_two_percent_of_float32():
     Content and style weigh about the same here, so that there is a loss below which neither format gets.
     """
     chosen = VGG | {"style_weight": 1e-3}
-    loss = objective.shared(settings(**chosen), "float32")
+    loss = objective.get_objective(settings(**chosen), "float32")
     weights, grams = tf.constant([1.0, 1e-3, 0.0]), loss.style_targets(STYLE, 64)
     ratios = []
     for seed in range(10, 18):
@@ -464,7 +464,7 @@ def test_bfloat16_ends_within_two_percent_of_float32():
 def test_the_last_steps_are_in_float32(monkeypatch):
     used = []
     for number_format in ("float32", "bfloat16"):
-        loss = objective.shared(settings(), number_format)
+        loss = objective.get_objective(settings(), number_format)
 
         def watch(*given, evaluate=loss.evaluate, number_format=number_format):
             used.append(number_format)

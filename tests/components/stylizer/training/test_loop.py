@@ -15,7 +15,7 @@ with deferred_imports():
     import keras
 
     from components.style_renderer.engine import canvas, networks
-    from components.style_renderer.engine.objective import shared
+    from components.style_renderer.engine.objective import get_objective
     from components.style_renderer.engine.settings import Settings
     from components.stylizer import network
     from components.stylizer.stylizer import Stylizer
@@ -74,13 +74,13 @@ def test_the_loss_is_the_optimizers_by_what_it_reaches(styles):
     random = np.random.default_rng(2)
     image, stylized = random.uniform(0, 255, (2, 1, 64, 64, 3)).astype(np.float32)
     terms = [float(term[0]) for term in found.terms(image, np.array([[1.0, 0.0]], np.float32), stylized)]
-    judge = shared(Settings(), "float32")
+    judge = get_objective(Settings(), "float32")
     expected, _ = judge.evaluate(stylized, judge.contents(image), judge.style_targets(styles[0], 64), [1.0, 1.0, 1.0])
     np.testing.assert_allclose(terms, expected[1:], rtol=1e-4)
     inputs = {"image": image, "style": np.array([[1.0, 0.0]], np.float32), "strength": np.array([0.5], np.float32)}
     content, style, tv = terms
     # A strength of a half counts an eighth; far above 0.01, the loss of style is a logarithm.
-    by_content = (content + 0.7 * networks.recipe(Settings()).tv_weight * tv / 8) / 0.7
+    by_content = (content + 0.7 * networks.choose_recipe(Settings()).tv_weight * tv / 8) / 0.7
     expected = by_content + 0.08 * 30 * np.log(1 + style / 0.01 / 30) / 8
     np.testing.assert_allclose(found.compute_loss(x=inputs, y_pred=stylized), expected, rtol=1e-4)
 
@@ -117,9 +117,9 @@ def test_styles_before_the_first_are_not_trained(photographs):
 
 
 def test_targets_are_kept_for_the_same_styles_only(styles, tmp_path, monkeypatch):
-    recipe, cache = networks.recipe(Settings()), tmp_path / "targets.npz"
+    recipe, cache = networks.choose_recipe(Settings()), tmp_path / "targets.npz"
     first = targets.compute(recipe, styles, 64, cache)
-    expected = shared(Settings(), "float32").style_targets(styles[0], 64)
+    expected = get_objective(Settings(), "float32").style_targets(styles[0], 64)
     for target, gram in zip(first, expected, strict=True):
         np.testing.assert_allclose(target[0], gram[0], rtol=1e-4, atol=1e-4)
     again = targets.compute(recipe, styles[::-1], 64, cache)

@@ -24,7 +24,9 @@ ODD_LAYOUTS = [
 
 
 def loss_of(name):
-    return objective.shared(Settings(network=name, weights="random" if name == "vgg19" else "imagenet"), "float32")
+    return objective.get_objective(
+        Settings(network=name, weights="random" if name == "vgg19" else "imagenet"), "float32"
+    )
 
 
 def assert_equal_in_tiles(name, height, width, tile, folder):
@@ -79,7 +81,7 @@ def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes(tmp_path):
 
 @pytest.mark.slow
 def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece(tmp_path):
-    """`optimizers.adam` on `Objective` goes the same way, but for rounding, which Adam's sign-like steps enlarge."""
+    """`optimizers.run_adam` on `Objective` goes the same way, but for rounding, which Adam's steps enlarge."""
     loss = loss_of("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 96, 80) for seed in range(3))
     contents, grams = loss.contents(tf.constant(content)), loss.grams(tf.constant(style))
@@ -89,7 +91,7 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece(tmp_path):
         found, gradient = loss.evaluate(tf.constant(picture), contents, grams, tf.constant(weights, tf.float32))
         return float(found[0]), gradient.numpy()
 
-    expected = optimizers.adam(evaluate, image, 4, lambda _: False, learning_rate=3.0)[0]
+    expected = optimizers.run_adam(evaluate, image, 4, lambda _: False, learning_rate=3.0)[0]
     kept: list[Losses] = []
     seen = []
 
@@ -143,9 +145,9 @@ def test_a_change_begins_anew(tmp_path):
 def test_seam_score_is_one_where_nothing_shows():
     # 16 borders of 1000 differences each: the mean of them is within a few percent.
     smooth = soft_noise.picture(1, 1024, 1024)
-    assert tiles.seam_score(smooth, 64) == pytest.approx(1, abs=0.1)
-    assert tiles.seam_score(smooth.astype(np.float32), 64) == pytest.approx(tiles.seam_score(smooth, 64))
-    assert tiles.seam_score(np.full((128, 128, 3), 7, np.uint8), 64) == 0
+    assert tiles.measure_seams(smooth, 64) == pytest.approx(1, abs=0.1)
+    assert tiles.measure_seams(smooth.astype(np.float32), 64) == pytest.approx(tiles.measure_seams(smooth, 64))
+    assert tiles.measure_seams(np.full((128, 128, 3), 7, np.uint8), 64) == 0
 
 
 @pytest.mark.parametrize("across", [True, False])
@@ -153,10 +155,10 @@ def test_seam_score_sees_steps_at_the_borders(across):
     picture = soft_noise.picture(1, 512, 512, 60, 200).astype(np.float32)
     brighter = (np.arange(512) // 64 % 2)[:, np.newaxis] * 20.0
     stepped = picture + (brighter if across else brighter.T)[..., np.newaxis]
-    assert tiles.seam_score(stepped, 64) > 1.5
+    assert tiles.measure_seams(stepped, 64) > 1.5
     moved = np.roll(stepped, 13, axis=0 if across else 1)
-    assert tiles.seam_score(moved, 64) < 1.2
+    assert tiles.measure_seams(moved, 64) < 1.2
 
 
 def test_a_picture_of_one_tile_has_no_seams():
-    assert tiles.seam_score(soft_noise.picture(1, 64, 48), 64) == 1.0
+    assert tiles.measure_seams(soft_noise.picture(1, 64, 48), 64) == 1.0
