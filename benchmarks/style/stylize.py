@@ -113,7 +113,7 @@ def _litert(base: stylizer.Stylizer, image: np.ndarray) -> Callable[[], tuple[fl
             model_content=tf.lite.TFLiteConverter.from_saved_model(folder).convert(), num_threads=2
         )
     interpreter.allocate_tensors()
-    inputs = {1: np.ones(1, np.float32), 2: base.row({"swirls": 1.0})[np.newaxis], 4: image[np.newaxis]}
+    inputs = {1: np.ones(1, np.float32), 2: base.build_row({"swirls": 1.0})[np.newaxis], 4: image[np.newaxis]}
     for detail in interpreter.get_input_details():
         interpreter.set_tensor(detail["index"], inputs[len(detail["shape"])])
     interpreter.invoke()

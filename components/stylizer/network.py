@@ -145,10 +145,10 @@ class ConditionalNormalization(layers.Layer):
         exact = ops.cast(features, "float32")
         mean = ops.mean(exact, axis=(1, 2), keepdims=True)
         variance = ops.mean(ops.square(exact - mean), axis=(1, 2), keepdims=True)
-        scale, offset = self.affine(ops.cast(mix, "float32"), mean, variance)
+        scale, offset = self.compute_affine(ops.cast(mix, "float32"), mean, variance)
         return ops.cast(exact * scale + offset, self.compute_dtype)
 
-    def affine(
+    def compute_affine(
         self, mix: keras.KerasTensor, mean: keras.KerasTensor, variance: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
         """What features [N, H, W, C] are multiplied with, and what is then added, both [N, 1, 1, C].

@@ -92,8 +92,8 @@ class CatalogSettings(TrainingSettings):
     steps_per_round: Count = 25
     """The training state is saved after each round."""
 
-    def values_phase(self) -> TrainingSettings | None:
-        """Of the training of the new styles' normalization values; None: there is none."""
+    def plan_values_phase(self) -> TrainingSettings | None:
+        """Plans the training of the new styles' normalization values; None: there is none."""
         if self.values_share == 0:
             return None
         return self._phase(
@@ -104,8 +104,8 @@ class CatalogSettings(TrainingSettings):
             blends=0.0,
         )
 
-    def whole_phase(self) -> TrainingSettings | None:
-        """Of the training of all weights; None: there is none."""
+    def plan_whole_phase(self) -> TrainingSettings | None:
+        """Plans the training of all weights; None: there is none."""
         share = 1.0 if self.start == "random" else 1 - self.values_share
         return self._phase(share) if share > 0 else None
 

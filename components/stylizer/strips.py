@@ -26,7 +26,7 @@ class _Rows(NamedTuple):
     read: Callable[[int, int], Any]
     """Computes the rows from the first to before the last, [1, last - first, W, C]."""
 
-    def strips(self, values: int) -> Iterator[tuple[int, int]]:
+    def iterate_strips(self, values: int) -> Iterator[tuple[int, int]]:
         """The first row of each strip, and the one behind its last."""
         height, width, channels = self.shape
         rows = max(4, values // (width * channels))
@@ -70,7 +70,7 @@ def stylize(
     x = _convolved(relu(convolved(x, "decoder"), "decoder"), model.get_layer("output_conv"))
     unfold, offset, blend = (model.get_layer(name) for name in ("output_unfold", "output_offset", "stylized"))
     stylized = np.empty(image.shape, np.float32)
-    for start, stop in x.strips(values // 2):  # it is computed from more channels than it has
+    for start, stop in x.iterate_strips(values // 2):  # it is computed from more channels than it has
         pair = slice(2 * start, 2 * stop)
         found = blend([offset([unfold(x.read(start, stop)), mix]), pixels.read(pair.start, pair.stop), amount])
         stylized[pair] = ops.convert_to_numpy(found)[0]
@@ -123,21 +123,21 @@ def _normalized(rows: _Rows, layer: network.ConditionalNormalization, mix: Any, 
     """With the statistics of all rows."""
     height, width, channels = rows.shape
     total, squares = np.zeros((2, 1, 1, 1, channels))
-    for start, stop in rows.strips(values):
+    for start, stop in rows.iterate_strips(values):
         x = rows.read(start, stop)
         # float64 over the strips: a sum of many sums.
         total += ops.convert_to_numpy(ops.sum(x, axis=(1, 2), keepdims=True))
         squares += ops.convert_to_numpy(ops.sum(ops.square(x), axis=(1, 2), keepdims=True))
     mean = total / (height * width)
     variance = np.maximum(squares / (height * width) - mean**2, 0)
-    scale, offset = layer.affine(mix, mean.astype(np.float32), variance.astype(np.float32))
+    scale, offset = layer.compute_affine(mix, mean.astype(np.float32), variance.astype(np.float32))
     return _Rows(rows.shape, lambda start, stop: rows.read(start, stop) * scale + offset)
 
 
 def _keep(rows: _Rows, values: int) -> _Rows:
     """Computes all rows once, and keeps them."""
     kept = np.empty((1, *rows.shape), np.float32)
-    for start, stop in rows.strips(values):
+    for start, stop in rows.iterate_strips(values):
         kept[:, start:stop] = ops.convert_to_numpy(rows.read(start, stop))
     return _Rows(rows.shape, lambda start, stop: kept[:, start:stop])
 

@@ -59,7 +59,7 @@ class Stylizer:
             raise StylizerError(f"the image is {image.dtype} of shape {image.shape}: expected uint8 [H, W, 3]")
         check_strength(strength)
         height, width = image.shape[:2]
-        padded, row = pad(image), self.row(weights)
+        padded, row = pad(image), self.build_row(weights)
         if height * width > _IN_ONE_PIECE:
             found = strips.stylize(self.model, padded, row, strength)
         else:
@@ -90,7 +90,7 @@ class Stylizer:
                 f"than {size} pixels: give the style another id, and {remedy}"
             )
 
-    def row(self, weights: Mapping[str, float]) -> np.ndarray:
+    def build_row(self, weights: Mapping[str, float]) -> np.ndarray:
         """The network's input [S] for style weights by id: their sum is 1.
 
         Raises:

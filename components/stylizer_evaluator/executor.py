@@ -112,7 +112,7 @@ class _Work:
         }
 
     def _compare(self, content: np.ndarray, style: str, target: np.ndarray) -> measure.Compared:
-        optimizer = self._settings.optimizer(self._style_size)
+        optimizer = self._settings.configure_optimizer(self._style_size)
         optimized = references.read_or_render(content, target, optimizer, self._store, self._engine, self._count)
         one_pass, half = (self._stylize(content, style, strength) for strength in (1.0, 0.5))
         return measure.Compared(content, optimized, one_pass, half)

@@ -36,8 +36,8 @@ class GateSettings(BaseModel):
     max_latency_ms: _Factor = 2000.0
     """Median time of one image of this size, one at a time; it depends on the machine."""
 
-    def optimizer(self, style_size: int) -> Settings:
-        """Of the optimizer: the size and the scales of the gate, and style images looked at as in the training.
+    def configure_optimizer(self, style_size: int) -> Settings:
+        """Returns the optimizer's settings: size and scales of the gate, style images at the size of the training.
 
         Args:
           style_size: longer side in pixels at which the stylizer has looked at style images.

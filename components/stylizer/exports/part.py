@@ -73,7 +73,7 @@ class _PartNormalization(ConditionalNormalization):
         share = rows * columns / (ops.sum(rows) * ops.sum(columns))
         mean = ops.sum(features * share, axis=(1, 2), keepdims=True)
         variance = ops.sum(ops.square(features - mean) * share, axis=(1, 2), keepdims=True)
-        scale, offset = self.affine(mix, mean, variance)
+        scale, offset = self.compute_affine(mix, mean, variance)
         return features * scale + offset
 
 

@@ -35,7 +35,7 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 IMAGE, SIDES, STYLE, STRENGTH, STYLIZED = "image", "sides", "style", "strength", "stylized"
 
 
-def file_name(size: int, variant: Variant) -> str:
+def name_file(size: int, variant: Variant) -> str:
     """Returns the name of a TFLite file."""
     return f"stylizer-{size}-{variant}.tflite"
 
@@ -67,7 +67,7 @@ def export(
         samples = list(_samples(image, size, len(stylizer.styles)))
         expected = [model.predict_on_batch({name: sample[name] for name in model.input}) for sample in samples]
         for variant in variants:
-            file = directory / file_name(size, variant)
+            file = directory / name_file(size, variant)
             file.write_bytes(convert(model, size, variant, stylizer.styles))
             cards[file.name] = measure(file, samples, expected) | {"variant": variant}
             file.with_suffix(".json").write_text(strict_json.dumps(cards[file.name], indent=1), encoding="utf-8")

@@ -88,6 +88,6 @@ def _list_phases(
     """Names, the first style that is trained, and settings."""
     if not from_random and known == count:
         return []
-    values = None if from_random else settings.values_phase()
-    phases = [(VALUES, known, values), (WHOLE, 0, settings.whole_phase())]
+    values = None if from_random else settings.plan_values_phase()
+    phases = [(VALUES, known, values), (WHOLE, 0, settings.plan_whole_phase())]
     return [(name, first, phase) for name, first, phase in phases if phase is not None]

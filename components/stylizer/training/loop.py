@@ -63,7 +63,7 @@ def train(
     styles = range(first_style, objective.network.input["style"].shape[-1])
     # Two trainings: TensorFlow wants images of one size in each.
     for large, limits.end in ((False, 1 - settings.large_share), (True, 1.0)):
-        if not limits.reached():
+        if not limits.is_reached():
             crops = Crops(photographs, styles, settings, limits.done, large=large)
             rounds = -(-(settings.steps - limits.done) // settings.steps_per_round)
             objective.fit(crops, epochs=rounds, shuffle=False, verbose=0, callbacks=[limits, keeper, *callbacks])
@@ -94,7 +94,7 @@ class _Limits(keras.callbacks.Callback):
         """How long the training has taken, before a stop too."""
         return time.monotonic() - self._began
 
-    def reached(self) -> bool:
+    def is_reached(self) -> bool:
         """Whether `end` is."""
         return self._progress() >= self.end
 
@@ -105,7 +105,7 @@ class _Limits(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self.done += 1
-        if self.reached():
+        if self.is_reached():
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -78,7 +78,7 @@ class Objective(keras.Model):
         smallest far behind. Far above what can be reached, the loss of style grows as a logarithm: a crop of plain sky
         shall not outweigh the others. Style is weighted by the strength as `Weights.with_strength` of the engine does.
         """
-        content, style, tv = self.terms(x["image"], x["style"], y_pred)
+        content, style, tv = self.compute_terms(x["image"], x["style"], y_pred)
         for metric, values in zip(self._shown, (content, style, tv), strict=True):
             metric.update_state(values)
         pull = x["strength"] ** 3
@@ -88,7 +88,7 @@ class Objective(keras.Model):
         by_content = (weights[0] * content + pull * weights[2] * tv) / reached[:, 0]
         return ops.mean(by_content + pull * weights[1] * away)
 
-    def terms(
+    def compute_terms(
         self, image: keras.KerasTensor, style: keras.KerasTensor, stylized: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
         """Content, style and total variation loss [N] of stylized images, unweighted.

@@ -61,4 +61,4 @@ def _write(folder: Path) -> None:
     labels.write_labels(folder, base.styles)
     for size in TFLITE_SIZES:
         network = base.rebuild(size=(size, size), batch=1)
-        (folder / tflite.file_name(size, variant)).write_bytes(tflite.convert(network, size, variant, base.styles))
+        (folder / tflite.name_file(size, variant)).write_bytes(tflite.convert(network, size, variant, base.styles))

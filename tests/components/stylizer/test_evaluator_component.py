@@ -176,9 +176,9 @@ def test_styles_are_spread_over_the_models():
 
 
 def test_the_optimizer_sees_the_style_as_the_training_did():
-    settings = GateSettings().optimizer(512)
+    settings = GateSettings().configure_optimizer(512)
     assert (settings.scales[-1].size, settings.style_scale) == (256, 2.0)
-    assert GateSettings(size=512).optimizer(512) == Settings()
+    assert GateSettings(size=512).configure_optimizer(512) == Settings()
 
 
 def test_held_out_images_that_are_missing_are_told(accepted, catalog, tmp_path):

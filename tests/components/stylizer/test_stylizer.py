@@ -42,7 +42,7 @@ def test_a_saved_stylizer_comes_back(tiny, image, tmp_path):
 
 
 def test_weights_are_divided_by_their_sum(tiny):
-    np.testing.assert_allclose(tiny.row({"blue": 3, "red": 1}), [0.25, 0.75])
+    np.testing.assert_allclose(tiny.build_row({"blue": 3, "red": 1}), [0.25, 0.75])
 
 
 @pytest.mark.parametrize(

@@ -116,17 +116,17 @@ def test_a_catalog_without_styles_is_refused(base, tmp_path):
 
 def test_minutes_and_steps_are_shared_by_the_phases():
     settings = CatalogSettings(steps=1000, minutes=10, values_share=0.25)
-    values, whole = settings.values_phase(), settings.whole_phase()
+    values, whole = settings.plan_values_phase(), settings.plan_whole_phase()
     assert values
     assert whole
     assert (values.steps, values.minutes, whole.steps, whole.minutes) == (250, 2.5, 750, 7.5)
     assert (values.learning_rate, values.full_strength, values.blends) == (0.02, 1.0, 0.0)
     assert (whole.learning_rate, whole.full_strength, whole.blends) == (5e-4, 0.6, 0.1)
-    alone = CatalogSettings(start="random", steps=1000).whole_phase()
+    alone = CatalogSettings(start="random", steps=1000).plan_whole_phase()
     assert alone
     assert alone.steps == 1000
-    assert CatalogSettings(values_share=0).values_phase() is None
-    assert CatalogSettings(values_share=1).whole_phase() is None
+    assert CatalogSettings(values_share=0).plan_values_phase() is None
+    assert CatalogSettings(values_share=1).plan_whole_phase() is None
     with pytest.raises(ValidationError, match="start"):
         CatalogSettings.model_validate({"start": "photo"})
 

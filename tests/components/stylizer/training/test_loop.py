@@ -73,7 +73,7 @@ def test_the_loss_is_the_optimizers_by_what_it_reaches(styles):
     found = build(styles, settings)
     random = np.random.default_rng(2)
     image, stylized = random.uniform(0, 255, (2, 1, 64, 64, 3)).astype(np.float32)
-    terms = [float(term[0]) for term in found.terms(image, np.array([[1.0, 0.0]], np.float32), stylized)]
+    terms = [float(term[0]) for term in found.compute_terms(image, np.array([[1.0, 0.0]], np.float32), stylized)]
     judge = get_objective(Settings(), "float32")
     expected, _ = judge.evaluate(stylized, judge.contents(image), judge.style_targets(styles[0], 64), [1.0, 1.0, 1.0])
     np.testing.assert_allclose(terms, expected[1:], rtol=1e-4)
