@@ -105,7 +105,9 @@ def draw(seed: tf.Tensor, settings: Augmentation) -> dict[str, tf.Tensor]:
     }
 
 
-def affine_matrix(params: Mapping[str, tf.Tensor], height: int | tf.Tensor, width: int | tf.Tensor) -> tf.Tensor:
+def compose_affine_matrix(
+    params: Mapping[str, tf.Tensor], height: int | tf.Tensor, width: int | tf.Tensor
+) -> tf.Tensor:
     """Composes the geometry into one matrix from output to input coordinates.
 
     Coordinates are (x, y, 1), y pointing down, in pixels whose centers are whole numbers. Read from the output back to
@@ -168,7 +170,7 @@ def _matrix(*upper_rows: float | tf.Tensor) -> tf.Tensor:
 
 def _warp(pixels: tf.Tensor, params: Mapping[str, tf.Tensor]) -> tf.Tensor:
     shape = tf.shape(pixels)[:2]
-    matrix = affine_matrix(params, shape[0], shape[1])
+    matrix = compose_affine_matrix(params, shape[0], shape[1])
     warped = tf.raw_ops.ImageProjectiveTransformV3(
         images=pixels[tf.newaxis],
         transforms=tf.reshape(matrix, (1, 9))[:, :8],

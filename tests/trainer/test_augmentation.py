@@ -94,7 +94,7 @@ def warped_by_scipy(image, matrix):
 def test_geometry_is_the_matrix_and_one_interpolation(picture, seed):
     params = numbers([seed, 7], GEOMETRY_ONLY)
     matrix = matrix_by_hand(params, *picture.shape[:2])
-    np.testing.assert_allclose(augmentation.affine_matrix(params, *picture.shape[:2]), matrix, atol=2e-5)
+    np.testing.assert_allclose(augmentation.compose_affine_matrix(params, *picture.shape[:2]), matrix, atol=2e-5)
     want = warped_by_scipy(picture, matrix)
     assert abs(augment(picture, [seed, 7], GEOMETRY_ONLY) - want).max() <= 0.6  # rounding, and float32 coordinates
 
