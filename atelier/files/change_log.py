@@ -107,7 +107,7 @@ class ChangeLog(Generic[_IntentT]):
         """
         self._append({"record": "outcome", "id": intent.id, "outcome": outcome, "reason": reason})
 
-    def changes(self) -> list[Change[_IntentT]]:
+    def list_changes(self) -> list[Change[_IntentT]]:
         """Returns all changes, oldest first; none where there is no log yet.
 
         Raises:
@@ -131,9 +131,9 @@ class ChangeLog(Generic[_IntentT]):
                 ) from None
         return list(found.values())
 
-    def unfinished(self) -> Change[_IntentT] | None:
+    def find_unfinished(self) -> Change[_IntentT] | None:
         """Returns the change whose process was killed, if the last one is such."""
-        changes = self.changes()
+        changes = self.list_changes()
         return changes[-1] if changes and not changes[-1].outcome else None
 
     def _records(self) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ class Traffic:
         Raises:
           KubeflowError: Vertex AI cannot be reached, or the log cannot be written.
         """
-        if self._log.unfinished() is None:
+        if self._log.find_unfinished() is None:
             return None
         with self._log.locked():
             endpoint = self._client.read()
@@ -145,7 +145,7 @@ class Traffic:
         raise KubeflowError(f"{reason}; the split is {now}")
 
     def _find_last_change(self, endpoint: Endpoint) -> Change | None:
-        changes = [change for change in self._log.changes() if change.intent.endpoint == endpoint.name]
+        changes = [change for change in self._log.list_changes() if change.intent.endpoint == endpoint.name]
         return changes[-1] if changes else None
 
 

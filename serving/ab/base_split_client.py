@@ -91,7 +91,7 @@ class BaseSplitClient:
 
     def _begin(self, key: str, request_id: str | None) -> tuple[Any, Answer]:
         """Returns the client of the key's arm, and what is known of the answer before there is one."""
-        shares = self._shares.current()
+        shares = self._shares.read_current()
         arm = shares.choose_arm(key)
         answer = Answer(
             id=request_id or uuid.uuid4().hex,

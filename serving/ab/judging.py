@@ -51,7 +51,7 @@ def find_test(registry: Registry) -> RunningTest | str:
     Raises:
       AtelierError: models.config or its history cannot be read.
     """
-    aliases = registry.aliases()
+    aliases = registry.read_aliases()
     canary, stable = aliases.get(CANARY), aliases.get(STABLE)
     if canary is None or stable is None or canary == stable:
         of = f"canary and stable are both version {stable}" if stable is not None else "no alias points at a version"
@@ -75,7 +75,7 @@ def report_no_test(reason: str, canary: int | None = None) -> Report:
 def _find_start(registry: Registry, aliases: Mapping[str, int]) -> str:
     """Returns when the aliases began to point where they do; "": the history does not say."""
     start, before = "", None
-    for change in registry.history.changes():
+    for change in registry.history.list_changes():
         if change.outcome == DONE and change.intent.model == registry.model:
             after = _select(change.intent.aliases)
             if after == _select(aliases) and after != before:

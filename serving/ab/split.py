@@ -101,7 +101,7 @@ class SharesFile:
         self._shares = read_shares(file)
         self._looked = time.monotonic()
 
-    def current(self) -> Shares:
+    def read_current(self) -> Shares:
         """Returns the shares; the file is looked at once a second, and a broken one leaves those before in force."""
         with self._lock:
             now = time.monotonic()

@@ -80,7 +80,7 @@ class AsyncClient(BaseClient):
             return []
         preparation = await self._find_preparation(None, deadline)
         batches = await asyncio.to_thread(self._start_batches, images, preparation)
-        while batch := batches.next_batch():
+        while batch := batches.take_batch():
             try:
                 version, answers = await ask(batch, top, deadline)
             except ServingError as error:

@@ -31,7 +31,7 @@ class Batches:
         self._limits = limits
         self._preparations = 1
 
-    def next_batch(self) -> Sequence[PreparedImage]:
+    def take_batch(self) -> Sequence[PreparedImage]:
         """Returns the first images without an answer, as many as a call holds and at least one; none at the end."""
         waiting = self.images[len(self.answers) :][: self._limits.images]
         sizes = itertools.accumulate(len(image.encoded) + FRAMING for image in waiting)

@@ -108,7 +108,7 @@ class Client(BaseClient):
         if not images:
             return []
         batches = self._start_batches(images, self._find_preparation(None, deadline))
-        while batch := batches.next_batch():
+        while batch := batches.take_batch():
             try:
                 version, answers = ask(batch, top, deadline)
             except ServingError as error:

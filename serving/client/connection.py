@@ -58,7 +58,7 @@ def connect(api: Any, target: str, tls: "Tls | None", gzip: bool, max_message_by
         raise ServingError(str(error)) from None
     options, compression = build_channel_options(target, max_message_bytes), grpc.Compression.Gzip if gzip else None
     if tls:
-        return api.secure_channel(target, tls.credentials(), options, compression)
+        return api.secure_channel(target, tls.read_credentials(), options, compression)
     return api.insecure_channel(target, options, compression)
 
 
@@ -92,7 +92,7 @@ class Tls:
         if (self.cert is None) != (self.key is None):
             raise ValueError("a client certificate and its private key go together: give both, or neither")
 
-    def credentials(self) -> grpc.ChannelCredentials:
+    def read_credentials(self) -> grpc.ChannelCredentials:
         """Reads the files.
 
         Raises:

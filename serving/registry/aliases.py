@@ -46,15 +46,15 @@ class Registry:
     history: History = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "history", History.beside(self.config_file))
+        object.__setattr__(self, "history", History.open_beside(self.config_file))
 
-    def aliases(self) -> dict[str, int]:
+    def read_aliases(self) -> dict[str, int]:
         """Returns the version of each alias, as models.config has it.
 
         Raises:
           ModelServerConfigError: models.config cannot be read.
         """
-        return models_config.read(self.config_file).aliases(self.model)
+        return models_config.read(self.config_file).read_aliases(self.model)
 
     def promote(
         self, version: int, *, alias: str = STABLE, why: str = "", numbers: Mapping[str, Any] | None = None
@@ -124,7 +124,7 @@ class Registry:
     def _check_first(self) -> None:
         """Raises where models.config is not there yet, but a server has another one, which would be lost."""
         for server in self.servers:
-            if not server.states(self.model):
+            if not server.list_states(self.model):
                 raise RegistryError(f"{server.target} has no model {self.model!r}: choose another with --name")
             for alias in ALIASES:
                 if (version := server.find_alias(self.model, alias)) is not None:
@@ -136,11 +136,11 @@ class Registry:
     def _plan(
         self, before: ModelsConfig, verb: str, alias: str, version: int, why: str, numbers: Mapping[str, Any] | None
     ) -> Intent:
-        if before.text is not None and self.model not in (known := before.models()):
+        if before.text is not None and self.model not in (known := before.list_models()):
             raise RegistryError(
                 f"{self.config_file}: no model {self.model!r}; there are {', '.join(known)}: choose one with --name"
             )
-        aliases = before.aliases(self.model)
+        aliases = before.read_aliases(self.model)
         current = aliases.get(alias)
         if alias == CANARY and STABLE not in aliases:
             raise RegistryError(f"{self.config_file}: no stable version yet; promote one to stable first")
@@ -149,8 +149,8 @@ class Registry:
         aliases[alias] = version
         # The version before stays loaded, so that a rollback only moves the label.
         loaded = {*aliases.values(), *({current} if current is not None else ())}
-        base_path = before.base_path(self.model) or self.base_path or str(self.models.resolve())
-        after = before.replaced(self.model, base_path, loaded, aliases)
+        base_path = before.find_base_path(self.model) or self.base_path or str(self.models.resolve())
+        after = before.replace(self.model, base_path, loaded, aliases)
         return Intent(
             verb=verb,
             model=self.model,
@@ -182,17 +182,17 @@ class Registry:
                 f"{intent.verb} of {intent.alias} to version {intent.to_version} failed: {reason}"
             ) from None
         self.history.end(intent, change_log.DONE)
-        return self.history.changes()[-1]
+        return self.history.list_changes()[-1]
 
     def _load(self, intent: Intent, before: ModelsConfig) -> None:
         """Step one: the version is loaded beside those that are, and no alias moves."""
-        loaded = {*before.loaded_versions(self.model), *before.aliases(self.model).values()}
+        loaded = {*before.list_loaded_versions(self.model), *before.read_aliases(self.model).values()}
         if intent.to_version not in loaded:
             if before.text is None or not loaded:
                 # Nothing is named one by one yet: what the servers have loaded now stays until the alias points.
                 loaded = {number for server in self.servers for number in _list_available(server, self.model)}
-            step = before.replaced(
-                self.model, intent.base_path, {*loaded, intent.to_version}, before.aliases(self.model)
+            step = before.replace(
+                self.model, intent.base_path, {*loaded, intent.to_version}, before.read_aliases(self.model)
             )
             step.write()
             for server in self.servers:
@@ -220,7 +220,7 @@ class Registry:
             before.write()
         except AtelierError as error:
             failures.append(str(error))
-        config = before.served_by_default(self.model, intent.base_path)
+        config = before.build_default_config(self.model, intent.base_path)
         for server in self.servers:
             try:
                 server.reload(config, self.wait)
@@ -229,7 +229,7 @@ class Registry:
         return "; ".join(failures) or "models.config and the servers are as before"
 
     def _settle(self) -> Change | None:
-        change = self.history.unfinished()
+        change = self.history.find_unfinished()
         if change is None:
             return None
         if not self.servers:
@@ -237,7 +237,7 @@ class Registry:
                 f"{history.describe_unfinished(change)}; name its servers to settle it: --target HOST:PORT"
             )
         for server in self.servers:
-            server.states(self.model)
+            server.list_states(self.model)
         if models_config.read(self.config_file).text == change.intent.after:
             self._carry_out(change.intent, models_config.restore(self.config_file, change.intent.before))
         else:
@@ -245,15 +245,15 @@ class Registry:
             if others := sorted({*change.intent.targets} - {server.target for server in self.servers}):
                 told += f"; not told, since they were not named: {', '.join(others)}"
             self.history.end(change.intent, change_log.UNDONE, f"the process was interrupted; {told}")
-        return self.history.changes()[-1]
+        return self.history.list_changes()[-1]
 
     def _find_version_before(self, before: ModelsConfig, alias: str) -> int:
-        aliases = before.aliases(self.model)
+        aliases = before.read_aliases(self.model)
         if alias not in aliases:
             raise RegistryError(f"{self.config_file}: {alias} points at no version; there is nothing to roll back")
         if alias == CANARY:
             return aliases[STABLE]
-        earlier = history.list_earlier(self.history.changes(), self.model, alias, aliases[alias])
+        earlier = history.list_earlier(self.history.list_changes(), self.model, alias, aliases[alias])
         if not earlier:
             raise RegistryError(
                 f"{self.history.file}: no version was {alias} before {aliases[alias]}; name one with --to VERSION"
@@ -262,4 +262,4 @@ class Registry:
 
 
 def _list_available(server: ModelServer, model: str) -> list[int]:
-    return [number for number, status in server.states(model).items() if status.state == "AVAILABLE"]
+    return [number for number, status in server.list_states(model).items() if status.state == "AVAILABLE"]

@@ -58,7 +58,7 @@ class History(change_log.ChangeLog[Intent]):
         super().__init__(file, Intent, "an alias", RegistryError)
 
     @classmethod
-    def beside(cls, models_config: Path) -> "History":
+    def open_beside(cls, models_config: Path) -> "History":
         """Returns the log of a models.config, such as `models.history.jsonl`."""
         return cls(models_config.with_name(f"{models_config.stem}.history.jsonl"))
 

@@ -39,7 +39,7 @@ class ModelServer:
         self._channel = connect(grpc, target, tls, False, MAX_MESSAGE_BYTES)
         self._stubs = Stubs(self._channel)
 
-    def states(self, model: str) -> dict[int, VersionStatus]:
+    def list_states(self, model: str) -> dict[int, VersionStatus]:
         """Returns the state of every version that the server has seen; none if it does not have the model.
 
         Raises:
@@ -100,7 +100,7 @@ class ModelServer:
         """
         failed_since = None
         while True:
-            status, now = self.states(model).get(version), time.monotonic()
+            status, now = self.list_states(model).get(version), time.monotonic()
             if status and status.state == "AVAILABLE":
                 return
             failed = status is not None and status.state == "END" and bool(status.error)

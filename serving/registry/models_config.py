@@ -31,26 +31,26 @@ class ModelsConfig:
     text: str | None
     message: model_server_config_pb2.ModelServerConfig
 
-    def models(self) -> list[str]:
+    def list_models(self) -> list[str]:
         """Returns the names of the models."""
         return [each.name for each in self.message.model_config_list.config]
 
-    def aliases(self, model: str) -> dict[str, int]:
+    def read_aliases(self, model: str) -> dict[str, int]:
         """Returns the version of each alias of a model."""
         found = self._find(model)
         return dict(sorted(found.version_labels.items())) if found else {}
 
-    def loaded_versions(self, model: str) -> list[int]:
+    def list_loaded_versions(self, model: str) -> list[int]:
         """Returns the versions that the file names one by one, lowest first; none for another policy."""
         found = self._find(model)
         return sorted(found.model_version_policy.specific.versions) if found else []
 
-    def base_path(self, model: str) -> str:
+    def find_base_path(self, model: str) -> str:
         """Returns the base path as the server sees it; "" for a model that the file does not have."""
         found = self._find(model)
         return found.base_path if found else ""
 
-    def replaced(
+    def replace(
         self, model: str, base_path: str, versions: Collection[int], aliases: Mapping[str, int]
     ) -> "ModelsConfig":
         """Returns the content with other versions and aliases of one model; the other models stay as they are.
@@ -74,7 +74,7 @@ class ModelsConfig:
             entry.version_labels[alias] = version
         return ModelsConfig(self.file, _HEADER + text_format.MessageToString(message), message)
 
-    def served_by_default(self, model: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
+    def build_default_config(self, model: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
         """Returns what a server is given for this content: without a file, the newest version of the model."""
         if self.text is not None:
             return self.message

@@ -87,16 +87,16 @@ class Models:
         """See `VersionTable.borrow`."""
         return self._table.borrow(spec)
 
-    def states(self, spec: model_pb2.ModelSpec) -> list[Version]:
-        """See `VersionTable.states`."""
-        return self._table.states(spec)
+    def find_versions(self, spec: model_pb2.ModelSpec) -> list[Version]:
+        """See `VersionTable.find_versions`."""
+        return self._table.find_versions(spec)
 
     @property
     def is_ready(self) -> bool:
         """Tells whether every model of the configuration has a version that answers."""
         with self._table.changed:
             configs = self._configs or {}
-            return bool(configs) and all(self._table.available(name) for name in configs)
+            return bool(configs) and all(self._table.list_available(name) for name in configs)
 
     def close(self) -> None:
         """Ends the watching and unloads everything, once nothing is borrowed any more."""
@@ -118,7 +118,7 @@ class Models:
         self._update()
         with self._table.changed:
             for name, label, number in list_labels(configs):
-                if number not in self._table.available(name):
+                if number not in self._table.list_available(name):
                     raise _label_rejected(name, number)
                 self._table.labels.setdefault(name, {})[label] = number
 
@@ -173,7 +173,7 @@ class Models:
         """
         for name, label, number in list_labels(new):
             folders = wanted[name]
-            is_available = number in self._table.available(name)
+            is_available = number in self._table.list_available(name)
             if (name, label) in fixed or (folders is None and is_available):
                 continue
             in_use = self._table.labels.get(name, {}).get(label, number) != number
@@ -186,7 +186,7 @@ class Models:
         self, new: Configs, changed: set[str], fixed: set[tuple[str, str]], brought: Iterable[Version]
     ) -> None:
         """Raises if a changed model would have no version of its base path, or a label none that is available."""
-        there = {name: {*self._table.available(name, Path(config.base_path))} for name, config in new.items()}
+        there = {name: {*self._table.list_available(name, Path(config.base_path))} for name, config in new.items()}
         failed: dict[str, str] = {}
         for version in brought:
             if version.model:
@@ -203,7 +203,7 @@ class Models:
         """What is wanted and not in memory, oldest first; a version of another base path is another one."""
         for name, folders in wanted.items():
             for number, folder in (folders or {}).items():
-                if number not in self._table.available(name, folder.parent):
+                if number not in self._table.list_available(name, folder.parent):
                     yield name, number, folder
 
     def _is_due(self, name: str, number: int, folder: Path) -> bool:
@@ -252,7 +252,7 @@ class Models:
                 continue  # the base path cannot be listed now
             for key in [key for key in self._failures if key[0] == name and key[1] not in folders]:
                 del self._failures[key]  # what comes back is tried anew
-            available = sorted(self._table.available(name).values(), key=lambda version: version.number)
+            available = sorted(self._table.list_available(name).values(), key=lambda version: version.number)
             unwanted = [each for each in available if folders.get(each.number, Path()).parent != each.directory.parent]
             if folders and len(unwanted) == len(available):
                 continue  # none of the wanted ones could be loaded: what there is goes on answering

@@ -179,7 +179,7 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """Returns the state of every version, newest first, or of one."""
         response = get_model_status_pb2.GetModelStatusResponse()
-        for version in self._models.states(_spec(request)):
+        for version in self._models.find_versions(_spec(request)):
             found = response.model_version_status.add(version=version.number, state=version.state)
             if version.error:
                 found.status.error_code = version.error.code.value[0]

@@ -37,7 +37,7 @@ class Version:
 
 
 class VersionTable:
-    """Versions by model and number, and labels. Hold `changed` while you use it; `borrow` and `states` do so."""
+    """Versions by model and number, and labels. Hold `changed` while you use it; `borrow` and `find_versions` do so."""
 
     def __init__(self) -> None:
         """Starts empty."""
@@ -64,7 +64,7 @@ class VersionTable:
                 version.users -= 1
                 self.changed.notify_all()
 
-    def states(self, spec: model_pb2.ModelSpec) -> list[Version]:
+    def find_versions(self, spec: model_pb2.ModelSpec) -> list[Version]:
         """Returns all versions ever seen of a model, newest first, or the one that the spec names.
 
         Raises:
@@ -108,7 +108,7 @@ class VersionTable:
     def _find(self, spec: model_pb2.ModelSpec) -> Version:
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
-        available = self.available(spec.name)
+        available = self.list_available(spec.name)
         number = self._number(spec, available)
         if number is None and not available:
             raise _not_found(f"Servable not found for request: Latest({spec.name})")
@@ -129,7 +129,7 @@ class VersionTable:
             return None  # OpenVINO's client sends 0 for the newest
         return spec.version.value
 
-    def available(self, name: str, base: Path | None = None) -> dict[int, Version]:
+    def list_available(self, name: str, base: Path | None = None) -> dict[int, Version]:
         """Returns the versions that answer, of one base path or of any."""
         return {
             number: version

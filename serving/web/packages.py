@@ -35,7 +35,7 @@ _COMPRESSED = (".wasm",)
 """WebAssembly of 9 MB becomes 3 MB. Compressing takes a second, hence it is done once."""
 
 
-def version(name: str) -> str:
+def read_version(name: str) -> str:
     """Returns the version of a package in the lock file."""
     return str(_locked(name)["version"])
 
@@ -48,7 +48,7 @@ def install(name: str) -> Path:
     Raises:
       WebError: the package cannot be downloaded, is not what the lock file names, or cannot be stored.
     """
-    folder = find_cache() / "npm" / f"{name.replace('/', '+')}-{version(name)}"
+    folder = find_cache() / "npm" / f"{name.replace('/', '+')}-{read_version(name)}"
     if folder.is_dir():
         return folder
     archive = _download(name)
@@ -76,7 +76,7 @@ def find_cache() -> Path:
 
 def _download(name: str) -> bytes:
     registry = os.environ.get(REGISTRY_VARIABLE) or os.environ.get(REGISTRY_VARIABLE.lower()) or _PUBLIC_REGISTRY
-    url = f"{registry.rstrip('/')}/{name}/-/{name.split('/')[-1]}-{version(name)}.tgz"
+    url = f"{registry.rstrip('/')}/{name}/-/{name.split('/')[-1]}-{read_version(name)}.tgz"
     if not url.startswith(("https://", "http://")):
         raise WebError(f"{REGISTRY_VARIABLE} is {registry!r}; expected the address of an npm registry, https://...")
     try:
@@ -85,13 +85,13 @@ def _download(name: str) -> bytes:
     except (OSError, ValueError) as error:
         why = error.reason if isinstance(error, urllib.error.URLError) else error
         raise WebError(
-            f"{name} {version(name)}, which the page needs, cannot be downloaded ({why}); check the network, or name "
-            f"another npm registry in {REGISTRY_VARIABLE}, then try again"
+            f"{name} {read_version(name)}, which the page needs, cannot be downloaded ({why}); check the network, or "
+            f"name another npm registry in {REGISTRY_VARIABLE}, then try again"
         ) from None
     algorithm, _, expected = _locked(name)["integrity"].partition("-")
     if hashlib.new(algorithm, content).digest() != base64.b64decode(expected):
         raise WebError(
-            f"{name} {version(name)}: the registry sends another file than package-lock.json names; check "
+            f"{name} {read_version(name)}: the registry sends another file than package-lock.json names; check "
             f"{REGISTRY_VARIABLE}"
         )
     return content

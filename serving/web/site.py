@@ -140,7 +140,7 @@ def _collect_static() -> dict[str, SiteFile]:
 
 def _collect_runtime() -> tuple[dict, dict[str, SiteFile]]:
     """Returns what the page must know of LiteRT.js, and its files."""
-    folder = f"vendor/litertjs-{packages.version(packages.RUNTIME)}/"
+    folder = f"vendor/litertjs-{packages.read_version(packages.RUNTIME)}/"
     core, loader = packages.install(packages.RUNTIME), packages.install(packages.RUNTIME_LOADER)
     scripts = {"core.js": core / "dist/index.js", "loader.js": loader / "dist/index.js"}
     files = {folder + name: SiteFile(_read_module(file), lasting=True) for name, file in scripts.items()}

@@ -259,7 +259,7 @@ class _Run:
     def _move(self, drawn: random.Random) -> None:
         """A change that leads elsewhere, whichever the last one was, and whether it was completed or taken back."""
         self.registry.settle()
-        aliases = self.registry.aliases()
+        aliases = self.registry.read_aliases()
         if aliases["canary"] != aliases["stable"]:
             self.registry.roll_back(alias="canary")
         elif aliases["stable"] == 2:
@@ -295,7 +295,7 @@ class _Run:
         good = [answer for answer in answers if not answer.error]
         if len(good) != sum(self.asked):
             self.found.faults.append(f"{sum(self.asked)} answers, but {len(good)} in the log")
-        changes = self.registry.history.changes()  # raises where a record is missing
+        changes = self.registry.history.list_changes()  # raises where a record is missing
         if any(not change.outcome for change in changes):
             self.found.faults.append("a change has no outcome")
         if silent := [number for number, asked in enumerate(self.asked) if not asked]:

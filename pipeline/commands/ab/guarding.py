@@ -105,7 +105,7 @@ def _look(registry: Registry, log: Path, rules: Rules, advise: bool, metrics: "G
 def _list_states(server: ModelServer, model: str) -> dict[int, str] | None:
     """Returns the states of a server's versions; None: it does not answer."""
     try:
-        return {version: status.state for version, status in server.states(model).items()}
+        return {version: status.state for version, status in server.list_states(model).items()}
     except ServingError:
         return None
 

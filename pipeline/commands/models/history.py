@@ -27,7 +27,9 @@ def command(as_json: bool, **options: Any) -> None:
     from serving.registry.history import Change, History
 
     config_file = options["config_file"] or options["models"].resolve().parent / MODELS_CONFIG
-    changes = [each for each in History.beside(config_file).changes() if each.intent.model == options["model"]]
+    changes = [
+        each for each in History.open_beside(config_file).list_changes() if each.intent.model == options["model"]
+    ]
     if as_json:
         click.echo(json.dumps([asdict(change) for change in changes], indent=1, allow_nan=False))
         return

@@ -68,12 +68,12 @@ def collect_facts(registry: Registry) -> tuple[dict[int, VersionFacts], bool]:
     logging.getLogger("absl").setLevel(logging.ERROR)
     pushed = list_versions(registry.models)
     runs = read_pushed_runs(find_output(registry.models), registry.models)
-    aliases = registry.aliases()
+    aliases = registry.read_aliases()
     states: dict[str, dict[int, str]] = {}
     all_answered = True
     for server in registry.servers:
         try:
-            found = server.states(registry.model)
+            found = server.list_states(registry.model)
             states[server.target] = {number: status.state for number, status in found.items()}
         except ServingError as error:
             click.echo(f"atelier: {error}", err=True)
@@ -83,7 +83,7 @@ def collect_facts(registry: Registry) -> tuple[dict[int, VersionFacts], bool]:
             click.echo(
                 f"atelier: warning: {alias} points at version {version}, which is not in {registry.models}", err=True
             )
-    if change := registry.history.unfinished():
+    if change := registry.history.find_unfinished():
         told = describe_unfinished(change)
         click.echo(f"atelier: warning: {told}; the next promote or rollback settles it first", err=True)
     facts = {

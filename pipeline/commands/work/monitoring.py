@@ -48,7 +48,7 @@ def watch(
     Raises:
       AtelierError: the versions cannot be read, or the page cannot be served.
     """
-    registry.aliases()
+    registry.read_aliases()
     if not registry.models.is_dir():
         raise MonitorError(f"{registry.models}: no such folder; --models takes the folder of the pushed versions")
     token = "" if _is_loopback(host) else secrets.token_urlsafe(_TOKEN_BYTES)

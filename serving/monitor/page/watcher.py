@@ -142,7 +142,7 @@ class Watcher:
 
     def _read_aliases(self, problems: list[str]) -> dict[str, int]:
         try:
-            return dict(self.sources.registry.aliases())
+            return dict(self.sources.registry.read_aliases())
         except AtelierError as error:
             problems.append(str(error))
             return {}

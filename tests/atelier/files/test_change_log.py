@@ -28,10 +28,10 @@ def test_a_log_that_was_cut_at_any_byte_goes_on(tmp_path):
     for cut in range(len(last) + 1):
         log.file.write_bytes(whole[: len(whole) - cut])
         is_complete = cut <= 1  # at most the line break is missing
-        assert (log.unfinished() is None) == is_complete, cut
+        assert (log.find_unfinished() is None) == is_complete, cut
         log.begin(Move("Bern", "next"))
-        assert [change.intent.id for change in log.changes()] == ["m0", "m1", "next"]
-        assert [change.outcome for change in log.changes()] == [DONE, DONE if is_complete else "", ""]
+        assert [change.intent.id for change in log.list_changes()] == ["m0", "m1", "next"]
+        assert [change.outcome for change in log.list_changes()] == [DONE, DONE if is_complete else "", ""]
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_a_record_of_another_kind_is_named(tmp_path, record):
     log = open_log(tmp_path)
     log.file.write_text(record + "\n")
     with pytest.raises(AtelierError, match=r"log\.jsonl: record 1 is not one of a place"):
-        log.changes()
+        log.list_changes()

@@ -79,9 +79,9 @@ def run_test(registry, client, log, most):
     with ThreadPoolExecutor(CLIENTS) as threads:
         for start in range(0, most, 100):
             list(threads.map(lambda number: ask(client, number), range(start, start + 100)))
-            before = registry.aliases()
+            before = registry.read_aliases()
             guarding.guard(registry, log, Rules(min_requests=100), every=1, once=True, advise=False)
-            if registry.aliases() != before:
+            if registry.read_aliases() != before:
                 return start + 100
     return most + 1
 
@@ -91,8 +91,8 @@ def test_a_worse_canary_is_rolled_back_within_1000_requests(registry, client, tm
     registry.promote(1)
     registry.promote(2, alias="canary")
     assert run_test(registry, client, tmp_path / "answers.jsonl", 1000) <= 1000
-    assert registry.aliases() == {"stable": 1, "canary": 1}
-    last = registry.history.changes()[-1]
+    assert registry.read_aliases() == {"stable": 1, "canary": 1}
+    last = registry.history.list_changes()[-1]
     assert (last.intent.verb, last.intent.numbers["verdict"]) == ("rollback", "roll back")
 
 
@@ -100,8 +100,8 @@ def test_a_better_canary_is_promoted_within_1000_requests(registry, client, tmp_
     registry.promote(2)
     registry.promote(1, alias="canary")
     assert run_test(registry, client, tmp_path / "answers.jsonl", 1000) <= 1000
-    assert registry.aliases() == {"stable": 1, "canary": 1}
-    last = registry.history.changes()[-1]
+    assert registry.read_aliases() == {"stable": 1, "canary": 1}
+    last = registry.history.list_changes()[-1]
     assert (last.intent.verb, last.intent.numbers["verdict"]) == ("promote", "promote")
 
 

@@ -48,15 +48,15 @@ def file(tmp_path, monkeypatch):
 def test_a_change_counts_without_a_restart_and_a_broken_file_does_not(file, caplog):
     shares = SharesFile(file)
     file.write_text("salt: pets-1\ncanary: 0.25\n")
-    assert shares.current().canary == 0.25
+    assert shares.read_current().canary == 0.25
     with caplog.at_level(logging.WARNING, "atelier.client"):
         file.write_text("salt: pets-1\ncanary: 25\n")
-        assert shares.current().canary == 0.25
+        assert shares.read_current().canary == 0.25
         file.unlink()
-        assert shares.current().canary == 0.25
+        assert shares.read_current().canary == 0.25
     assert [f"{file}: canary: " in caplog.messages[0], "cannot be read" in caplog.messages[1]] == [True, True]
     file.write_text("salt: pets-1\ncanary: 0.5\n")
-    assert shares.current().canary == 0.5
+    assert shares.read_current().canary == 0.5
 
 
 @pytest.mark.parametrize(

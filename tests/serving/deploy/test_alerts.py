@@ -268,7 +268,7 @@ class Guard:
         truths = {str(number): "dog" if number < errors else "cat" for number in range(600)}
         test = count(answers, truths, canary=2, control=1)
         with connected([self.target]) as servers:
-            states = {each.target: {v: s.state for v, s in each.states("default").items()} for each in servers}
+            states = {each.target: {v: s.state for v, s in each.list_states("default").items()} for each in servers}
         self.verdict.note(to_json(test, judge(test)), states)
 
     def drift_by(self, size):

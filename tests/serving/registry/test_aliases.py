@@ -44,7 +44,7 @@ def test_the_label_moves_once_every_server_has_the_version(models):
     both = {"canary": 2, "stable": 2}
     for fake in fakes:
         assert fake.reloads[-2:] == [([1, 2], {"canary": 1, "stable": 1}), ([1, 2], both)]
-    assert models_config.read(registry.config_file).aliases("default") == both
+    assert models_config.read(registry.config_file).read_aliases("default") == both
     assert (change.outcome, change.intent.from_version, change.intent.to_version) == (DONE, 1, 2)
     assert (change.intent.why, change.intent.numbers) == ("better", {"accuracy": [0.9, 0.95]})
     assert "@" in change.who
@@ -85,7 +85,7 @@ def test_a_version_that_is_not_there_changes_nothing(models):
     with registry_of(models, fake) as registry, pytest.raises(RegistryError, match="no version 9; there are 1, 2, 3"):
         registry.promote(9)
     assert not registry.config_file.exists()
-    assert registry.history.changes() == []
+    assert registry.history.list_changes() == []
 
 
 def test_a_rejected_reload_leaves_the_old_state_on_every_server(models):
@@ -98,7 +98,7 @@ def test_a_rejected_reload_leaves_the_old_state_on_every_server(models):
             registry.promote(2)
         assert registry.config_file.read_text() == before
     assert first.labels == second.labels == {"stable": 1, "canary": 1}
-    last = registry.history.changes()[-1]
+    last = registry.history.list_changes()[-1]
     assert last.outcome == FAILED
     assert "no memory left" in last.reason
 
@@ -121,7 +121,7 @@ def test_a_server_that_does_not_answer_is_found_out_before_anything_changes(mode
             both = Registry(models, registry.config_file, servers)
             with pytest.raises(ServingError, match=r"no server at 127\.0\.0\.1:1"):
                 both.promote(2)
-        assert [change.outcome for change in registry.history.changes()] == [DONE]
+        assert [change.outcome for change in registry.history.list_changes()] == [DONE]
         assert fake.labels == {"stable": 1, "canary": 1}
 
 
@@ -136,14 +136,17 @@ def test_other_models_and_the_base_path_stay(models):
       config { name: "default" base_path: "/models/default" model_platform: "tensorflow"
         model_version_policy { specific { versions: 1 versions: 2 } }
         version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 2 } } }""")
-    changed = models_config.read(file).replaced("default", "ignored", {1, 2}, {"stable": 2, "canary": 2})
+    changed = models_config.read(file).replace("default", "ignored", {1, 2}, {"stable": 2, "canary": 2})
     changed.write()
     again = models_config.read(file)
     assert [(each.name, each.base_path) for each in again.message.model_config_list.config] == [
         ("cats", "/models/cats"),
         ("default", "/models/default"),
     ]
-    assert (again.aliases("default"), again.loaded_versions("default")) == ({"stable": 2, "canary": 2}, [1, 2])
+    assert (again.read_aliases("default"), again.list_loaded_versions("default")) == (
+        {"stable": 2, "canary": 2},
+        [1, 2],
+    )
 
 
 @pytest.mark.parametrize("verb", ["promote", "rollback"])
@@ -181,9 +184,9 @@ def test_dying_at_every_step(models, verb):
 def check_settled(registry, fake):
     """Lets the next call settle what is left; checks that file, server and log agree, and that the log has no gap."""
     settled = registry.settle()
-    assert models_config.read(registry.config_file).aliases("default") == fake.labels
+    assert models_config.read(registry.config_file).read_aliases("default") == fake.labels
     assert len(set(fake.labels.values())) == 1
-    assert all(change.outcome for change in registry.history.changes())
+    assert all(change.outcome for change in registry.history.list_changes())
     numbers = [json.loads(line)["number"] for line in registry.history.file.read_text().splitlines()]
     assert numbers == list(range(1, len(numbers) + 1))
     return settled
@@ -255,7 +258,7 @@ def test_a_file_without_the_model_is_no_file_for_it(models):
         pytest.raises(RegistryError, match=r"no model 'default'.*cats"),
     ):
         registry.promote(1)
-    assert registry.history.changes() == []
+    assert registry.history.list_changes() == []
 
 
 @pytest.mark.parametrize("content", ["model_config_list {", b"\xff", None])
@@ -276,11 +279,11 @@ def test_a_torn_record_never_counted_and_a_missing_one_is_told(models):
         with registry.history.file.open("ab") as stream:
             stream.write(b'{"number": 3, "rec')
         registry.promote(2)
-        assert [change.intent.to_version for change in registry.history.changes()] == [1, 2]
+        assert [change.intent.to_version for change in registry.history.list_changes()] == [1, 2]
         lines = registry.history.file.read_bytes().splitlines(keepends=True)
         registry.history.file.write_bytes(b"".join([*lines[:1], *lines[2:]]))
         with pytest.raises(RegistryError, match=r"line 3: record 3 follows record 1"):
-            registry.history.changes()
+            registry.history.list_changes()
 
 
 def test_two_processes_do_not_change_aliases_at_once(models):

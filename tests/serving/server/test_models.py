@@ -117,7 +117,7 @@ def test_a_new_version_answers_before_the_old_one_goes(models, loader, base):
     models.update()
     assert loader.events == ["loaded 1", "loaded 2", "closed 1"]
     assert answering(models) == 2
-    assert [(version.number, version.state) for version in models.states(spec())] == [
+    assert [(version.number, version.state) for version in models.find_versions(spec())] == [
         (2, State.AVAILABLE),
         (1, State.END),
     ]
@@ -155,7 +155,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_tried_again_o
     models.update()
     assert loader.events == ["loaded 1", "failed 2"]
     assert answering(models) == 1
-    newest, oldest = models.states(spec())
+    newest, oldest = models.find_versions(spec())
     assert (newest.state, str(newest.error), newest.error.code) == (State.END, "no graph", grpc.StatusCode.NOT_FOUND)
     assert oldest.state == State.AVAILABLE
     loader.broken.clear()
@@ -163,7 +163,7 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_is_tried_again_o
     models.update()  # it may still be being written
     models.update()
     assert answering(models) == 2
-    assert models.states(spec(version=2))[0].error is None
+    assert models.find_versions(spec(version=2))[0].error is None
 
 
 def test_a_version_given_as_base_path_is_told_once(models, base, caplog):
@@ -194,14 +194,14 @@ def test_labels(models, base):
     assert answering(models, label="stable") == 1  # none has moved
     configured(models, base, both, labels=[("stable", 2)])
     assert answering(models, label="stable") == 2
-    assert [version.number for version in models.states(spec(label="stable"))] == [2]
+    assert [version.number for version in models.find_versions(spec(label="stable"))] == [2]
 
 
 def test_version_0_is_the_newest_unless_there_is_one(models, base):
     push(base, 1, 2)
     configured(models, base, "model_version_policy { all {} }")
     assert answering(models, version=0) == 2
-    assert [version.number for version in models.states(spec(version=0))] == [2, 1]
+    assert [version.number for version in models.find_versions(spec(version=0))] == [2, 1]
     push(base, 0)
     models.update()
     assert answering(models, version=0) == 0
@@ -222,11 +222,11 @@ def test_what_is_not_there_is_said_as_tf_serving_says_it(models, base):
     assert refusal(models) == (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(pets)")
     assert refusal(models, name="") == (grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
     with pytest.raises(StatusError, match="Could not find any versions of model cars"):
-        models.states(spec("cars"))
+        models.find_versions(spec("cars"))
     push(base, 1)
     models.update()
     with pytest.raises(StatusError, match="Could not find version 9 of model pets"):
-        models.states(spec(version=9))
+        models.find_versions(spec(version=9))
 
 
 def test_a_watched_folder_is_looked_at_again_and_again(models, base):
@@ -323,7 +323,7 @@ def test_whatever_a_damaged_model_raises_other_models_go_on(base, tmp_path):
     parsed = text_format.Parse(f"model_config_list {{ {text} }}", model_server_config_pb2.ModelServerConfig())
     models.configure(parsed)
     assert answering(models, name="zebras") == 1
-    (failed,) = models.states(spec(version=2))
+    (failed,) = models.find_versions(spec(version=2))
     assert (failed.state, str(failed.error)) == (State.END, "KeyError: 'no such op'")
     models.close()
 
@@ -335,7 +335,7 @@ def test_what_model_server_takes_for_no_version_changes_nothing(models, loader, 
     push(base, name)
     models.update()
     assert (loader.events, answering(models), models.is_ready) == (["loaded 1"], 1, True)
-    assert [version.number for version in models.states(spec())] == [1]
+    assert [version.number for version in models.find_versions(spec())] == [1]
 
 
 def test_odd_names_of_versions_are_versions_as_in_model_server(models, loader, base):
@@ -364,7 +364,7 @@ ONLY_1, BOTH = "model_version_policy { specific { versions: 1 } }", "model_versi
 def unchanged(models):
     """Nothing but version 1 answers, by its label, too, and a look at the folders changes nothing."""
     models.update()
-    available = [each.number for each in models.states(spec()) if each.state == State.AVAILABLE]
+    available = [each.number for each in models.find_versions(spec()) if each.state == State.AVAILABLE]
     return (available, answering(models, label="stable"), refusal(models, label="new")[0]) == (
         [1],
         1,
@@ -430,7 +430,7 @@ def test_a_new_model_that_cannot_be_loaded_is_an_error_and_changes_nothing(pets,
         assert unchanged(pets)
         assert refusal(pets, name="zebras")[0] == grpc.StatusCode.NOT_FOUND
     assert loader.events == ["loaded 1", "loaded 2", "failed 3", "closed 2"]  # pets' own was loaded, and let go
-    (failed,) = pets.states(spec("zebras"))
+    (failed,) = pets.find_versions(spec("zebras"))
     assert (failed.state, str(failed.error)) == (State.END, "no graph")
     loader.broken.clear()
     both_models(pets, base, zebras)
