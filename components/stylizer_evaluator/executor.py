@@ -1,7 +1,6 @@
 """The work of StylizerEvaluator."""
 
 import io
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -86,7 +85,10 @@ class _Work:
             _LOGGER.info("%s: style loss %.2f and content loss %.2f times the optimizer's", style, *ratios)
         size = measure.count_bytes(self._served)
         latency_ms = measure.measure_latency(self._stylize, contents[0], chosen[0])
-        tflite = _read_cards(self._served / ASSETS_EXTRA / TFLITE_FOLDER)
+        files = {file.name: file for file in sorted((self._served / ASSETS_EXTRA / TFLITE_FOLDER).glob("*.tflite"))}
+        tflite = {
+            name: measure.measure_tflite(file, self._stylize, contents[0], chosen[0]) for name, file in files.items()
+        }
         faults = gate.find_faults(losses, min(ssims), size, latency_ms, tflite, settings)
         return {
             "blessed": not faults,
@@ -99,15 +101,7 @@ class _Work:
             "ssim": min(ssims),
             "bytes": size,
             "latency_ms": latency_ms,
-            "tflite": {
-                name: {
-                    "bytes": card["bytes"],
-                    "difference": card["difference"]["mean"],
-                    "latency_ms": card["latency_ms"],
-                    "outside_xnnpack": card["xnnpack"]["outside"],
-                }
-                for name, card in tflite.items()
-            },
+            "tflite": tflite,
             "rendered": self._rendered,
         }
 
@@ -132,12 +126,6 @@ def _scale(image: Image.Image, size: int) -> np.ndarray:
     pixels = np.asarray(image)
     height, width = canvas.compute_sides(pixels.shape, size)
     return canvas.resize(pixels, max(_MIN_SIDE, height), max(_MIN_SIDE, width))
-
-
-def _read_cards(folder: Path) -> dict[str, dict[str, Any]]:
-    """The cards of the TFLite files by their names; none where there is no folder."""
-    cards = {file.with_suffix(".tflite").name: file for file in sorted(folder.glob("*.json"))}
-    return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in cards.items()}
 
 
 def _write_row(style: str, compared: measure.Compared, uri: str) -> None:

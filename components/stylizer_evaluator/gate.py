@@ -22,7 +22,8 @@ def find_faults(
       ssim: the lowest of an image at a strength of 0 with itself.
       size: bytes of the model.
       latency_ms: of one image.
-      tflite: cards of the TFLite files by their names.
+      tflite: what `measure.measure_tflite` found of each file, by its name. `float16` must give what the SavedModel
+        gives; `dynamic` is measured only.
       settings: the thresholds. What is not a number misses each.
     """
     faults = []
@@ -41,10 +42,12 @@ def find_faults(
         faults.append(f"size {size / 1e6:.2f} MB is above {settings.max_megabytes:g} MB")
     if not latency_ms <= settings.max_latency_ms:
         faults.append(f"latency {latency_ms:.0f} ms is above {settings.max_latency_ms:g} ms")
-    for name, card in tflite.items():
-        difference = card["difference"]["mean"]
-        if card["variant"] == "float16" and not (
-            difference is not None and difference <= settings.max_tflite_difference
-        ):
-            faults.append(f"{name} is {difference} gray levels from Keras, above {settings.max_tflite_difference:g}")
+    for name, found in tflite.items():
+        if found["fault"]:
+            faults.append(f"{name} {found['fault']}")
+        elif name.endswith("-float16.tflite") and not found["difference"] <= settings.max_tflite_difference:
+            faults.append(
+                f"{name} is {found['difference']:.2f} gray levels from the SavedModel, above "
+                f"{settings.max_tflite_difference:g}"
+            )
     return faults

@@ -1,5 +1,6 @@
 """Measures what a stylizer serves: losses against the optimizer's, the image at a strength of 0, bytes and time."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from skimage.metrics import structural_similarity
 
 from atelier import labels
@@ -16,6 +18,7 @@ from atelier.layout import ASSETS_EXTRA
 from components.style_renderer.engine import canvas, objective
 from components.style_renderer.engine.objective import Objective
 from components.style_renderer.engine.settings import Settings
+from components.stylizer.exports import tflite
 
 _ROUNDS = 5
 
@@ -115,6 +118,40 @@ def measure_latency(stylize: Stylize, image: np.ndarray, style: str) -> float:
         stylize(image, style, 1.0)
         times.append(1e3 * (time.perf_counter() - began))
     return statistics.median(times[1:])
+
+
+def measure_tflite(file: Path, served: Served, image: np.ndarray, style: str) -> dict[str, Any]:
+    """Runs a TFLite file of the stylizer, and compares what it gives with what the SavedModel gives.
+
+    Args:
+      file: see `components.stylizer.exports.tflite`.
+      served: the SavedModel beside it.
+      image: [H, W, 3] uint8; both take it scaled to the file's square.
+      style: its id.
+
+    Returns:
+      `bytes`; `difference`, the mean in gray levels of both as uint8; `latency_ms` on one thread; `outside_xnnpack`,
+      the operations that XNNPACK does not take; `fault`: why the file cannot be run, or None.
+    """
+    found: dict[str, Any] = {"bytes": file.stat().st_size, "difference": math.nan, "latency_ms": math.nan}
+    try:
+        interpreter = Interpreter(model_path=str(file), num_threads=1)
+        interpreter.allocate_tensors()
+        run = interpreter.get_signature_runner()
+        size = int(run.get_input_details()[tflite.IMAGE]["shape"][1])
+        inputs = tflite.make_inputs(image, size, len(served.styles), served.styles.index(style))
+        began = time.perf_counter()
+        stylized = run(**inputs)[tflite.STYLIZED][0]
+        milliseconds = 1e3 * (time.perf_counter() - began)
+    except (ValueError, KeyError, RuntimeError) as error:
+        return found | {"outside_xnnpack": [], "fault": f"cannot be run: {' '.join(str(error).split())}"}
+    expected = served(inputs[tflite.IMAGE][0], style, 1.0).astype(np.float32)
+    return found | {
+        "difference": float(np.abs(np.rint(stylized).clip(0, 255) - expected).mean()),
+        "latency_ms": round(milliseconds, 1),
+        "outside_xnnpack": tflite.find_outside(interpreter)[0],
+        "fault": None,
+    }
 
 
 def count_bytes(folder: Path) -> int:

@@ -30,7 +30,7 @@ class GateSettings(BaseModel):
     min_ssim: Fraction = 0.98
     """Least structural similarity of an image with itself at a strength of 0."""
     max_tflite_difference: Annotated[Number, Field(ge=0, le=255)] = 1.0
-    """Of a float16 TFLite file from the network itself, in gray levels, mean over the styles."""
+    """Of a float16 TFLite file from the SavedModel, in gray levels, mean over a held-out image."""
     max_megabytes: _Factor = 15.0
     """Of all files that are pushed."""
     max_latency_ms: _Factor = 2000.0

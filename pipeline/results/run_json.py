@@ -124,11 +124,13 @@ class StylizerTFLite(_Part):
 
     bytes: Count
     difference: float | None
-    """From Keras in gray levels, mean over the styles."""
-    latency_ms: float
-    """Median time of one image on two threads."""
+    """From the SavedModel in gray levels, mean over a held-out image; null where the file cannot be run."""
+    latency_ms: float | None
+    """Time of one image on one thread."""
     outside_xnnpack: list[str]
     """Operations that XNNPACK does not take."""
+    fault: str | None
+    """Why the file cannot be run, which fails the gate."""
 
 
 class StylizerEvaluation(_Part):

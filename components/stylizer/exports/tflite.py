@@ -9,7 +9,7 @@ and `labels.txt` with the ids of the styles in the order of the weights, which i
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -64,7 +64,7 @@ def export(
     cards = {}
     for size in sizes:
         model = stylizer.rebuild(size=(size, size), batch=1)
-        samples = list(_samples(image, size, len(stylizer.styles)))
+        samples = [make_inputs(image, size, len(stylizer.styles), number) for number in range(len(stylizer.styles))]
         expected = [model.predict_on_batch({name: sample[name] for name in model.input}) for sample in samples]
         for variant in variants:
             file = directory / name_file(size, variant)
@@ -142,16 +142,22 @@ def find_outside(interpreter: Interpreter) -> tuple[list[str], int]:
     return [name for name in names if name != "DELEGATE"], names.count("DELEGATE")
 
 
-def _samples(image: np.ndarray, size: int, styles: int) -> Iterator[dict[str, np.ndarray]]:
-    """The image in each style."""
+def make_inputs(image: np.ndarray, size: int, styles: int, number: int) -> dict[str, np.ndarray]:
+    """Returns what a file takes, for an image in full strength.
+
+    Args:
+      image: [H, W, 3] uint8; it is scaled to a square.
+      size: side of the square in pixels.
+      styles: how many the file knows.
+      number: of the style.
+    """
     scaled = Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
-    for number in range(styles):
-        yield {
-            IMAGE: np.asarray(scaled)[np.newaxis],
-            SIDES: np.full(2, size, np.float32),
-            STYLE: np.eye(1, styles, number, dtype=np.float32),
-            STRENGTH: np.ones(1, np.float32),
-        }
+    return {
+        IMAGE: np.asarray(scaled)[np.newaxis],
+        SIDES: np.full(2, size, np.float32),
+        STYLE: np.eye(1, styles, number, dtype=np.float32),
+        STRENGTH: np.ones(1, np.float32),
+    }
 
 
 def _save_frozen(model: keras.Model, size: int, folder: str) -> None:

@@ -22,6 +22,7 @@ with deferred_imports():
 
 pytestmark = pytest.mark.slow
 
+FLOAT16, DYNAMIC = "stylizer-64-float16.tflite", "stylizer-64-dynamic.tflite"
 GOOD = {"ssim": 1.0, "size": 1000, "latency_ms": 5.0, "tflite": {}}
 random = np.random.default_rng(0)
 
@@ -148,12 +149,13 @@ def test_structural_similarity_is_that_of_the_paper():
         ({"ssim": float("nan")}, "SSIM nan"),
         ({"size": 20_000_000}, r"size 20\.00 MB is above 15 MB"),
         ({"latency_ms": 2500.0}, "latency 2500 ms is above 2000 ms"),
+        ({"tflite": {FLOAT16: {"difference": 1.5, "fault": None}}}, r"float16\.tflite is 1\.50 gray levels"),
+        ({"tflite": {FLOAT16: {"difference": float("nan"), "fault": None}}}, r"float16\.tflite is nan gray levels"),
+        ({"tflite": {DYNAMIC: {"difference": 1.5, "fault": None}}}, None),
         (
-            {"tflite": {"x.tflite": {"variant": "float16", "difference": {"mean": 1.5}}}},
-            r"x\.tflite is 1\.5 gray levels",
+            {"tflite": {DYNAMIC: {"difference": float("nan"), "fault": "cannot be run: no model"}}},
+            r"dynamic\.tflite cannot be run: no model",
         ),
-        ({"tflite": {"x.tflite": {"variant": "float16", "difference": {"mean": None}}}}, r"x\.tflite is None"),
-        ({"tflite": {"x.tflite": {"variant": "dynamic", "difference": {"mean": 1.5}}}}, None),
     ],
 )
 def test_each_threshold(change, fault):
@@ -165,6 +167,32 @@ def test_each_threshold(change, fault):
     else:
         (line,) = faults
         assert re.search(fault, line)
+
+
+def test_tflite_files_are_run_on_a_held_out_image(accepted, catalog, store, tmp_path):
+    settings = CatalogSettings()
+    model = components.train(catalog, "photos", tmp_path, settings, tflite_sizes="[64]")
+    folder = model / "Format-Serving" / "assets.extra" / "tflite"
+    gate_settings = GateSettings(max_images=1)
+    measured, blessed = components.evaluate(
+        model, catalog, "photos", tmp_path, gate_settings, store_directory=str(store)
+    )
+    assert (measured["reasons"], blessed) == ([], 1)
+    assert list(measured["tflite"]) == [DYNAMIC, FLOAT16]
+    exact, rounded = measured["tflite"][FLOAT16], measured["tflite"][DYNAMIC]
+    assert exact["difference"] < 0.05 < rounded["difference"] < 10
+    assert exact["bytes"] == (folder / FLOAT16).stat().st_size
+    # Cards say what the trainer measured. What the files do is what counts.
+    (folder / FLOAT16).write_bytes((folder / DYNAMIC).read_bytes())
+    (folder / DYNAMIC).write_bytes(b"no model")
+    gate_settings = GateSettings(max_images=1, max_tflite_difference=rounded["difference"] / 2)
+    measured, blessed = components.evaluate(
+        model, catalog, "photos", tmp_path / "again", gate_settings, store_directory=str(store)
+    )
+    assert blessed == 0
+    damaged, differing = measured["reasons"]
+    assert damaged.startswith(f"{DYNAMIC} cannot be run: ")
+    assert differing.startswith(f"{FLOAT16} is {rounded['difference']:.2f} gray levels from the SavedModel, above ")
 
 
 def test_styles_are_spread_over_the_models():
