@@ -94,6 +94,9 @@ class DriftWatch:
             )
         if len(features) and features.shape[1] != reference.shape[1]:
             return no_data(FEATURES, MMD, len(features), "the features of model and reference differ in number")
+        for name, rows in (("reference", reference), ("model", features[-WINDOW:])):
+            if not np.isfinite(rows).all():
+                return no_data(FEATURES, MMD, len(features), f"features of the {name} are infinite or not a number")
         return self._judge(FEATURES, MMD, features, self._compute_discrepancy)
 
     def _judge(self, name: str, unit: str, values: Any, measure: Callable[[Any], float]) -> Effect:

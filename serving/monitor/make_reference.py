@@ -4,7 +4,8 @@ This loads TensorFlow.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,13 +56,13 @@ def _run(model: LoadedModel, pushed: PushedVersion, records: Path, image_key: st
     labels: list[str] = []
     features: list[np.ndarray] = []
     images = _read_images(records, image_key, _read_preparation(pushed.folder))
+    has_features = FEATURES_SIGNATURE in model.signatures
     while batch := list(itertools.islice(images, _BATCH)):
-        statistics += [measure(encoded) for encoded in batch]
-        found = model.run("serving_bytes", {"image_bytes": np.array(batch, object)})
+        statistics += [measure(image.encoded) for image in batch]
+        found = model.run("serving_bytes", {"image_bytes": np.array([image.encoded for image in batch], object)})
         labels += [label.decode("utf-8", "replace") for label in found["label"]]
-        if FEATURES_SIGNATURE in model.signatures and _BATCH * len(features) < MAX_FEATURES:
-            kept = np.array([shrink(encoded) for encoded in batch], object)
-            features.append(model.run(FEATURES_SIGNATURE, {"image_bytes": kept})["features"])
+        if kept := [shrink(image.encoded) for image in batch if has_features and image.with_features]:
+            features.append(model.run(FEATURES_SIGNATURE, {"image_bytes": np.array(kept, object)})["features"])
     if not labels:
         raise MonitorError(f"{records}: no record has an image in its feature {image_key}")
     classes = pushed.read_class_names() or sorted(set(labels))
@@ -71,27 +72,31 @@ def _run(model: LoadedModel, pushed: PushedVersion, records: Path, image_key: st
         class_counts=np.array([labels.count(name) for name in classes]),
         numbers=np.array([[getattr(each, name) for name in NUMBERS] for each in statistics], np.float32),
         formats=np.array([each.format for each in statistics]),
-        features=np.concatenate(features or [np.zeros((0, 0))])[:MAX_FEATURES].astype(np.float16),
+        features=np.concatenate(features or [np.zeros((0, 0))]).astype(np.float16),
     )
 
 
-def _read_images(records: Path, image_key: str, preparation: Preparation) -> Iterator[bytes]:
-    """Yields prepared images; what is no image was set aside by the run too."""
+@dataclass(frozen=True)
+class _Image:
+    encoded: bytes
+    with_features: bool
+
+
+def _read_images(records: Path, image_key: str, preparation: Preparation) -> Iterator[_Image]:
+    """Yields prepared images; what is no image was set aside by the run too.
+
+    Records may be sorted by class, so both what is measured and what gets features is drawn.
+    """
     count = sum(1 for _ in read_records(records))
-    chosen = _choose(count)
+    drawn = np.random.default_rng(_SEED).permutation(count).tolist()
+    measured, with_features = set(drawn[:MAX_IMAGES]), set(drawn[:MAX_FEATURES])
     for number, record in enumerate(read_records(records)):
-        encoded = tfrecord.read_first_bytes(record, image_key) if number in chosen else None
+        encoded = tfrecord.read_first_bytes(record, image_key) if number in measured else None
         if encoded:
             try:
-                yield prepare(encoded, preparation).encoded
+                yield _Image(prepare(encoded, preparation).encoded, number in with_features)
             except ServingError:
                 continue
-
-
-def _choose(count: int) -> Sequence[int] | set[int]:
-    if count <= MAX_IMAGES:
-        return range(count)
-    return set(np.random.default_rng(_SEED).choice(count, MAX_IMAGES, replace=False).tolist())
 
 
 def _read_preparation(folder: Path) -> Preparation:

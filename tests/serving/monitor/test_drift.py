@@ -179,5 +179,19 @@ def test_features_need_a_reference_that_has_them_of_the_same_model(watch):
     assert watch.judge_features(np.zeros((0, 0))).reason == "0 of at least 100 requests"
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers_are_no_data(watch, value):
+    """NaN is not larger than any limit, so that it would count as steady."""
+    features = np.zeros((WINDOW + 1, CHANNELS))
+    features[1, 3] = value
+    effect = watch.judge_features(features)
+    assert (effect.state, effect.size) == (NO_DATA, None)
+    assert "model" in effect.reason
+    features[:2] = [[value] * CHANNELS, [0] * CHANNELS]
+    assert watch.judge_features(features).state == DRIFTED  # the first row is before the window
+    broken = DriftWatch(Reference(**{**vars(make_reference()), "features": features.astype(np.float16)}))
+    assert "reference" in broken.judge_features(np.zeros((WINDOW, CHANNELS))).reason
+
+
 def test_names(watch):
     assert watch.judge_predictions(["ant"] * WINDOW).name == PREDICTIONS

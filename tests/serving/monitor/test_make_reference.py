@@ -9,10 +9,12 @@ from PIL import Image
 from atelier import tfrecord
 from pipeline.cli import main
 from serving.monitor import reference as references
+from serving.registry.pushed_versions import get_version
 from tests.deferred import deferred_imports
 from tests.serving.malformed import picture
 
 with deferred_imports():
+    from serving.monitor import make_reference
     from tests.serving import tiny_model
 
 
@@ -42,3 +44,17 @@ def test_a_reference_of_records_from_the_command_line(tmp_path, capsys):
     np.testing.assert_allclose(found.numbers[:, 3], np.log2(side[0] * side[1]), atol=1e-3)
     assert found.features.shape == (7, 3)
     np.testing.assert_allclose(found.features, np.repeat(np.array(values)[:, np.newaxis] / 255, 3, axis=1), atol=0.01)
+
+
+@pytest.mark.slow
+def test_features_are_drawn_from_all_records_which_may_be_sorted_by_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_reference, "MAX_FEATURES", 20)
+    (tmp_path / "models").mkdir()
+    tiny_model.write(tmp_path / "models", 7)
+    (tmp_path / "records").mkdir()
+    with (tmp_path / "records/test.tfrecord").open("wb") as stream:
+        for value in [0] * 50 + [255] * 50:
+            tfrecord.write(stream, tfrecord.serialize_example({"image/encoded": picture(value)}))
+    found = make_reference.make_reference(get_version(tmp_path / "models", 7), tmp_path / "records", "image/encoded")
+    assert (found.images, len(found.features)) == (100, 20)
+    assert 5 <= (found.features[:, 0] > 0.5).sum() <= 15
