@@ -37,7 +37,7 @@ class WorkersOption(PipelineOptions):
 
     @classmethod
     def _add_argparse_args(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--dask_workers", type=int, default=1, help="Processes, where no cluster is named.")
+        parser.add_argument("--dask_workers", type=int, default=1, help="Processes to start if no cluster is named.")
 
 
 class DaskRunner(dask_runner.DaskRunner):

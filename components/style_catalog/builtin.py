@@ -24,7 +24,7 @@ _DRAWN = {
     "woodcut": "Red sun over hills, a woodcut",
     "mosaic": "Rosette of mosaic tesserae",
     "watercolour": "Watercolour washes, wet in wet",
-    "pointillism": "River bank in dots of pure colour",
+    "pointillism": "River bank in dots of pure color",
     "marbling": "Marbled paper",
 }
 

@@ -1,4 +1,4 @@
-"""The catalog: style images, where they come from, under which licence, and how they are best rendered.
+"""The catalog: style images, where they come from, under which license, and how they are best rendered.
 
 `catalog.yaml` is a list; `file` is relative to it, `preset` holds fields of `Settings` that differ from the defaults::
 
@@ -102,7 +102,7 @@ def load_published(uri: str) -> dict[str, np.ndarray]:
 
 
 def load_folder(folder: Path) -> tuple[Style, ...]:
-    """Reads the catalog in `folder`, or, where there is none, every image in it as a style of unknown licence.
+    """Reads the catalog in `folder`, or, where there is none, every image in it as a style of unknown license.
 
     Images beside a catalog that has no entry for them have two meanings, and are a fault.
 

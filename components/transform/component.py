@@ -28,7 +28,7 @@ class Transform(tfx.components.Transform):
         """Builds the component.
 
         Args:
-          examples: raw examples; `train` is analysed, every split is transformed.
+          examples: raw examples; `train` is analyzed, every split is transformed.
           schema: of the raw examples.
           preprocessing_fn: import path of the function.
           custom_config: what the function and the augmentation are told.

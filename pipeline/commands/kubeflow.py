@@ -133,7 +133,7 @@ def submit(config: Path, overrides: tuple[str, ...], parameters: tuple[str, ...]
     metavar="NAME=PERCENT",
     multiple=True,
     help="Give a deployed model this whole percent of the traffic. NAME is its ID, its version or its display name; "
-    "id:NAME is an ID only. Repeat the option until the shares add up to 100. What is not named gets none.",
+    "id:NAME is an ID only. Repeat the option until the shares add up to 100. A model that is not named gets none.",
 )
 @click.option("--why", metavar="TEXT", default="", help="Write the reason into the log.")
 @click.option(

@@ -31,7 +31,7 @@ from pipeline.terminal.verb import ClientVerb
     "--target",
     metavar="HOST:PORT",
     type=Target(),
-    help="Let this server compute features of the kept images, by which their drift is measured.",
+    help="Let this server compute features of the kept images. Drift of the features needs it.",
 )
 @click.option(
     "--metrics",
@@ -43,7 +43,8 @@ from pipeline.terminal.verb import ClientVerb
     metavar="ADDRESS",
     default="127.0.0.1",
     show_default=True,
-    help="Listen on this address. On any but a loopback address the page needs a token, which its URL has.",
+    help="Listen on this address. On any but a loopback address the page needs a token, which is part of the printed "
+    "URL.",
 )
 @click.option(
     "--port",

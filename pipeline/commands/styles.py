@@ -26,7 +26,7 @@ def command() -> None:
     type=FILE,
     default=Path("styles/catalog.yaml"),
     show_default=True,
-    help="Add the style to this catalog. A catalog that is not there is made.",
+    help="Add the style to this catalog. The catalog is created if it does not exist.",
 )
 @click.option("--title", required=True, help="Record this title of the work.")
 @click.option("--licence", required=True, help="Record this license, as the source states it, or its SPDX identifier.")
@@ -61,7 +61,13 @@ def add(
 @click.option(
     "--model", metavar="FILE", type=FILE, help="Extend the stylizer in this file.  [default: the base network]"
 )
-@click.option("--style", "styles", metavar="ID", multiple=True, help="Add only this style. Repeat for several styles.")
+@click.option(
+    "--style",
+    "styles",
+    metavar="ID",
+    multiple=True,
+    help="Add only this style. Repeat the option for several styles.",
+)
 @click.option(
     "--minutes", metavar="N", type=FiniteRange(0.05, 10_000), default=3.0, show_default=True, help="Train this long."
 )

@@ -66,7 +66,7 @@ class StyleWeight(click.ParamType):
     metavar="PATH",
     type=FILE,
     help="Restyle with this model, without a server: a SavedModel, a folder of versions, whose newest is taken, or a "
-    "stylizer's file.  [default: the base network, whose styles an unknown id lists]",
+    "stylizer's file.  [default: the base network; an unknown style id prints its styles]",
 )
 @click.option(
     "--size",

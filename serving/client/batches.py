@@ -60,7 +60,6 @@ class Batches:
         self._preparations += 1
         if self._preparations > _MOST_PREPARATIONS:
             raise ServingError(
-                "versions whose images are prepared differently answer in turn: ask one of them with --version or "
-                "--label"
+                "versions that prepare images differently answer in turn: ask one of them with --version or --label"
             )
         return True

@@ -25,7 +25,7 @@ _SERVERS_WORDS = (
     (r"Could not find version (\d+) of model (.*)", "{target} has no version {0} of a model {1!r}"),
     (
         r"Unrecognized servable version label: (.*)",
-        "{target} has no version labelled {0!r} of this model: choose another with --label",
+        "{target} has no version labeled {0!r} of this model: choose another with --label",
     ),
     (
         r'Serving signature key "(.*)" not found|No signature was found with the name: (.*)',

@@ -110,7 +110,8 @@ class ModelServer:
             if now > deadline:
                 state = status.state if status else "not known"
                 raise RegistryError(
-                    f"{self.target}: version {version} is not AVAILABLE in time (it is {state}): allow more (--wait)"
+                    f"{self.target}: version {version} did not become AVAILABLE in time (it is {state}): allow more "
+                    "time (--wait)"
                 )
             time.sleep(_POLL_S)
 

@@ -125,7 +125,7 @@ def read_stylizer_folder(folder: Path, version: int) -> Stylizer | None:
             raise WebError(
                 f"{files[size]}: takes tensors of shape {list(shapes.values())}; expected an image of {size} pixels, "
                 f"its two sides, the weights of {len(styles)} styles, and the strength; push the stylizer again if an "
-                "earlier version has made it"
+                "earlier version of Atelier made it"
             )
     return Stylizer(version, styles, contents)
 

@@ -44,9 +44,9 @@ def smooth(height, width):
 
 @pytest.mark.parametrize("pillow_format", ["PNG", "BMP", "TIFF"])
 def test_grey_and_bilevel_become_three_equal_channels(pillow_format):
-    grey = np.array([[0, 7], [128, 255]], np.uint8)
-    assert pixels_of(encoded(Image.fromarray(grey), pillow_format))[..., 2].tolist() == grey.tolist()
-    bilevel = Image.fromarray(grey > 100)
+    gray = np.array([[0, 7], [128, 255]], np.uint8)
+    assert pixels_of(encoded(Image.fromarray(gray), pillow_format))[..., 2].tolist() == gray.tolist()
+    bilevel = Image.fromarray(gray > 100)
     assert pixels_of(encoded(bilevel, pillow_format)).tolist() == [[[0] * 3] * 2, [[255] * 3] * 2]
 
 
@@ -68,7 +68,7 @@ def test_16_bit_grey_keeps_the_high_byte():
 
 def test_16_bit_rgb_png_keeps_the_high_byte_and_is_not_stored_as_it_is():
     row = b"\0" + struct.pack(">6H", 0x1234, 0x56FF, 0x9A00, 0, 0xFFFF, 0x80FF)
-    data = png(width=2, height=1, depth=16, colour=2, rows=row)
+    data = png(width=2, height=1, depth=16, color=2, rows=row)
     assert pixels_of(data).tolist() == [[[0x12, 0x56, 0x9A], [0, 0xFF, 0x80]]]
     stored = images.normalize(data, 512, MAX_PIXELS).encoded
     assert stored[24] == 8  # the header's bit depth
@@ -81,11 +81,11 @@ def test_alpha_is_laid_over_white():
     expected = np.array([[[255, 255, 255], [241, 216, 191], [9, 8, 7]]])
     for pillow_format, options in (("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})):
         assert np.abs(pixels_of(encoded(image, pillow_format, **options)) - expected).max() <= 1
-    grey = Image.new("LA", (1, 1), (100, 51))  # 100 / 5 + 255 * 4 / 5 = 224
-    assert np.abs(pixels_of(encoded(grey, "PNG")).astype(int) - 224).max() <= 1
+    gray = Image.new("LA", (1, 1), (100, 51))  # 100 / 5 + 255 * 4 / 5 = 224
+    assert np.abs(pixels_of(encoded(gray, "PNG")).astype(int) - 224).max() <= 1
 
 
-def test_a_transparent_colour_becomes_white():
+def test_a_transparent_color_becomes_white():
     palette = Image.new("P", (2, 1))
     palette.putpalette([10, 20, 30, 200, 100, 50])
     palette.putdata([1, 0])
@@ -106,9 +106,9 @@ def test_cmyk_becomes_rgb():
     image = Image.new("CMYK", (4, 1))
     image.putdata(inks)
     assert np.abs(pixels_of(encoded(image, "TIFF"))[0] - expected).max() <= 1
-    for ink, colour in zip(inks, expected, strict=True):
+    for ink, color in zip(inks, expected, strict=True):
         data = encoded(Image.new("CMYK", (16, 16), ink), "JPEG", quality=95)
-        assert np.abs(pixels_of(data) - colour).max() <= 2
+        assert np.abs(pixels_of(data) - color).max() <= 2
         stored = images.normalize(data, 512, MAX_PIXELS)
         assert Image.open(io.BytesIO(stored.encoded)).mode == "RGB"
 
@@ -144,7 +144,7 @@ def test_orientation_is_applied(orientation):
 
 
 def test_an_animation_gives_its_first_frame():
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
     for pillow_format, options in (("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True})):
         data = encoded(frames[0], pillow_format, save_all=True, append_images=frames[1:], duration=50, **options)
         assert np.array_equal(pixels_of(data), np.full((4, 4, 3), (255, 0, 0)))
@@ -395,7 +395,7 @@ def test_a_wrong_checksum_is_corrupt():
     data = bytearray(encoded(Image.fromarray(NOISE), "PNG"))
     data[len(data) // 2] ^= 1
     assert reason_for(bytes(data)) == Reason.CORRUPT
-    data = bytearray(png(width=1, height=1, depth=8, colour=0, rows=b"\0\7"))
+    data = bytearray(png(width=1, height=1, depth=8, color=0, rows=b"\0\7"))
     data[-13] ^= 1  # the last byte of the pixels' own checksum: decoding alone never looks at it
     assert reason_for(bytes(data)) == Reason.CORRUPT
 
@@ -419,14 +419,14 @@ def test_what_is_no_image_of_ours_is_named(data, reason):
 
 
 def test_too_many_pixels_are_refused_by_the_header_alone():
-    bomb = png(width=50_000, height=50_000, depth=8, colour=2, rows=b"")
+    bomb = png(width=50_000, height=50_000, depth=8, color=2, rows=b"")
     assert reason_for(bomb) == Reason.TOO_LARGE
     assert reason_for(encoded(smooth(10, 10), "PNG"), max_pixels=99) == Reason.TOO_LARGE
     assert images.normalize(encoded(smooth(10, 10), "PNG"), 512, max_pixels=100).height == 10
 
 
 def test_pillows_own_limit_neither_warns_nor_rules():
-    large = png(width=20_000, height=20_000, depth=8, colour=0, rows=b"")[:-1]  # and cut: nothing is decoded
+    large = png(width=20_000, height=20_000, depth=8, color=0, rows=b"")[:-1]  # and cut: nothing is decoded
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert reason_for(large, max_pixels=500_000_000) == Reason.TRUNCATED
@@ -441,7 +441,7 @@ def encoded_chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png(width, height, depth, colour, rows, *chunks):
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+def png(width, height, depth, color, rows, *chunks):
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     body = ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(encoded_chunk(*one) for one in body)

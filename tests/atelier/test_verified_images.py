@@ -34,7 +34,7 @@ def animation(pillow_format):
 SOUND = {
     "jpeg": encode(SMOOTH, "JPEG"),
     "progressive": encode(SMOOTH, "JPEG", progressive=True),
-    "grey jpeg": encode(SMOOTH.convert("L"), "JPEG"),
+    "gray jpeg": encode(SMOOTH.convert("L"), "JPEG"),
     "cmyk": encode(SMOOTH.convert("CMYK"), "JPEG"),
     "png": encode(SMOOTH, "PNG"),
     "palette": encode(SMOOTH.convert("P"), "PNG"),
@@ -42,7 +42,7 @@ SOUND = {
     "alpha": encode(SMOOTH.convert("RGBA"), "PNG"),
     "16 bits": encode(DEEP, "PNG"),
     "bmp": encode(SMOOTH, "BMP"),
-    "grey bmp": encode(SMOOTH.convert("L"), "BMP"),
+    "gray bmp": encode(SMOOTH.convert("L"), "BMP"),
     "gif": encode(SMOOTH, "GIF"),
     "animated gif": animation("GIF"),
     "animated png": animation("PNG"),
@@ -81,7 +81,7 @@ def test_what_tensorflow_does_not_decode_is_unsupported(name):
     assert "convert it to JPEG or PNG" in refused.value.detail
 
 
-@pytest.mark.parametrize("name", ["jpeg", "progressive", "grey jpeg", "cmyk", "png", "webp", "bmp", "gif"])
+@pytest.mark.parametrize("name", ["jpeg", "progressive", "gray jpeg", "cmyk", "png", "webp", "bmp", "gif"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_cut_images_are_truncated(name, share):
     encoded = SOUND[name]

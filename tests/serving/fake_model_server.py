@@ -28,7 +28,7 @@ ROW = (0.25, 0.625, 0.125)
 class FakeModelServer(
     prediction_service_pb2_grpc.PredictionServiceServicer, model_service_pb2_grpc.ModelServiceServicer
 ):
-    """Serves `default` and `pets`; version 1 is labelled `stable`.
+    """Serves `default` and `pets`; version 1 is labeled `stable`.
 
     Attributes:
       calls: (method, request, seconds left) of each, those that failed, too.

@@ -28,9 +28,9 @@ REDDISH, BLUEISH = (200, 72, 72), (72, 72, 200)
 STRONG, WEAK = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
 
 
-def picture(colour, size=(SIZE, SIZE), kind="PNG"):
+def picture(color, size=(SIZE, SIZE), kind="PNG"):
     stream = io.BytesIO()
-    Image.new("RGB", size, colour).save(stream, kind)
+    Image.new("RGB", size, color).save(stream, kind)
     return stream.getvalue()
 
 
@@ -40,7 +40,7 @@ def contents():
     pixels = keras.Input((SIZE, SIZE, 3))
     mean = keras.layers.GlobalAveragePooling2D()(pixels)
     net = keras.Model(pixels, keras.layers.Softmax()(keras.layers.Rescaling(1 / 64)(mean)))
-    calibration = [np.full((SIZE, SIZE, 3), colour, np.uint8) for colour in (REDDISH, BLUEISH, (0, 255, 0))]
+    calibration = [np.full((SIZE, SIZE, 3), color, np.uint8) for color in (REDDISH, BLUEISH, (0, 255, 0))]
     frozen = convert.freeze(net, SIZE)
     return {variant: convert.convert(frozen, variant, calibration) for variant in ("float", "int8")}
 

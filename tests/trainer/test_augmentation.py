@@ -147,7 +147,7 @@ def test_crop_is_pillows_extent(monkeypatch, picture):
     assert abs(with_params(monkeypatch, picture, **window).astype(int) - np.asarray(extent)).max() <= 1
 
 
-# Colour
+# Color
 
 
 def test_brightness_and_contrast_by_hand(monkeypatch, picture):
@@ -283,7 +283,7 @@ def test_eager_graph_and_batch_agree(square):
 
     together = batch(images, seeds).numpy().astype(int)
     one_by_one = np.stack([augment(image, seed, EVERYTHING) for image, seed in zip(images, seeds, strict=True)])
-    # A compiler may fuse two roundings of float32 into one: at an exact half that is one grey level.
+    # A compiler may fuse two roundings of float32 into one: at an exact half that is one gray level.
     assert abs(together - one_by_one).max() <= 1
     assert (together == one_by_one).mean() > 0.999
 

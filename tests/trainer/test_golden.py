@@ -1,7 +1,7 @@
 """One preprocessing everywhere: a picture of any kind gets the same probabilities from every artefact.
 
 Where decoders differ: everything of ours decodes by TensorFlow with the accurate integer DCT and smooth upsampling,
-which give the very pixels that Pillow (libjpeg-turbo) gives; a CMYK JPEG is off by at most one grey level, as are
+which give the very pixels that Pillow (libjpeg-turbo) gives; a CMYK JPEG is off by at most one gray level, as are
 colors that were converted from a profile. A client
 that sends pixels and decodes JPEG by other means (TensorFlow's default, a browser, a phone) may be off by some levels
 at any pixel: `test_fast_jpeg_decoding` bounds what that does. PNG, BMP and GIF are the same everywhere.

@@ -43,7 +43,7 @@ def draw(rng: np.random.Generator) -> Image.Image:
         dots = seen + rng.normal(0, 20, (count, 3))
         gray = dots.mean(axis=1, keepdims=True)
         dots = gray + (dots - gray) * 1.35
-        # Between them the complement, as bright as its neighbours and as pure: not the gray that mixing would give.
+        # Between them the complement, as bright as its neighbors and as pure: not the gray that mixing would give.
         complement = rng.random(count) < 0.13
         dots[complement] = np.clip(gray + (gray - seen) * 1.1 + (12, -8, 12), 40, 255)[complement]
         for (cx, cy), r, dot in zip(centers * INK, radii * INK, to_bytes(dots).tolist(), strict=True):

@@ -135,14 +135,14 @@ def read_presets(file: Path) -> dict[str, Any]:
     """Settings by name.
 
     Raises:
-      StudioError: the file cannot be read, or is no JSON object.
+      StudioError: the file cannot be read, or is not a JSON object.
     """
     try:
         found = json.loads(file.read_bytes())
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise StudioError(f"{file}: the presets cannot be read ({error}); mend the file, or remove it") from None
+        raise StudioError(f"{file}: the presets cannot be read ({error}); correct the file, or remove it") from None
     if not isinstance(found, dict):
-        raise StudioError(f"{file}: the presets are no JSON object; mend the file, or remove it")
+        raise StudioError(f"{file}: the presets are not a JSON object; correct the file, or remove it")
     return found

@@ -17,14 +17,14 @@ log_option = click.option(
     metavar="FILE",
     type=FILE,
     required=True,
-    help="The log of the answers, which the clients write.",
+    help="Use this log of answers, which the clients write.",
 )
 _RULES = (
     click.option(
         "--alpha",
         metavar="P",
         type=FiniteRange(0, 1, min_open=True, max_open=True),
-        help="Let equal arms get a false verdict with at most this probability.  [default: 0.05]",
+        help="Limit the probability of a false verdict on equal arms to this.  [default: 0.05]",
     ),
     click.option(
         "--min-requests",
@@ -36,14 +36,14 @@ _RULES = (
         "--max-slowdown",
         metavar="X",
         type=FiniteRange(1),
-        help="Roll back if the median or the 95 % quantile of the latency is surely more than this many times the "
+        help="Roll back if the canary's median or 95 % quantile of latency is surely above this multiple of the "
         "control group's.  [default: 1.2]",
     ),
     click.option(
         "--max-silence",
         metavar="SECONDS",
         type=FiniteRange(0, min_open=True),
-        help="Say no data where an arm has had no request for this long.  [default: 3600]",
+        help="Report `no data` if an arm has had no request for this long.  [default: 3600]",
     ),
 )
 

@@ -16,7 +16,7 @@ from pipeline.terminal.verb import ClientVerb
     cls=ClientVerb,
     name="guard",
     example="atelier ab guard --models output/demo/serving_model --log answers.jsonl --target localhost:8500",
-    after_stop="; the next guard, promote or rollback settles what was begun",
+    after_stop="; the next guard, promote or rollback finishes or undoes the change",
 )
 @log_option
 @click.option(
@@ -25,9 +25,9 @@ from pipeline.terminal.verb import ClientVerb
     type=FiniteRange(0.1, 86400),
     default=60.0,
     show_default=True,
-    help="Look once in this many seconds.",
+    help="Judge once in this many seconds.",
 )
-@click.option("--once", is_flag=True, help="Look once and end, as for cron.")
+@click.option("--once", is_flag=True, help="Judge once and exit, as for cron.")
 @metrics_options
 @click.option("--advise", is_flag=True, help="Only print the verdict, and change nothing.")
 @where_options

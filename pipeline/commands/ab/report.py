@@ -23,8 +23,9 @@ from pipeline.terminal.verb import ClientVerb
 def command(log: Path, as_json: bool, **options: Any) -> None:
     """Report the test of the canary against its control group.
 
-    For each arm: requests, errors, accuracy where the truth has come in, and latency. Then the E-value of the errors,
-    the interval of the error rates' ratio, and the verdict with its reasons: promote, roll back, wait, or no data.
+    For each arm it prints requests, errors, accuracy where the truth has come in, and latency. Then it prints the
+    E-value of the errors, the interval of the error rates' ratio, and the verdict with its reasons: promote, roll back,
+    wait, or no data.
     """
     from pipeline.commands.ab.judging import judge_test
 

@@ -20,8 +20,8 @@ from pipeline.terminal.verb import Verb
 def command(as_json: bool, **options: Any) -> None:
     """List every change of an alias, oldest first.
 
-    A change says when, who, from, to and why, with the numbers that decided. The log is one JSON object a line in
-    models.history.jsonl beside models.config. Nothing in it is ever changed.
+    Each change has its time, user, old and new version, and reason, with the numbers that decided. The log is one JSON
+    object a line in models.history.jsonl beside models.config. Nothing in it is ever changed.
     """
     from pipeline.commands.models.tables import print_table
     from serving.registry.history import Change, History

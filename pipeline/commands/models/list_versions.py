@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def command(as_json: bool, **options: Any) -> int:
     """List the pushed versions, the newest first.
 
-    For each: when and by which run it was pushed, the fingerprints of its code and data, accuracy, gate, size, the
-    aliases that point at it, and its state on each server. The exit code is 1 if a server does not answer.
+    For each it prints when and by which run it was pushed, the fingerprints of its code and data, accuracy, gate, size,
+    the aliases that point at it, and its state on each server. The exit code is 1 if a server does not answer.
     """
     from pipeline.commands.models.tables import print_table
     from pipeline.commands.models.version_facts import collect_facts

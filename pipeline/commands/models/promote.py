@@ -13,7 +13,7 @@ from pipeline.terminal.verb import ClientVerb
     cls=ClientVerb,
     name="promote",
     example="atelier models promote 1764202741 --models output/demo/serving_model --target localhost:8500",
-    after_stop="; the next promote or rollback settles what was begun",
+    after_stop="; the next promote or rollback finishes or undoes the change",
 )
 @click.argument("version", metavar="VERSION", type=Version())
 @where_options

@@ -13,7 +13,7 @@ from pipeline.terminal.verb import ClientVerb
     cls=ClientVerb,
     name="rollback",
     example="atelier models rollback --models output/demo/serving_model --target localhost:8500",
-    after_stop="; the next promote or rollback settles what was begun",
+    after_stop="; the next promote or rollback finishes or undoes the change",
 )
 @click.option("--to", "version", metavar="VERSION", type=Version(), help="Go back to this version.")
 @where_options

@@ -26,7 +26,7 @@ def test_records_are_those_of_ingest(tmp_path):
     turned = Image.Exif()
     turned[274] = 6
     photo.save(source / "class_0" / "turned.jpg", exif=turned)
-    photo.convert("L").save(source / "class_1" / "grey.jpg")
+    photo.convert("L").save(source / "class_1" / "gray.jpg")
     photo.save(source / "class_2" / "image.png")
     photo.save(source / "class_3" / "image.bmp")
     photo.save(source / "class_4" / "image.webp")

@@ -31,11 +31,11 @@ def test_there_are_at_least_four_and_all_differ(images):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", drawn.DRAWINGS)
-def test_a_drawing_has_colours_and_strokes(images, name):
+def test_a_drawing_has_colors_and_strokes(images, name):
     image = pixels(images[name])
     assert image.shape == (brush.SIZE, brush.SIZE, 3)
     assert image.dtype == np.uint8
-    # Five or more colours, far from each other, cover a hundredth of the picture or more each.
+    # Five or more colors, far from each other, cover a hundredth of the picture or more each.
     coarse, counts = np.unique((image // 64).reshape(-1, 3), axis=0, return_counts=True)
     assert len(coarse[counts > 0.01 * image.size / 3]) >= 5
     # There is structure of strokes: 8-pixel neighbourhoods differ from those 32 pixels away, in every quarter.
@@ -45,7 +45,7 @@ def test_a_drawing_has_colours_and_strokes(images, name):
     assert min(part.mean() for rows in (steps[:48], steps[48:]) for part in (rows[:, :half], rows[:, half:])) > 6
 
 
-def test_a_ramp_runs_through_its_colours():
+def test_a_ramp_runs_through_its_colors():
     palette = np.array([[0.0, 0, 0], [100, 0, 0], [100, 200, 0]])
     tones = np.array([-1, 0, 0.25, 0.5, 0.75, 1, 2])
     expected = [[0, 0, 0], [0, 0, 0], [50, 0, 0], [100, 0, 0], [100, 100, 0], [100, 200, 0], [100, 200, 0]]

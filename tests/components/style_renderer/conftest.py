@@ -27,7 +27,7 @@ def styles(tmp_path):
 
 @pytest.fixture
 def rendered(tmp_path, monkeypatch):
-    """What the engine was called for since the last time: (style's colour, threads, process) a call."""
+    """What the engine was called for since the last time: (style's color, threads, process) a call."""
     log = tmp_path / "rendered.txt"
     log.touch()
     monkeypatch.setenv("RENDERED", str(log))

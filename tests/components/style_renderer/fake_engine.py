@@ -15,7 +15,7 @@ SIZE = 32
 
 
 def render(content, styles, settings, *, callback=None):
-    """Adds the style's mean colour, weighed by the strength; writes a line for each call into the file $RENDERED."""
+    """Adds the style's mean color, weighed by the strength; writes a line for each call into the file $RENDERED."""
     ((style, weight),) = styles
     assert (content.dtype, style.dtype, weight) == (np.uint8, np.uint8, 1.0)
     for step in range(1, 3):
@@ -53,7 +53,7 @@ def encoded(seed, height=20, width=SIZE, picture_format="PNG"):
 
 
 def style(folder, name, color, **fields):
-    """A plain style of one colour."""
+    """A plain style of one color."""
     file = Path(folder) / f"{name}.png"
     Image.new("RGB", (64, 64), color).save(file)
     values = {"title": name.title(), "artist": "A. Painter", "year": 1900, "licence": "CC0", "source": ""}

@@ -1,11 +1,11 @@
-"""Pictures made up from a seed: blobs of colour, so that networks see more than static."""
+"""Pictures made up from a seed: blobs of color, so that networks see more than static."""
 
 import numpy as np
 from PIL import Image
 
 
 def picture(seed, height, width, low=0, high=256, grain=8):
-    """[height, width, 3] uint8; blobs of some `grain` pixels, colours of low..high - 1."""
+    """[height, width, 3] uint8; blobs of some `grain` pixels, colors of low..high - 1."""
     random = np.random.default_rng(seed)
     coarse = random.integers(low, high, (height // grain + 2, width // grain + 2, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))

@@ -190,16 +190,16 @@ def test_adding_files_moves_none_and_copies_follow_their_originals(folder, inges
     for n in range(20):
         ending = formats[n % 4]
         image: Image.Image = Image.open(root / "ape" / f"{n:02d}.png")
-        if ending == "gif":  # 256 colours hold it without loss only if they are few
+        if ending == "gif":  # 256 colors hold it without loss only if they are few
             image = image.quantize(200)
-            image.convert("RGB").save(root / "ape" / f"few colours {n}.png")
+            image.convert("RGB").save(root / "ape" / f"few colors {n}.png")
         image.save(root / "bee" / f"copy {n}.{ending}", lossless=True)
     report = run(root, tmp_path / "out")
     after = placed(tmp_path / "out")
     assert {path: after[path] for path in before if path in after} == {p: s for p, s in before.items() if p in after}
     assert len(after) == 3 * 30 + 25
     for n in range(20):
-        original = f"ape/few colours {n}.png" if formats[n % 4] == "gif" else f"ape/{n:02d}.png"
+        original = f"ape/few colors {n}.png" if formats[n % 4] == "gif" else f"ape/{n:02d}.png"
         assert after[f"bee/copy {n}.{formats[n % 4]}"] == after[original]
     assert set(after.values()) == {"train", "eval", "test"}
     assert report["duplicates"]["pictures"] == 20

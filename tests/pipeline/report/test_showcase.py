@@ -9,11 +9,11 @@ from PIL import Image
 
 from pipeline.report import evidence, showcase
 
-NAMES = ["black", "grey", "white"]
+NAMES = ["black", "gray", "white"]
 
 
 def predictions(rows, side=2):
-    """(label, probabilities) each, with a picture whose grey is its index."""
+    """(label, probabilities) each, with a picture whose gray is its index."""
     return showcase.Predictions(
         pixels=np.stack([np.full((side, side, 3), index, np.uint8) for index in range(len(rows))]),
         labels=np.array([label for label, _ in rows]),
@@ -21,7 +21,7 @@ def predictions(rows, side=2):
     )
 
 
-def grey(picture):
+def gray(picture):
     content = base64.b64decode(picture.source.partition(",")[2])
     return np.asarray(Image.open(io.BytesIO(content)))[0, 0, 0]
 
@@ -40,12 +40,12 @@ def test_the_most_confident_mistakes_come_first():
         NAMES,
     )
     assert (chosen.seen, chosen.cut, chosen.wrong_count) == (5, False, 3)
-    assert [grey(picture) for picture in chosen.wrong] == [2, 4, 1]
-    assert [grey(picture) for picture in chosen.right] == [3, 0]
+    assert [gray(picture) for picture in chosen.wrong] == [2, 4, 1]
+    assert [gray(picture) for picture in chosen.right] == [3, 0]
     assert [(picture.actual, picture.predicted) for picture in chosen.wrong] == [
-        ("grey", "white"),
-        ("white", "grey"),
-        ("black", "grey"),
+        ("gray", "white"),
+        ("white", "gray"),
+        ("black", "gray"),
     ]
 
 
@@ -65,7 +65,7 @@ def test_the_choice_is_bounded_and_spread():
     chosen = showcase.choose(predictions(rows), NAMES)
     assert len(chosen.wrong) == 24
     # Ranks 0 to 100 in 11 equal steps of 9.1, rounded.
-    assert [grey(picture) for picture in chosen.right] == [0, 9, 18, 27, 36, 45, 55, 64, 73, 82, 91, 100]
+    assert [gray(picture) for picture in chosen.right] == [0, 9, 18, 27, 36, 45, 55, 64, 73, 82, 91, 100]
 
 
 def test_all_right_or_all_wrong():

@@ -44,9 +44,9 @@ Code = grpc.StatusCode
 BUSY = (Code.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full")
 
 
-def picture(colour="red", size=(8, 8), kind="PNG", **options):
+def picture(color="red", size=(8, 8), kind="PNG", **options):
     stream = io.BytesIO()
-    Image.new("RGB", size, colour).save(stream, kind, **options)
+    Image.new("RGB", size, color).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -58,7 +58,7 @@ def noise(height, width, kind):
     return stream.getvalue()
 
 
-RED, GREEN, BLUE = (picture(colour) for colour in ("red", "green", "blue"))
+RED, GREEN, BLUE = (picture(color) for color in ("red", "green", "blue"))
 
 
 @pytest.fixture
@@ -326,7 +326,7 @@ def test_a_deadline_ends_a_call(client, target, fake):
         ({"name": "cars"}, "status", Code.NOT_FOUND, "has no model 'cars': choose another with --model"),
         ({"version": 9}, "predict", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
         ({"version": 9}, "status", Code.NOT_FOUND, "has no version 9 of a model 'default'"),
-        ({"label": "new"}, "predict", Code.INVALID_ARGUMENT, "has no version labelled 'new'"),
+        ({"label": "new"}, "predict", Code.INVALID_ARGUMENT, "has no version labeled 'new'"),
         ({"signature": "x"}, "predict", Code.FAILED_PRECONDITION, "has no signature 'x'"),
         ({"classify_signature": "x"}, "classify", Code.INVALID_ARGUMENT, "has no signature 'x'"),
     ],

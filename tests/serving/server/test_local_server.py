@@ -94,10 +94,10 @@ def test_a_path_that_tensorflow_reads_as_a_pattern(tmp_path):
 
 
 def test_every_signature_gives_the_brightness(door):
-    grey = np.full((1, 4, 4, 3), 51, np.uint8)  # 51/255 = 0.2
+    gray = np.full((1, 4, 4, 3), 51, np.uint8)  # 51/255 = 0.2
     example = tfrecord.serialize_example({"image/encoded": picture(51)})
     for signature, inputs in {
-        "serving_pixels": {"pixels": grey},
+        "serving_pixels": {"pixels": gray},
         "serving_bytes": {"image_bytes": [picture(51)]},
         "serving_default": {"examples": [example]},
         "": {"examples": [example]},
@@ -311,8 +311,8 @@ def test_a_slow_copy_is_served_once_it_is_whole(tmp_path):
 
 
 def test_a_reload_with_a_model_that_cannot_be_loaded_fails_and_changes_nothing(base, tmp_path):
-    labelled = config(base, labels='version_labels { key: "stable" value: 1 }')
-    with serving(labelled) as (_, door):
+    labeled = config(base, labels='version_labels { key: "stable" value: 1 }')
+    with serving(labeled) as (_, door):
         both = config(base)
         both.model_config_list.config.add(name="broken", base_path=str(tmp_path), model_platform="tensorflow")
         request = model_management_pb2.ReloadConfigRequest(config=both)

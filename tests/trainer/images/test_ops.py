@@ -123,10 +123,10 @@ def test_exif_in_a_comment_or_after_a_broken_length_is_not_found():
         decode(golden_pictures.jpeg_with_segments(*[(0xE5, b"x")] * 600, (0xE1, exif_block())))
 
 
-def test_alpha_rounds_as_pillow_for_every_colour_and_alpha():
-    colour, alpha = (a.astype(np.uint8) for a in np.meshgrid(np.arange(256), np.arange(256)))
+def test_alpha_rounds_as_pillow_for_every_color_and_alpha():
+    color, alpha = (a.astype(np.uint8) for a in np.meshgrid(np.arange(256), np.arange(256)))
     stream = io.BytesIO()
-    rgba = Image.fromarray(np.stack([colour, colour[::-1], colour, alpha], axis=-1))
+    rgba = Image.fromarray(np.stack([color, color[::-1], color, alpha], axis=-1))
     rgba.save(stream, "PNG", compress_level=1)
     white = Image.new("RGBA", rgba.size, "white")
     want = np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))

@@ -1,4 +1,4 @@
-"""Keeping the content's colours."""
+"""Keeping the content's colors."""
 
 import numpy as np
 from PIL import Image
@@ -26,12 +26,12 @@ def test_brightness_is_the_rendering_s_and_chroma_the_content_s():
 
 
 def test_grey_contents_give_grey_pictures():
-    grey = np.repeat(soft_noise.picture(3, 32, 32)[..., :1], 3, axis=2)
-    found = colors.keep_content_colors(soft_noise.picture(4, 32, 32), grey).astype(int)
+    gray = np.repeat(soft_noise.picture(3, 32, 32)[..., :1], 3, axis=2)
+    found = colors.keep_content_colors(soft_noise.picture(4, 32, 32), gray).astype(int)
     assert np.ptp(found, axis=2).max() <= 1
 
 
-def test_a_recoloured_style_has_the_content_s_mean_and_covariance():
+def test_a_recolored_style_has_the_content_s_mean_and_covariance():
     style, content = soft_noise.picture(5, 48, 40, 60, 200), soft_noise.picture(6, 64, 32, 100, 150)
     content = np.clip(content @ np.array([[1, 0.3, 0], [0, 0.8, -0.2], [0.1, 0, 0.6]]), 0, 255).astype(np.uint8)
     found = colors.match_colors(style, content)
@@ -50,7 +50,7 @@ def test_a_style_like_the_content_stays_what_it_is():
     np.testing.assert_allclose(colors.match_colors(style, style), style, atol=1e-2)
 
 
-def test_pictures_of_one_colour_have_nothing_to_divide_by():
+def test_pictures_of_one_color_have_nothing_to_divide_by():
     plain = np.full((32, 32, 3), (200, 30, 90), np.uint8)
     style = soft_noise.picture(8, 32, 32)
     onto_plain = colors.match_colors(style, plain)

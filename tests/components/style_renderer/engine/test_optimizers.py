@@ -61,7 +61,7 @@ def start():
 def test_the_minimum_within_bounds_is_found(minimise, bowl, start):
     found = minimise(bowl, start, 300)
     assert (found.shape, found.dtype) == (SHAPE, np.float32)
-    # A tenth of a grey level; where the target lies outside, the nearest bound is the minimum.
+    # A tenth of a gray level; where the target lies outside, the nearest bound is the minimum.
     np.testing.assert_allclose(found, np.clip(bowl.target, 0, 255), atol=0.1)
     assert (bowl.lowest, bowl.highest) == (0, 255)
 

@@ -285,7 +285,7 @@ def test_total_variation_by_scale():
     np.testing.assert_array_equal(at(RECIPE["tv_weight"]).image, usual().image)
 
 
-# Colours
+# Colors
 
 
 def test_luminance_keeps_the_content_s_chroma():
@@ -308,7 +308,7 @@ def test_luminance_holds_for_previews_too():
     np.testing.assert_array_equal(seen[1], colors.keep_content_colors(free[1], CONTENT))
 
 
-def test_match_recolours_the_style(monkeypatch):
+def test_match_recolors_the_style(monkeypatch):
     wanted = watch_targets(monkeypatch)
     rendered(settings((64, 1), colors="match"))
     loss = objective.get_objective(settings(), "float32")
@@ -360,9 +360,9 @@ def test_a_loss_that_float32_cannot_hold_is_an_error_and_no_picture(optimizer):
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_grey_in_its_own_style_stays_grey(optimizer):
-    grey = np.full((48, 64, 3), 128, np.uint8)
-    found = rendered(settings(optimizer=optimizer), content=grey, styles=((grey, 1.0),))
-    np.testing.assert_array_equal(found.image, grey)
+    gray = np.full((48, 64, 3), 128, np.uint8)
+    found = rendered(settings(optimizer=optimizer), content=gray, styles=((gray, 1.0),))
+    np.testing.assert_array_equal(found.image, gray)
     assert found.losses["total"] == pytest.approx(0, abs=1e-8)  # there and back through cosines, in float32
 
 
@@ -435,7 +435,7 @@ def test_the_callback_changes_the_strength_in_tiles_too(monkeypatch):
 
 @pytest.mark.slow
 def test_bfloat16_ends_within_two_percent_of_float32():
-    """On the average of some pictures: one alone ends up to 2 % off if its start is changed by a single grey level.
+    """On the average of some pictures: one alone ends up to 2 % off if its start is changed by a single gray level.
 
     Content and style weigh about the same here, so that there is a loss below which neither format gets.
     """

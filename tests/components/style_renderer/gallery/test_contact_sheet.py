@@ -18,16 +18,16 @@ with deferred_imports():
 def page(tmp_path):
     """Contents a (blue, wide) and b; styles x and y; a in x at two strengths (green at the stronger), b in y (red)."""
 
-    def save(name, colour, size=(64, 48)):
-        storage.write_bytes(str(tmp_path / name), previews.encode(Image.new("RGB", size, colour), "png"))
+    def save(name, color, size=(64, 48)):
+        storage.write_bytes(str(tmp_path / name), previews.encode(Image.new("RGB", size, color), "png"))
 
     contents = [Content(name, name * 64, 48, 64) for name in "ab"]
     for content in contents:
         save(previews.locate_original(content.stem), "blue")
     lines = []
-    for letter, style, strength, colour in (("a", "x", 1.0, "lime"), ("a", "x", 0.5, "black"), ("b", "y", 1.0, "red")):
+    for letter, style, strength, color in (("a", "x", 1.0, "lime"), ("a", "x", 0.5, "black"), ("b", "y", 1.0, "red")):
         name = f"pictures/{letter}{style}{strength}.png"
-        save(name, colour)
+        save(name, color)
         lines.append({"content": {"sha256": letter * 64}, "style": {"id": style}, "strength": strength, "file": name})
     styles = [
         Column(Style(name, tmp_path, name, "", None, "CC0-1.0", "", name * 64), Image.new("RGB", (99, 70), "yellow"))
@@ -44,5 +44,5 @@ def test_each_image_is_in_its_place(page, tmp_path):
     middle = {(row, column): pixels[86 + 166 * row, 86 + 166 * column] for row, column in places}
     white, yellow, blue, lime, red = (255, 255, 255), (255, 255, 0), (0, 0, 255), (0, 255, 0), (255, 0, 0)
     expected = [white, yellow, yellow, blue, lime, white, blue, white, red]
-    for place, colour in zip(middle, expected, strict=True):
-        assert np.abs(middle[place] - colour).max() < 12, place
+    for place, color in zip(middle, expected, strict=True):
+        assert np.abs(middle[place] - color).max() < 12, place

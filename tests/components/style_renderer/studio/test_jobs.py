@@ -154,6 +154,6 @@ def test_presets_survive_a_restart_and_a_damaged_file_is_named_and_kept(start, f
     assert list(start().get("/api/state").json()["presets"]) == ["soft"]
     for damaged in ('{"soft": ', "[]"):
         (folder / "presets.json").write_text(damaged)
-        with pytest.raises(StudioError, match=r"presets\.json: the presets .*; mend the file, or remove it"):
+        with pytest.raises(StudioError, match=r"presets\.json: the presets .*; correct the file, or remove it"):
             start()
         assert (folder / "presets.json").read_text() == damaged
