@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.terminal import disk_errors
+from tests.e2e import forked
 from tests.kubeflow import replayable
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -89,6 +90,11 @@ def refusal(*arguments, stdout=subprocess.PIPE):
     done = subprocess.run(
         command, cwd=ROOT, env=buffered, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
     )
+    return last_line(done)
+
+
+def last_line(done):
+    """Of a command that was refused."""
     assert done.returncode == 1, done
     line = done.stderr.splitlines()[-1]
     assert line.startswith("atelier: ")
@@ -128,7 +134,8 @@ def test_every_verb_that_writes_tells_a_read_only_disk(verb, tmp_path):
         (disk / "out").mkdir()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         places = [tmp_path / word if word.partition("/")[0] in given else word for word in verb.split()]
-        line = refusal(*places)
+        # To import TFX takes 10 s, which a forked process is spared.
+        line = last_line(forked.atelier(*places)) if "kubeflow compile" in verb else refusal(*places)
         assert f"{disk}/" in line
         assert "Read-only file system" in line
         assert [path.name for path in disk.rglob("*")] == ["out"]
@@ -158,7 +165,8 @@ def nearly_full(folder):
 def test_a_compiled_specification_on_a_full_disk_is_as_it_was(tmp_path):
     (tmp_path / "compiled.yaml").write_text(COMPILED)
     with nearly_full(tmp_path / "disk") as disk:
-        line = refusal("kubeflow", "compile", "--config", tmp_path / "compiled.yaml", "--output", disk / "p.yaml")
+        words = ("kubeflow", "compile", "--config", tmp_path / "compiled.yaml", "--output", disk / "p.yaml")
+        line = last_line(forked.atelier(*words))
         assert line.startswith(f"atelier: {disk}/p.yaml: No space left on device: free some space")
         assert [path.name for path in disk.iterdir()] == ["fill"]
 
