@@ -22,7 +22,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from atelier.decoding import color_profiles, sample_depth
 from atelier.decoding.color_profiles import Effect
@@ -146,10 +146,7 @@ def decode(encoded: bytes, max_pixels: int) -> DecodedImage:
     Raises:
       RejectedImageError: the image cannot be used.
     """
-    if not encoded:
-        raise RejectedImageError(Reason.EMPTY, "0 bytes")
-    with reject_damage(encoded):
-        image = open_image(encoded)
+    image = _open(encoded)
     _check_size(image, max_pixels)
     with reject_damage(encoded):
         check_whole(image, encoded)
@@ -197,10 +194,8 @@ def verify(encoded: bytes, max_pixels: int) -> None:
     Raises:
       RejectedImageError: the image cannot be used.
     """
-    if not encoded:
-        raise RejectedImageError(Reason.EMPTY, "0 bytes")
+    image = _open(encoded)
     with reject_damage(encoded):
-        image = open_image(encoded)
         check_tensorflow_decodes(image, encoded)
     _check_size(image, max_pixels)
     with reject_damage(encoded):
@@ -210,6 +205,18 @@ def verify(encoded: bytes, max_pixels: int) -> None:
         if image.format == "GIF" and b"\0;" not in encoded:
             raise RejectedImageError(Reason.TRUNCATED, "the GIF has no end")
         image.load()
+
+
+def _open(encoded: bytes) -> ImageFile.ImageFile:
+    """Reads the header.
+
+    Raises:
+      RejectedImageError: there are no bytes, or it is damaged.
+    """
+    if not encoded:
+        raise RejectedImageError(Reason.EMPTY, "0 bytes")
+    with reject_damage(encoded):
+        return open_image(encoded)
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

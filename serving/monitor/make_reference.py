@@ -3,6 +3,7 @@
 This loads TensorFlow.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,11 +43,8 @@ def make_reference(pushed: PushedVersion, records: Path, image_key: str) -> Refe
       AtelierError: the records cannot be read, none holds an image that can be used, or the version cannot answer.
     """
     try:
-        model = LoadedModel(pushed.folder)
-        try:
+        with contextlib.closing(LoadedModel(pushed.folder)) as model:
             return _run(model, pushed, records, image_key)
-        finally:
-            model.close()
     except StatusError as error:
         raise MonitorError(f"{pushed.folder}: {error}") from None
 

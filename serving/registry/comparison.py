@@ -3,6 +3,7 @@
 This loads TensorFlow.
 """
 
+import contextlib
 import itertools
 import math
 import time
@@ -141,11 +142,8 @@ def read_records(folder: Path) -> Iterator[bytes]:
 
 def _run(folder: Path, records: Path, timed: int) -> _Answers:
     try:
-        model = LoadedModel(folder)
-        try:
+        with contextlib.closing(LoadedModel(folder)) as model:
             return _ask(model, folder, records, timed)
-        finally:
-            model.close()
     except StatusError as error:
         raise RegistryError(f"{folder}: {error}") from None
 

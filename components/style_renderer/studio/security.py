@@ -1,4 +1,7 @@
-"""Who may talk to the studio: this machine's own pages, or whoever has the token where it listens elsewhere."""
+"""Who may talk to the studio: this machine's own pages, or whoever has the token where it listens elsewhere.
+
+`serving/monitor/page/access.py` guards a page that only reads, and says how the two differ.
+"""
 
 import secrets
 from http.cookies import SimpleCookie

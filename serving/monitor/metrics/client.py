@@ -17,11 +17,11 @@ from prometheus_client import CollectorRegistry
 
 from serving.client.observer import Call
 from serving.client.predictions import Answer, Prediction
-from serving.monitor.metrics.endpoint import LOOPBACK, Endpoint
+from serving.monitor.metrics.endpoint import Published
 from serving.monitor.metrics.traffic import MAX_CLASSES, Traffic
 
 
-class ClientMetrics:
+class ClientMetrics(Published):
     """Counts the calls of clients; an `observer` of theirs.
 
     Attributes:
@@ -39,7 +39,7 @@ class ClientMetrics:
           MonitorError: the registry has these metrics already.
         """
         self._traffic = Traffic("client", registry, max_classes, extra=["arm"])
-        self.registry = self._traffic.registry
+        super().__init__(self._traffic.registry)
         self._arm = ""
 
     def for_arm(self, arm: str) -> Self:
@@ -47,18 +47,6 @@ class ClientMetrics:
         bound = self.__class__.__new__(self.__class__)
         bound.__dict__.update(self.__dict__, _arm=arm)
         return bound
-
-    def publish(self, port: int, host: str = LOOPBACK) -> Endpoint:
-        """Starts an endpoint of this process for Prometheus.
-
-        Args:
-          port: 0 takes a free one.
-          host: address to listen on.
-
-        Raises:
-          MonitorError: the address cannot be used.
-        """
-        return Endpoint(self.registry, port, host)
 
     def note_call(self, call: Call) -> None:
         """Counts a call."""

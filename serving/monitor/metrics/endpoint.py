@@ -53,3 +53,27 @@ class Endpoint:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+class Published:
+    """Metrics that this process can publish.
+
+    Attributes:
+      registry: that the metrics are in.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Takes the registry."""
+        self.registry = registry
+
+    def publish(self, port: int, host: str = LOOPBACK) -> Endpoint:
+        """Starts an endpoint of this process for Prometheus.
+
+        Args:
+          port: 0 takes a free one.
+          host: address to listen on.
+
+        Raises:
+          MonitorError: the address cannot be used.
+        """
+        return Endpoint(self.registry, port, host)

@@ -8,7 +8,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.client.messages import LABEL, PROBABILITIES
-from serving.monitor.metrics.endpoint import LOOPBACK, Endpoint
+from serving.monitor.metrics.endpoint import Published
 from serving.monitor.metrics.traffic import MAX_CLASSES, Traffic
 from serving.server.observer import ServedCall, VersionState
 
@@ -18,7 +18,7 @@ _CLASSES, _SCORES = "classes", "scores"
 """Outputs of a signature for Classify."""
 
 
-class ServerMetrics:
+class ServerMetrics(Published):
     """Counts what a server does; an `observer` of it.
 
     Attributes:
@@ -36,7 +36,7 @@ class ServerMetrics:
           MonitorError: the registry has these metrics already.
         """
         self._traffic = Traffic("server", registry, max_classes)
-        self.registry = self._traffic.registry
+        super().__init__(self._traffic.registry)
         self._queue = self._traffic.add(
             Histogram,
             "atelier_server_queue_duration_seconds",
@@ -44,18 +44,6 @@ class ServerMetrics:
             ("model", "version"),
             buckets=QUEUE_BUCKETS,
         )
-
-    def publish(self, port: int, host: str = LOOPBACK) -> Endpoint:
-        """Starts an endpoint of this process for Prometheus.
-
-        Args:
-          port: 0 takes a free one.
-          host: address to listen on.
-
-        Raises:
-          MonitorError: the address cannot be used.
-        """
-        return Endpoint(self.registry, port, host)
 
     def watch_versions(self, list_states: Callable[[], Iterable[VersionState]]) -> None:
         """Publishes the states and labels of versions from now on; `list_states` is asked at each scrape."""

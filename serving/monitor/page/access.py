@@ -1,4 +1,8 @@
-"""Who may read the page: on the loopback address this machine's users, elsewhere who has the token."""
+"""Who may read the page: on the loopback address this machine's users, elsewhere who has the token.
+
+`components/style_renderer/studio/security.py` guards the studio, which is changed through its page: it also checks
+where a request comes from, takes its token at `/` alone, and has rights of its own. Hence two guards.
+"""
 
 import hmac
 import ipaddress
