@@ -26,9 +26,18 @@ def command(request_id: str | None, truth: str | None, file: Path | None, log: P
     """
     if (truth is None) == (file is None):
         raise click.UsageError("Give an ID and its CLASS, or --file.")
+    if truth is not None and not truth.strip():
+        raise click.UsageError("CLASS is empty.")
 
     from pipeline.commands.work.feedback import add_truths, read_truths
 
-    truths = [(str(request_id), str(truth))] if file is None else read_truths(file)
-    add_truths(log, truths)
+    truths = [(str(request_id), str(truth).strip())] if file is None else read_truths(file)
+    never_predicted = add_truths(log, truths)
+    if never_predicted:
+        names = ", ".join(never_predicted[:5]) + (", ..." if len(never_predicted) > 5 else "")
+        click.echo(
+            f"atelier: warning: no answer in {log} names the class {names}; a truth that is spelled another way than the "
+            "model's class counts as an error",
+            err=True,
+        )
     click.echo(f"{log}: {len(truths)} truth{'s' if len(truths) != 1 else ''} added")

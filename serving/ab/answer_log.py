@@ -5,11 +5,12 @@ Images and keys are not in it. Processes of one machine may write to one log at 
 
 import fcntl
 import json
+import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -112,59 +113,90 @@ def read_log(file: Path) -> tuple[list[Answer], dict[str, str]]:
     """Returns the answers, oldest first, and the truths by request id. A line that was cut off is passed over.
 
     Raises:
-      AnswerLogError: the file cannot be read, or has a line that is no record of such a log.
+      AnswerLogError: the file cannot be read, or is no such log, or has a line that is no record of one.
     """
-    answers, truths = [], {}
-    for number, record in _read(file):
+    try:
+        lines = file.read_bytes().split(b"\n")
+    except OSError as error:
+        raise AnswerLogError(f"{file}: cannot be read: {error.strerror}") from None
+    answers: list[Answer] = []
+    truths: dict[str, str] = {}
+    cut_off = 0
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
         try:
-            found = parse_record(record)
-        except ValueError:
-            raise AnswerLogError(
-                f"{file}: line {number}: no record of an A/B test; name the log that clients write"
-            ) from None
+            found = parse_line(line)
+        except CutOffError:
+            cut_off = cut_off or number
+            continue
+        except ValueError as error:
+            raise AnswerLogError(f"{file}: line {number}: {error}; name the log that clients write") from None
         if isinstance(found, Answer):
             answers.append(found)
         else:
             truths[found[0]] = found[1]
+    if cut_off and cut_off < len(lines) and not answers and not truths:
+        raise AnswerLogError(f"{file}: line {cut_off}: not JSON; name the log that clients write")
     return answers, truths
 
 
-def parse_record(record: Any) -> Answer | tuple[str, str]:
+class CutOffError(ValueError):
+    """A line is no JSON: its process was killed in the middle of it, or it is not of such a log."""
+
+
+def parse_line(line: bytes) -> Answer | tuple[str, str]:
     """Returns the answer of a line, or the id of a request and its true class.
 
-    Args:
-      record: the JSON value of the line.
-
     Raises:
-      ValueError: it is no record of such a log.
+      CutOffError: the line is not JSON.
+      ValueError: it is no record of such a log, or a value in it cannot be.
     """
     try:
-        values = dict(record)
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        raise CutOffError("not JSON") from None
+    try:
+        if not isinstance(values, dict):
+            raise ValueError("no JSON object")
         kind = values.pop("record")
-        if kind == "answer":
-            if values.get("image") is not None:
-                values["image"] = ImageStatistics(**values["image"])
-            return Answer(**values)
         if kind == "truth":
-            return values["id"], values["truth"]
-        raise ValueError(kind)
+            return _check_truth(values["id"], values["truth"])
+        if kind != "answer":
+            raise ValueError(f"record {kind!r}")
+        if values.get("image") is not None:
+            values["image"] = ImageStatistics(**values["image"])
+        return _check_answer(Answer(**values))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no record of an A/B test: {error}") from None
+
+
+def _check_truth(id_: Any, truth: Any) -> tuple[str, str]:
+    if not (isinstance(id_, str) and isinstance(truth, str)):
+        raise ValueError("a text is missing")
+    return id_, truth
+
+
+def _check_answer(found: Answer) -> Answer:
+    if not all(isinstance(text, str) for text in (found.id, found.when, found.arm, found.label, found.error)):
+        raise ValueError("a text is missing")
+    numbers = [found.probability, found.milliseconds, found.canary, found.control]
+    if found.image:
+        numbers += [found.image.brightness, found.image.contrast, found.image.sharpness, found.image.size]
+    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
+        raise ValueError("a number is missing")
+    if found.milliseconds < 0:
+        raise ValueError(f"{found.milliseconds} milliseconds")
+    if not (0 <= found.canary <= 1 and 0 <= found.control <= 1):
+        raise ValueError(f"shares {found.canary} and {found.control}")
+    # Times are compared as text.
+    if datetime.fromisoformat(found.when).utcoffset() != timedelta(0):
+        raise ValueError(f"a time that is not UTC: {found.when}")
+    if not (found.version is None or type(found.version) is int):
+        raise ValueError(f"version {found.version!r}")
+    return found
 
 
 def format_now() -> str:
     """Returns the time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _read(file: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        lines = file.read_bytes().split(b"\n")
-    except OSError as error:
-        raise AnswerLogError(f"{file}: cannot be read: {error.strerror}") from None
-    for number, line in enumerate(lines, start=1):
-        try:
-            if line:
-                yield number, json.loads(line)
-        except ValueError:
-            continue

@@ -24,14 +24,18 @@ def read_truths(file: Path) -> list[tuple[str, str]]:
     for number, row in enumerate(rows, start=1):
         if not row:
             continue
-        if len(row) != 2 or not row[0] or not row[1]:
+        fields = [field.strip() for field in row]  # a space after the comma is no part of a class
+        if len(fields) != 2 or not all(fields):
             raise AnswerLogError(f"{file}: line {number}: write the id of a request and its class, as in 4f1c6ad0,cat")
-        found.append((row[0], row[1]))
+        found.append((fields[0], fields[1]))
     return found
 
 
-def add_truths(log: Path, truths: Sequence[tuple[str, str]]) -> None:
+def add_truths(log: Path, truths: Sequence[tuple[str, str]]) -> list[str]:
     """Adds truths to a log; all of them or none.
+
+    Returns:
+      The classes of the truths that no answer in the log names: rare ones, or misspelled ones, which count as errors.
 
     Raises:
       AnswerLogError: an id is not in the log, or the log cannot be used.
@@ -46,3 +50,5 @@ def add_truths(log: Path, truths: Sequence[tuple[str, str]]) -> None:
         writer.add_truths(truths)
     finally:
         writer.close()
+    predicted = {answer.label for answer in answers}
+    return sorted({truth for _, truth in truths} - predicted)

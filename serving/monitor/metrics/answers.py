@@ -4,16 +4,16 @@ The log is read on from where the last scrape left off. One process publishes it
 --metrics-port`, or an application by `registry.register(AnswerLogMetrics(log))`.
 """
 
-import json
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from serving.ab.answer_log import Answer, parse_line
 
 WINDOW = 1000
 """Answers whose truth is known, of each arm and version: the accuracy is that of the last ones."""
@@ -87,18 +87,19 @@ class AnswerLogMetrics(Collector):
         if not line.strip():
             return
         try:
-            record = json.loads(line)
-            if record["record"] == "answer":
-                self._take_answer(record)
-            else:
-                self._take_truth(str(record["id"]), str(record["truth"]))
-        except (KeyError, TypeError, ValueError):
+            found = parse_line(line)
+        except ValueError:
             self._bad_lines += 1
+            return
+        if isinstance(found, Answer):
+            self._take_answer(found)
+        else:
+            self._take_truth(*found)
 
-    def _take_answer(self, record: dict[str, Any]) -> None:
-        if record["version"] is None:
+    def _take_answer(self, answer: Answer) -> None:
+        if answer.version is None:
             return  # it failed: there is no class that may be right
-        self._answers[record["id"]] = (record["arm"], str(record["version"]), record["label"])
+        self._answers[answer.id] = (answer.arm, str(answer.version), answer.label)
         if len(self._answers) > MAX_WAITING:
             self._answers.popitem(last=False)
 

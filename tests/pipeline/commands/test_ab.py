@@ -71,6 +71,26 @@ def test_no_canary_and_no_log_are_no_data(test, tmp_path):
     assert "no data: there is no canary: canary and stable are both version 1" in atelier("ab", "report", *where)
 
 
+def test_a_space_after_the_comma_is_no_part_of_a_class(tmp_path):
+    log = tmp_path / "answers.jsonl"
+    write(log, (0, 0), requests=2)
+    (tmp_path / "truths.csv").write_text("canary0, cat\ncanary1 ,cat \n")
+    atelier("feedback", "--log", log, "--file", tmp_path / "truths.csv")
+    assert read_log(log)[1]["canary0"] == read_log(log)[1]["canary1"] == "cat"
+
+
+def test_a_truth_that_no_answer_names_is_added_with_a_warning_and_an_empty_one_is_not(tmp_path, capfd):
+    log = tmp_path / "answers.jsonl"
+    write(log, (0, 0), requests=2)
+    assert cli.main(["feedback", "canary0", "Cat", "--log", str(log)]) == 0
+    assert "no answer in" in (told := capfd.readouterr().err)
+    assert "the class Cat;" in told
+    assert cli.main(["feedback", "canary0", "cat", "--log", str(log)]) == 0
+    assert capfd.readouterr().err == ""
+    assert cli.main(["feedback", "canary0", " ", "--log", str(log)]) == 2
+    assert read_log(log)[1]["canary0"] == "cat"
+
+
 def test_the_guard_rolls_a_worse_canary_back_and_logs_why(test, tmp_path):
     fake, where, target = test
     write(tmp_path / "answers.jsonl", (60, 20))

@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -88,11 +89,60 @@ def test_another_file_is_no_log(tmp_path):
         read_log(tmp_path / "none.jsonl")
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"milliseconds": -5.0},  # the limits of both arms' latencies would be negative: a roll back for nothing
+        {"milliseconds": "5"},
+        {"milliseconds": float("nan")},
+        {"canary": "0.1"},
+        {"canary": -1},
+        {"control": 1.5},
+        {"when": None},
+        {"when": "yesterday"},
+        {"when": "2026-11-27T10:00:00.000"},
+        {"when": "2026-11-27T10:00:00.000+02:00"},  # compared as text with the start of the test
+        {"id": ["r1"]},
+        {"version": "2"},
+        {"label": 3},
+        {"surprise": 1},
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_line(tmp_path, changes):
+    log = AnswerLog(tmp_path / "answers.jsonl")
+    log.add_answer(answer(1))
+    log.close()
+    with (tmp_path / "answers.jsonl").open("a") as stream:
+        stream.write(json.dumps({"record": "answer", **asdict(answer(2)), **changes}) + "\n")
+    with pytest.raises(AnswerLogError, match=r"answers\.jsonl: line 2: no record of an A/B test: "):
+        read_log(tmp_path / "answers.jsonl")
+
+
+@pytest.mark.parametrize("line", ['{"record": "truth", "id": ["r1"], "truth": "cat"}', "[1, 2]", '"text"', "null", "3"])
+def test_a_line_that_is_no_record_is_named(tmp_path, line):
+    (tmp_path / "answers.jsonl").write_text(f"\n{line}\n")
+    with pytest.raises(AnswerLogError, match=r"answers\.jsonl: line 2: no record of an A/B test: "):
+        read_log(tmp_path / "answers.jsonl")
+
+
+def test_a_file_without_any_record_is_no_log_but_a_log_of_one_line_may_be_cut_off(tmp_path):
+    file = tmp_path / "answers.jsonl"
+    for content in (b"\xff\xd8\xff\xe0 an image\n\0\n", b"[" * 100_000 + b"\n"):
+        file.write_bytes(content)
+        with pytest.raises(AnswerLogError, match="line 1: not JSON"):
+            read_log(file)
+    for content in (b"", b"\n", b'{"record": "answer", "id"'):
+        file.write_bytes(content)
+        assert read_log(file) == ([], {})
+
+
 def test_processes_share_a_log(tmp_path):
     code = """
 import sys
+from dataclasses import asdict
 from tests.serving.ab.answers import answer
 from serving.ab.answer_log import AnswerLog
+from dataclasses import asdict
 from pathlib import Path
 log = AnswerLog(Path(sys.argv[1]))
 for number in range(200):
