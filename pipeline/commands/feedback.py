@@ -36,8 +36,8 @@ def command(request_id: str | None, truth: str | None, file: Path | None, log: P
     if never_predicted:
         names = ", ".join(never_predicted[:5]) + (", ..." if len(never_predicted) > 5 else "")
         click.echo(
-            f"atelier: warning: no answer in {log} names the class {names}; a truth that is spelled another way than the "
-            "model's class counts as an error",
+            f"atelier: warning: no answer in {log} names the class {names}; a truth that is spelled otherwise than "
+            "the model's class counts as an error",
             err=True,
         )
     click.echo(f"{log}: {len(truths)} truth{'s' if len(truths) != 1 else ''} added")
