@@ -12,7 +12,7 @@ from atelier.errors import AtelierError
 CATALOG = "builtin"
 """The catalog of styles that comes with Atelier."""
 PHOTOS = "photos"
-"""Content images that installed packages bring along."""
+"""Content images that come with installed packages."""
 SPLIT_PREFIX = "split:"
 """Begins the name of content images that are a split of the data."""
 _PREFIX = "builtin:"

@@ -5,7 +5,7 @@ class AtelierError(Exception):
     """An error whose message is written for a user: what is wrong, where, and what to do.
 
     The command line prints the message as one line and ends with `exit_code`: 1 for bad input and for whatever else a
-    user can mend, 2 for wrong usage.
+    user can correct, 2 for wrong usage.
     """
 
     exit_code = 1

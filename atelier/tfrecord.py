@@ -21,14 +21,14 @@ Value = bytes | str | int | float
 _FEATURE_LISTS = 2
 """Number of the field that a tf.SequenceExample has beside its context; that one's number is a tf.Example's own."""
 _MAGIC = {b"\x1f\x8b": "GZIP", b"BZh": "BZIP2", b"\x28\xb5\x2f\xfd": "Zstandard", b"\xfd7zXZ": "XZ"}
-_WRITE_ANEW = "write the file anew, without compression or with GZIP and a name that ends in .gz"
+_WRITE_AGAIN = "write the file again, without compression or with GZIP and a name that ends in .gz"
 _REMEDIES = {
     "GZIP": "let its name end in .gz",
-    **dict.fromkeys(("ZLIB", "BZIP2", "Zstandard", "XZ"), _WRITE_ANEW),
+    **dict.fromkeys(("ZLIB", "BZIP2", "Zstandard", "XZ"), _WRITE_AGAIN),
 }
 _COMPRESSED_OTHERWISE = {
     False: "its content is not compressed: take .gz off its name",
-    True: f"its content is compressed otherwise: {_WRITE_ANEW}",
+    True: f"its content is compressed otherwise: {_WRITE_AGAIN}",
 }
 
 

@@ -1,6 +1,6 @@
 """TFX's handler of ML Metadata, which has no hook for what happens before and after it connects.
 
-Needed with TFX 1.21, which connects anew for each step of a node: MLMD waits forever for a server that hangs, and
+Needed with TFX 1.21, which connects again for each step of a node: MLMD waits forever for a server that hangs, and
 needs `compat.mlmd_on_postgresql` on PostgreSQL. It can go when `tfx.orchestration.metadata.Metadata` takes a function
 that makes its store.
 """

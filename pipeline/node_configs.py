@@ -35,7 +35,7 @@ def build_transform_config(config: Config, data: DataFacts) -> dict[str, Any]:
         "label_key": config.data.label_key,
         **config.image.model_dump(mode="json"),
         "augmentation": config.augmentation.model_dump(mode="json"),
-        # Where labels are ids, new names are no reason to transform anew.
+        # Where labels are ids, new names are no reason to transform again.
         **({"class_names": list(data.class_names)} if data.text_labels and data.class_names else {}),
         "code": [fingerprint_code("components.transform.component"), fingerprint_code("trainer.preprocessing")],
     }

@@ -60,7 +60,7 @@ class TFLiteModel:
         if stated is None and preparation is None:
             _log.warning(
                 "%s does not tell how images are prepared: larger ones are scaled down to %d pixels, the default of "
-                "ingest.store_size; train the model anew, or take originals with --as-is",
+                "ingest.store_size; train the model again, or take originals with --as-is",
                 card,
                 self._preparation.store_size,
             )

@@ -1,4 +1,4 @@
-"""Data files that installed packages bring along."""
+"""Data files that come with installed packages."""
 
 from importlib import util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Labeled images to measure with: cuts from photographs that packages bring along."""
+"""Labeled images to measure with: cuts from photographs that come with packages."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -74,7 +74,7 @@ def _repair_library(library: Path) -> bool:
         )
     # The run path replaces upstream's, which names a folder of its build machine.
     _run(["patchelf", "--add-needed", SHIM_NAME, "--set-rpath", "$ORIGIN", str(library)])
-    # patchelf has moved things: where the flags are now is read anew.
+    # patchelf has moved things: where the flags are now is read again.
     elf.make_weak(library, _unmet(library))
     still_missing = [need.version for need in _unmet(library) if not need.weak]
     if still_missing:

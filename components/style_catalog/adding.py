@@ -118,7 +118,7 @@ def _copy(image_file: Path, encoded: bytes, folder: Path, style_id: str) -> Path
 
 
 def _append(catalog_file: Path, values: dict[str, Any]) -> str:
-    """The file's text with one more entry; written anew, below its leading comments, if it is in an unusual form."""
+    """The file's text with one more entry; written again, below its leading comments, if it is in an unusual form."""
     old = catalog_file.read_text(encoding="utf-8") if catalog_file.exists() else ""
     new = entry.dump_entries([values])
     expected = [*(yaml.safe_load(old) or []), *yaml.safe_load(new)]

@@ -81,7 +81,7 @@ def link_contents(source: Path, output: Path, hashes: fingerprint.FileHashes, ki
 
 
 def _link(links: Mapping[str, Path], parent: Path, name: str) -> Path:
-    """Makes `parent/name` anew with these links, and removes those of earlier inputs."""
+    """Makes `parent/name` again with these links, and removes those of earlier inputs."""
     shutil.rmtree(parent, ignore_errors=True)
     folder = parent / name
     for link, target in links.items():

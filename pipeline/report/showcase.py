@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.report.confusion import find_class_name
 
 MOST_RECORDS = 512
-"""Images that are predicted anew: enough to find telling ones, and a few seconds of work."""
+"""Images that are predicted again: enough to find telling ones, and a few seconds of work."""
 WRONG, RIGHT = 24, 12
 """Images shown."""
 

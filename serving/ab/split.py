@@ -36,7 +36,7 @@ class Shares(Section):
     """The content of a file of shares."""
 
     salt: Annotated[str, Field(min_length=1)]
-    """Another salt deals the keys anew: choose one for each test."""
+    """Another salt deals the keys again: choose one for each test."""
     canary: Fraction
     """Share of the keys that the canary answers, in steps of 0.0001. The control group has the same share, or what is
     left where that is more than half."""

@@ -115,7 +115,7 @@ class BaseClient:
             self._preparations[version] = self._latest_preparation
             _log.warning(
                 "model %r, version %d, at %s does not tell how its images are prepared: larger ones are scaled down to "
-                "%d pixels, the default of ingest.store_size; train the model anew, or send originals with --as-is",
+                "%d pixels, the default of ingest.store_size; train the model again, or send originals with --as-is",
                 self._model.name,
                 version,
                 self._target,

@@ -14,7 +14,7 @@ _LONGEST_LINE = 1 << 20
 class LogTail:
     """Reads what has been added to a log since the last time.
 
-    The file may be missing at first, end in the middle of a line, be moved away and begun anew, or be cut off.
+    The file may be missing at first, end in the middle of a line, be moved away and begun again, or be cut off.
 
     Attributes:
       file: the log.

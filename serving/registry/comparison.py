@@ -122,7 +122,7 @@ def compare(
 
 
 def read_records(folder: Path) -> Iterator[bytes]:
-    """Yields the records of all files, checked to be tf.Examples. They are read anew each time, not kept in memory.
+    """Yields the records of all files, checked to be tf.Examples. They are read again each time, not kept in memory.
 
     Raises:
       RegistryError: a file cannot be read, or holds something else.

@@ -230,7 +230,7 @@ def _ssl_faults(config: SSLConfig) -> Iterable[str]:
         if reason := _unreadable(getattr(config, name)):
             yield f"{name} is not a readable certificate ({reason}); look at it with `openssl x509 -text`"
     if reason := _mismatch(config.server_key, config.server_cert):
-        yield f"server_key is not the key of server_cert, without a passphrase ({reason}); make the two anew"
+        yield f"server_key is not the key of server_cert, without a passphrase ({reason}); create both again"
     if config.client_verify and not config.custom_ca:
         yield "client_verify without custom_ca; add the certificate that signs the clients'"
 

@@ -251,7 +251,7 @@ class Models:
             if folders is None:
                 continue  # the base path cannot be listed now
             for key in [key for key in self._failures if key[0] == name and key[1] not in folders]:
-                del self._failures[key]  # what comes back is tried anew
+                del self._failures[key]  # what comes back is tried again
             available = sorted(self._table.list_available(name).values(), key=lambda version: version.number)
             unwanted = [each for each in available if folders.get(each.number, Path()).parent != each.directory.parent]
             if folders and len(unwanted) == len(available):

@@ -37,7 +37,7 @@ def make_app(files: Mapping[str, SiteFile]) -> Starlette:
     """Returns the application that answers GET and HEAD for these files.
 
     Args:
-      files: asked anew for each request; a `Site` finds newer models then.
+      files: asked again for each request; a `Site` finds newer models then.
     """
     prepared: dict[str, _Prepared] = {}
 

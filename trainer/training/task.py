@@ -83,7 +83,7 @@ class Task:
         )
 
     def build_backbone(self) -> backbones.Backbone:
-        """Builds the backbone anew, with its first weights."""
+        """Builds the backbone again, with its first weights."""
         settings = self.settings
         return backbones.build(
             settings.backbone,

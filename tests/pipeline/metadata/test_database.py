@@ -300,7 +300,7 @@ def test_a_half_made_database_is_tried_again_but_not_for_ever(monkeypatch, tmp_p
     monkeypatch.setattr(database, "_ask", lambda _: None)
     monkeypatch.setattr(database, "_open", lambda _: (None, words))
     monkeypatch.setattr(time, "sleep", pauses.append)
-    with pytest.raises(database.MetadataError, match=r"half made.*drop the database and create it anew"):
+    with pytest.raises(database.MetadataError, match=r"half made.*drop the database and create it again"):
         database.connect(Metadata(connection=SecretUrl("mysql://ann@h/d")), tmp_path, "pets")
     assert len(pauses) == database.ATTEMPTS - 1
     assert sum(pauses) < 20

@@ -200,8 +200,8 @@ def test_a_compressed_file_that_is_cut_short_is_named(records):
     ("name", "compress", "what"),
     [
         ("tfrecord", gzip.compress, "compressed with GZIP: let its name end in .gz"),
-        ("tfrecord", zlib.compress, "compressed with ZLIB: write the file anew"),
-        ("tfrecord.zz", zlib.compress, "compressed with ZLIB: write the file anew"),
+        ("tfrecord", zlib.compress, "compressed with ZLIB: write the file again"),
+        ("tfrecord.zz", zlib.compress, "compressed with ZLIB: write the file again"),
         ("tfrecord.gz", zlib.compress, "name ends in .gz, but its content is compressed otherwise"),
         ("tfrecord.gz", bytes, "name ends in .gz, but its content is not compressed"),
     ],
