@@ -68,7 +68,7 @@ class Trainer(Section):
     flip_on_the_fly: bool = False
     """Flip at random while fine-tuning: nearly free, and new in every epoch."""
     augmentation_strength: Fraction = 0.0
-    """Vary every image once more while fine-tuning, within this share of the ranges of `augmentation`; 0: not at all."""
+    """Vary every image again while fine-tuning, within this share of the ranges of `augmentation`; 0: not at all."""
     optimizer: Optimizer = "adam"
     """Of both phases; `sgd` with Nesterov's momentum of 0.9."""
     warmup_fraction: Annotated[Number, Field(ge=0, lt=1)] = 0.1

@@ -229,7 +229,7 @@ def _connect_first(server: Server) -> MetadataStore:
     if store is not None:
         return store
     if "concurrent connection" in words:
-        words = "its tables are half made, by a first connection that was cut off: drop the database and create it again"
+        words = "its tables are half made, by a first connection that was cut: drop the database and create it again"
     raise MetadataError(f"{_name_database(server)}: {_join_lines(words)}")
 
 

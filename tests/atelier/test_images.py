@@ -34,7 +34,7 @@ def reason_for(data, max_pixels=MAX_PIXELS):
 
 
 def smooth(height, width):
-    """A picture that JPEG changes by a level or two."""
+    """An image that JPEG changes by a level or two."""
     y, x = np.mgrid[0:height, 0:width]
     return Image.fromarray(np.stack([255 * x / width, 255 * y / height, 0 * x + 90], -1).astype(np.uint8))
 
@@ -342,7 +342,7 @@ def test_scaling_averages():
     assert np.abs(small[:, 10:] - 200).max() <= 6
 
 
-# What identifies a picture.
+# What identifies an image.
 
 
 def test_the_digest_depends_on_the_pixels_alone():

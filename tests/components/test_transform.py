@@ -121,7 +121,7 @@ def test_a_image_of_another_size_is_refused():
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs the executor where TFX's Transform leaves two training and one test picture; pictures by file."""
+    """Runs the executor where TFX's Transform leaves two training and one test image; images by file."""
 
     def do(copies):
         examples = standard_artifacts.Examples()

@@ -25,13 +25,13 @@ def evaluate(tmp_path_factory):
     from components.tflite_exporter import materialized
     from pipeline.results.nodes import Node
 
-    def run(eval_config, pictures=20, **thresholds):
+    def run(eval_config, images=20, **thresholds):
         folder = tmp_path_factory.mktemp("evaluator")
         materialized.write(
             folder / "predictions" / "Split-test",
-            LABELS[:pictures],
-            {"int8": probabilities(TFLITE)[:pictures]},
-            probabilities(SAVED_MODEL)[:pictures],
+            LABELS[:images],
+            {"int8": probabilities(TFLITE)[:images]},
+            probabilities(SAVED_MODEL)[:images],
         )
 
         def artifact(kind, name):

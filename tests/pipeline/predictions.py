@@ -1,6 +1,6 @@
-"""Twenty pictures of three classes, five of class 0 and fifteen of class 1, and two models' answers.
+"""Twenty images of three classes, five of class 0 and fifteen of class 1, and two models' answers.
 
-Worked out by hand, in pictures:
+Worked out by hand, in images:
 
 * SavedModel: 19 of 20 right; class 0: 5 of 5, class 1: 14 of 15.
 * TFLite: 17 of 20 right; class 0: 4 of 5, class 1: 13 of 15. So it loses 0.1, and 0.2 on class 0.

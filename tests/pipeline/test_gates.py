@@ -75,7 +75,7 @@ def test_one_missed_bound_suffices(evaluate, bound, reason):
 
 @pytest.mark.slow
 def test_a_gate_without_images_refuses_and_says_so(evaluate):
-    assert verdict(evaluate(build_tflite(AT_THE_BOUNDS), pictures=0), "Evaluator.tflite") == {
+    assert verdict(evaluate(build_tflite(AT_THE_BOUNDS), images=0), "Evaluator.tflite") == {
         "blessed": False,
         "reasons": ["no image to measure on (all images)", "no image to measure on (label)"],
     }

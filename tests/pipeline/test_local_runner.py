@@ -43,7 +43,7 @@ def ingests(monkeypatch):
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def images(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for number in range(3):
@@ -63,19 +63,19 @@ def prepare(tmp_path):
     return run
 
 
-def test_images_are_ingested_once(settings, pictures, prepare, ingests):
-    chosen = settings.with_source(str(pictures))
+def test_images_are_ingested_once(settings, images, prepare, ingests):
+    chosen = settings.with_source(str(images))
     data, report = prepare(chosen)
     assert data.splits == {"all": "*.tfrecord"}
     assert report == {"number": 1}
     assert prepare(chosen)[1] == {"number": 1}
-    assert ingests == [(str(pictures), 512)]
+    assert ingests == [(str(images), 512)]
 
 
-def test_changed_images_or_settings_are_ingested_again(settings, pictures, prepare, ingests, monkeypatch):
-    chosen = settings.with_source(str(pictures))
+def test_changed_images_or_settings_are_ingested_again(settings, images, prepare, ingests, monkeypatch):
+    chosen = settings.with_source(str(images))
     prepare(chosen)
-    (pictures / "cat" / "3.png").write_bytes(b"png")
+    (images / "cat" / "3.png").write_bytes(b"png")
     assert prepare(chosen)[1] == {"number": 2}
     smaller = chosen.model_copy(update={"ingest": config.Ingest(store_size=64)})
     assert prepare(smaller)[1] == {"number": 3}
@@ -93,61 +93,61 @@ def swap(file, content):
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def add_behind_a_link(pictures):
-    (pictures / "dog").rename(pictures.parent / "dogs")
-    (pictures / "dog").symlink_to(pictures.parent / "dogs")
+def add_behind_a_link(images):
+    (images / "dog").rename(images.parent / "dogs")
+    (images / "dog").symlink_to(images.parent / "dogs")
 
 
 @pytest.mark.parametrize(
     ("first", "then", "runs"),
     [
-        (lambda _: None, lambda pictures: shutil.rmtree(pictures / "bird"), 2),
-        (lambda _: None, lambda pictures: (pictures / "cat").rename(pictures / "wolf"), 2),
-        (lambda _: None, lambda pictures: shutil.copytree(pictures / "cat", pictures / "ant"), 2),
-        (lambda _: None, lambda pictures: swap(pictures / "cat" / "1.png", b"gnp"), 2),
-        (add_behind_a_link, lambda pictures: shutil.copy(pictures / "cat/1.png", pictures.parent / "dogs/9.png"), 2),
-        (add_behind_a_link, lambda pictures: swap(pictures.parent / "dogs" / "1.png", b"gnp"), 2),
-        (lambda _: None, lambda pictures: (pictures / "cat" / "Thumbs.db").write_bytes(b"1"), 1),
-        (lambda _: None, lambda pictures: os.utime(pictures / "cat" / "1.png", ns=(0, 1)), 1),
-        (lambda _: None, lambda pictures: (pictures.parent / "output/data/labels.txt").write_text("dog\ncat\n"), 2),
-        (lambda _: None, lambda pictures: next((pictures.parent / "output/data").glob("*.tfrecord")).unlink(), 2),
+        (lambda _: None, lambda images: shutil.rmtree(images / "bird"), 2),
+        (lambda _: None, lambda images: (images / "cat").rename(images / "wolf"), 2),
+        (lambda _: None, lambda images: shutil.copytree(images / "cat", images / "ant"), 2),
+        (lambda _: None, lambda images: swap(images / "cat" / "1.png", b"gnp"), 2),
+        (add_behind_a_link, lambda images: shutil.copy(images / "cat/1.png", images.parent / "dogs/9.png"), 2),
+        (add_behind_a_link, lambda images: swap(images.parent / "dogs" / "1.png", b"gnp"), 2),
+        (lambda _: None, lambda images: (images / "cat" / "Thumbs.db").write_bytes(b"1"), 1),
+        (lambda _: None, lambda images: os.utime(images / "cat" / "1.png", ns=(0, 1)), 1),
+        (lambda _: None, lambda images: (images.parent / "output/data/labels.txt").write_text("dog\ncat\n"), 2),
+        (lambda _: None, lambda images: next((images.parent / "output/data").glob("*.tfrecord")).unlink(), 2),
     ],
     ids=[
         "class removed", "class renamed", "class added", "equal size and time", "added behind a link",
         "changed behind a link", "junk", "touched", "labels of the ingest edited", "a shard of the ingest deleted",
     ],
 )  # fmt: skip
-def test_what_an_ingest_was_made_from_and_what_it_made(settings, pictures, prepare, ingests, first, then, runs):
-    shutil.copytree(pictures / "cat", pictures / "bird")
-    first(pictures)
-    chosen = settings.with_source(str(pictures))
+def test_what_an_ingest_was_made_from_and_what_it_made(settings, images, prepare, ingests, first, then, runs):
+    shutil.copytree(images / "cat", images / "bird")
+    first(images)
+    chosen = settings.with_source(str(images))
     prepare(chosen)
-    then(pictures)
+    then(images)
     assert prepare(chosen)[1] == {"number": runs}
 
 
-def test_a_source_under_another_spelling_is_the_same(settings, pictures, prepare, ingests):
-    (pictures.parent / "link").symlink_to(pictures)
-    for source in (pictures, f"{pictures}/", f"{pictures}/../pictures", pictures.parent / "link"):
+def test_a_source_under_another_spelling_is_the_same(settings, images, prepare, ingests):
+    (images.parent / "link").symlink_to(images)
+    for source in (images, f"{images}/", f"{images}/../pictures", images.parent / "link"):
         assert prepare(settings.with_source(str(source)))[1] == {"number": 1}
 
 
-def test_names_that_are_not_utf8_are_left_to_the_ingest(settings, pictures, prepare, ingests):
-    (pictures / "cat" / "1.png").rename(pictures / "cat" / os.fsdecode(b"caf\xe9.png"))
-    assert prepare(settings.with_source(str(pictures)))[1] == {"number": 1}
+def test_names_that_are_not_utf8_are_left_to_the_ingest(settings, images, prepare, ingests):
+    (images / "cat" / "1.png").rename(images / "cat" / os.fsdecode(b"caf\xe9.png"))
+    assert prepare(settings.with_source(str(images)))[1] == {"number": 1}
 
 
-def test_a_source_that_is_no_data_set_is_refused_before_the_ingest(settings, pictures, prepare, ingests):
-    shutil.rmtree(pictures / "dog")
+def test_a_source_that_is_no_data_set_is_refused_before_the_ingest(settings, images, prepare, ingests):
+    shutil.rmtree(images / "dog")
     with pytest.raises(dataset.DataError, match=r"only one class with files \(cat\)"):
-        prepare(settings.with_source(str(pictures)))
+        prepare(settings.with_source(str(images)))
     assert ingests == []
 
 
-def test_an_ingest_that_failed_is_not_taken_for_done(settings, pictures, prepare, ingests, monkeypatch):
-    chosen = settings.with_source(str(pictures))
+def test_an_ingest_that_failed_is_not_taken_for_done(settings, images, prepare, ingests, monkeypatch):
+    chosen = settings.with_source(str(images))
     prepare(chosen)
-    (pictures / "cat" / "1.png").write_bytes(b"gnp")
+    (images / "cat" / "1.png").write_bytes(b"gnp")
     whole = ingest.ingest
 
     def fails(*_):
@@ -156,7 +156,7 @@ def test_an_ingest_that_failed_is_not_taken_for_done(settings, pictures, prepare
     monkeypatch.setattr(ingest, "ingest", fails)
     with pytest.raises(IngestError):
         prepare(chosen)
-    (pictures / "cat" / "1.png").write_bytes(b"png")
+    (images / "cat" / "1.png").write_bytes(b"png")
     monkeypatch.setattr(ingest, "ingest", whole)
     assert prepare(chosen)[1] == {"number": 2}
 
@@ -213,9 +213,9 @@ def test_records_beside_class_folders_are_refused_with_both(
         assert fact in str(refused.value)
 
 
-def test_named_records_beside_class_folders_have_one_meaning(settings, pictures, prepare, ingests):
-    write_records(pictures)
-    data = config.Data(source=str(pictures), splits={"train": "*.tfrecord"})
+def test_named_records_beside_class_folders_have_one_meaning(settings, images, prepare, ingests):
+    write_records(images)
+    data = config.Data(source=str(images), splits={"train": "*.tfrecord"})
     assert prepare(settings.model_copy(update={"data": data}))[0].splits == {"train": "*.tfrecord"}
 
 

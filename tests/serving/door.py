@@ -10,7 +10,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tests.serving.malformed import picture
+from tests.serving.malformed import make_image
 
 
 class Door:
@@ -28,7 +28,7 @@ class Door:
 
     def bright(self, *values, **spec):
         """The probabilities of `bright`, and the version that gave them."""
-        found, answered = self.predict("serving_bytes", {"image_bytes": [picture(v) for v in values]}, **spec)
+        found, answered = self.predict("serving_bytes", {"image_bytes": [make_image(v) for v in values]}, **spec)
         return found["probabilities"][:, 1].tolist(), answered.version.value
 
     def states(self, **spec):

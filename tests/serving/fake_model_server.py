@@ -22,7 +22,7 @@ from tensorflow_serving.apis import (
 Code = grpc.StatusCode
 NAMES = ("cat", "dog", "bird")
 ROW = (0.25, 0.625, 0.125)
-"""The answer for any picture that `rows` does not tell: a dog."""
+"""The answer for any image that `rows` does not tell: a dog."""
 
 
 class FakeModelServer(
@@ -32,7 +32,7 @@ class FakeModelServer(
 
     Attributes:
       calls: (method, request, seconds left) of each, those that failed, too.
-      rows: probabilities by a picture's bytes.
+      rows: probabilities by an image's bytes.
       versions: of both models.
       failures: (code, details) with which the next calls end; None: that one does not.
       signatures: that there are.

@@ -14,8 +14,8 @@ from atelier import tfrecord
 Code = grpc.StatusCode
 
 
-def picture(value, size=6, kind="PNG"):
-    """A picture of one brightness, encoded."""
+def make_image(value, size=6, kind="PNG"):
+    """An image of one brightness, encoded."""
     stream = io.BytesIO()
     Image.new("RGB", (size, size), (value,) * 3).save(stream, kind)
     return stream.getvalue()
@@ -65,10 +65,10 @@ def no_strings():
 # A function stands for what it returns.
 MALFORMED: dict[str, tuple[str, dict[str, Any], grpc.StatusCode, str]] = {
     "not a picture": ("serving_bytes", {"image_bytes": [b"hello"]}, Code.INVALID_ARGUMENT, "no JPEG, PNG"),
-    "a truncated picture": ("serving_bytes", {"image_bytes": [picture(0, 99)[:99]]}, Code.INVALID_ARGUMENT, "PNG"),
+    "a truncated picture": ("serving_bytes", {"image_bytes": [make_image(0, 99)[:99]]}, Code.INVALID_ARGUMENT, "PNG"),
     "a truncated JPEG": (
         "serving_bytes",
-        {"image_bytes": [picture(0, 99, "JPEG")[:400]]},
+        {"image_bytes": [make_image(0, 99, "JPEG")[:400]]},
         Code.INVALID_ARGUMENT,
         "JPEG",
     ),
@@ -127,7 +127,7 @@ MALFORMED: dict[str, tuple[str, dict[str, Any], grpc.StatusCode, str]] = {
     "an unknown signature": ("nope", {}, Code.FAILED_PRECONDITION, 'Serving signature key "nope" not found.'),
     "a batch beyond the limit": (
         "serving_bytes",
-        {"image_bytes": [picture(0)] * 9},
+        {"image_bytes": [make_image(0)] * 9},
         Code.INVALID_ARGUMENT,
         "Task size 9 is larger than maximum input batch size 8",
     ),

@@ -35,12 +35,12 @@ from serving.registry.aliases import Registry
 from serving.registry.model_servers import connected
 from tests.serving import tiny_model
 from tests.serving.door import Door
-from tests.serving.malformed import MALFORMED, picture
+from tests.serving.malformed import MALFORMED, make_image
 
 CLIENTS = 16
 GAINS = {1: 1.0, 2: 0.7}
 """Version 2 calls an image bright from 182 of 255 on, version 1 from 128 on."""
-IMAGES = {value: picture(value) for value in range(0, 256, 5)}
+IMAGES = {value: make_image(value) for value in range(0, 256, 5)}
 MALFORMED_SHARE = 0.1
 DEADLINE_S = 120.0
 """A busy machine may take long: what counts is that no request is lost."""

@@ -1,4 +1,4 @@
-"""A SavedModel that is worked out by hand: a picture's mean brightness is its probability of being `bright`."""
+"""A SavedModel that is worked out by hand: an image's mean brightness is its probability of being `bright`."""
 
 from pathlib import Path
 

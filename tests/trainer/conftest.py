@@ -46,7 +46,7 @@ def transformed(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def classifier():
-    """EfficientNet-Lite0 with its real weights, so that different pictures get different probabilities."""
+    """EfficientNet-Lite0 with its real weights, so that different images get different probabilities."""
     keras.utils.set_random_seed(1)
     return build_classifier(backbones.build("efficientnet_lite0", SIZE), len(CLASSES), 0.2).model
 

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite against NumPy and SciPy on the checkpoint's own tensors, and against pictures of known content."""
+"""EfficientNet-Lite against NumPy and SciPy on the checkpoint's own tensors, and against images of known content."""
 
 import functools
 import importlib.metadata
@@ -40,7 +40,7 @@ def classifier(name: str) -> "keras.Model":
 
 
 def classify(name: str, picture: np.ndarray) -> dict[str, float]:
-    """Probability by ImageNet class of the picture's middle square."""
+    """Probability by ImageNet class of the image's middle square."""
     image = Image.fromarray(picture)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2

@@ -208,11 +208,11 @@ def test_warm_up_requests_hold_a_training_image_and_are_answered(exported, trans
         )
         for request in (log.predict_log.request for log in warmup(exported) if log.HasField("predict_log"))
     }
-    picture = transformed.pixels("train")[0]
-    as_jpeg = tf.io.decode_jpeg(tf.io.encode_jpeg(picture, quality=95), dct_method="INTEGER_ACCURATE").numpy()
+    image = transformed.pixels("train")[0]
+    as_jpeg = tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=95), dct_method="INTEGER_ACCURATE").numpy()
     kept = lossless.decode(answers["transform_features"][features.IMAGE][0], SIZE)
     np.testing.assert_array_equal(kept, as_jpeg)
-    for signature, pixels in (("serving_pixels", picture), ("serving_bytes", as_jpeg), ("serving_default", as_jpeg)):
+    for signature, pixels in (("serving_pixels", image), ("serving_bytes", as_jpeg), ("serving_default", as_jpeg)):
         want = exported.serve("serving_pixels", pixels=pixels[np.newaxis])["probabilities"]
         np.testing.assert_allclose(answers[signature]["probabilities"], want, atol=1e-6)
 

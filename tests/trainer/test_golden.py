@@ -1,4 +1,4 @@
-"""One preprocessing everywhere: a picture of any kind gets the same probabilities from every artefact.
+"""One preprocessing everywhere: an image of any kind gets the same probabilities from every artefact.
 
 Where decoders differ: everything of ours decodes by TensorFlow with the accurate integer DCT and smooth upsampling,
 which give the very pixels that Pillow (libjpeg-turbo) gives; a CMYK JPEG is off by at most one gray level, as are
@@ -109,8 +109,8 @@ def test_float_tflite(float_tflite, pixels, probabilities):
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert taken["dtype"] == np.uint8
     assert taken["shape"].tolist() == [1, SIZE, SIZE, 3]
-    for picture, want in zip(pixels, probabilities, strict=True):
-        interpreter.set_tensor(taken["index"], picture[np.newaxis])
+    for image, want in zip(pixels, probabilities, strict=True):
+        interpreter.set_tensor(taken["index"], image[np.newaxis])
         interpreter.invoke()
         close(interpreter.get_tensor(given["index"]), [want])
 

@@ -24,7 +24,7 @@ def raw_values(transformed, split, key):
     return [value(tf.train.Example.FromString(record), key) for record in transformed.raw[split]]
 
 
-# Pictures
+# Images
 
 
 @pytest.mark.parametrize("split", ["train", "eval", "golden"])

@@ -245,7 +245,7 @@ def test_label_smoothing_by_hand(trained):
 
 
 def test_class_weights_by_hand(trained):
-    # 40 pictures: 20, 12 and 8.
+    # 40 images: 20, 12 and 8.
     want = {0: 40 / (3 * 20), 1: 40 / (3 * 12), 2: 40 / (3 * 8)}
     assert [fit["class_weight"] for fit in trained.fits] == [pytest.approx(want)] * 2
 

@@ -238,7 +238,7 @@ def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch
 
     monkeypatch.setattr(feature_cache, "freeze_weights", counted)
     search(max_trials=3)
-    assert computed == [16, 16, 8, 15]  # 40 and 15 pictures
+    assert computed == [16, 16, 8, 15]  # 40 and 15 images
     assert len(list(search.state.glob("features-*/train.npy"))) == 1
 
 

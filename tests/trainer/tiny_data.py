@@ -123,7 +123,7 @@ def pictures(counts: Sequence[int], first: int) -> Iterator[tuple[bytes, int]]:
 
 
 def splits() -> dict[str, list[bytes]]:
-    """Raw examples by split; `golden` holds one picture of every kind, in the order of `GOLDEN`."""
+    """Raw examples by split; `golden` holds one image of every kind, in the order of `GOLDEN`."""
     return {
         "train": [raw_example(*one) for one in pictures(TRAIN_COUNTS, 0)],
         "eval": [raw_example(*one) for one in pictures(EVAL_COUNTS, 1000)],
@@ -152,7 +152,7 @@ def transform(
     tensors = source.TensorAdapterConfig()
     options = PipelineOptions(list(pipeline_options.IN_MEMORY))
     with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(root / "tmp")):
-        # All splits in one go: Beam's own work, not that on so few pictures, is what takes the time.
+        # All splits in one go: Beam's own work, not that on so few images, is what takes the time.
         train, everything = (
             pipeline | name >> beam.Create(examples, reshuffle=False) | f"Decode {name}" >> source.BeamSource()
             for name, examples in (("train", raw["train"]), ("all", [one for split in raw.values() for one in split]))

@@ -7,13 +7,13 @@ from PIL import Image
 
 
 def noise(seed, height=80, width=96):
-    """[height, width, 3] uint8: a picture like no other."""
+    """[height, width, 3] uint8: an image like no other."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @pytest.fixture
 def entry_for(tmp_path):
-    """Writes a picture into the catalogue's folder and gives the entry for it."""
+    """Writes an image into the catalogue's folder and gives the entry for it."""
 
     def make(style_id, seed=0, height=80, width=96, **values):
         file = tmp_path / f"{style_id}.png"

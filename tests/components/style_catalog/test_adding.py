@@ -14,7 +14,7 @@ from tests.components.style_catalog.conftest import noise
 
 @pytest.fixture
 def image(tmp_path):
-    """Makes a picture outside the catalog's folder."""
+    """Makes an image outside the catalog's folder."""
 
     def make(seed=0, name="picture.png", **options):
         Image.fromarray(noise(seed)).save(tmp_path / name, **options)

@@ -35,7 +35,7 @@ def test_a_drawing_has_colors_and_strokes(images, name):
     image = pixels(images[name])
     assert image.shape == (brush.SIZE, brush.SIZE, 3)
     assert image.dtype == np.uint8
-    # Five or more colors, far from each other, cover a hundredth of the picture or more each.
+    # Five or more colors, far from each other, cover a hundredth of the image or more each.
     coarse, counts = np.unique((image // 64).reshape(-1, 3), axis=0, return_counts=True)
     assert len(coarse[counts > 0.01 * image.size / 3]) >= 5
     # There is structure of strokes: 8-pixel neighbourhoods differ from those 32 pixels away, in every quarter.

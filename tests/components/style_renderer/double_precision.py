@@ -29,7 +29,7 @@ def gram(found):
 
 
 def targets(model, objective, content, style):
-    """Content features and Gram matrices, by layer, of two pictures [1, H, W, 3]."""
+    """Content features and Gram matrices, by layer, of two images [1, H, W, 3]."""
     there, painted = features(model, content), features(model, style)
     return [there[name] for name in objective.content_layers], [gram(painted[name]) for name in objective.style_layers]
 

@@ -1,4 +1,4 @@
-"""An engine that costs nothing, and pictures and styles for it; importable, so that worker processes find it."""
+"""An engine that costs nothing, and images and styles for it; importable, so that worker processes find it."""
 
 import hashlib
 import io
@@ -45,7 +45,7 @@ def die_at_fourth(content, styles, settings, **options):
 
 
 def encoded(seed, height=20, width=SIZE, picture_format="PNG"):
-    """The bytes of a picture of noise."""
+    """The bytes of an image of noise."""
     stream = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(stream, picture_format)

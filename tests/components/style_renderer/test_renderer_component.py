@@ -43,7 +43,7 @@ def catalog(styles, tmp_path):
 
 @pytest.fixture
 def examples(tmp_path):
-    """Examples whose split `test` holds three pictures."""
+    """Examples whose split `test` holds three images."""
     made = artifact(standard_artifacts.Examples, tmp_path / "examples")
     made.split_names = artifact_utils.encode_split_names(["train", "test"])
     stream = io.BytesIO()

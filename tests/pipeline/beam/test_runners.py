@@ -31,8 +31,8 @@ DASK = Beam(runner="dask", workers=2)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Some 40 files in four classes: formats, sizes, a copy, a broken one and one that is no picture."""
+def images(tmp_path_factory):
+    """Some 40 files in four classes: formats, sizes, a copy, a broken one and one that is no image."""
     root = tmp_path_factory.mktemp("pictures")
     random = np.random.default_rng(0)
     for number, label in enumerate(("ape", "bee", "cat", "dog")):
@@ -47,10 +47,10 @@ def pictures(tmp_path_factory):
     return root
 
 
-def ingested(pictures, output, settings):
+def ingested(images, output, settings):
     """Every file of the data set by name, and the report without its times."""
     report = ingest.ingest(
-        str(pictures),
+        str(images),
         output,
         config.Ingest(max_bad_fraction=0.2, store_size=256),
         pipeline_options.build_pipeline_options(settings),
@@ -61,8 +61,8 @@ def ingested(pictures, output, settings):
 
 
 @pytest.fixture(scope="module")
-def in_memory(pictures, tmp_path_factory):
-    files, report = ingested(pictures, tmp_path_factory.mktemp("memory") / "set", Beam())
+def in_memory(images, tmp_path_factory):
+    files, report = ingested(images, tmp_path_factory.mktemp("memory") / "set", Beam())
     assert len([name for name in files if name.endswith(".tfrecord")]) == 7
     assert report["quarantine"]["count"] >= 1
     assert report["duplicates"]["pictures"] == 1
@@ -77,21 +77,21 @@ def shards_on_the_runner(in_memory, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("shards_on_the_runner")
-def test_two_processes_ingest_the_same(pictures, in_memory, tmp_path):
-    assert ingested(pictures, tmp_path / "set", Beam(workers=2)) == in_memory
+def test_two_processes_ingest_the_same(images, in_memory, tmp_path):
+    assert ingested(images, tmp_path / "set", Beam(workers=2)) == in_memory
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("shards_on_the_runner")
-def test_dask_with_two_workers_ingests_the_same(pictures, in_memory, tmp_path):
-    assert ingested(pictures, tmp_path / "set", DASK) == in_memory
+def test_dask_with_two_workers_ingests_the_same(images, in_memory, tmp_path):
+    assert ingested(images, tmp_path / "set", DASK) == in_memory
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("shards_on_the_runner")
-def test_the_portable_runner_ingests_the_same(pictures, in_memory, tmp_path):
+def test_the_portable_runner_ingests_the_same(images, in_memory, tmp_path):
     with job_service.running(tmp_path / "service") as portable:
-        assert ingested(pictures, tmp_path / "set", portable) == in_memory
+        assert ingested(images, tmp_path / "set", portable) == in_memory
         # Flink's and Spark's classes in Beam, which do the same where there is a job service.
         for runner in ("flink", "spark"):
             settings = portable.model_copy(update={"runner": runner})
@@ -132,14 +132,14 @@ def test_the_setup_files_package_holds_the_code_and_nothing_else(project, tmp_pa
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("shards_on_the_runner")
-def test_a_worker_from_the_setup_files_package_ingests_the_same(project, pictures, in_memory, tmp_path):
+def test_a_worker_from_the_setup_files_package_ingests_the_same(project, images, in_memory, tmp_path):
     boot = tmp_path / "boot"
     boot.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(sdist_worker.__file__)} "$@"\n')
     boot.chmod(0o755)
     service = tmp_path / "service"
     with job_service.running(service, pool_options=[f"--container_executable={boot}"]) as portable:
         settings = portable.model_copy(update={"setup_file": str(project / "setup.py")})
-        assert ingested(pictures, tmp_path / "set", settings) == in_memory
+        assert ingested(images, tmp_path / "set", settings) == in_memory
         with beam.Pipeline(
             options=PipelineOptions(list(pipeline_options.build_pipeline_options(settings)))
         ) as pipeline:

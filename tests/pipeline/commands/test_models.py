@@ -14,7 +14,7 @@ from pipeline.config.sections.metadata import Metadata
 from pipeline.metadata import database
 from pipeline.results.stored_metrics import _MetricsForSlice, read_metrics
 from tests.deferred import deferred_imports
-from tests.serving.malformed import picture
+from tests.serving.malformed import make_image
 from tests.serving.registry.label_server import LabelServer
 
 with deferred_imports():
@@ -207,7 +207,7 @@ def test_compare_runs_both_on_the_test_records(tmp_path):
         labels.write_labels(models / str(version) / "assets.extra", tiny_model.LABELS)
     with (records / "test.tfrecord").open("wb") as stream:
         for brightness, truth in ((0, 0), (100, 0), (120, 1)):
-            values = {"image/encoded": picture(brightness), "image/class/label": truth}
+            values = {"image/encoded": make_image(brightness), "image/class/label": truth}
             tfrecord.write(stream, tfrecord.serialize_example(values | {"image/filename": f"{brightness}.png"}))
     _, text, _ = atelier("models", "compare", 1, 2, "--models", models, "--records", records, "--json")
     found = json.loads(text)["comparison"]

@@ -67,7 +67,7 @@ def folder(tmp_path):
 @pytest.mark.slow
 def test_a_kill_in_mid_job_loses_at_most_one_iteration(folder):
     stream = io.BytesIO()
-    Image.fromarray(soft_noise.picture(1, 128, 192)).save(stream, "PNG")
+    Image.fromarray(soft_noise.make_image(1, 128, 192)).save(stream, "PNG")
     with running(folder) as (process, address):
         image = ask(address, "api/images", stream.getvalue())["id"]
         wish = {"image": image, "regions": [{"styles": {"gravel": 1}}], "size": 192}

@@ -239,8 +239,8 @@ def test_keys_of_the_wrong_kind_are_refused(lay):
     import tensorflow as tf
 
     probabilities = tf.train.Feature(float_list=tf.train.FloatList(value=[0.5]))
-    picture = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"png"]))
-    example = tf.train.Example(features=tf.train.Features(feature={"image": picture, "label": probabilities}))
+    image = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"png"]))
+    example = tf.train.Example(features=tf.train.Features(feature={"image": image, "label": probabilities}))
     with (folder / "a.tfrecord").open("wb") as stream:
         tfrecord.write(stream, example.SerializeToString())
     assert refusal(folder, Data(image_key="image", label_key="label")) == (

@@ -13,7 +13,7 @@ NAMES = ["black", "gray", "white"]
 
 
 def predictions(rows, side=2):
-    """(label, probabilities) each, with a picture whose gray is its index."""
+    """(label, probabilities) each, with an image whose gray is its index."""
     return showcase.Predictions(
         pixels=np.stack([np.full((side, side, 3), index, np.uint8) for index in range(len(rows))]),
         labels=np.array([label for label, _ in rows]),
@@ -90,7 +90,7 @@ def test_tiny_images_are_kept_to_the_bit_and_large_ones_shrunk():
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory):
-    """A model that tells how bright a picture is, and four test pictures, as the pipeline writes them."""
+    """A model that tells how bright an image is, and four test images, as the pipeline writes them."""
     import tensorflow as tf
 
     from trainer import features

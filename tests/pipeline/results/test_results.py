@@ -233,7 +233,7 @@ def test_metrics_by_slice(collected):
 
 @pytest.mark.slow
 def test_precision_and_recall_by_class_count_the_most_probable_class(collected):
-    # Class 0: 4 pictures are called so, all rightly, of 5. Class 1: 13 of 15, all rightly. Class 2: 3, all wrongly.
+    # Class 0: 4 images are called so, all rightly, of 5. Class 1: 13 of 15, all rightly. Class 2: 3, all wrongly.
     found = collected["by_class"]
     assert [found[0]["precision"], found[0]["recall"]] == pytest.approx([1, 4 / 5])
     assert [found[1]["precision"], found[1]["recall"]] == pytest.approx([1, 13 / 15])
@@ -367,7 +367,7 @@ def test_a_killed_training_has_left_no_file(tmp_path):
 
 
 def test_bytes_a_image_count_the_augmented_ones_too(tmp_path, monkeypatch):
-    # 10 + 2 * 10 training pictures and 5 + 5 others: 40 in 1,000 bytes.
+    # 10 + 2 * 10 training images and 5 + 5 others: 40 in 1,000 bytes.
     monkeypatch.setattr(run_artifacts, "count_examples", lambda _: {"train": 10, "eval": 5, "test": 5})
     for name, size in (("Split-train/a.gz", 600), ("Split-train/augmented.gz", 300), ("Split-test/a.gz", 100)):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from serving.client import ServedModel
 from serving.registry.aliases import Registry
 from serving.registry.model_servers import connected
 from tests.deferred import deferred_imports
-from tests.serving.malformed import picture
+from tests.serving.malformed import make_image
 
 with deferred_imports():
     from pipeline.commands.work import serve_models
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 CLIENTS = 16
 GAINS = {1: 1.0, 2: 0.7}
-"""Version 2 calls a picture bright from 182 of 255 on, version 1 from 128 on."""
-PICTURES = {value: picture(value) for value in range(0, 256, 5)}
+"""Version 2 calls an image bright from 182 of 255 on, version 1 from 128 on."""
+PICTURES = {value: make_image(value) for value in range(0, 256, 5)}
 
 
 def name_class(version, value):
@@ -63,7 +63,7 @@ def client(registry, tmp_path):
 
 
 def ask(client, number):
-    """One request with its truth: that of version 1, wrong for one picture in ten."""
+    """One request with its truth: that of version 1, wrong for one image in ten."""
     drawn = random.Random(number)
     value = drawn.choice(sorted(PICTURES))
     answer = client.predict(PICTURES[value], key=f"user {number}")

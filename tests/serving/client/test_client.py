@@ -51,7 +51,7 @@ def picture(color="red", size=(8, 8), kind="PNG", **options):
 
 
 def noise(height, width, kind):
-    """A picture that does not compress."""
+    """An image that does not compress."""
     stream = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(stream, kind)
@@ -393,7 +393,7 @@ def test_gzip_by_choice(fake):
     assert list(fake.calls[-1][1].inputs["image_bytes"].string_val) == [RED]
 
 
-# ---- pictures
+# ---- images
 
 
 def test_a_large_image_is_scaled_down(target, fake, tmp_path):

@@ -45,7 +45,7 @@ from serving.registry.model_servers import connected
 from serving.server.model_server_config import BatchingParameters
 from tests.deferred import deferred_imports
 from tests.serving.ab.answers import answer
-from tests.serving.malformed import picture
+from tests.serving.malformed import make_image
 
 with deferred_imports():
     from serving.server.local_server import LocalServer, Options
@@ -356,7 +356,7 @@ def test_every_panel_has_data_and_every_alert_fires_and_resolves(tmp_path, model
                 preparation=AS_IS,
             )
         )
-        enter(repeating(lambda: split.predict(picture(200), key=str(time.monotonic()))))
+        enter(repeating(lambda: split.predict(make_image(200), key=str(time.monotonic()))))
         receiver.wait_until_resolved(*down)
         wait_until(lambda: has_data(ports["prometheus"], "atelier:accuracy:ratio == 1"), "no accuracy")
         wait_until(
@@ -378,11 +378,11 @@ def test_every_panel_has_data_and_every_alert_fires_and_resolves(tmp_path, model
             fake.held.clear()
             release = threading.Timer(1.2, fake.held.set)
             release.start()
-            pets.predict([picture(0)])
+            pets.predict([make_image(0)])
             release.join()
             fake.failures.append((grpc.StatusCode.INTERNAL, "the model is damaged"))
             with pytest.raises(ServingError):
-                pets.predict([picture(0)])
+                pets.predict([make_image(0)])
 
         guard.write(right=0, wrong=600)
         guard.look(errors=90)
@@ -401,7 +401,7 @@ def test_every_panel_has_data_and_every_alert_fires_and_resolves(tmp_path, model
         guard.write(right=1000, wrong=0)
         guard.look(errors=0)
         guard.drift_by(0.1)
-        enter(repeating(lambda: pets.predict([picture(0)])))
+        enter(repeating(lambda: pets.predict([make_image(0)])))
         alerts = [rule["alert"] for group in shorten_alerts()["groups"] for rule in group["rules"] if "alert" in rule]
         assert set(alerts) == {*down, *bad, "NoTraffic", "GuardSilent"}
         receiver.wait_until_resolved(*alerts)

@@ -20,7 +20,7 @@ from atelier import images, tfrecord
 from serving.client import Client, Preparation, ServedModel
 from serving.server.model_server_config import BatchingParameters, SSLConfig
 from tests.deferred import deferred_imports
-from tests.serving.malformed import MALFORMED, Code, picture
+from tests.serving.malformed import MALFORMED, Code, make_image
 
 with deferred_imports():
     import tensorflow as tf
@@ -95,10 +95,10 @@ def test_a_path_that_tensorflow_reads_as_a_pattern(tmp_path):
 
 def test_every_signature_gives_the_brightness(door):
     gray = np.full((1, 4, 4, 3), 51, np.uint8)  # 51/255 = 0.2
-    example = tfrecord.serialize_example({"image/encoded": picture(51)})
+    example = tfrecord.serialize_example({"image/encoded": make_image(51)})
     for signature, inputs in {
         "serving_pixels": {"pixels": gray},
-        "serving_bytes": {"image_bytes": [picture(51)]},
+        "serving_bytes": {"image_bytes": [make_image(51)]},
         "serving_default": {"examples": [example]},
         "": {"examples": [example]},
     }.items():
@@ -114,7 +114,7 @@ def test_a_batch_keeps_its_order(door):
 
 
 def test_an_output_filter_gives_what_it_names(door):
-    request = predict_request("serving_bytes", {"image_bytes": [picture(255)]})
+    request = predict_request("serving_bytes", {"image_bytes": [make_image(255)]})
     request.output_filter.append("label")
     response = door.prediction.Predict(request)
     assert {name: tf.make_ndarray(tensor).tolist() for name, tensor in response.outputs.items()} == {
@@ -126,7 +126,7 @@ def classify_request(*values, signature="classify"):
     request = classification_pb2.ClassificationRequest(model_spec=named(signature=signature))
     for value in values:
         request.input.example_list.examples.add().MergeFromString(
-            tfrecord.serialize_example({"image/encoded": picture(value)})
+            tfrecord.serialize_example({"image/encoded": make_image(value)})
         )
     return request
 
@@ -141,9 +141,9 @@ def test_classify_names_every_class(door):
 def test_a_context_is_part_of_every_example_that_does_not_say_otherwise(door):
     request = classification_pb2.ClassificationRequest(model_spec=named(signature="classify"))
     listed = request.input.example_list_with_context
-    listed.context.MergeFromString(tfrecord.serialize_example({"image/encoded": picture(255)}))
+    listed.context.MergeFromString(tfrecord.serialize_example({"image/encoded": make_image(255)}))
     listed.examples.add()
-    listed.examples.add().MergeFromString(tfrecord.serialize_example({"image/encoded": picture(0)}))
+    listed.examples.add().MergeFromString(tfrecord.serialize_example({"image/encoded": make_image(0)}))
     response = door.prediction.Classify(request)
     assert [round(row.classes[1].score, 4) for row in response.result.classifications] == [1.0, 0.0]
 
@@ -247,7 +247,7 @@ def test_other_calls_are_refused_in_tf_servings_words(door):
 
 
 def test_an_expired_deadline(door):
-    code, _ = refusal(lambda: door.predict("serving_bytes", {"image_bytes": [picture(0)]}, timeout=1e-6))
+    code, _ = refusal(lambda: door.predict("serving_bytes", {"image_bytes": [make_image(0)]}, timeout=1e-6))
     assert code == Code.DEADLINE_EXCEEDED
     assert door.bright(255) == ([1.0], 1)
 
@@ -379,7 +379,7 @@ def test_a_stopping_server_answers_what_it_took(base):
         max_batch_size=8, batch_timeout_micros=500_000, max_enqueued_batches=8, num_batch_threads=1
     )
     with serving(config(base), batching=slow) as (server, door):
-        answer = door.prediction.Predict.future(predict_request("serving_bytes", {"image_bytes": [picture(255)]}))
+        answer = door.prediction.Predict.future(predict_request("serving_bytes", {"image_bytes": [make_image(255)]}))
         until(lambda: server._models._table.by_model["tiny"][1].users == 1)  # it has come in
         server.stop()
         assert tf.make_ndarray(answer.result().outputs["label"]).tolist() == [b"bright"]

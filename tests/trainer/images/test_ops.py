@@ -50,7 +50,7 @@ def test_cmyk_noise_differs_from_pillow_by_rounding_only():
 
 
 def test_orientation_moves_the_mark_of_the_upper_left_corner():
-    # CIPA DC-008, tag 274: where row 0 and column 0 of the stored picture are to be shown.
+    # CIPA DC-008, tag 274: where row 0 and column 0 of the stored image are to be shown.
     corners = {1: "top left", 2: "top right", 3: "bottom right", 4: "bottom left"}
     corners |= {5: "top left", 6: "top right", 7: "bottom right", 8: "bottom left"}
     for orientation, corner in corners.items():

@@ -35,7 +35,7 @@ def epoch(dataset):
 
 
 def places(pixels, among):
-    """Where in `among` each picture lies, as it is or mirrored."""
+    """Where in `among` each image lies, as it is or mirrored."""
     at = {one.tobytes(): n for n, one in enumerate(among)} | {one[:, ::-1].tobytes(): n for n, one in enumerate(among)}
     return [at[one.tobytes()] for one in pixels]
 
@@ -90,7 +90,7 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
     mirrored = []
     for _ in range(5):
         pixels, _ = epoch(dataset)
-        order = places(pixels, stored)  # fails for a picture that is neither as stored nor mirrored
+        order = places(pixels, stored)  # fails for an image that is neither as stored nor mirrored
         assert sorted(order) == list(range(COUNT))
         flips = np.empty(COUNT, bool)
         flips[order] = [(one != stored[at]).any() for one, at in zip(pixels, order, strict=True)]
@@ -113,7 +113,7 @@ def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their
     for one, same in zip(first, again, strict=True):
         np.testing.assert_array_equal(one[0], same[0])
     assert (first[0][0] != other[0][0]).any()
-    # Brightness alone is one number a picture: it moves the mean, within a fifth of the range, and not the labels.
+    # Brightness alone is one number an image: it moves the mean, within a fifth of the range, and not the labels.
     means = np.sort(stored.mean((1, 2, 3)))
     for pixels, labels in first:
         assert pixels.dtype == np.float32

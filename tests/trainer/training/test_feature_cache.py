@@ -129,7 +129,7 @@ def test_batch_normalisation_folded_into_convolutions_changes_nothing(tmp_path):
 
 @pytest.mark.slow
 def test_two_devices_compute_each_image_once(tmp_path):
-    """Keras' own `predict_on_batch` gives every device the whole batch, and every picture twice."""
+    """Keras' own `predict_on_batch` gives every device the whole batch, and every image twice."""
     code = f"""
 import keras, numpy as np, tensorflow as tf
 from pathlib import Path
@@ -168,7 +168,7 @@ FEATURES = np.arange(23 * 3, dtype=np.float32).reshape(23, 3)
 
 
 def rows(cache):
-    """Which pictures an epoch has, batch by batch."""
+    """Which images an epoch has, batch by batch."""
     return [(features[:, 0] / 3).astype(int).tolist() for features, _ in (cache[at] for at in range(len(cache)))]
 
 

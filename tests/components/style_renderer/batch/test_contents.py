@@ -1,4 +1,4 @@
-"""Content pictures from folders and records; what is broken is named."""
+"""Content images from folders and records; what is broken is named."""
 
 import gzip
 import io

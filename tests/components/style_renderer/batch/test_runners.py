@@ -1,4 +1,4 @@
-"""The same batch on four Beam runners, with the real engine: the same pictures, byte for byte."""
+"""The same batch on four Beam runners, with the real engine: the same images, byte for byte."""
 
 import os
 from pathlib import Path

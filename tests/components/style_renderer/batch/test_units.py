@@ -1,4 +1,4 @@
-"""What a batch consists of, and that a unit's key holds all that its picture depends on."""
+"""What a batch consists of, and that a unit's key holds all that its image depends on."""
 
 import subprocess
 import sys

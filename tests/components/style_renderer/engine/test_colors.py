@@ -15,7 +15,7 @@ def moments(picture):
 
 
 def test_brightness_is_the_rendering_s_and_chroma_the_content_s():
-    rendering, content = (soft_noise.picture(seed, 40, 50, 90, 166) for seed in (1, 2))  # in gamut whatever the mix
+    rendering, content = (soft_noise.make_image(seed, 40, 50, 90, 166) for seed in (1, 2))  # in gamut whatever the mix
     found = colors.keep_content_colors(rendering, content)
     assert (found.shape, found.dtype) == (content.shape, np.uint8)
     np.testing.assert_allclose(found @ LUMA, rendering @ LUMA, atol=2)
@@ -26,13 +26,13 @@ def test_brightness_is_the_rendering_s_and_chroma_the_content_s():
 
 
 def test_grey_contents_give_grey_pictures():
-    gray = np.repeat(soft_noise.picture(3, 32, 32)[..., :1], 3, axis=2)
-    found = colors.keep_content_colors(soft_noise.picture(4, 32, 32), gray).astype(int)
+    gray = np.repeat(soft_noise.make_image(3, 32, 32)[..., :1], 3, axis=2)
+    found = colors.keep_content_colors(soft_noise.make_image(4, 32, 32), gray).astype(int)
     assert np.ptp(found, axis=2).max() <= 1
 
 
 def test_a_recolored_style_has_the_content_s_mean_and_covariance():
-    style, content = soft_noise.picture(5, 48, 40, 60, 200), soft_noise.picture(6, 64, 32, 100, 150)
+    style, content = soft_noise.make_image(5, 48, 40, 60, 200), soft_noise.make_image(6, 64, 32, 100, 150)
     content = np.clip(content @ np.array([[1, 0.3, 0], [0, 0.8, -0.2], [0.1, 0, 0.6]]), 0, 255).astype(np.uint8)
     found = colors.match_colors(style, content)
     assert (found.shape, found.dtype) == (style.shape, np.float32)
@@ -46,13 +46,13 @@ def test_a_recolored_style_has_the_content_s_mean_and_covariance():
 
 
 def test_a_style_like_the_content_stays_what_it_is():
-    style = soft_noise.picture(7, 32, 48, 20, 230)
+    style = soft_noise.make_image(7, 32, 48, 20, 230)
     np.testing.assert_allclose(colors.match_colors(style, style), style, atol=1e-2)
 
 
 def test_pictures_of_one_color_have_nothing_to_divide_by():
     plain = np.full((32, 32, 3), (200, 30, 90), np.uint8)
-    style = soft_noise.picture(8, 32, 32)
+    style = soft_noise.make_image(8, 32, 32)
     onto_plain = colors.match_colors(style, plain)
     np.testing.assert_allclose(onto_plain, plain, atol=1)
     of_plain = colors.match_colors(plain, style)
@@ -60,7 +60,7 @@ def test_pictures_of_one_color_have_nothing_to_divide_by():
 
 
 def test_a_memory_map_is_a_content_too(tmp_path):
-    style, content = soft_noise.picture(9, 32, 32), soft_noise.picture(10, 40, 32)
+    style, content = soft_noise.make_image(9, 32, 32), soft_noise.make_image(10, 40, 32)
     mapped = np.memmap(tmp_path / "content.u8", np.uint8, "w+", shape=content.shape)
     mapped[:] = content
     np.testing.assert_array_equal(colors.match_colors(style, mapped), colors.match_colors(style, content))
@@ -70,7 +70,7 @@ def test_a_memory_map_is_a_content_too(tmp_path):
 
 
 def test_a_content_of_one_pixel_gives_the_style_its_color():
-    style = soft_noise.picture(7, 30, 20, 60, 200)
+    style = soft_noise.make_image(7, 30, 20, 60, 200)
     found = colors.match_colors(style, np.array([[[10, 120, 230]]], np.uint8))
     assert np.abs(found - (10, 120, 230)).max() < 1
     assert np.isfinite(colors.match_colors(np.array([[[1, 2, 3]]], np.uint8), style)).all()

@@ -160,7 +160,7 @@ def test_in_tiles_it_is_as_in_one_piece(loss, tmp_path):
 
 def paint(masks, styles=2, content=None, callback=None, **changes):
     content = np.full((64, 96, 3), 120, np.uint8) if content is None else content
-    noise = soft_noise.picture(9, 64, 64, low=0, high=60)
+    noise = soft_noise.make_image(9, 64, 64, low=0, high=60)
     images = [np.clip(noise.astype(int) + color, 0, 255).astype(np.uint8) for color in (RED, BLUE)]
     changes.setdefault("scales", [{"size": 64, "iterations": 8}, {"size": 96, "iterations": 20}])
     settings = Settings(**changes)
@@ -168,7 +168,7 @@ def paint(masks, styles=2, content=None, callback=None, **changes):
 
 
 def test_two_styles_go_to_two_regions_and_the_rest_stays():
-    content = soft_noise.picture(3, 64, 96, low=90, high=150)
+    content = soft_noise.make_image(3, 64, 96, low=90, high=150)
     left, right = np.zeros((2, 64, 96), np.uint8)
     left[:, :32], right[:, 64:] = 255, 255
     image = paint([left, right], content=content).image.astype(int)
@@ -179,7 +179,7 @@ def test_two_styles_go_to_two_regions_and_the_rest_stays():
 
 
 def test_tiles_paint_what_one_piece_paints(monkeypatch):
-    content = soft_noise.picture(3, 64, 96)
+    content = soft_noise.make_image(3, 64, 96)
     few = {"scales": [{"size": 96, "iterations": 4}], "optimizer": "adam", "learning_rate": 6.0}
     whole = paint(halves(), content=content, **few).image.astype(int)
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 48)

@@ -1,4 +1,4 @@
-"""When pictures are worked on in tiles, and what a rendering is expected to take."""
+"""When images are worked on in tiles, and what a rendering is expected to take."""
 
 import itertools
 

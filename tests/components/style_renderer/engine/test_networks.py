@@ -167,7 +167,7 @@ def test_a_feature_sees_as_far_as_the_radius_says(name, axis):
     network = lite0() if name == "efficientnet_lite0" else vgg19()
     deepest = network.model.layers[-1].name
     long, middle = 288, 144  # the middle is a multiple of the stride
-    image = soft_noise.picture(4, *((long, 32) if axis == 0 else (32, long))).astype(np.float64)[np.newaxis]
+    image = soft_noise.make_image(4, *((long, 32) if axis == 0 else (32, long))).astype(np.float64)[np.newaxis]
     exact = double_precision.network(network.model)  # float64, in which what is not seen has a gradient of just 0
     x = tf.constant(image)
     with tf.GradientTape() as tape:

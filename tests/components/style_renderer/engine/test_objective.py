@@ -1,4 +1,4 @@
-"""Loss and gradient of a picture against NumPy and against finite differences in float64."""
+"""Loss and gradient of an image against NumPy and against finite differences in float64."""
 
 import numpy as np
 import pytest
@@ -30,33 +30,33 @@ def exact(loss):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     """Image, content and style, each [1, H, W, 3] float32."""
     return [soft_noise.batch(seed, HEIGHT, WIDTH) for seed in range(3)]
 
 
-def evaluated(loss, pictures, weights):
-    image, content, style = (tf.constant(picture) for picture in pictures)
+def evaluated(loss, images, weights):
+    image, content, style = (tf.constant(picture) for picture in images)
     found, gradient = loss.evaluate(image, loss.contents(content), loss.grams(style), tf.constant(weights))
     return found.numpy(), gradient.numpy()
 
 
 @pytest.fixture(scope="module")
-def exact_terms(loss, exact, pictures):
-    """Content, style and variation loss of a picture, in float64."""
-    wanted = double_precision.targets(exact, loss, *pictures[1:])
+def exact_terms(loss, exact, images):
+    """Content, style and variation loss of an image, in float64."""
+    wanted = double_precision.targets(exact, loss, *images[1:])
     return lambda image: double_precision.terms(exact, loss, image, wanted)
 
 
 @pytest.fixture(scope="module")
-def balanced(exact_terms, pictures):
+def balanced(exact_terms, images):
     """Weights that give each of the three terms a share that no other hides."""
-    return np.array([1.0, 2.0, 0.5]) / exact_terms(pictures[0])
+    return np.array([1.0, 2.0, 0.5]) / exact_terms(images[0])
 
 
-def test_losses_are_those_composed_in_numpy(loss, exact_terms, pictures, balanced):
-    expected = exact_terms(pictures[0])
-    found, _ = evaluated(loss, pictures, balanced.astype(np.float32))
+def test_losses_are_those_composed_in_numpy(loss, exact_terms, images, balanced):
+    expected = exact_terms(images[0])
+    found, _ = evaluated(loss, images, balanced.astype(np.float32))
     # float32 rounds features to some 1e-6 of themselves by the last layer, and losses are squares of differences.
     np.testing.assert_allclose(found[1:], expected, rtol=2e-5)
     np.testing.assert_allclose(found[0], balanced @ expected, rtol=2e-5)
@@ -64,10 +64,10 @@ def test_losses_are_those_composed_in_numpy(loss, exact_terms, pictures, balance
 
 
 @pytest.mark.parametrize("only", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, pictures, balanced, only):
+def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, images, balanced, only):
     weights = balanced * only
-    _, gradient = evaluated(loss, pictures, weights.astype(np.float32))
-    image = pictures[0]
+    _, gradient = evaluated(loss, images, weights.astype(np.float32))
+    image = images[0]
     random = np.random.default_rng(11)
     # So small that no kink of ReLU6 lies within, and float64 still leaves nine digits of the difference.
     step = 1e-6
@@ -79,14 +79,14 @@ def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, pictures,
         assert np.sum(gradient * direction, dtype=np.float64) == pytest.approx(expected, rel=2e-5)
 
 
-def test_without_a_difference_there_is_no_loss(loss, pictures):
-    found, gradient = evaluated(loss, [pictures[0]] * 3, np.array([1, 1, 0], np.float32))
+def test_without_a_difference_there_is_no_loss(loss, images):
+    found, gradient = evaluated(loss, [images[0]] * 3, np.array([1, 1, 0], np.float32))
     np.testing.assert_array_equal(found[:3], 0)
     np.testing.assert_array_equal(gradient, 0)
 
 
 def test_style_targets_are_computed_once_and_never_of_an_enlarged_style(loss):
-    style = soft_noise.picture(5, 48, 40)
+    style = soft_noise.make_image(5, 48, 40)
     targets = loss.style_targets(style, 48)
     for found, wanted in zip(targets, loss.grams(tf.constant(style[np.newaxis, :, :32], tf.float32)), strict=True):
         np.testing.assert_array_equal(found, wanted)  # 40 cut to a multiple of the stride
@@ -99,7 +99,7 @@ def test_style_targets_are_computed_once_and_never_of_an_enlarged_style(loss):
 
 
 def test_a_style_below_the_stride_is_filled_up(loss):
-    narrow = soft_noise.picture(6, 4, 64)
+    narrow = soft_noise.make_image(6, 4, 64)
     filled = np.concatenate([narrow, np.repeat(narrow[-1:], 12, axis=0)])
     expected = loss.grams(tf.constant(filled[np.newaxis], tf.float32))
     for found, wanted in zip(loss.style_targets(narrow, 64), expected, strict=True):
@@ -111,7 +111,7 @@ def test_the_number_of_kept_targets_is_bounded(loss, monkeypatch):
     own = objective.Objective(
         loss.network, loss.content_layers, tuple(zip(loss.style_layers, loss.layer_weights, strict=True))
     )
-    style = soft_noise.picture(8, 64, 64)
+    style = soft_noise.make_image(8, 64, 64)
     first = own.style_targets(style, 32)
     for size in (48, 64):
         own.style_targets(style, size)

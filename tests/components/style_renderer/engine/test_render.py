@@ -1,4 +1,4 @@
-"""Whole renderings of small pictures: what steers them steers them, and nothing else does."""
+"""Whole renderings of small images: what steers them steers them, and nothing else does."""
 
 import functools
 import itertools
@@ -41,9 +41,9 @@ def settings(*scales, **changes):
     return Settings(**RECIPE | {"precision": "float32", "scales": steps} | changes)
 
 
-CONTENT = soft_noise.picture(1, 48, 64, grain=16)
-STYLE = soft_noise.picture(2, 64, 80, grain=4)
-OTHER = soft_noise.picture(3, 80, 64, 0, 120, grain=12)
+CONTENT = soft_noise.make_image(1, 48, 64, grain=16)
+STYLE = soft_noise.make_image(2, 64, 80, grain=4)
+OTHER = soft_noise.make_image(3, 80, 64, 0, 120, grain=12)
 
 
 def rendered(chosen, content=CONTENT, styles=((STYLE, 1.0),), **options):
@@ -248,7 +248,7 @@ def test_no_other_number_is_a_strength(answer):
 )
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_the_result_has_the_last_size_and_the_content_s_aspect(shape, sizes, expected, optimizer):
-    content = soft_noise.picture(4, *shape)
+    content = soft_noise.make_image(4, *shape)
     found = rendered(settings(*((size, 2) for size in sizes), optimizer=optimizer), content=content)
     assert (found.image.shape, found.image.dtype) == ((*expected, 3), np.uint8)
     assert np.isfinite(list(found.losses.values())).all()
@@ -266,7 +266,7 @@ def test_the_coarse_scale_is_where_the_fine_one_starts():
 
 def test_style_scale_is_the_size_at_which_the_style_is_seen(monkeypatch):
     wanted = watch_targets(monkeypatch)
-    style = soft_noise.picture(5, 256, 256, grain=4)
+    style = soft_noise.make_image(5, 256, 256, grain=4)
     loss = objective.get_objective(settings(), "float32")
     for style_scale, size in ((1.0, 64), (0.5, 32), (2.0, 128), (0.01, 32), (8.0, 256)):
         wanted.clear()
@@ -289,7 +289,7 @@ def test_total_variation_by_scale():
 
 
 def test_luminance_keeps_the_content_s_chroma():
-    content = soft_noise.picture(6, 48, 64, 100, 156, grain=16)  # in gamut with whatever brightness
+    content = soft_noise.make_image(6, 48, 64, 100, 156, grain=16)  # in gamut with whatever brightness
     found = rendered(settings(colors="luminance"), content=content).image
     free = rendered(settings(), content=content).image
     np.testing.assert_array_equal(found, colors.keep_content_colors(free, content))
@@ -394,7 +394,7 @@ def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
 
 @pytest.mark.slow
 def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
-    content = soft_noise.picture(7, 144, 160, grain=16)
+    content = soft_noise.make_image(7, 144, 160, grain=16)
     chosen = settings((160, 12), optimizer="adam", learning_rate=2.0)
     whole = rendered(chosen, content=content)
     assert whole.seam_score is None
@@ -435,7 +435,7 @@ def test_the_callback_changes_the_strength_in_tiles_too(monkeypatch):
 
 @pytest.mark.slow
 def test_bfloat16_ends_within_two_percent_of_float32():
-    """On the average of some pictures: one alone ends up to 2 % off if its start is changed by a single gray level.
+    """On the average of some images: one alone ends up to 2 % off if its start is changed by a single gray level.
 
     Content and style weigh about the same here, so that there is a loss below which neither format gets.
     """
@@ -444,7 +444,7 @@ def test_bfloat16_ends_within_two_percent_of_float32():
     weights, grams = tf.constant([1.0, 1e-3, 0.0]), loss.style_targets(STYLE, 64)
     ratios = []
     for seed in range(10, 18):
-        content = soft_noise.picture(seed, 48, 64, grain=16)
+        content = soft_noise.make_image(seed, 48, 64, grain=16)
         contents = loss.contents(tf.constant(content[np.newaxis], tf.float32))
         start, exact, rounded = (
             float(loss.evaluate(tf.constant(image[np.newaxis], tf.float32), contents, grams, weights)[0][0])

@@ -28,7 +28,7 @@ def engine():
 @pytest.fixture
 def styles(drawn, tmp_path):
     """Two that the one pass knows, and one that it does not."""
-    Image.fromarray(soft_noise.picture(7, 80, 80)).save(tmp_path / "own.png")
+    Image.fromarray(soft_noise.make_image(7, 80, 80)).save(tmp_path / "own.png")
     own = catalog.load_folder(tmp_path)
     return {style.id: style for style in (*catalog.load_catalog(drawn / "catalog.yaml"), *own)}
 
@@ -36,7 +36,7 @@ def styles(drawn, tmp_path):
 @pytest.fixture
 def make_task(styles, tmp_path):
     content, left = tmp_path / "content.image", tmp_path / "left.image"
-    Image.fromarray(soft_noise.picture(3, 64, 96)).save(content, "PNG")
+    Image.fromarray(soft_noise.make_image(3, 64, 96)).save(content, "PNG")
     mask = np.zeros((64, 96), np.uint8)
     mask[:, :48] = 255
     Image.fromarray(mask).save(left, "PNG")
@@ -53,7 +53,7 @@ def make_task(styles, tmp_path):
 def test_a_painted_preview_is_the_photo_elsewhere(engine, make_task):
     whole = engine.preview(make_task("swirls"), 96).astype(int)
     part = engine.preview(make_task("swirls", painted=True), 96).astype(int)
-    photo = soft_noise.picture(3, 64, 96).astype(int)
+    photo = soft_noise.make_image(3, 64, 96).astype(int)
     np.testing.assert_array_equal(part[:, 50:], photo[:, 50:])
     np.testing.assert_array_equal(part[:, :46], whole[:, :46])
     assert np.abs(whole - photo).mean() > 10
@@ -76,7 +76,7 @@ def test_a_job_shows_the_one_pass_first_and_then_each_iteration(engine, make_tas
     assert seen[0][1] == Place(size=0)
     assert [place for _, place, *_ in seen[1:4]] == [Place(size=96, iteration=n, left=75 - n) for n in range(3)]
     assert seen[2][3]["total"] > 0
-    np.testing.assert_array_equal(image, soft_noise.picture(3, 64, 96))  # which a strength of 0 gives back
+    np.testing.assert_array_equal(image, soft_noise.make_image(3, 64, 96))  # which a strength of 0 gives back
 
 
 def test_estimates_grow_with_size_and_regions(engine, make_task):

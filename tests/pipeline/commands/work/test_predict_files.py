@@ -35,7 +35,7 @@ def target(fake):
 
 @pytest.fixture
 def images(tmp_path):
-    """A folder with two pictures, one of them in a subfolder, and a hidden file."""
+    """A folder with two images, one of them in a subfolder, and a hidden file."""
     folder = tmp_path / "pictures"
     (folder / "more").mkdir(parents=True)
     Image.new("RGB", (8, 8), "red").save(folder / "a[b].png")

@@ -19,14 +19,14 @@ from serving.monitor.errors import MonitorError
 from serving.monitor.metrics import traffic
 from serving.monitor.metrics.client import ClientMetrics
 from tests.deferred import deferred_imports
-from tests.serving.malformed import picture
+from tests.serving.malformed import make_image
 from tests.serving.monitor.scraping import labeled, scrape
 
 with deferred_imports():
     from tests.serving.fake_model_server import FakeModelServer, serving
 
 Code = grpc.StatusCode
-DOG, CAT, BROKEN = picture(1), picture(2), picture(3)
+DOG, CAT, BROKEN = make_image(1), make_image(2), make_image(3)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from serving.monitor.metrics.server import ServerMetrics
 from serving.server.model_server_config import BatchingParameters
 from serving.server.observer import ServedCall
 from tests.deferred import deferred_imports
-from tests.serving.malformed import picture
+from tests.serving.malformed import make_image
 from tests.serving.monitor.scraping import labeled, scrape
 
 with deferred_imports():
@@ -91,14 +91,14 @@ def test_a_server_is_scraped(base):
     with metrics.publish(0) as endpoint, LocalServer(config(base), options, metrics) as server:
         metrics.watch_versions(server.list_states)
         with Client(server.target, ServedModel("tiny", label="stable"), preparation=AS_IS) as client:
-            client.predict([picture(255), picture(51), picture(0)])
-            client.classify([picture(255)])
+            client.predict([make_image(255), make_image(51), make_image(0)])
+            client.classify([make_image(255)])
             client.status()
             with pytest.raises(ServingError):
-                client.predict([PreparedImage("cut off", picture(0)[:60], b"", AS_IS)])
+                client.predict([PreparedImage("cut off", make_image(0)[:60], b"", AS_IS)])
         for name in ("another", "and another"):
             with Client(server.target, ServedModel(name), preparation=AS_IS) as client, pytest.raises(ServingError):
-                client.predict([picture(0)])
+                client.predict([make_image(0)])
         samples = scrape(endpoint.url)
     assert samples["atelier_server_requests_total"] == {
         labeled(**TINY, method="Predict", code="OK"): 1,
@@ -133,7 +133,7 @@ def test_the_command_publishes_metrics_on_loopback(base):
             (url,) = re.findall(r"metrics at (http://127\.0\.0\.1:\d+/metrics)\n", "".join(lines))
             (target,) = re.findall(r"default at (127\.0\.0\.1:\d+),", "".join(lines))
             with Client(target) as client:
-                assert client.predict([picture(255)])[0].label == "bright"
+                assert client.predict([make_image(255)])[0].label == "bright"
             requests = scrape(url)["atelier_server_requests_total"]
             assert requests[labeled(model="default", version="1", method="Predict", code="OK")] == 2
             taken = subprocess.run(

@@ -16,7 +16,7 @@ from serving.registry.aliases import Registry
 from tests import browsers
 from tests.deferred import deferred_imports
 from tests.serving.ab.answers import answer
-from tests.serving.malformed import picture
+from tests.serving.malformed import make_image
 
 with deferred_imports():
     import numpy as np
@@ -88,7 +88,7 @@ def write_traffic(output, requests=600, wrong=(0.1, 0.4), start=0):
         )
         log.add_truths([(f"r{number}", truth)])
         if number > start + requests - 60:
-            kept.keep(f"r{number}", picture(int(drawn.integers(255))))
+            kept.keep(f"r{number}", make_image(int(drawn.integers(255))))
     log.close()
 
 

@@ -1,4 +1,4 @@
-"""A picture in tiles has the loss and the gradient that it has in one piece."""
+"""An image in tiles has the loss and the gradient that it has in one piece."""
 
 import numpy as np
 import pytest
@@ -144,7 +144,7 @@ def test_a_change_begins_anew(tmp_path):
 
 def test_seam_score_is_one_where_nothing_shows():
     # 16 borders of 1000 differences each: the mean of them is within a few percent.
-    smooth = soft_noise.picture(1, 1024, 1024)
+    smooth = soft_noise.make_image(1, 1024, 1024)
     assert tiles.measure_seams(smooth, 64) == pytest.approx(1, abs=0.1)
     assert tiles.measure_seams(smooth.astype(np.float32), 64) == pytest.approx(tiles.measure_seams(smooth, 64))
     assert tiles.measure_seams(np.full((128, 128, 3), 7, np.uint8), 64) == 0
@@ -152,7 +152,7 @@ def test_seam_score_is_one_where_nothing_shows():
 
 @pytest.mark.parametrize("across", [True, False])
 def test_seam_score_sees_steps_at_the_borders(across):
-    picture = soft_noise.picture(1, 512, 512, 60, 200).astype(np.float32)
+    picture = soft_noise.make_image(1, 512, 512, 60, 200).astype(np.float32)
     brighter = (np.arange(512) // 64 % 2)[:, np.newaxis] * 20.0
     stepped = picture + (brighter if across else brighter.T)[..., np.newaxis]
     assert tiles.measure_seams(stepped, 64) > 1.5
@@ -161,4 +161,4 @@ def test_seam_score_sees_steps_at_the_borders(across):
 
 
 def test_a_picture_of_one_tile_has_no_seams():
-    assert tiles.measure_seams(soft_noise.picture(1, 64, 48), 64) == 1.0
+    assert tiles.measure_seams(soft_noise.make_image(1, 64, 48), 64) == 1.0
