@@ -59,8 +59,12 @@ def write_bytes(path: str, data: bytes) -> None:
     file = Path(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex[:12]}{_PARTIAL}")
-    partial.write_bytes(data)
-    partial.replace(file)
+    try:
+        partial.write_bytes(data)
+        partial.replace(file)
+    except OSError:  # a full disk would be fuller with it
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def read_bytes(path: str, most: int = -1) -> bytes:

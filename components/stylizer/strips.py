@@ -1,7 +1,8 @@
 """The network over strips of rows, for images whose features do not fit into memory in one piece.
 
 The result is that of one piece. Convolutions read the rows around a strip too; each instance normalization first adds
-up its statistics over all strips. What is convolved is kept: it has half the image's sides at most.
+up its statistics over all strips. What is convolved is kept: it has half the image's sides at most. Of a large image,
+it is kept in files.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,11 +12,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from atelier.files import mapped
+from compat import freed_memory
 from components.stylizer import network
 from components.stylizer.resizing import Upsampling
 
 _VALUES = 2**22
 """Features in a strip."""
+IN_MEMORY = 2**24
+"""Pixels of an image whose features are kept in memory, which takes nearly a gigabyte."""
+KEPT = 52
+"""Bytes by pixel of all features that are kept at a time."""
 
 
 class _Rows(NamedTuple):
@@ -34,9 +41,14 @@ class _Rows(NamedTuple):
 
 
 def stylize(
-    model: keras.Model, image: np.ndarray, style: np.ndarray, strength: float, values: int = _VALUES
-) -> np.ndarray:
-    """Restyles an image as `model` does.
+    model: keras.Model,
+    image: np.ndarray,
+    style: np.ndarray,
+    strength: float,
+    values: int = _VALUES,
+    notify: Callable[[float], object] = float,
+) -> Iterator[np.ndarray]:
+    """Restyles an image as `model` does, strip by strip.
 
     Args:
       model: from `network.build`, in float32.
@@ -44,15 +56,29 @@ def stylize(
       style: weights [S] whose sum is 1.
       strength: 0..1.
       values: features in a strip.
+      notify: told the share of the work that is done, 0..1, after each strip; what it raises ends the work.
 
-    Returns:
-      [H, W, 3] float32 of 0..255.
+    Yields:
+      Rows from the top, [h, W, 3] float32 of 0..255.
+
+    Raises:
+      OSError: the disk has no space for the features of a large image.
     """
+    in_files = image.shape[0] * image.shape[1] > IN_MEMORY
+    blocks = sum(layer.name.endswith("_add") for layer in model.layers)
+    passes, done = 6 + 3 * blocks, 0
+
+    def keep(rows: _Rows) -> _Rows:
+        nonlocal done
+        kept = _keep(rows, values, in_files, lambda share: notify((done + share) / passes))
+        done += 1
+        return kept
+
     amount = np.array([strength], np.float32)
     mix = model.get_layer("mix")([style[np.newaxis], amount])
 
     def convolved(rows: _Rows, name: str) -> _Rows:
-        rows = _keep(_convolved(rows, model.get_layer(f"{name}_conv")), values)
+        rows = keep(_convolved(rows, model.get_layer(f"{name}_conv")))
         return _normalized(rows, model.get_layer(f"{name}_norm"), mix, values)
 
     def relu(rows: _Rows, name: str) -> _Rows:
@@ -60,21 +86,20 @@ def stylize(
         return _Rows(rows.shape, lambda start, stop: layer(rows.read(start, stop)))
 
     pixels = _rescaled(image, model.get_layer("rescaling"))
-    fine = _padded(_keep(relu(convolved(_padded(pixels, 2), "encoder1"), "encoder1"), values), 2)
-    x = _keep(relu(convolved(_cropped(fine, 1), "encoder2"), "encoder2"), values)
-    for number in range(1, sum(layer.name.endswith("_add") for layer in model.layers) + 1):
+    fine = _padded(keep(relu(convolved(_padded(pixels, 2), "encoder1"), "encoder1")), 2)
+    x = keep(relu(convolved(_cropped(fine, 1), "encoder2"), "encoder2"))
+    for number in range(1, blocks + 1):
         y = _padded(_grained(x, model.get_layer("grain")) if number == 1 else x, 2)
-        y = relu(convolved(y, f"block{number}a"), f"block{number}a")
-        x = _keep(_added(x, convolved(y, f"block{number}b")), values)
+        y = convolved(relu(convolved(y, f"block{number}a"), f"block{number}a"), f"block{number}b")
+        x = keep(_added(x, y))
+        del y  # with what it keeps
     x = _joined(_upsampled(_padded(x, 1), model.get_layer("decoder_up")), fine)
     x = _convolved(relu(convolved(x, "decoder"), "decoder"), model.get_layer("output_conv"))
     unfold, offset, blend = (model.get_layer(name) for name in ("output_unfold", "output_offset", "stylized"))
-    stylized = np.empty(image.shape, np.float32)
     for start, stop in x.iterate_strips(values // 2):  # it is computed from more channels than it has
-        pair = slice(2 * start, 2 * stop)
-        found = blend([offset([unfold(x.read(start, stop)), mix]), pixels.read(pair.start, pair.stop), amount])
-        stylized[pair] = ops.convert_to_numpy(found)[0]
-    return stylized
+        found = blend([offset([unfold(x.read(start, stop)), mix]), pixels.read(2 * start, 2 * stop), amount])
+        yield ops.convert_to_numpy(found)[0]
+        notify((done + stop / x.shape[0]) / passes)
 
 
 def _rescaled(image: np.ndarray, layer: keras.layers.Layer) -> _Rows:
@@ -134,12 +159,20 @@ def _normalized(rows: _Rows, layer: network.ConditionalNormalization, mix: Any, 
     return _Rows(rows.shape, lambda start, stop: rows.read(start, stop) * scale + offset)
 
 
-def _keep(rows: _Rows, values: int) -> _Rows:
+def _keep(rows: _Rows, values: int, in_files: bool, notify: Callable[[float], object]) -> _Rows:
     """Computes all rows once, and keeps them."""
-    kept = np.empty((1, *rows.shape), np.float32)
+    shape = (1, *rows.shape)
+    kept = mapped.create(shape) if in_files else np.empty(shape, np.float32)
     for start, stop in rows.iterate_strips(values):
         kept[:, start:stop] = ops.convert_to_numpy(rows.read(start, stop))
-    return _Rows(rows.shape, lambda start, stop: kept[:, start:stop])
+        freed_memory.unmap(kept)
+        notify(stop / rows.shape[0])
+
+    def read(start: int, stop: int) -> Any:
+        freed_memory.unmap(kept)  # what was read before
+        return kept[:, start:stop]
+
+    return _Rows(rows.shape, read)
 
 
 def _added(one: _Rows, other: _Rows) -> _Rows:

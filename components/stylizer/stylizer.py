@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from components.stylizer.settings import TrainingSettings
 
 _FORMAT = 2
 _HEADER = "header"
-_IN_ONE_PIECE = 2**20
+IN_ONE_PIECE = 2**20
 """Pixels. The features of so many take half a gigabyte; larger images are worked on in strips."""
 
 
@@ -41,33 +41,44 @@ class Stylizer:
     reached: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """What the optimizer reaches in a style, by style id, where it is known; see `objective.Reached`."""
 
-    def stylize(self, image: np.ndarray, weights: Mapping[str, float], strength: float = 1.0) -> np.ndarray:
+    def stylize(
+        self,
+        image: np.ndarray,
+        weights: Mapping[str, float],
+        strength: float = 1.0,
+        notify: Callable[[float], object] = float,
+    ) -> np.ndarray:
         """Restyles an image.
 
         Args:
           image: [H, W, 3] uint8 RGB of any size.
           weights: by style id; their sum is divided out.
           strength: 0 gives the image back, 1 the style in full.
+          notify: told the share of the work that is done, if the image is large; what it raises ends the work.
 
         Returns:
           [H, W, 3] uint8.
 
         Raises:
           StylizerError: the image, a style or the strength is not what it should be.
+          OSError: the disk has no space for the features of a large image.
         """
         if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
             raise StylizerError(f"the image is {image.dtype} of shape {image.shape}: expected uint8 [H, W, 3]")
         check_strength(strength)
         height, width = image.shape[:2]
         padded, row = pad(image), self.build_row(weights)
-        if height * width > _IN_ONE_PIECE:
-            found = strips.stylize(self.model, padded, row, strength)
+        if height * width > IN_ONE_PIECE:
+            parts = strips.stylize(self.model, padded, row, strength, notify=notify)
         else:
             amount = np.array([strength], np.float32)
             batch = {"image": padded[np.newaxis], "style": row[np.newaxis], "strength": amount}
-            found = self.model.predict_on_batch(batch)[0]
-        pixels = found[:height, :width]
-        return np.clip(np.rint(pixels, out=pixels), 0, 255, out=pixels).astype(np.uint8)
+            parts = iter([self.model.predict_on_batch(batch)[0]])
+        stylized, top = np.empty(padded.shape, np.uint8), 0
+        for rows in parts:
+            stylized[top : top + len(rows)] = np.clip(np.rint(rows), 0, 255)
+            top += len(rows)
+        return stylized[:height, :width]
 
     def check_style(self, style: str, pixels: np.ndarray) -> None:
         """Checks that the network has learned a style, and from this image at the default size.
@@ -196,6 +207,8 @@ def _is_drawn_here(style: str, learned: str, pixels: np.ndarray) -> bool:
 def pad(image: np.ndarray) -> np.ndarray:
     """Reflects [H, W, 3] at its end until the sides are multiples of the network's stride."""
     height, width = image.shape[:2]
+    if height % network.STRIDE == width % network.STRIDE == 0:
+        return image
     return np.pad(image, ((0, -height % network.STRIDE), (0, -width % network.STRIDE), (0, 0)), mode="symmetric")
 
 

@@ -171,7 +171,12 @@ def shorten(settings: Settings) -> Settings:
 
 
 def restyle(
-    stylizer: "Stylizer", weights: Mapping[str, float], content: np.ndarray, settings: Settings, size: int
+    stylizer: "Stylizer",
+    weights: Mapping[str, float],
+    content: np.ndarray,
+    settings: Settings,
+    size: int,
+    notify: Callable[[float], object] = float,
 ) -> np.ndarray:
     """Restyles a content image in one pass.
 
@@ -181,6 +186,7 @@ def restyle(
       content: [H, W, 3] uint8.
       settings: its strength and colors.
       size: longer side of the result in pixels.
+      notify: see `Stylizer.stylize`.
 
     Returns:
       [h, w, 3] uint8.
@@ -190,9 +196,10 @@ def restyle(
     # Strokes grow with the image in the other engines. In a small one, they are those of the larger, scaled down.
     height, width = canvas.compute_sides(content.shape, max(size, _STROKES))
     pixels = canvas.resize(content, height, width)
-    stylized = stylizer.stylize(pixels, weights, settings.strength)
+    stylized = stylizer.stylize(pixels, weights, settings.strength, notify)
     if settings.colors == "match":
-        stylized = np.rint(colors.match_colors(stylized, pixels)).astype(np.uint8)
+        recolored = colors.match_colors(stylized, pixels)
+        stylized = np.rint(recolored, out=recolored).astype(np.uint8)
     return canvas.resize(stylized, *canvas.compute_sides(content.shape, size))
 
 

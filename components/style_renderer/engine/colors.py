@@ -34,8 +34,9 @@ def match_colors(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     """
     (have, root_have), (want, root_want) = _mean_and_root(style), _mean_and_root(content)
     transform = (root_want @ np.linalg.inv(root_have)).T
-    recolored = (style - have.astype(np.float32)) @ transform.astype(np.float32) + want.astype(np.float32)
-    return np.clip(recolored, 0, 255)
+    recolored = (style - have.astype(np.float32)) @ transform.astype(np.float32)
+    recolored += want.astype(np.float32)
+    return np.clip(recolored, 0, 255, out=recolored)
 
 
 def _mean_and_root(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -35,6 +35,8 @@ class Estimate:
     seconds: float
     tiles: int
     """At the last scale; 1: in one piece."""
+    disk_mb: int
+    """In files, while it works in tiles."""
 
 
 def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Estimate:
@@ -48,7 +50,7 @@ def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Esti
     loss = objective.get_objective(settings, settings.precision)
     per_pixel = _seconds_per_pixel(loss)
     floats = _count_floats(loss.network, settings, regions)
-    seconds, tiles, memory = 0.0, 1, 0.0
+    seconds, tiles, memory, disk = 0.0, 1, 0.0, 0.0
     for scale in settings.scales:
         height, width = canvas.compute_sides(shape, scale.size)
         side = choose_tile((height, width, 3), loss.network, settings, regions)
@@ -61,8 +63,9 @@ def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Esti
             read = (1 + 2 * loss.network.radius / side) ** 2
             cost *= 1.5 * read  # the Gram matrices first: one more pass forward
             memory = max(memory, _in_tiles(height * width, side, loss.network, floats))
+            disk = height * width * _count_file_bytes(loss.network, settings, regions)
         seconds += scale.iterations * cost
-    return Estimate(memory_mb=round(memory / _MB), seconds=seconds, tiles=tiles)
+    return Estimate(round(memory / _MB), seconds, tiles, round(disk / _MB))
 
 
 def choose_tile(shape: Sequence[int], network: FeatureNetwork, settings: Settings, regions: int = 0) -> int | None:
@@ -82,6 +85,14 @@ def _count_floats(network: FeatureNetwork, settings: Settings, regions: int) -> 
     """Activations by pixel; each region has the style layers once more, masked."""
     layers = networks.choose_recipe(settings).style_layers if regions else ()
     return network.floats_per_pixel + regions * sum(network.channels[n] / network.strides[n] ** 2 for n in layers)
+
+
+def _count_file_bytes(network: FeatureNetwork, settings: Settings, regions: int) -> float:
+    """By pixel: image, gradient and moments, the content's features, and the masks."""
+    recipe = networks.recipe(settings)
+    features = sum(network.channels[name] / network.strides[name] ** 2 for name in recipe.content_layers)
+    masks = regions * sum(1 / network.strides[name] ** 2 for name in recipe.style_layers)
+    return 3 * _TILED + 4 * (features + masks)
 
 
 def _in_one_piece(pixels: int, floats: float) -> float:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from atelier.files import leftovers
 from components.style_renderer.engine import canvas, checks, colors, guidance, memory, networks, objective, optimizers
 from components.style_renderer.engine.callbacks import Callback, Controls, Iterate
 from components.style_renderer.engine.objective import Losses, Objective, Weights
@@ -153,21 +152,19 @@ class _Work:
         if tile is None:
             found = self._in_one_piece(scale, padded_content, padded, guides, notify)
         else:
-            with leftovers.scratch("tiles") as folder:
-                found, self.seam_score = tiled_adam.minimize(
-                    self._objective,
-                    padded_content,
-                    padded,
-                    self._style_targets(self._objective, scale.size),
-                    lambda: self._scaled_weights(scale),
-                    scale.iterations,
-                    self._settings.learning_rate,
-                    tile,
-                    folder,
-                    self._keep,
-                    notify,
-                    guides,
-                )
+            found, self.seam_score = tiled_adam.minimize(
+                self._objective,
+                padded_content,
+                padded,
+                self._style_targets(self._objective, scale.size),
+                lambda: self._scaled_weights(scale),
+                scale.iterations,
+                self._settings.learning_rate,
+                tile,
+                self._keep,
+                notify,
+                guides,
+            )
         return np.ascontiguousarray(found[:height, :width])
 
     def _in_one_piece(

@@ -18,6 +18,7 @@ from atelier import __version__, storage
 from atelier.errors import AtelierError
 from atelier.files.slugs import make_slug
 from components.style_renderer.studio import jobs, request, security, uploads
+from components.style_renderer.studio.folder import explain_full_disk
 from components.style_renderer.studio.jobs import Jobs
 from components.style_renderer.studio.request import Controls, Preset, Request, StudioError, parse
 from components.style_renderer.studio.runner import Runner
@@ -209,13 +210,17 @@ def make_app(studio: Studio, token: str = "") -> Starlette:
 
 
 def _explain(handler: Handler) -> Handler:
-    """Answers what a user can mend with 400 and a sentence."""
+    """Answers what a user can mend with a sentence, and 400 or, where the disk is full, 507."""
 
     async def explained(http: HttpRequest) -> Response:
         try:
             return await handler(http)
         except AtelierError as error:
             return JSONResponse({"error": str(error)}, 400)
+        except OSError as error:
+            if not (full := explain_full_disk(error)):
+                raise
+            return JSONResponse({"error": full}, 507)
 
     return explained
 

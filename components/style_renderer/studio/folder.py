@@ -1,7 +1,9 @@
 """The studio's folder, which one server at a time uses."""
 
 import contextlib
+import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,3 +32,10 @@ def owned(folder: Path) -> Iterator[None]:
                 f"{folder}: another `atelier studio` uses it; stop that one, or choose another folder with --folder"
             ) from None
         yield
+
+
+def explain_full_disk(error: OSError) -> str:
+    """What to do about a full disk; "" if the error is another one."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return ""
+    return f"{os.strerror(error.errno)}: free some space on the studio's disk, and try again"

@@ -87,11 +87,24 @@ class Jobs:
         now = time.time()
         identity = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now % 1 * 1e4):04x}{secrets.token_hex(2)}"
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-        return self._keep(Job(id=identity, created=created, title=title, request=request))
+        job = Job(id=identity, created=created, title=title, request=request)
+        try:
+            self._write(job)
+        except OSError:
+            shutil.rmtree(self._folder / identity, ignore_errors=True)
+            raise
+        self._jobs[identity] = job
+        return job
 
     def update(self, identity: str, **changes: Any) -> Job:
-        """Changes a job, on the disk first."""
-        return self._keep(self.get(identity).model_copy(update=changes))
+        """Changes a job. What the disk does not take holds until the studio ends, and the job says so."""
+        job = self.get(identity).model_copy(update=changes)
+        try:
+            self._write(job)
+        except OSError as error:
+            job = job.model_copy(update={"message": job.message or f"its state cannot be written: {error.strerror}"})
+        self._jobs[identity] = job
+        return job
 
     def remove(self, identity: str) -> None:
         """Removes a job and its images."""
@@ -109,10 +122,8 @@ class Jobs:
         files = (self.folder(identity) / name for name in (RESULT, LATEST))
         return next((file for file in files if file.is_file()), None)
 
-    def _keep(self, job: Job) -> Job:
+    def _write(self, job: Job) -> None:
         storage.write_bytes(str(self._folder / job.id / JOB_FILE), job.model_dump_json(indent=1).encode())
-        self._jobs[job.id] = job
-        return job
 
 
 def read_place(folder: Path) -> Place | None:

@@ -1,6 +1,11 @@
 """What the worker computes with: the one pass, then the optimizer."""
 
 import functools
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +24,24 @@ from components.style_renderer.engine.settings import Scale, Settings
 from components.style_renderer.studio.jobs import Place
 from components.style_renderer.studio.request import StudioError
 from components.style_renderer.studio.worker import Task, Tell
+from components.stylizer import cost
 from components.stylizer.stylizer import Stylizer, load_base
 
 _FIRST = 512
 """Longer side in pixels of the image that is shown first."""
+_RESULT = 3
+"""Bytes by pixel of the job's files: the newest image, the one that replaces it, and the result."""
+_MB = 2**20
+_SILENCE_S = 0.5
+"""A long pass tells at most so often how far it is."""
+
+
+class _MovedError(Exception):
+    """The strength has been moved."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__(strength)
+        self.strength = strength
 
 
 class EnginePainter:
@@ -39,6 +58,7 @@ class EnginePainter:
         With regions, the loss is another graph. Its tracing would hold up the first iterations of the first job.
         """
         memory.estimate((64, 64, 3), Settings().with_size(64))
+        cost.estimate(self._stylizer, 1)
         gray, whole = np.full((64, 64, 3), 128, np.uint8), np.full((64, 64), 255, np.uint8)
         render(gray, [(gray, 1.0)], Settings(scales=(Scale(size=64, iterations=1),)), masks=[whole])
 
@@ -46,9 +66,15 @@ class EnginePainter:
         """Renders a task.
 
         Raises:
-          StudioError: the one pass alone is asked for, and does not know a style.
+          StudioError: the one pass alone is asked for, and does not know a style; or the disk has not enough space.
         """
         request, settings = task.request, _make_settings(task)
+        expected = self.estimate(task)
+        if expected["disk_mb"] > expected["disk_free_mb"]:
+            raise StudioError(
+                f"it takes {expected['disk_mb']} MB of disk, and {tempfile.gettempdir()} has "
+                f"{expected['disk_free_mb']} MB: free some space, or choose a smaller size"
+            )
         content = _read(task.content)
         start: np.ndarray | None = None
         schedule = settings
@@ -59,11 +85,10 @@ class EnginePainter:
                 return start
             schedule = left
         elif request.engine != "finest" and self._knows(task):
-            size = settings.scales[-1].size if request.engine == "fast" else min(settings.scales[-1].size, _FIRST)
-            first = self._one_pass(task, content, settings, size)
-            tell(first, Place(size=0), 0.0, {})
             if request.engine == "fast":
-                return first
+                return self._paint_fast(task, content, settings, tell)
+            first = self._one_pass(task, content, settings, min(settings.scales[-1].size, _FIRST))
+            tell(first, Place(size=0), 0.0, {})
             start, schedule = engines.soften(first), engines.shorten(settings)
         elif request.engine == "fast":
             unknown = [name for name in task.styles if not self._knows_style(task.styles[name])]
@@ -77,6 +102,29 @@ class EnginePainter:
         pairs, masks = _read_regions(task)
         return render(content, pairs, schedule, masks=masks, start=start, callback=follow).image
 
+    def _paint_fast(self, task: Task, content: np.ndarray, settings: Settings, tell: Tell) -> np.ndarray:
+        """The one pass at full size, anew where the strength has been moved meanwhile."""
+        told = time.monotonic()
+
+        def notify(done: float) -> None:
+            nonlocal told
+            if time.monotonic() - told > _SILENCE_S:
+                told = time.monotonic()
+                follow(None, done)
+
+        def follow(image: np.ndarray | None, done: float) -> None:
+            strength = tell(image, Place(size=0), done, {}).strength
+            if strength != settings.strength:
+                raise _MovedError(strength)
+
+        while True:
+            try:
+                image = self._one_pass(task, content, settings, settings.scales[-1].size, notify)
+                follow(image, 1.0)
+                return image
+            except _MovedError as moved:
+                settings = settings.model_copy(update={"strength": moved.strength})
+
     def preview(self, task: Task, size: int) -> np.ndarray | None:
         """The one pass; None if it does not know a style."""
         if not self._knows(task):
@@ -84,22 +132,36 @@ class EnginePainter:
         return self._one_pass(task, _read(task.content), _make_settings(task), size)
 
     def estimate(self, task: Task) -> dict[str, float]:
-        """Seconds, memory_mb and tiles that a task is expected to take."""
+        """What a task is expected to take: seconds, memory_mb, disk_mb, of which disk_free_mb are free, and tiles."""
         settings = _make_settings(task)
-        if task.request.engine != "finest" and self._knows(task):
-            settings = engines.shorten(settings)
         with Image.open(task.content) as image:
             shape = (image.height, image.width, 3)
-        found = memory.estimate(shape, settings, sum(mask is not None for mask in task.masks))
-        seconds = 0.0 if task.request.engine == "fast" else found.seconds
-        return {"seconds": seconds, "memory_mb": found.memory_mb, "tiles": found.tiles}
+        height, width = canvas.compute_sides(shape, settings.scales[-1].size)
+        found = {"seconds": 0.0, "memory_mb": 0, "disk_mb": 0, "tiles": 1}
+        if task.request.engine == "fast":
+            one = cost.estimate(self._stylizer, height * width)
+            found |= {"seconds": one.seconds * len(task.masks), "memory_mb": one.memory_mb, "disk_mb": one.disk_mb}
+        else:
+            if task.request.engine != "finest" and self._knows(task):
+                settings = engines.shorten(settings)
+            found |= asdict(memory.estimate(shape, settings, sum(mask is not None for mask in task.masks)))
+        found["disk_mb"] += round(height * width * _RESULT / _MB)
+        return found | {"disk_free_mb": shutil.disk_usage(tempfile.gettempdir()).free // _MB}
 
-    def _one_pass(self, task: Task, content: np.ndarray, settings: Settings, size: int) -> np.ndarray:
+    def _one_pass(
+        self,
+        task: Task,
+        content: np.ndarray,
+        settings: Settings,
+        size: int,
+        notify: Callable[[float], object] = float,
+    ) -> np.ndarray:
         """Each region in its styles, over the content."""
         image = canvas.resize(content, *canvas.compute_sides(content.shape, size))
         plain = image
-        for region, mask in zip(task.request.regions, task.masks, strict=True):
-            stylized = engines.restyle(self._stylizer, region.styles, content, settings, size)
+        for number, (region, mask) in enumerate(zip(task.request.regions, task.masks, strict=True)):
+            notify_part = functools.partial(_notify_part, notify, number, len(task.masks))
+            stylized = engines.restyle(self._stylizer, region.styles, content, settings, size, notify_part)
             if settings.colors == "luminance" and settings.strength > 0:
                 stylized = colors.keep_content_colors(stylized, plain)
             if mask:
@@ -118,6 +180,10 @@ class EnginePainter:
             except StylizerError:
                 self._known[style.sha256] = False
         return self._known[style.sha256]
+
+
+def _notify_part(notify: Callable[[float], object], number: int, parts: int, done: float) -> None:
+    notify((number + done) / parts)
 
 
 def _go_on(settings: Settings, place: Place) -> Settings | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -197,6 +198,8 @@ class Runner:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=log,
                     limit=_LINE_BYTES,
+                    # A system's /tmp may lie in memory, where files of a large image would not help.
+                    env={"TMPDIR": str(self._folder.absolute())} | os.environ,
                 )
             silent += 1
             assert self._worker.stdout is not None

@@ -23,6 +23,7 @@ from atelier.errors import AtelierError
 from components.style_catalog.style import Style
 from components.style_renderer.gallery import previews
 from components.style_renderer.studio import jobs, styles
+from components.style_renderer.studio.folder import explain_full_disk
 from components.style_renderer.studio.jobs import Place
 from components.style_renderer.studio.request import Controls, Request
 
@@ -49,10 +50,10 @@ class StoppedError(Exception):
     """The job was stopped."""
 
 
-Tell = Callable[[np.ndarray, Place, float, dict[str, float]], Controls]
+Tell = Callable[[np.ndarray | None, Place, float, dict[str, float]], Controls]
 """Given image [H, W, 3] uint8, its place, the share of the work that is done, and the losses; returns the controls.
 
-It raises `StoppedError`."""
+Without an image, it tells the share alone. It raises `StoppedError`."""
 
 
 class Painter(Protocol):
@@ -68,7 +69,7 @@ class Painter(Protocol):
         """The one pass; None if it does not know a style."""
 
     def estimate(self, task: Task) -> dict[str, float]:
-        """Seconds, memory_mb and tiles."""
+        """Seconds, memory_mb, disk_mb, disk_free_mb and tiles."""
 
 
 def main(make_painter: Callable[[], Painter]) -> None:
@@ -143,8 +144,9 @@ class _Worker:
                 self.tell(event="answer", question=command["question"], error=_explain(error))
 
     def _make_tell(self, job: str, folder: Path) -> Tell:
-        def tell(image: np.ndarray, place: Place, done: float, losses: dict[str, float]) -> Controls:
-            jobs.save_latest(folder, Image.fromarray(image), place)
+        def tell(image: np.ndarray | None, place: Place, done: float, losses: dict[str, float]) -> Controls:
+            if image is not None:
+                jobs.save_latest(folder, Image.fromarray(image), place)
             controls = self._controls[job]
             self.tell(
                 event="iteration",
@@ -162,7 +164,8 @@ class _Worker:
 
 
 def _explain(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    full = explain_full_disk(error) if isinstance(error, OSError) else ""
+    return full or (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _read_task(command: dict[str, Any]) -> Task:

@@ -29,6 +29,10 @@ def uneven(height, width):
 STYLE = np.array([0.3, 0.7], np.float32)
 
 
+def restyle(model, image, strength=1.0, values=2**22):
+    return np.concatenate(list(strips.stylize(model, image, STYLE, strength, values)))
+
+
 @pytest.mark.parametrize(("height", "width"), [(24, 16), (68, 40)])
 @pytest.mark.parametrize("values", [1, 3000])
 def test_strips_give_what_one_piece_gives(model, height, width, values):
@@ -36,17 +40,28 @@ def test_strips_give_what_one_piece_gives(model, height, width, values):
     whole = model.predict_on_batch(
         {"image": image[np.newaxis], "style": STYLE[np.newaxis], "strength": np.array([0.8], np.float32)}
     )[0]
-    found = strips.stylize(model, image, STYLE, 0.8, values)
+    found = restyle(model, image, 0.8, values)
     assert np.abs(found - whole).mean() < 1e-3
     assert np.abs(found - whole).max() < 0.02
     assert np.ptp(whole) > 20
 
 
+def test_features_in_files_give_the_same_and_leave_nothing(model, tmp_path, monkeypatch):
+    image = uneven(68, 40)
+    in_memory = restyle(model, image, values=3000)
+    monkeypatch.setattr(strips, "IN_MEMORY", 0)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    parts = strips.stylize(model, image, STYLE, 1.0, 3000)
+    first = next(parts)
+    assert list(tmp_path.iterdir()) == []  # not even while it works
+    np.testing.assert_array_equal(np.concatenate([first, *parts]), in_memory)
+
+
 def test_strips_alone_would_have_seams(model):
     """The test image tells: restyled half by half, each half has its own statistics."""
     image = uneven(64, 40)
-    whole = strips.stylize(model, image, STYLE, 1.0)
-    halves = np.concatenate([strips.stylize(model, half, STYLE, 1.0) for half in (image[:32], image[32:])])
+    whole = restyle(model, image)
+    halves = np.concatenate([restyle(model, half) for half in (image[:32], image[32:])])
     assert np.abs(whole - halves).mean() > 5
 
 
@@ -54,7 +69,7 @@ def test_a_large_image_is_restyled_in_strips(model, monkeypatch):
     small = stylizer.Stylizer(model, ("red", "blue"))
     image = uneven(67, 41)
     whole = small.stylize(image, {"red": 3, "blue": 7}, 0.8)
-    monkeypatch.setattr(stylizer, "_IN_ONE_PIECE", 1000)
+    monkeypatch.setattr(stylizer, "IN_ONE_PIECE", 1000)
     monkeypatch.setattr(model, "predict_on_batch", None)
     found = small.stylize(image, {"red": 3, "blue": 7}, 0.8)
     assert found.shape == image.shape

@@ -1,11 +1,11 @@
 """Adam over an image that lies in files, with the gradient of `tiles.TiledObjective`."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from atelier.files import mapped
 from compat import freed_memory
 from components.style_renderer.engine.guidance import Guides
 from components.style_renderer.engine.objective import Losses, Objective, Weights
@@ -26,7 +26,6 @@ def minimize(
     iterations: int,
     learning_rate: float,
     tile: int,
-    directory: Path,
     keep: Callable[[Losses], None],
     notify: Notify,
     guides: Guides | None = None,
@@ -44,7 +43,6 @@ def minimize(
       iterations: steps.
       learning_rate: in units of 0..255.
       tile: side of the tiles.
-      directory: for the files.
       keep: given the losses of each step.
       notify: given the image after each step.
       guides: of regions; None: the style goes everywhere.
@@ -54,13 +52,10 @@ def minimize(
     """
     freed_memory.give_back()  # what coarser scales, in one piece, have left
     height, width = image.shape[:2]
-    tiled = tiles.TiledObjective(objective, height, width, tile, directory, guides)
+    tiled = tiles.TiledObjective(objective, height, width, tile, guides)
     tiled.set_content(content)
 
-    def in_file(name: str) -> np.memmap:
-        return np.memmap(directory / name, np.float32, "w+", shape=image.shape)
-
-    current, gradient, mean, square = (in_file(f"{name}.f32") for name in ("current", "gradient", "mean", "square"))
+    current, gradient, mean, square = (mapped.create(image.shape) for _ in range(4))
     current[:] = image
     steps = 0
     for _ in range(iterations):

@@ -8,12 +8,12 @@ give.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from atelier.files import mapped
 from compat import freed_memory
 from components.style_renderer.engine import losses
 from components.style_renderer.engine.guidance import Guides
@@ -33,9 +33,7 @@ class Tile(NamedTuple):
 class TiledObjective:
     """As `Objective`, for images [H, W, 3] whose sides are multiples of the network's stride."""
 
-    def __init__(
-        self, objective: Objective, height: int, width: int, tile: int, directory: Path, guides: Guides | None = None
-    ) -> None:
+    def __init__(self, objective: Objective, height: int, width: int, tile: int, guides: Guides | None = None) -> None:
         """Lays out the tiles.
 
         Args:
@@ -43,10 +41,9 @@ class TiledObjective:
           height: of the image.
           width: of the image.
           tile: side of a tile's core, a multiple of the stride.
-          directory: for the files that the content's features lie in.
           guides: of regions; None: the style goes everywhere.
         """
-        self._objective, self._directory = objective, directory
+        self._objective = objective
         self._strides = objective.network.strides
         self.height, self.width, self.tile = height, width, tile
         self.tiles = list(_layout(height, width, tile, objective.network))
@@ -57,7 +54,7 @@ class TiledObjective:
         self._core_gradient = tf.function(self._surrogate_gradient, autograph=False, reduce_retracing=True)
         self._contents: list[np.memmap] = []
         self._shares = tf.constant(guides.shares if guides else [1.0])
-        self._guides = [self._keep_guide(number, layer) for number, layer in enumerate(guides.layers if guides else ())]
+        self._guides = [_keep(layer) for layer in (guides.layers if guides else ())]
         self._sizes = [
             np.square(layer).sum(axis=(1, 2, 3), dtype=np.float64)[:, np.newaxis, np.newaxis] for layer in self._guides
         ] or [
@@ -70,24 +67,14 @@ class TiledObjective:
         """Keeps the features of the content [H, W, 3] of 0..255, tile by tile, in files."""
         channels = self._objective.network.channels
         self._contents = [
-            np.memmap(
-                self._directory / f"content_{number}.f32",
-                np.float32,
-                "w+",
-                shape=(self.height // self._strides[name], self.width // self._strides[name], channels[name]),
-            )
-            for number, name in enumerate(self._objective.content_layers)
+            mapped.create((self.height // self._strides[name], self.width // self._strides[name], channels[name]))
+            for name in self._objective.content_layers
         ]
         for tile in self.tiles:
             found = self._core_contents(_pixels(content, tile), tf.constant(tile.core))
             for name, kept, features in zip(self._objective.content_layers, self._contents, found, strict=True):
                 kept[_at(tile, self._strides[name])] = features[0].numpy()
             freed_memory.unmap(*self._contents)
-
-    def _keep_guide(self, number: int, layer: np.ndarray) -> np.memmap:
-        kept = np.memmap(self._directory / f"guide_{number}.f32", np.float32, "w+", shape=layer.shape)
-        kept[:] = layer
-        return kept
 
     def evaluate(self, image: np.ndarray, grams: Sequence[tf.Tensor], weights: Weights, gradient: np.ndarray) -> Losses:
         """The losses of the whole image; its gradient goes to `gradient`.
@@ -219,6 +206,12 @@ def measure_seams(image: np.ndarray, tile: int) -> float:
 
 def _mean_difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(np.subtract(one, other, dtype=np.float32)).mean())
+
+
+def _keep(array: np.ndarray) -> np.memmap:
+    kept = mapped.create(array.shape)
+    kept[:] = array
+    return kept
 
 
 def _layout(height: int, width: int, tile: int, network: FeatureNetwork) -> Iterator[Tile]:

@@ -133,7 +133,7 @@ def test_losses_are_those_composed_in_numpy(loss, pictures):
     assert np.abs(slope[0, : HEIGHT // 4]).mean() > 2 * np.abs(slope[0, 3 * HEIGHT // 4 :, 3 * WIDTH // 4 :]).mean()
 
 
-def test_in_tiles_it_is_as_in_one_piece(loss, tmp_path):
+def test_in_tiles_it_is_as_in_one_piece(loss):
     height, width, tile = 160, 208, 96  # the last tiles are smaller
     image, content, *styles = (soft_noise.batch(seed, height, width) for seed in range(4))
     sides = (height, width)
@@ -149,7 +149,7 @@ def test_in_tiles_it_is_as_in_one_piece(loss, tmp_path):
         guides.tensors,
         tf.constant(guides.shares),
     )
-    tiled = tiles.TiledObjective(loss, height, width, tile, tmp_path, guides)
+    tiled = tiles.TiledObjective(loss, height, width, tile, guides)
     tiled.set_content(content[0])
     gradient = np.full((height, width, 3), np.nan, np.float32)
     found = tiled.evaluate(image[0], grams, weights, gradient)

@@ -97,6 +97,8 @@ def test_an_estimate_counts_scales_tiles_and_what_tiles_read_twice(measured):
     tiled = estimate(scales, 512)
     assert tiled.tiles == 4  # 200 pixels in tiles of 128, twice
     assert tiled.seconds > 2 * both.seconds
+    # Image, gradient and two moments; block3b and block4b expand to 240 and 480 channels at strides of 8 and 16.
+    assert (both.disk_mb, tiled.disk_mb) == (0, round(200 * 200 * (48 + 4 * (240 / 64 + 480 / 256)) / 2**20))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A worker whose images are of one gray, which tells the controls; without TensorFlow it starts in a moment.
+"""A worker whose images are of one gray, the strength's times gravel's share; without TensorFlow it starts in a moment.
 
 A job of size 64 ends at once, one of 65 fails, one of 66 ends the process, and one of 1024 goes on until it is stopped.
 """
@@ -29,18 +29,21 @@ class FlatPainter:
                 os._exit(3)
             time.sleep(PAUSE_S)
             place = Place(size=size, iteration=iteration, left=count - iteration)
-            controls = tell(_gray(size, controls.strength), place, iteration / count, {"total": 1.0})
-        return _gray(size, controls.strength)
+            controls = tell(_gray(task, controls.strength), place, iteration / count, {"total": 1.0})
+        return _gray(task, controls.strength)
 
     def preview(self, task, size):
-        return None if "swirls" in task.styles else _gray(size, task.request.strength)
+        return None if [*task.styles] == ["swirls"] else _gray(task, task.request.strength)
 
     def estimate(self, task):
-        return {"seconds": 1.5, "memory_mb": task.request.size, "tiles": 1 + sum(map(bool, task.masks))}
+        tiles = 1 + sum(map(bool, task.masks))
+        return {"seconds": 1.5, "memory_mb": task.request.size, "disk_mb": 0, "disk_free_mb": 1, "tiles": tiles}
 
 
-def _gray(size, strength):
-    return np.full((size // 2, size, 3), round(255 * strength), np.uint8)
+def _gray(task, strength):
+    size, weights = task.request.size, task.request.regions[0].styles
+    share = weights.get("gravel", 0) / sum(weights.values()) if len(task.request.regions) == 1 else 1
+    return np.full((size // 2, size, 3), round(255 * strength * share), np.uint8)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The queue over HTTP: one job at a time, controls while it runs, stop and resume, and what a restart finds."""
 
+import errno
 import json
+import os
 
 import pytest
 
@@ -11,6 +13,7 @@ with deferred_imports():
     import numpy as np
     from PIL import Image
 
+    from atelier import storage
     from components.style_renderer.studio import jobs
     from components.style_renderer.studio.request import StudioError
 
@@ -131,6 +134,8 @@ def test_preview_and_estimate_come_beside_a_running_job(client):
     assert client.post("/api/estimate", json=wish(image, 96, regions=regions)).json() == {
         "seconds": 1.5,
         "memory_mb": 96,
+        "disk_mb": 0,
+        "disk_free_mb": 1,
         "tiles": 2,
     }
     assert read_jobs(client)[job]["state"] == "running"
@@ -143,6 +148,43 @@ def test_a_job_of_another_version_is_left_alone(start, folder):
     client = start()
     assert read_jobs(client) == {}
     assert file.is_file()
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """Fills the disk of the server's process; calling it frees the disk again."""
+    write = storage.write_bytes
+
+    def refuse(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(storage, "write_bytes", refuse)
+    return lambda: monkeypatch.setattr(storage, "write_bytes", write)
+
+
+def test_a_full_disk_is_told_and_the_studio_goes_on(start, folder, request):
+    client = start()
+    job = add_job(client, 1024)
+    wait_for(client, job, "running", until=is_at_work)
+    image = upload(client)
+    empty = request.getfixturevalue("full")
+    for path, sent in (
+        ("/api/images", {"content": encode(color="red")}),
+        ("/api/jobs", {"json": wish(image)}),
+        ("/api/presets", {"json": {"name": "soft", "request": {}}}),
+    ):
+        answer = client.post(path, **sent)
+        assert answer.status_code == 507
+        assert answer.json()["error"].startswith("No space left on device: free some space")
+    client.post(f"/api/jobs/{job}/stop")  # its end cannot be written, and holds all the same
+    assert "No space left on device" in wait_for(client, job, "stopped")["message"]
+    assert list(read_jobs(client)) == [job]
+    assert client.get("/api/state").json()["presets"] == {}
+    empty()
+    assert client.post(f"/api/jobs/{job}/resume").status_code == 200
+    wait_for(client, job, "running")
+    client.post(f"/api/jobs/{job}/stop")
+    assert wait_for(client, job, "stopped")["message"] == ""
 
 
 def test_presets_survive_a_restart_and_a_damaged_file_is_named_and_kept(start, folder):

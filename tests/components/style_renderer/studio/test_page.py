@@ -124,6 +124,24 @@ def test_history_loads_all_settings_and_deletes(open_page):
     page.wait_for_selector(".job", state="detached")
 
 
+def test_a_blend_is_rendered_with_the_weights_of_its_sliders(open_page, folder):
+    page = open_page()
+    choose(page, size=64)
+    page.click(".style:has-text('Night sky')")
+    move(page, "#weight-gravel", 75)
+    move(page, "#weight-swirls", 25)
+    page.get_by_role("button", name="Render", exact=True).click()
+    page.wait_for_selector(".status:text-is('Done')")
+    (job,) = page.request.get(page.url + "api/state").json()["jobs"]
+    assert job["request"]["regions"] == [{"styles": {"gravel": 1.5, "swirls": 0.5}, "mask": ""}]
+    with Image.open(folder / "jobs" / job["id"] / "result.jpg") as result:
+        assert np.asarray(result).mean() == pytest.approx(0.75 * 255, abs=1)
+    page.click(".style:has-text('Night sky')")  # takes it out
+    page.click("text=Use settings")
+    page.wait_for_selector("#weight-swirls")
+    assert [page.input_value(f"#weight-{name}") for name in ("gravel", "swirls")] == ["75", "25"]
+
+
 def test_two_styles_go_where_they_are_painted(open_page, folder):
     page = open_page()
     choose(page, size=64)
@@ -195,6 +213,22 @@ def test_presets_and_many_images(open_page):
     move(page, "#slider-Strength", 90)
     page.select_option("#choice-Preset", "Soft")
     assert page.input_value("#slider-Strength") == "60"
+    move(page, "#slider-Strength", 80)
+    asked = []
+
+    def decline(dialog):
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", decline)
+    page.fill("#preset-name", " Soft ")
+    page.get_by_role("button", name="Save").click()
+    assert asked == ["Replace the preset Soft?"]
+    assert page.request.get(page.url + "api/state").json()["presets"]["Soft"]["strength"] == 0.6
+    move(page, "#slider-Strength", 60)
+    notes = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"milk"}
+    page.set_input_files("#controls input[type=file][multiple]", [notes])
+    page.wait_for_selector("text=There is no image among these files.")
     files = [make_photo(f"{color}.png", color=color) for color in ("red", "blue")]
     broken = {"name": "cut.png", "mimeType": "image/png", "buffer": encode()[:60]}
     page.set_input_files("#controls input[type=file][multiple]", [*files, broken])

@@ -97,10 +97,13 @@ export class Controls {
   }
 }
 
-function describe({ seconds, memory_mb, tiles }) {
-  const memory = memory_mb < 1000 ? `${memory_mb} MB` : `${(memory_mb / 1024).toFixed(1)} GB`;
-  return `Takes about ${describeTime(seconds)} and ${memory} of memory${tiles > 1 ? `, in ${tiles} tiles` : ""}.`;
+function describe({ seconds, memory_mb, disk_mb, disk_free_mb, tiles }) {
+  const disk = disk_mb < 1024 ? "" : ` and ${describeSize(disk_mb)} of disk`;
+  const expected = `Takes about ${describeTime(seconds)}, ${describeSize(memory_mb)} of memory${disk}${tiles > 1 ? `, in ${tiles} tiles` : ""}.`;
+  return disk_mb > disk_free_mb ? `${expected} The disk has ${describeSize(disk_free_mb)} only.` : expected;
 }
+
+const describeSize = (megabytes) => (megabytes < 1000 ? `${megabytes} MB` : `${(megabytes / 1024).toFixed(1)} GB`);
 
 function describeTime(seconds) {
   if (seconds < 1) return "a second";

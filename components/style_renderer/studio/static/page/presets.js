@@ -17,6 +17,7 @@ export class Presets {
         complain(settings.painted ? "A preset has no painted regions." : "Choose a style, and give the preset a name.");
         return;
       }
+      if (Object.hasOwn(this.#presets, name.value.trim()) && !confirm(`Replace the preset ${name.value.trim()}?`)) return;
       act(keepPreset(name.value.trim(), request));
       name.value = "";
     });
@@ -63,6 +64,10 @@ export class Presets {
       return;
     }
     const images = files.filter((file) => file.type.startsWith("image/"));
+    if (!images.length) {
+      this.told.textContent = "There is no image among these files.";
+      return;
+    }
     const failed = [];
     let queued = 0;
     for (const file of images) {

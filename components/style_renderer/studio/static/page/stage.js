@@ -90,7 +90,8 @@ export class Stage {
 export function describe(job) {
   if (job.state !== "running") return `${ENDED[job.state]}${job.message ? `: ${job.message}` : ""}`;
   if (!job.progress) return "Starting …";
-  const { place, controls } = job.progress;
+  const { place, controls, done } = job.progress;
+  if (job.request.engine === "fast") return `One pass, ${Math.round(done * 100)} %, strength ${Math.round(controls.strength * 100)} %`;
   if (!place.size) return "One pass done; the optimizer begins …";
   const steps = `${place.size} px, iteration ${place.iteration} of ${place.iteration + place.left}`;
   return `${steps}, strength ${Math.round(controls.strength * 100)} %`;

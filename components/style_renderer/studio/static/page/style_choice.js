@@ -53,7 +53,7 @@ export class StyleChoice {
     const name = this.known?.get(style.id)?.title ?? style.id;
     const made = slider(
       name,
-      { min: 0, max: 100, value: style.weight * 50 },
+      { min: 0, max: 100, value: style.weight * 50, id: `weight-${style.id}` }, // titles may be equal
       (value) => `${value} %`,
       (value) => {
         style.weight = value / 50;

@@ -29,7 +29,7 @@ def loss_of(name):
     )
 
 
-def assert_equal_in_tiles(name, height, width, tile, folder):
+def assert_equal_in_tiles(name, height, width, tile):
     loss = loss_of(name)
     image, content, style = (soft_noise.batch(seed, height, width) for seed in range(3))
     contents, grams = loss.contents(tf.constant(content)), loss.grams(tf.constant(style))
@@ -37,7 +37,7 @@ def assert_equal_in_tiles(name, height, width, tile, folder):
     weights = Weights(*(share / term for share, term in zip((1.0, 2.0, 0.5), terms.numpy()[1:], strict=True)))
     expected, slope = loss.evaluate(tf.constant(image), contents, grams, tf.constant(weights, tf.float32))
 
-    tiled = tiles.TiledObjective(loss, height, width, tile, folder)
+    tiled = tiles.TiledObjective(loss, height, width, tile)
     assert len(tiled.tiles) == -(-height // tile) * -(-width // tile)
     tiled.set_content(content[0])
     gradient = np.full((height, width, 3), np.nan, np.float32)
@@ -51,20 +51,20 @@ def assert_equal_in_tiles(name, height, width, tile, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "height", "width", "tile"), SMALL_TILES)
-def test_loss_and_gradient_are_those_of_one_piece(name, height, width, tile, tmp_path):
-    assert_equal_in_tiles(name, height, width, tile, tmp_path)
+def test_loss_and_gradient_are_those_of_one_piece(name, height, width, tile):
+    assert_equal_in_tiles(name, height, width, tile)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "height", "width", "tile"), ODD_LAYOUTS)
-def test_layouts_whose_last_tiles_are_smaller(name, height, width, tile, tmp_path):
-    assert_equal_in_tiles(name, height, width, tile, tmp_path)
+def test_layouts_whose_last_tiles_are_smaller(name, height, width, tile):
+    assert_equal_in_tiles(name, height, width, tile)
 
 
 @pytest.mark.slow
-def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes(tmp_path):
+def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes():
     loss = loss_of("efficientnet_lite0")
-    tiled = tiles.TiledObjective(loss, 400, 304, 64, tmp_path)
+    tiled = tiles.TiledObjective(loss, 400, 304, 64)
     owners = np.zeros((400, 304), int)
     for tile in tiled.tiles:
         top, left, bottom, right = tile.core
@@ -80,7 +80,7 @@ def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece(tmp_path):
+def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece():
     """`optimizers.run_adam` on `Objective` goes the same way, but for rounding, which Adam's steps enlarge."""
     loss = loss_of("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 96, 80) for seed in range(3))
@@ -108,27 +108,25 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece(tmp_path):
         4,
         3.0,
         48,
-        tmp_path,
         kept.append,
         notify,
     )
     assert len(kept) == len(seen) == 4
     assert kept[1].total == pytest.approx(evaluate(seen[0][np.newaxis])[0], rel=2e-5)
     np.testing.assert_array_equal(seen[-1], found)
-    assert type(found) is np.ndarray  # not the file, which goes with its folder
+    assert type(found) is np.ndarray  # not in a file
     assert np.abs(found - expected).mean() < 0.01 * np.abs(found - image[0]).mean()
     assert 0.5 < seam < 1.5
 
 
 @pytest.mark.slow
-def test_a_change_begins_anew(tmp_path):
+def test_a_change_begins_anew():
     loss = loss_of("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 48, 64)[0] for seed in range(3))
     grams = loss.grams(tf.constant(style[np.newaxis]))
 
-    def minimise(start, iterations, notify, folder):
-        (tmp_path / folder).mkdir()
-        rest = (lambda: Weights(1.0, 30.0, 0.0), iterations, 3.0, 48, tmp_path / folder, lambda _: None, notify)
+    def minimise(start, iterations, notify):
+        rest = (lambda: Weights(1.0, 30.0, 0.0), iterations, 3.0, 48, lambda _: None, notify)
         return tiled_adam.minimize(loss, content, start, grams, *rest)[0]
 
     seen = []
@@ -137,9 +135,9 @@ def test_a_change_begins_anew(tmp_path):
         seen.append(np.array(picture))
         return len(seen) == 2
 
-    changed = minimise(image, 4, notify, "changed")
-    np.testing.assert_array_equal(minimise(seen[1], 2, lambda _: False, "anew"), changed)
-    assert not np.array_equal(minimise(image, 4, lambda _: False, "straight"), changed)
+    changed = minimise(image, 4, notify)
+    np.testing.assert_array_equal(minimise(seen[1], 2, lambda _: False), changed)
+    assert not np.array_equal(minimise(image, 4, lambda _: False), changed)
 
 
 def test_seam_score_is_one_where_nothing_shows():
