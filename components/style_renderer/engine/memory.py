@@ -89,7 +89,7 @@ def _count_floats(network: FeatureNetwork, settings: Settings, regions: int) -> 
 
 def _count_file_bytes(network: FeatureNetwork, settings: Settings, regions: int) -> float:
     """By pixel: image, gradient and moments, the content's features, and the masks."""
-    recipe = networks.recipe(settings)
+    recipe = networks.choose_recipe(settings)
     features = sum(network.channels[name] / network.strides[name] ** 2 for name in recipe.content_layers)
     masks = regions * sum(1 / network.strides[name] ** 2 for name in recipe.style_layers)
     return 3 * _TILED + 4 * (features + masks)
