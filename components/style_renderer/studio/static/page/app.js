@@ -141,7 +141,7 @@ async function preview() {
     if (!shown && !previewAgain) {
       if (jpeg) stage.compare.show(`data:image/jpeg;base64,${jpeg}`);
       else stage.compare.clear();
-      stage.showIdle(jpeg ? "One pass, as a preview." : "The one pass does not know this style: the optimizer starts from your photo.");
+      stage.showIdle(jpeg ? "One pass, as a preview." : "The one pass does not know this style: the optimizer starts from the content image.");
     }
   } catch (error) {
     if (!shown) stage.showIdle(error.message);

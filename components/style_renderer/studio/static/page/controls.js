@@ -9,7 +9,7 @@ const QUALITIES = {
   finest: "Finest: the optimizer alone",
   fast: "Fast: one pass",
 };
-const COLORS = { style: "Of the style", luminance: "Of the photo", match: "Of the photo, in the style's strokes" };
+const COLORS = { style: "Of the style", luminance: "Of the content image", match: "Of the content image, in the style's strokes" };
 
 /** Sliders run over powers: 0 is `least`, 100 is `most`. */
 const toPower = (position, least, most) => least * (most / least) ** (position / 100);

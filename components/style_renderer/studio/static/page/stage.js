@@ -30,7 +30,7 @@ export class Stage {
     this.drop = element(
       "div",
       { className: "drop" },
-      element("p", { className: "invitation" }, "Drop a photo here"),
+      element("p", { className: "invitation" }, "Drop an image here"),
       fileButton("Choose an image", actions.open, { className: "primary" }),
       element("p", { className: "hint" }, "Or paste one. Images stay on the machine that runs the studio."),
     );
