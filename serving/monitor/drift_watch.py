@@ -89,21 +89,23 @@ class DriftWatch:
         """Judges penultimate features [n, channels], of which the last `WINDOW` count."""
         reference = self.reference.features
         if len(reference) < MIN_REQUESTS:
-            return no_data(
+            return build_unknown(
                 FEATURES, MMD, len(features), "the reference has no features: its model has no signature for them"
             )
         if len(features) and features.shape[1] != reference.shape[1]:
-            return no_data(FEATURES, MMD, len(features), "the features of model and reference differ in number")
+            return build_unknown(FEATURES, MMD, len(features), "the features of model and reference differ in number")
         for name, rows in (("reference", reference), ("model", features[-WINDOW:])):
             if not np.isfinite(rows).all():
-                return no_data(FEATURES, MMD, len(features), f"features of the {name} are infinite or not a number")
+                return build_unknown(
+                    FEATURES, MMD, len(features), f"features of the {name} are infinite or not a number"
+                )
         return self._judge(FEATURES, MMD, features, self._compute_discrepancy)
 
     def _judge(self, name: str, unit: str, values: Any, measure: Callable[[Any], float]) -> Effect:
         window = values[-WINDOW:]
         count = len(window)
         if count < MIN_REQUESTS:
-            return no_data(name, unit, count, f"{count} of at least {MIN_REQUESTS} requests")
+            return build_unknown(name, unit, count, f"{count} of at least {MIN_REQUESTS} requests")
         size = measure(window)
         limit = max(MATTERS[unit], self._limit(name, WINDOW if count == WINDOW else MIN_REQUESTS))
         return Effect(name, DRIFTED if size > limit else STEADY, unit, count, size, limit)
@@ -152,7 +154,7 @@ class DriftWatch:
         )
 
 
-def no_data(name: str, unit: str, requests: int, reason: str) -> Effect:
+def build_unknown(name: str, unit: str, requests: int, reason: str) -> Effect:
     """Returns the effect of a property that is not known."""
     return Effect(name, NO_DATA, unit, requests, reason=reason)
 

@@ -176,11 +176,11 @@ class Watcher:
             except MonitorError as error:
                 reason = str(error)
         if watch is None or version is None:
-            return [drift_watch.no_data(name, unit, 0, reason) for name, unit in drift_watch.PROPERTIES.items()]
+            return [drift_watch.build_unknown(name, unit, 0, reason) for name, unit in drift_watch.PROPERTIES.items()]
         return [
             watch.judge_predictions(self._table.list_labels(version)),
             *watch.judge_images(list(self._table.images)),
-            drift_watch.no_data(drift_watch.FEATURES, drift_watch.MMD, 0, features)
+            drift_watch.build_unknown(drift_watch.FEATURES, drift_watch.MMD, 0, features)
             if isinstance(features, str)
             else watch.judge_features(features),
         ]
