@@ -118,11 +118,17 @@ class ChangeLog(Generic[_IntentT]):
             values = {key: value for key, value in record.items() if key not in _STAMP}
             try:
                 if record["record"] == "intent":
-                    found[record["id"]] = Change(self._intent(**values), record["who"], record["when"])
+                    intent = self._intent(**values)
+                    found[record["id"]] = Change(intent, str(record["who"]), str(record["when"]))
                 elif record["id"] in found:
                     begun = found[record["id"]]
                     found[record["id"]] = Change(
-                        begun.intent, begun.who, begun.when, record["outcome"], record["reason"], record["when"]
+                        begun.intent,
+                        begun.who,
+                        begun.when,
+                        str(record["outcome"]),
+                        str(record["reason"]),
+                        str(record["when"]),
                     )
             except (KeyError, TypeError):
                 raise self._error(
@@ -154,6 +160,8 @@ class ChangeLog(Generic[_IntentT]):
                     "missing; restore the file from a backup"
                 )
             records.append(record)
+        if not records and any(lines[:-1]):
+            raise self._error(f"{self.file}: no line is a record of {self._subject}; restore the file from a backup")
         return records
 
     def _append(self, record: Mapping[str, Any]) -> None:

@@ -58,13 +58,33 @@ def read_pushed_runs(output: Path, base: Path) -> dict[int, PushedRun]:
         raise database.MetadataError(f"{output}: the metadata database cannot be read: {text}") from None
 
 
+def read_last_config(output: Path) -> Mapping[str, Any] | None:
+    """Returns the configuration of the last run, as its `run.json` has it; None: there is no `run.json`.
+
+    Raises:
+      MetadataError: the file is not that of a run.
+    """
+    file = output / RUN_FILE
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))["config"]
+        if not isinstance(config, dict) or not all(isinstance(section, dict) for section in _sections(config)):
+            raise TypeError("config")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not the run.json of a run"
+        raise database.MetadataError(f"{file}: {reason}; remove it, or run the pipeline again") from None
+    return config
+
+
+def _sections(config: Mapping[str, Any]) -> Iterator[Any]:
+    return (config.get(name, {}) for name in ("metadata", "data"))
+
+
 def _read_settings(output: Path) -> Metadata:
     """Returns where the last run kept its lineage; `run.json` leaves the password out."""
-    file = output / RUN_FILE
-    if not file.is_file():
-        return Metadata()
-    section = json.loads(file.read_text(encoding="utf-8"))["config"].get("metadata", {})
-    return Metadata(connection=SecretUrl(section.get("connection", "").replace(f":{HIDDEN}@", "@")))
+    section = (read_last_config(output) or {}).get("metadata", {})
+    return Metadata(connection=SecretUrl(str(section.get("connection", "")).replace(f":{HIDDEN}@", "@")))
 
 
 def _list_pushes(store: MetadataStore, base: Path) -> Iterator[tuple[int, int]]:

@@ -1,14 +1,12 @@
 """Options that the commands on versions share, and what they open."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from atelier.layout import RUN_FILE
 from pipeline.commands.options.values import FILE, FiniteRange, Target
 
 if TYPE_CHECKING:
@@ -128,11 +126,14 @@ def find_output(models: Path) -> Path:
 
 
 def read_data_key(output: Path, key: str, default: str) -> str:
-    """Returns a value of the section `data` of the last run; the default where its run.json is gone."""
-    file = output / RUN_FILE
-    if not file.is_file():
-        return default
-    return str(json.loads(file.read_text(encoding="utf-8"))["config"]["data"][key])
+    """Returns a value of the section `data` of the last run; the default where its run.json is gone.
+
+    Raises:
+      MetadataError: run.json is not that of a run.
+    """
+    from pipeline.results.pushed_runs import read_last_config
+
+    return str((read_last_config(output) or {}).get("data", {}).get(key, default))
 
 
 def _add(options: tuple[Callable[[_F], _F], ...], function: _F) -> _F:

@@ -192,6 +192,19 @@ def test_words_that_name_no_version_or_no_server(output):
             atelier("models", *words, "--models", models)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"{}", b"[]", b'{"config": []}', b'{"config": {"metadata": []}}']
+)
+def test_a_run_json_that_is_none_is_named(tmp_path, capsys, content):
+    folder = tmp_path / "serving_model/1"
+    folder.mkdir(parents=True)
+    (folder / "saved_model.pb").write_bytes(b"made up")
+    (tmp_path / "run.json").write_bytes(content)
+    for words in (["list"], ["compare", "1", "1"], ["reference", "1"]):
+        assert cli.main(["models", *words, "--models", str(tmp_path / "serving_model")]) == 1
+        assert f"{tmp_path}/run.json: not the run.json of a run" in capsys.readouterr().err
+
+
 def test_a_folder_without_metrics_has_none(tmp_path):
     assert read_metrics(tmp_path / "gone").overall == {}
 
