@@ -13,7 +13,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table = Table(*columns)
     for row in rows:
         table.add_row(*row)
-    terminal = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 1000)
+    terminal = Console(markup=False, emoji=False, highlight=False, width=None if sys.stdout.isatty() else 100_000)
     with terminal.capture() as written:
         terminal.print(table)
     click.echo(written.get(), nl=False)
