@@ -192,7 +192,7 @@ def _check_answer(found: Answer) -> Answer:
     # Times are compared as text.
     if datetime.fromisoformat(found.when).utcoffset() != timedelta(0):
         raise ValueError(f"a time that is not UTC: {found.when}")
-    if not (found.version is None or type(found.version) is int):
+    if not (found.version is None or (type(found.version) is int and 0 <= found.version < 2**63)):
         raise ValueError(f"version {found.version!r}")
     return found
 

@@ -30,6 +30,8 @@ from serving.registry.aliases import Registry
 from serving.registry.models_config import STABLE
 
 MISTAKES = 12
+_MOST_AHEAD_S = 60.0
+"""An answer that is further in the future than this is not counted yet."""
 _TRACE_POINTS = 300
 _JUDGE_S = 5.0
 """Aliases and references are looked at this often where no answer comes in."""
@@ -138,6 +140,12 @@ class Watcher:
             for tail in self._tails
             if tail.broken
         ]
+        if self._table.answers:
+            ahead = datetime.fromisoformat(self._table.answers[-1].when).timestamp() - time.time()
+            if ahead > _MOST_AHEAD_S:
+                found.append(
+                    f"the last answer is {ahead:.0f} s in the future and not counted yet: check the clients' clocks"
+                )
         return found
 
     def _read_aliases(self, problems: list[str]) -> dict[str, int]:

@@ -104,6 +104,8 @@ def test_another_file_is_no_log(tmp_path):
         {"when": "2026-11-27T10:00:00.000+02:00"},  # compared as text with the start of the test
         {"id": ["r1"]},
         {"version": "2"},
+        {"version": 2**63},
+        {"version": -1},
         {"label": 3},
         {"surprise": 1},
     ],

@@ -2,16 +2,20 @@
 
 import http.server
 import json
+import re
 import threading
 import urllib.request
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from starlette.testclient import TestClient
 
+from serving.ab.answer_log import AnswerLog
 from serving.ab.samples import name_sample
 from serving.monitor.errors import MonitorError
 from serving.monitor.page.memory import MemoryScrape
 from tests.deferred import deferred_imports
+from tests.serving.ab.answers import answer
 from tests.serving.monitor.page.conftest import watch, write_reference, write_traffic
 
 with deferred_imports():
@@ -173,6 +177,17 @@ def test_problems_are_told_and_the_rest_is_shown(output):
     assert any("models.config" in each for each in found["problems"])
     assert found["ab"]["verdict"] == "no data"
     assert "not a reference" in found["drift"]["effects"][0]["reason"]
+
+
+def test_an_answer_of_the_future_is_a_problem(output):
+    write_traffic(output, 3)
+    log = AnswerLog(output / "answers.jsonl")
+    log.add_answer(answer(1, when=(datetime.now(UTC) + timedelta(hours=1)).isoformat()))
+    log.close()
+    watcher = watch(output)
+    watcher.look()
+    (problem,) = watcher.summarize(5)["problems"]
+    assert re.search(r"is 3(600|59\d) s in the future and not counted yet: check", problem)
 
 
 def test_the_memory_of_a_server_is_asked_for():

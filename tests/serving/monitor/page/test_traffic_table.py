@@ -55,6 +55,14 @@ def test_charts(table):
     assert sum(each > 0 for each in charts["failed"]) == 1
 
 
+def test_a_clock_that_is_behind_hides_no_other_answer(table):
+    """The clock of one client is a day behind; its answers stand between those of another one."""
+    for number in range(30, 60):
+        table.add([answer(number, when=at(86_400), version=1), answer(number + 100, when=at(5), version=2)])
+    versions = {each["version"]: each["requests"] for each in summarize(table, NOW, 5)["versions"]}
+    assert versions == {"1": 8, "2": 2 + 30}
+
+
 def test_nothing_is_no_data():
     found = summarize(AnswerTable(), NOW, 60)
     assert found["all"]["accuracy"] is None
