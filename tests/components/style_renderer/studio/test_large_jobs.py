@@ -22,7 +22,7 @@ with deferred_imports():
 pytestmark = pytest.mark.slow
 
 TILING = (sys.executable, "-m", "tests.components.style_renderer.studio.tiling_worker")
-PHOTO = soft_noise.picture(3, 64, 96)
+PHOTO = soft_noise.make_image(3, 64, 96)
 
 
 def encode_photo():

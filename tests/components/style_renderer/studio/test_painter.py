@@ -86,7 +86,7 @@ def test_a_job_shows_the_one_pass_first_and_then_each_iteration(engine, make_tas
 
 
 def test_a_blend_is_the_engine_s_own_with_these_weights(engine, make_task, styles):
-    content, weights = soft_noise.picture(3, 64, 96), {"swirls": 1.5, "gravel": 0.5}
+    content, weights = soft_noise.make_image(3, 64, 96), {"swirls": 1.5, "gravel": 0.5}
     blend = make_task(*weights, weights=weights, engine="fast", size=512)
     network = load_base()
     own = network.stylize(canvas.resize(content, 341, 512), {"swirls": 3, "gravel": 1})
@@ -115,7 +115,7 @@ def test_a_long_pass_tells_how_far_it_is_and_begins_anew_at_another_strength(eng
     assert first == sorted(first)
     assert second == sorted(second)
     assert 0 < second[0] < 0.2 < first[-1] < 0.5 < second[-1] == 1
-    content = canvas.resize(soft_noise.picture(3, 64, 96), 341, 512)
+    content = canvas.resize(soft_noise.make_image(3, 64, 96), 341, 512)
     assert np.abs(image.astype(int) - load_base().stylize(content, {"swirls": 1}, 0.25)).mean() < 0.01
 
 
