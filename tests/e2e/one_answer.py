@@ -1,6 +1,7 @@
 """What each way to run a pushed classifier answers for images, and the table of the docs that shows it."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from serving.server.local_server import LocalServer, Options
 from serving.tflite_model import TFLiteModel
 from serving.web import server, site
 from tests import browsers
+from tests.serving import warmup
 from tests.serving.web.conftest import choose, read_answers
 from trainer.images import ops
 
@@ -70,11 +72,18 @@ def by_saved_model(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
     return _name(pushed, signature(**given)["probabilities"].numpy())
 
 
-def by_grpc(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
-    """A client and a server."""
-    config = serve_models.find_config(pushed.saved_model.parent, None)
+def by_grpc(pushed: Pushed, files: Sequence[Path], folder: Path) -> list[Answer]:
+    """A client and a server, whose files are in `folder`."""
+    config = serve_models.find_config(_copy_with_one_warmup(pushed.saved_model, folder), None)
     with LocalServer(config, Options(port=0)) as running, Client(running.target, ServedModel()) as client:
         return [(each.label, each.probability) for each in client.predict(files)]
+
+
+def _copy_with_one_warmup(saved_model: Path, folder: Path) -> Path:
+    """A base path of that version with the warm-up request of the only signature that is asked."""
+    shutil.copytree(saved_model, folder / saved_model.name)
+    warmup.keep_request(folder / saved_model.name, "serving_bytes")
+    return folder
 
 
 def by_tflite(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:

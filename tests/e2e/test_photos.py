@@ -109,7 +109,7 @@ def test_ten_images_get_one_answer_everywhere(pretrained: Run, mediapipe: Path, 
     answers = {
         "Keras": one_answer.by_keras(pushed, files),
         "SavedModel": one_answer.by_saved_model(pushed, files),
-        "gRPC": one_answer.by_grpc(pushed, files),
+        "gRPC": one_answer.by_grpc(pushed, files, tmp_path / "served"),
         "TFLite": one_answer.by_tflite(pushed, files),
         "MediaPipe": one_answer.by_mediapipe(pushed, files, mediapipe, tmp_path / "sized"),
         "browser": one_answer.by_browser(pushed, files),
