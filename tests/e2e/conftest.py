@@ -19,6 +19,8 @@ CONFIG = Path(__file__).with_name("digits.yaml")
 MEDIAPIPE = "mediapipe==1.2.3"
 FLOAT_ONLY = ("--set", "tflite.push=float", "--set", "tflite.calibration_images=1")
 """For runs about something else: one variant is judged, and INT8 is hardly calibrated."""
+TINY = ("--set", "trainer.backbone=tiny", "--set", "trainer.fine_tune_at=2")
+"""For runs about something else: a backbone of three layers (`tiny_backbone.py`), of which the last is fine-tuned."""
 DIGITS = (0, 1, 7)
 PER_CLASS = 80
 BROKEN = {

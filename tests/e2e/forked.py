@@ -55,14 +55,14 @@ def atelier(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProces
 
 
 @contextlib.contextmanager
-def started(*arguments: object, tree: Path = ROOT) -> Iterator[Forked]:
-    """Starts one command, and waits for its end when the body ends."""
+def started(*arguments: object, tree: Path = ROOT, variables: Mapping[str, str] | None = None) -> Iterator[Forked]:
+    """Starts one command, with more environment variables, and waits for its end when the body ends."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     with tempfile.TemporaryDirectory() as folder:
         stdout, stderr = (Path(folder, name) for name in ("stdout", "stderr"))
         stderr.touch()
-        process = context.Process(target=_run, args=(list(map(str, arguments)), tree, stdout, stderr))
+        process = context.Process(target=_run, args=(list(map(str, arguments)), tree, stdout, stderr, variables or {}))
         process.start()
         try:
             yield Forked(process, stdout, stderr)
@@ -70,8 +70,9 @@ def started(*arguments: object, tree: Path = ROOT) -> Iterator[Forked]:
             process.join()
 
 
-def _run(arguments: list[str], tree: Path, stdout: Path, stderr: Path) -> None:
+def _run(arguments: list[str], tree: Path, stdout: Path, stderr: Path, variables: Mapping[str, str]) -> None:
     _redirect(stdout, stderr)
+    os.environ.update(variables)
     os.chdir(tree)
     # A forked process ends without what TensorFlow does at exit: to delete the sources that it has generated.
     temporary = stdout.with_name("temporary")
@@ -80,6 +81,9 @@ def _run(arguments: list[str], tree: Path, stdout: Path, stderr: Path) -> None:
     sys.path.insert(0, str(tree))
     sys.argv = ["atelier", *arguments]  # absl would read pytest's, whose -v takes a number there
     from kubeflow.replay import process
+    from tests.e2e import tiny_backbone
+
+    tiny_backbone.register()
     from pipeline import cli
 
     process.run = run_node

@@ -70,7 +70,7 @@ def test_records_of_another_maker_run_by_config_alone(
         data: {{source: {tmp_path}/records, image_key: image, label_key: label, text_key: kind}}
         image: {{size: 32}}
         augmentation: {{copies: 0}}
-        trainer: {{head_epochs: 2, mixed_precision: float32}}
+        trainer: {{backbone: tiny, head_epochs: 2, fine_tune_at: 2, mixed_precision: float32}}
         evaluator: {{min_accuracy: 0, max_accuracy_drop: 0.05, slices: [label]}}
         tflite:
           {{max_accuracy_drop: 1, max_slice_accuracy_drop: 1, max_disagreement: 1, push: float, calibration_images: 1}}

@@ -1,10 +1,7 @@
 """Runs whose lineage is kept by MariaDB or PostgreSQL: two at once, read back, and with the server gone in mid-run."""
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.e2e import databases
-from tests.e2e.conftest import CONFIG, ROOT, Run, run_pipeline
+from tests.e2e import databases, forked
+from tests.e2e.conftest import CONFIG, TINY, Run, run_pipeline
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,7 +37,7 @@ LESS = [
 
 def arguments(digits: Path, url: str, name: str) -> list[object]:
     settings = [*LESS, f"metadata.connection={url}", f"name={name}"]
-    return ["--config", CONFIG, "--data", digits, *(word for text in settings for word in ("--set", text))]
+    return ["--config", CONFIG, "--data", digits, *TINY, *(word for text in settings for word in ("--set", text))]
 
 
 @pytest.fixture(scope="module", params=[databases.Mariadb, databases.Postgresql])
@@ -151,19 +148,17 @@ def stopped(
     folder = tmp_path_factory.mktemp("stopped")
     output = folder / "output"
     words = ["run", "--output", output, *arguments(digits, database.url(password=False), "left")]
-    command = [sys.executable, "-m", "pipeline.cli", *(str(word) for word in words)]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "ATELIER_METADATA_PASSWORD": databases.PASSWORD}
     lines = []
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment) as run:
-        assert run.stderr is not None
-        for line in run.stderr:
+    with forked.started(*words, variables={"ATELIER_METADATA_PASSWORD": databases.PASSWORD}) as run:
+        for line in run.follow_stderr():
             lines.append(line)
             if "head epoch 1/" in line:
                 database.kill()
+    assert run.process.exitcode is not None
     page = (output / "report.html").read_text()
     early = run_pipeline(folder / "early", *arguments(digits, database.url(), "early"))
     database.start()
-    return Stopped(run.returncode, "".join(lines), page, output, early)
+    return Stopped(run.process.exitcode, "".join(lines), page, output, early)
 
 
 def test_a_run_without_its_database_ends_with_one_clear_line(database: databases.Database, stopped: Stopped) -> None:

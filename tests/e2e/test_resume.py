@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import forked
-from tests.e2e.conftest import CONFIG, FLOAT_ONLY, ROOT, Run, run_pipeline
+from tests.e2e.conftest import CONFIG, FLOAT_ONLY, ROOT, TINY, Run, run_pipeline
 
 pytestmark = pytest.mark.slow
 
-RUN = ("--config", CONFIG, "--set", "style.enabled=false", "--set", "stylizer.enabled=false", *FLOAT_ONLY)
-"""Nothing here is about styles or phones."""
+RUN = ("--config", CONFIG, "--set", "style.enabled=false", "--set", "stylizer.enabled=false", *FLOAT_ONLY, *TINY)
+"""Nothing here is about styles, phones or the network."""
 
 
 @pytest.fixture(scope="module")
