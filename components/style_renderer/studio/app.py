@@ -27,8 +27,6 @@ from components.style_renderer.studio.uploads import Uploads
 
 _STATIC = Path(__file__).with_name("static")
 _MAX_JSON = 2**20
-_VIEW = 1600
-"""Longer side in pixels of the images that the page shows."""
 _SMALL = 256
 _SILENCE_S = 15.0
 """An event is sent at least this often, so that dead connections are found."""
@@ -84,7 +82,7 @@ class Studio:
 
     async def image(self, http: HttpRequest) -> Response:
         """A view of an uploaded image."""
-        size = _SMALL if "small" in http.query_params else _VIEW
+        size = _SMALL if "small" in http.query_params else jobs.VIEW
         return _jpeg(await asyncio.to_thread(self._uploads.view, http.path_params["id"], size))
 
     async def describe_image(self, http: HttpRequest) -> Response:
@@ -138,8 +136,8 @@ class Studio:
             raise StudioError("the job has no image yet")
         if "download" in http.query_params:
             return FileResponse(file, media_type="image/jpeg", filename=f"{make_slug(job.title)}-{job.id}.jpg")
-        size = _SMALL if "small" in http.query_params else _VIEW
-        return _jpeg(await asyncio.to_thread(uploads.make_view, file, size))
+        size = _SMALL if "small" in http.query_params else jobs.VIEW
+        return _jpeg(await asyncio.to_thread(uploads.make_view, self._jobs.view(job.id) or file, size))
 
     async def preview(self, http: HttpRequest) -> Response:
         """The one pass, or null where it does not know a style."""

@@ -1,8 +1,8 @@
 """Jobs on the disk: a folder each, so that a restart goes on where a server was ended.
 
 A job's folder holds `job.json`, replaced as a whole whenever the job's state or settings change, `latest.jpg`, replaced
-at each iteration, and `result.jpg` once it is done. Where the iteration stands is written into `latest.jpg` itself:
-image and place cannot disagree.
+at each iteration, and `result.jpg` once it is done, with `view.jpg` beside a large one. Where the iteration stands is
+written into `latest.jpg` itself: image and place cannot disagree.
 """
 
 import json
@@ -17,9 +17,15 @@ from PIL import Image
 from pydantic import ConfigDict
 
 from atelier import storage
+from components.style_renderer.engine import canvas
+from components.style_renderer.gallery import previews
 from components.style_renderer.studio.request import Request, StudioError
 
 JOB_FILE, LATEST, RESULT = "job.json", "latest.jpg", "result.jpg"
+VIEW_FILE = "view.jpg"
+"""The result as the page shows it, where it is larger than `VIEW`: to decode hundreds of megapixels takes seconds."""
+VIEW = 1600
+"""Longer side in pixels of the images that the page shows."""
 JOB_ID = "[0-9]{8}-[0-9]{6}-[0-9a-f]{8}"
 
 State = Literal["queued", "running", "stopped", "done", "failed"]
@@ -122,6 +128,12 @@ class Jobs:
         files = (self.folder(identity) / name for name in (RESULT, LATEST))
         return next((file for file in files if file.is_file()), None)
 
+    def view(self, identity: str) -> Path | None:
+        """As `image`, but no larger than the page needs, where there is such a file."""
+        image = self.image(identity)
+        view = self.folder(identity) / VIEW_FILE
+        return view if image and image.name == RESULT and view.is_file() else image
+
     def _write(self, job: Job) -> None:
         storage.write_bytes(str(self._folder / job.id / JOB_FILE), job.model_dump_json(indent=1).encode())
 
@@ -140,6 +152,15 @@ def save_latest(folder: Path, image: Image.Image, place: Place) -> None:
     partial = folder / f".{LATEST}.partial"
     image.save(partial, "JPEG", quality=95, subsampling=0, comment=place.model_dump_json().encode())
     partial.replace(folder / LATEST)
+
+
+def save_result(folder: Path, image: Image.Image) -> None:
+    """Writes `result.jpg`, whole or not at all, and before it what the page shows of a large one."""
+    if max(image.size) > VIEW:
+        height, width = canvas.compute_sides((image.height, image.width), VIEW)
+        small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        storage.write_bytes(str(folder / VIEW_FILE), previews.encode(small, "jpeg"))
+    storage.write_bytes(str(folder / RESULT), previews.encode(image, "jpeg"))
 
 
 def read_presets(file: Path) -> dict[str, Any]:

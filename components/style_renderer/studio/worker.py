@@ -117,10 +117,8 @@ class _Worker:
             job, folder = command["job"], Path(command["folder"])
             state, message = "done", ""
             try:
-                image = Image.fromarray(painter.paint(_read_task(command), self._make_tell(job, folder)))
-                partial = folder / f".{jobs.RESULT}.partial"
-                partial.write_bytes(previews.encode(image, "jpeg"))
-                partial.replace(folder / jobs.RESULT)
+                image = painter.paint(_read_task(command), self._make_tell(job, folder))
+                jobs.save_result(folder, Image.fromarray(image))
             except StoppedError:
                 state = "stopped"
             except (AtelierError, ValueError, OSError, FloatingPointError, MemoryError) as error:

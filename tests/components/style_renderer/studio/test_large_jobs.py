@@ -53,6 +53,8 @@ def test_large_jobs_are_predicted_shown_downloaded_and_stopped(folder):
         assert np.abs(found.astype(int) - own).mean() < 2  # JPEG
         with Image.open(io.BytesIO(client.get(f"/api/jobs/{job}/view").content)) as view:
             assert view.size == (1600, 1066)
+            away = np.asarray(view).astype(int) - canvas.resize(found, 1066, 1600)
+            assert np.abs(away).mean() < 3  # JPEG, twice
 
         assert client.post("/api/estimate", json=finest).json()["tiles"] == 4  # 256 x 171 in tiles of 128
         job = client.post("/api/jobs", json=finest).json()["id"]
