@@ -124,3 +124,21 @@ def test_compose_starts_what_the_files_name(services):
     assert manager["static_configs"] == [{"targets": ["127.0.0.1:9093"]}]
     (provider,) = read("grafana/provisioning/dashboards/atelier.yml")["providers"]
     assert provider["options"]["path"] in [each["target"] for each in watching["grafana"]["volumes"]]
+
+
+def test_the_pod_monitor_scrapes_the_pods_of_kubernetes_yaml_under_the_names_of_the_alerts():
+    monitor = yaml.safe_load((MONITORING / "pod_monitor.yaml").read_text())
+    documents = yaml.safe_load_all((MONITORING.parent / "kubernetes.yaml").read_text())
+    (pod,) = [each["spec"]["template"] for each in documents if each["kind"] == "Deployment"]
+    (container,) = pod["spec"]["containers"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert monitor["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    annotations = pod["metadata"]["annotations"]
+    assert ports[endpoint["port"]] == annotations["prometheus.io/port"]
+    assert endpoint["path"] == annotations["prometheus.io/path"]
+    added = {each["targetLabel"]: each["replacement"] for each in endpoint["relabelings"]}
+    scrapes = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    (targets,) = yaml.safe_load((MONITORING / "targets/model-server.yml").read_text())
+    assert added == {"job": scrapes["scrape_configs"][0]["job_name"], **targets["labels"]}
+    assert endpoint["interval"] == scrapes["global"]["scrape_interval"]
