@@ -111,12 +111,16 @@ def _list_states(server: ModelServer, model: str) -> dict[int, str] | None:
 
 
 def _act(registry: Registry, report: Report) -> None:
+    if report.verdict not in (PROMOTE, ROLL_BACK):
+        return
+    aliases, arms = registry.read_aliases(), report.numbers["arms"]
+    if (aliases.get(CANARY), aliases.get(STABLE)) != (report.canary, arms["control"]["version"]):
+        click.echo(f"{format_now()} somebody else has moved an alias meanwhile; nothing was done")
+        return
     why = f"guard: {'; '.join(report.reasons)}"
     if report.verdict == PROMOTE and report.canary is not None:
         change = registry.promote(report.canary, alias=STABLE, why=why, numbers=report.numbers)
-    elif report.verdict == ROLL_BACK:
-        change = registry.roll_back(alias=CANARY, why=why, numbers=report.numbers)
     else:
-        return
+        change = registry.roll_back(alias=CANARY, why=why, numbers=report.numbers)
     intent = change.intent
     click.echo(f"{format_now()} {intent.alias}: {intent.from_version} -> {intent.to_version}")

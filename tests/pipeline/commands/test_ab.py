@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import cli
+from pipeline.commands.ab import guarding
 from serving.ab.answer_log import Answer, AnswerLog, format_now, read_log
 from tests.serving.monitor.scraping import labeled, scrape
 from tests.serving.registry.dying import KilledError, dying_at
@@ -118,6 +119,24 @@ def test_the_guard_promotes_a_better_canary_and_waits_between_equals(test, tmp_p
     assert fake.labels == {"stable": 2, "canary": 2}
     with pytest.raises(Exception, match="--target"):
         atelier("ab", "guard", *where, "--once")
+
+
+@pytest.mark.parametrize("errors", [(60, 20), (20, 60)])
+def test_the_guard_does_not_act_on_aliases_that_were_moved_while_it_judged(test, tmp_path, monkeypatch, errors):
+    """A large log takes long to judge; the verdict on one canary is not for the next."""
+    fake, where, target = test
+    (tmp_path / "serving_model/3").mkdir()
+    (tmp_path / "serving_model/3/saved_model.pb").write_bytes(b"made up")
+    write(tmp_path / "answers.jsonl", errors)
+
+    def judge_and_move(*arguments, judge=guarding.judge_test):
+        report = judge(*arguments)
+        atelier("models", "promote", 3, *where[:2], *target, "--alias", "canary")
+        return report
+
+    monkeypatch.setattr(guarding, "judge_test", judge_and_move)
+    assert "somebody else has moved an alias" in atelier("ab", "guard", *where, *target, "--once")
+    assert fake.labels == {"stable": 1, "canary": 3}
 
 
 @pytest.mark.parametrize(("errors", "verb"), [((60, 20), "rollback"), ((20, 60), "promote")])
