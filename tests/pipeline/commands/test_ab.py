@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline import cli
-from pipeline.commands.ab import guarding
+from pipeline.commands.ab import guarding, judging
 from serving.ab.answer_log import Answer, AnswerLog, format_now, read_log
 from tests.serving.monitor.scraping import labeled, scrape
 from tests.serving.registry.dying import KilledError, dying_at
@@ -129,7 +129,7 @@ def test_the_guard_does_not_act_on_aliases_that_were_moved_while_it_judged(test,
     (tmp_path / "serving_model/3/saved_model.pb").write_bytes(b"made up")
     write(tmp_path / "answers.jsonl", errors)
 
-    def judge_and_move(*arguments, judge=guarding.judge_test):
+    def judge_and_move(*arguments, judge=judging.judge_test):
         report = judge(*arguments)
         atelier("models", "promote", 3, *where[:2], *target, "--alias", "canary")
         return report
