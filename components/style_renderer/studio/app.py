@@ -9,6 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -215,6 +216,8 @@ def _explain(handler: Handler) -> Handler:
             return await handler(http)
         except AtelierError as error:
             return JSONResponse({"error": str(error)}, 400)
+        except ClientDisconnect:  # a page that was closed in mid-upload; nobody reads the answer
+            return Response(status_code=400)
         except OSError as error:
             if not (full := explain_full_disk(error)):
                 raise

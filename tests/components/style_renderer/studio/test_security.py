@@ -1,5 +1,6 @@
 """Who may talk to the studio, and what it takes."""
 
+import asyncio
 import io
 import struct
 import zlib
@@ -142,6 +143,26 @@ def test_uploads_are_capped_before_they_are_read(client, monkeypatch):
     for content in (bytes(2**20 + 1), iter([bytes(2**19)] * 3)):  # with a length, and without one
         answer = client.post("/api/images", content=content)
         assert (answer.status_code, "more than 1 MB" in answer.json()["error"]) == (400, True)
+
+
+def test_a_page_that_is_closed_in_mid_upload_leaves_nothing_and_no_trace(client, kept):
+    before = sorted((kept / "images").iterdir())
+    parts = iter(
+        [{"type": "http.request", "body": encode()[:50], "more_body": True}, {"type": "http.disconnect"}],
+    )
+    sent = []
+
+    async def receive():
+        return next(parts)
+
+    async def send(message):
+        sent.append(message)
+
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": "/api/images", "headers": headers, "query_string": b"name=a.png"}
+    asyncio.run(client.app(scope, receive, send))  # the exception would come out of it, and into the server's log
+    assert sent[0]["status"] == 400
+    assert sorted((kept / "images").iterdir()) == before
 
 
 def test_an_upload_turned_by_exif_is_upright(client):
