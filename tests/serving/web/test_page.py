@@ -170,6 +170,24 @@ def test_names_are_text_and_never_markup(open_page, address, tmp_path):
     assert page.inner_text(".answer .best") in LABELS  # two of which hold angle brackets
 
 
+def test_a_name_of_hundreds_of_letters_takes_three_lines(open_page, address, golden):
+    page = open_page(address("float"), viewport={"width": 390, "height": 844})
+    names = [f"{'W' * 290}{number}.png" for number in range(2)]
+    buffers = [golden[1].read_bytes(), b""]
+    page.set_input_files(
+        "#classify input >> nth=0",
+        [
+            {"name": name, "mimeType": "image/png", "buffer": content}
+            for name, content in zip(names, buffers, strict=True)
+        ],
+    )
+    page.wait_for_selector(".status:text('1 image classified, 1 could not be read.')")
+    rows = page.locator(".results tbody tr")
+    assert [row.bounding_box()["height"] < 120 for row in rows.all()] == [True, True]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert sorted(page.locator(".results .name").evaluate_all("all => all.map(each => each.title)")) == names
+
+
 def test_what_cannot_be_read_is_listed_and_the_others_are_classified(open_page, address, golden, tmp_path):
     (tmp_path / "notes.txt").write_text("remember the milk")
     (tmp_path / "cut.jpg").write_bytes(golden[0].read_bytes()[:500])

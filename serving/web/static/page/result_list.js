@@ -27,7 +27,7 @@ export class ResultList {
     entry.best = rank(entry.probabilities)[0];
     this.entries.push(entry);
     const choose = button("", () => this.onChoose(entry), { className: "row" });
-    choose.append(makeCanvas(entry.thumbnail), element("span", {}, entry.name));
+    choose.append(makeCanvas(entry.thumbnail), makeName(entry.name));
     delete entry.thumbnail;
     entry.row = element(
       "tr",
@@ -41,7 +41,7 @@ export class ResultList {
 
   addFailure(name, sentence) {
     const cell = element("td", { colSpan: 2 }, sentence);
-    this.#append(element("tr", { className: "failed" }, element("td", {}, name), cell));
+    this.#append(element("tr", { className: "failed" }, element("td", {}, makeName(name)), cell));
   }
 
   /** Marks the entry that is shown. */
@@ -66,4 +66,9 @@ function makeCanvas(bitmap) {
   const canvas = element("canvas", { width: bitmap.width, height: bitmap.height, "aria-hidden": "true" });
   canvas.getContext("bitmaprenderer").transferFromImageBitmap(bitmap);
   return canvas;
+}
+
+/** The name of a file, cut after a few lines; the whole is its title. */
+function makeName(name) {
+  return element("span", { className: "name", title: name }, name);
 }
