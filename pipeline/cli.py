@@ -19,6 +19,7 @@ from click.shell_completion import shell_complete
 from atelier import __version__
 from atelier.errors import AtelierError
 from atelier.processes import loopback
+from compat import vertex_clients
 from compat.standard_streams import drop_output
 from pipeline import stopping
 from pipeline.terminal.verb import Invocation, LazyGroup
@@ -101,6 +102,7 @@ def _run(words: list[str], invocation: Invocation) -> int:
     if instruction := os.environ.get(COMPLETION):
         return shell_complete(cli, {}, "atelier", COMPLETION, instruction)
     loopback.bypass_proxies()
+    vertex_clients.load_at_first_use()
     try:
         with cli.make_context("atelier", words, obj=invocation) as context:
             return cli.invoke(context) or 0
