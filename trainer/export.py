@@ -17,6 +17,7 @@ from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2, 
 from atelier import labels
 from atelier.layout import ASSETS_EXTRA, PREPROCESSING_FILE, PROVENANCE_FILE, WARMUP_FILE
 from atelier.preprocessing import Preprocessing
+from trainer.features import DECODER
 from trainer.signatures import SIGNATURES, Parts, Sample, Signature
 
 KERAS_FILE = "model.keras"
@@ -74,13 +75,15 @@ class ServedClassifier(tf.Module):
         super().__init__(name="served_classifier")
         # The variables alone, not the model: its thousands of Python objects would go into the SavedModel, too.
         self.model_variables = [weight.value for weight in model.weights]
-        # Tracked, so that Transform's tables and assets become part of the SavedModel.
-        self.transform_layer = transform_output.transform_features_layer()
+        # Tracked, so that Transform's tables and assets become part of the SavedModel. A `TransformFeaturesLayer` would
+        # do that too, but is traced once more by the saving.
+        self.transform = tf.saved_model.load(transform_output.transform_savedmodel_dir)
         parts = Parts(
             model=model,
             network=_trace_network(model, preprocessing.size),
             class_names=tf.constant(class_names, tf.string),
-            transform_layer=self.transform_layer,
+            decode=getattr(self.transform, DECODER).decode,
+            transform=lambda features: self.transform.transform_fn(*tf.nest.flatten(features, expand_composites=True)),
             transform_spec=_with_defaults(transform_output.raw_feature_spec(), image_key),
             image_key=image_key,
             preprocessing=preprocessing,

@@ -22,6 +22,9 @@ PIXEL_MEAN = "pixel_mean_xf"
 PIXEL_VARIANCE = "pixel_variance_xf"
 """[N, 3] float32: the training split's variance by channel, the same in every row."""
 
+DECODER = "decoder"
+"""Attribute of Transform's SavedModel: the `ops.Decoder` that its images went through."""
+
 LABEL_COUNTS = "label_counts"
 """Transform's asset: a line `count label` for each label of the training split."""
 LABEL_VOCABULARY = "label_vocabulary"

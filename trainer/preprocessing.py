@@ -28,7 +28,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: Mapping[str, Any] | 
     config = TransformConfig.parse(custom_config)
     encoded = _column(inputs[config.image_key])
     label = _column(inputs[config.label_key])
-    pixels = ops.decode_and_resize(encoded, config.size, config.resize)
+    # Tracked, so that the export finds it in Transform's SavedModel: the model serves the graph that made its data.
+    decoder = tft.make_and_track_object(lambda: ops.build_decoder(config.size, config.resize), name=features.DECODER)
+    pixels = tf.ensure_shape(decoder.decode(encoded), [None, config.size, config.size, 3])
     mean, variance = _channel_statistics(pixels)
     tft.vocabulary(label, store_frequency=True, vocab_filename=features.LABEL_COUNTS)
     if label.dtype == tf.string:

@@ -12,10 +12,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from atelier.preprocessing import PREPROCESSING, PREPROCESSING_SIGNATURE, QUERIES, Preprocessing
-from trainer.images import ops
 
 
 @dataclass(frozen=True)
@@ -28,9 +26,12 @@ class Parts:
     """[N, size, size, 3] uint8 RGB -> features [N, channels], which the last layer takes, and what `model` gives."""
     class_names: tf.Tensor
     """[classes] string, by class id."""
-    transform_layer: tft.TransformFeaturesLayer
+    decode: Callable[[tf.Tensor], tf.Tensor]
+    """Transform's own: [N] encoded images -> [N, size, size, 3] uint8 RGB."""
+    transform: Callable[[Mapping[str, Any]], dict[str, tf.Tensor]]
+    """Raw features -> what Transform gives."""
     transform_spec: Mapping[str, Any]
-    """What `transform_features` parses; a request may leave out everything but the image."""
+    """What `transform` takes, for the parser; a request may leave out everything but the image."""
     image_key: str
     """Name of the encoded image in a tf.Example."""
     preprocessing: Preprocessing
@@ -96,8 +97,7 @@ def classify_examples(parts: Parts, examples: tf.Tensor) -> dict[str, tf.Tensor]
 @register("serving_bytes", "image_bytes", lambda sample: [sample.jpeg])
 def classify_bytes(parts: Parts, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
     """[N] encoded images -> what `serving_pixels` returns."""
-    pixels = ops.decode_and_resize(image_bytes, parts.preprocessing.size, parts.preprocessing.resize)
-    return parts.signatures["serving_pixels"](pixels)
+    return parts.signatures["serving_pixels"](parts.decode(image_bytes))
 
 
 @register(
@@ -117,16 +117,14 @@ def classify_pixels(parts: Parts, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
 @register("serving_features", "image_bytes", lambda sample: [sample.jpeg])
 def compute_features(parts: Parts, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
     """[N] encoded images -> `features` [N, channels] float32: what the last layer takes, by which drift is measured."""
-    features, _ = parts.network(
-        ops.decode_and_resize(image_bytes, parts.preprocessing.size, parts.preprocessing.resize)
-    )
+    features, _ = parts.network(parts.decode(image_bytes))
     return {"features": features}
 
 
 @register("transform_features", "examples", lambda sample: [sample.example])
 def transform_features(parts: Parts, examples: tf.Tensor) -> dict[str, tf.Tensor]:
     """[N] serialized tf.Example -> what Transform gives."""
-    return parts.transform_layer(tf.io.parse_example(examples, parts.transform_spec))
+    return parts.transform(tf.io.parse_example(examples, parts.transform_spec))
 
 
 @register(PREPROCESSING_SIGNATURE, QUERIES, lambda _: [b""])

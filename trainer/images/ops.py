@@ -6,6 +6,8 @@ a graph can hold is used: no Python runs when an image is decoded.
     pixels = decode_and_resize(encoded, size=224, mode="crop")  # [N] string -> [N, 224, 224, 3] uint8
 """
 
+import functools
+
 import tensorflow as tf
 
 from trainer.images import formats
@@ -18,7 +20,28 @@ MODES = ("crop", "pad", "stretch")
 _PARALLEL = 8
 
 
-# tf.Transform traces `preprocessing_fn` nine times: each time calls the one graph that was built here the first time.
+class Decoder(tf.Module):
+    """`decode_and_resize` for one size and mode, as a graph that SavedModels hold."""
+
+    def __init__(self, size: int, mode: str) -> None:
+        """Builds the graph."""
+        super().__init__(name="decoder")
+        function = tf.function(
+            lambda encoded: decode_and_resize(encoded, size, mode),
+            input_signature=[tf.TensorSpec([None], tf.string, name="encoded")],
+            autograph=False,
+        )
+        # A concrete function is saved as it is; `function` would be traced once more for each SavedModel.
+        self.decode = function.get_concrete_function()
+        """[N] string -> [N, size, size, 3] uint8 RGB."""
+
+
+@functools.cache
+def build_decoder(size: int, mode: str) -> Decoder:
+    """Returns the same object each time: tf.Transform traces `preprocessing_fn` nine times, and all call one graph."""
+    return Decoder(size, mode)
+
+
 @tf.function(autograph=False, reduce_retracing=True)
 def decode_and_resize(encoded: tf.Tensor, size: int, mode: str) -> tf.Tensor:
     """Decodes and resizes a batch of images, each of its own format and size.
