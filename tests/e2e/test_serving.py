@@ -81,7 +81,12 @@ class Process:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
         with log.open("wb") as stream:
             self.process = subprocess.Popen(command, cwd=ROOT, stderr=stream, stdout=stream, env=environment)
-        self.target = self._target()
+        try:
+            self.target = self._target()
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.first_milliseconds: list[float] = []
         """Of its first answers, where a fixture has asked."""
 
