@@ -15,6 +15,8 @@ OF_PYTHON = {
     name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, BaseException)
 }
 OUTSIDE = {
+    "CutOffError": "a line of an answer log that is no JSON: its reader catches it, and names the file and the line",
+    "_MovedError": "begins a job of the studio anew inside its painter, which catches it",
     "StoppedError": "ends a job inside the studio's worker, which catches it: nobody is shown it",
     "Stopped": "a signal that ends the process: like Ctrl-C it passes every `except Exception`",
 }
