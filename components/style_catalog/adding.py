@@ -107,13 +107,13 @@ def _copy(image_file: Path, encoded: bytes, folder: Path, style_id: str) -> Path
         folder.mkdir(parents=True, exist_ok=True)
         name = make_unique_id(style_id, {file.stem for file in folder.iterdir()}, "style")
     except OSError as error:
-        raise CatalogError(f"{folder}: the folder cannot be used: {error.strerror}") from None
+        raise CatalogError(f"{folder}: the folder cannot be used: {error.strerror}") from error
     copy = folder / f"{name}{suffix}"
     try:
         shutil.copyfile(image_file, copy)
     except OSError as error:
         copy.unlink(missing_ok=True)
-        raise CatalogError(f"{copy}: the image cannot be copied: {error.strerror}") from None
+        raise CatalogError(f"{copy}: the image cannot be copied: {error.strerror}") from error
     return copy
 
 
@@ -136,4 +136,4 @@ def _replace(file: Path, text: str) -> None:
     try:
         replace_text(file, text)
     except OSError as error:
-        raise CatalogError(f"{file}: the catalog cannot be written: {error.strerror}") from None
+        raise CatalogError(f"{file}: the catalog cannot be written: {error.strerror}") from error

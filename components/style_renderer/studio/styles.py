@@ -9,6 +9,7 @@ from atelier.files.slugs import make_unique_id
 from components.style_catalog import adding, builtin, catalog
 from components.style_catalog.style import CatalogError, Style
 from components.style_renderer.studio import uploads
+from components.style_renderer.studio.folder import explain_full_disk
 from components.style_renderer.studio.request import StudioError
 
 _DRAWN_BY = "drawn_by.txt"
@@ -66,6 +67,7 @@ class Styles:
 
         Raises:
           StudioError: title or license is missing, or the image cannot be a style.
+          OSError: the disk is full.
         """
         identity = make_unique_id(title, set(self._styles), "style")
         with leftovers.scratch("style") as scratch:
@@ -74,6 +76,8 @@ class Styles:
             try:
                 style = adding.add_style(self._own, file, title=title, licence=licence, artist=artist, id=identity)
             except CatalogError as error:
+                if isinstance(cause := error.__cause__, OSError) and explain_full_disk(cause):
+                    raise cause from None
                 raise StudioError(str(error).splitlines()[0].replace(f"{file}: ", "")) from None
         self._styles[style.id] = style
         return style.id

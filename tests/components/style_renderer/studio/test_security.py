@@ -1,8 +1,11 @@
 """Who may talk to the studio, and what it takes."""
 
 import asyncio
+import errno
 import io
+import os
 import struct
+import types
 import zlib
 
 import pytest
@@ -15,6 +18,7 @@ with deferred_imports():
     from PIL import Image
     from starlette.testclient import TestClient
 
+    from components.style_catalog import adding
     from components.style_renderer.studio import app, uploads
     from components.style_renderer.studio.folder import owned
     from components.style_renderer.studio.request import StudioError
@@ -215,3 +219,19 @@ def test_a_folder_has_one_server(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StudioError, match="choose another with --folder"), owned(tmp_path / "file"):
         pass
+
+
+def test_a_style_that_a_full_disk_does_not_take_is_told_and_comes_in_later(start, monkeypatch):
+    client = start()
+    facts = {"title": "Blue", "licence": "CC0"}
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adding, "shutil", types.SimpleNamespace(copyfile=refuse))
+        answer = client.post("/api/styles", params=facts, content=encode((64, 64)))
+    assert answer.status_code == 507
+    assert answer.json()["error"].startswith("No space left on device: free some space")
+    added = client.post("/api/styles", params=facts, content=encode((64, 64)))
+    assert added.json() == {"id": "blue"}
