@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -93,8 +94,15 @@ def first_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="session")
 def mediapipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that has `mediapipe` only."""
-    return make_environment(tmp_path_factory.mktemp("mediapipe") / "venv", MEDIAPIPE)
+    """The Python of an environment that has `mediapipe` only; skips where the system lacks a library that it loads."""
+    python = make_environment(tmp_path_factory.mktemp("mediapipe") / "venv", MEDIAPIPE)
+    probe = "import ctypes, cv2; [ctypes.CDLL(name) for name in ('libEGL.so.1', 'libGLESv2.so.2')]"
+    done = subprocess.run([python, "-I", "-c", probe], capture_output=True, text=True, check=False)
+    if "cannot open shared object file" in done.stderr:
+        lacking = done.stderr.strip().splitlines()[-1]
+        pytest.skip(f"MediaPipe: {lacking}: apt-get install libegl1 libgles2 libgl1 libglib2.0-0")
+    assert done.returncode == 0, done.stderr
+    return python
 
 
 @pytest.fixture
