@@ -22,7 +22,7 @@ WAITS_FOR_A_THREAD = """
 import threading
 
 def stuck_in_the_thread():
-    threading.Event().wait(99)
+    threading.Event().wait(20)  # from Python 3.13 on, pytest's process ends when the thread does
 
 def test_it():
     thread = threading.Thread(target=stuck_in_the_thread)
