@@ -46,7 +46,7 @@ def stylize(
     style: np.ndarray,
     strength: float,
     values: int = _VALUES,
-    notify: Callable[[float], object] = float,
+    notify: Callable[[float], object] = lambda _: None,
 ) -> Iterator[np.ndarray]:
     """Restyles an image as `model` does, strip by strip.
 

@@ -46,7 +46,7 @@ class Stylizer:
         image: np.ndarray,
         weights: Mapping[str, float],
         strength: float = 1.0,
-        notify: Callable[[float], object] = float,
+        notify: Callable[[float], object] = lambda _: None,
     ) -> np.ndarray:
         """Restyles an image.
 

@@ -167,7 +167,7 @@ def parse_line(line: bytes) -> Answer | tuple[str, str]:
         if values.get("image") is not None:
             values["image"] = ImageStatistics(**values["image"])
         return _check_answer(Answer(**values))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"no record of an A/B test: {error}") from None
 
 

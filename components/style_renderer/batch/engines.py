@@ -176,7 +176,7 @@ def restyle(
     content: np.ndarray,
     settings: Settings,
     size: int,
-    notify: Callable[[float], object] = float,
+    notify: Callable[[float], object] = lambda _: None,
 ) -> np.ndarray:
     """Restyles a content image in one pass.
 

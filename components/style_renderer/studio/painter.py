@@ -103,7 +103,7 @@ class EnginePainter:
         return render(content, pairs, schedule, masks=masks, start=start, callback=follow).image
 
     def _paint_fast(self, task: Task, content: np.ndarray, settings: Settings, tell: Tell) -> np.ndarray:
-        """The one pass at full size, anew where the strength has been moved meanwhile."""
+        """The one pass at full size, again where the strength has been moved meanwhile."""
         told = time.monotonic()
 
         def notify(done: float) -> None:
@@ -154,7 +154,7 @@ class EnginePainter:
         content: np.ndarray,
         settings: Settings,
         size: int,
-        notify: Callable[[float], object] = float,
+        notify: Callable[[float], object] = lambda _: None,
     ) -> np.ndarray:
         """Each region in its styles, over the content."""
         image = canvas.resize(content, *canvas.compute_sides(content.shape, size))

@@ -95,6 +95,7 @@ def test_another_file_is_no_log(tmp_path):
         {"milliseconds": -5.0},  # the limits of both arms' latencies would be negative: a roll back for nothing
         {"milliseconds": "5"},
         {"milliseconds": float("nan")},
+        {"milliseconds": 10**400},  # JSON has no largest number
         {"canary": "0.1"},
         {"canary": -1},
         {"control": 1.5},
