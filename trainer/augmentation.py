@@ -128,18 +128,18 @@ def compose_affine_matrix(
     crop_width, crop_height = params["crop_width"], params["crop_height"]
     mirror = tf.where(params["flip"], -1.0, 1.0)
     factors = (
-        _matrix(1.0, 0.0, center_x, 0.0, 1.0, center_y),
-        _matrix(tf.cos(theta), -tf.sin(theta), 0.0, tf.sin(theta), tf.cos(theta), 0.0),
-        _matrix(1.0, 0.0, params["shift_x"] * width, 0.0, 1.0, params["shift_y"] * height),
-        _matrix(1.0, -tf.sin(shear), 0.0, 0.0, tf.cos(shear), 0.0),
-        _matrix(params["zoom_x"], 0.0, 0.0, 0.0, params["zoom_y"], 0.0),
-        _matrix(1.0, 0.0, -center_x, 0.0, 1.0, -center_y),
+        _build_matrix(1.0, 0.0, center_x, 0.0, 1.0, center_y),
+        _build_matrix(tf.cos(theta), -tf.sin(theta), 0.0, tf.sin(theta), tf.cos(theta), 0.0),
+        _build_matrix(1.0, 0.0, params["shift_x"] * width, 0.0, 1.0, params["shift_y"] * height),
+        _build_matrix(1.0, -tf.sin(shear), 0.0, 0.0, tf.cos(shear), 0.0),
+        _build_matrix(params["zoom_x"], 0.0, 0.0, 0.0, params["zoom_y"], 0.0),
+        _build_matrix(1.0, 0.0, -center_x, 0.0, 1.0, -center_y),
         # A crop maps pixel edges to pixel edges; centers lie half a pixel inside them.
-        _matrix(
+        _build_matrix(
             *(crop_width, 0.0, params["crop_left"] * width + (crop_width - 1) / 2),
             *(0.0, crop_height, params["crop_top"] * height + (crop_height - 1) / 2),
         ),
-        _matrix(mirror, 0.0, (1 - mirror) * center_x, 0.0, 1.0, 0.0),
+        _build_matrix(mirror, 0.0, (1 - mirror) * center_x, 0.0, 1.0, 0.0),
     )
     product = factors[0]
     for factor in factors[1:]:
@@ -164,7 +164,7 @@ def _draw_crop(min_area: float, uniform: list[tf.Tensor]) -> dict[str, tf.Tensor
     }
 
 
-def _matrix(*upper_rows: float | tf.Tensor) -> tf.Tensor:
+def _build_matrix(*upper_rows: float | tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.stack([*upper_rows, 0.0, 0.0, 1.0]), (3, 3))
 
 

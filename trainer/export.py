@@ -84,7 +84,7 @@ class ServedClassifier(tf.Module):
             class_names=tf.constant(class_names, tf.string),
             decode=getattr(self.transform, DECODER).decode,
             transform=lambda features: self.transform.transform_fn(*tf.nest.flatten(features, expand_composites=True)),
-            transform_spec=_with_defaults(transform_output.raw_feature_spec(), image_key),
+            transform_spec=_add_defaults(transform_output.raw_feature_spec(), image_key),
             image_key=image_key,
             preprocessing=preprocessing,
         )
@@ -124,16 +124,16 @@ def _mark_for_classify(directory: Path) -> None:
     updater.save()
 
 
-def _with_defaults(spec: Mapping[str, Any], image_key: str) -> dict[str, Any]:
+def _add_defaults(spec: Mapping[str, Any], image_key: str) -> dict[str, Any]:
     """Lets a request leave out everything but the image: who asks for a label does not send one."""
 
-    def optional(feature: Any) -> Any:
+    def add_default(feature: Any) -> Any:
         if not isinstance(feature, tf.io.FixedLenFeature):
             return feature
         zero = tf.zeros(feature.shape, feature.dtype) if feature.dtype != tf.string else tf.fill(feature.shape, "")
         return tf.io.FixedLenFeature(feature.shape, feature.dtype, zero)
 
-    return {key: feature if key == image_key else optional(feature) for key, feature in spec.items()}
+    return {key: feature if key == image_key else add_default(feature) for key, feature in spec.items()}
 
 
 def _write_warmup(path: Path, pixels: tf.Tensor, image_key: str) -> None:

@@ -78,7 +78,7 @@ def read_classes(
     Raises:
       ValueError: a label of the training split lies outside of the classes that the schema names.
     """
-    counts = _label_counts(transform_output.vocabulary_file_by_name(LABEL_COUNTS))
+    counts = _read_label_counts(transform_output.vocabulary_file_by_name(LABEL_COUNTS))
     features = {feature.name: feature for feature in schema.feature}
     if features[label_key].type == schema_pb2.BYTES:
         names = names or [name.decode() for name in transform_output.vocabulary_by_name(LABEL_VOCABULARY)]
@@ -86,7 +86,7 @@ def read_classes(
     highest = max(map(int, counts))
     ids = max(highest, features[label_key].int_domain.max) + 1
     if not names and text_key in features and features[label_key].HasField("int_domain"):
-        listed = _string_domain(schema, features[text_key])
+        listed = _find_string_domain(schema, features[text_key])
         names = listed if len(listed) == features[label_key].int_domain.max + 1 else ()
     names = list(names) or [str(number) for number in range(ids)]
     if highest >= len(names) or min(map(int, counts)) < 0:
@@ -97,14 +97,14 @@ def read_classes(
     return Classes(names, [counts.get(str(number), 0) for number in range(len(names))])
 
 
-def _label_counts(path: str) -> dict[str, int]:
+def _read_label_counts(path: str) -> dict[str, int]:
     # Not `splitlines`: it also ends a line at characters that a label may have.
     with tf.io.gfile.GFile(path) as file:
         lines = file.read().removesuffix("\n").split("\n")
     return {label: int(count) for count, _, label in (line.partition(" ") for line in lines)}
 
 
-def _string_domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> list[str]:
+def _find_string_domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> list[str]:
     if feature.HasField("string_domain"):
         return list(feature.string_domain.value)
     for domain in schema.string_domain:

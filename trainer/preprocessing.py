@@ -26,16 +26,16 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: Mapping[str, Any] | 
       The features named in `trainer.features`, each with N rows.
     """
     config = TransformConfig.parse(custom_config)
-    encoded = _column(inputs[config.image_key])
-    label = _column(inputs[config.label_key])
+    encoded = _flatten_column(inputs[config.image_key])
+    label = _flatten_column(inputs[config.label_key])
     # Tracked, so that the export finds it in Transform's SavedModel: the model serves the graph that made its data.
     decoder = tft.make_and_track_object(lambda: ops.build_decoder(config.size, config.resize), name=features.DECODER)
     pixels = tf.ensure_shape(decoder.decode(encoded), [None, config.size, config.size, 3])
-    mean, variance = _channel_statistics(pixels)
+    mean, variance = _compute_channel_statistics(pixels)
     tft.vocabulary(label, store_frequency=True, vocab_filename=features.LABEL_COUNTS)
     if label.dtype == tf.string:
         if config.class_names:
-            label = _ids(label, config.class_names)
+            label = _look_up_ids(label, config.class_names)
         else:
             label = tft.compute_and_apply_vocabulary(label, vocab_filename=features.LABEL_VOCABULARY)
     rows = tf.shape(encoded)[0]
@@ -47,7 +47,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: Mapping[str, Any] | 
     }
 
 
-def _column(feature: tf.Tensor | tf.SparseTensor | tf.RaggedTensor) -> tf.Tensor:
+def _flatten_column(feature: tf.Tensor | tf.SparseTensor | tf.RaggedTensor) -> tf.Tensor:
     """One value a row, whatever the schema made of its shape: -1 or "" for none, an error for two."""
     if isinstance(feature, tf.RaggedTensor):
         feature = feature.to_sparse()
@@ -57,7 +57,7 @@ def _column(feature: tf.Tensor | tf.SparseTensor | tf.RaggedTensor) -> tf.Tensor
     return tf.reshape(feature, [-1])
 
 
-def _ids(label: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
+def _look_up_ids(label: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
     """[N] string -> [N] int64: the positions in `names`, -1 for what is not there."""
 
     def build_table() -> tf.lookup.StaticHashTable:
@@ -67,7 +67,7 @@ def _ids(label: tf.Tensor, names: Sequence[str]) -> tf.Tensor:
     return tft.make_and_track_object(build_table, name="class_ids").lookup(label)
 
 
-def _channel_statistics(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _compute_channel_statistics(pixels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and variance by channel over all pixels of the training split.
 
     All images have the same size here, so the mean of their means is the mean of the pixels, and

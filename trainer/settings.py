@@ -86,7 +86,7 @@ class Trainer(Section):
         return type(self).model_validate(self.model_dump() | dict(chosen))
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Trainer":
+    def _check_consistency(self) -> "Trainer":
         network = backbones.NETWORKS[self.backbone]
         count = network.block_count
         if self.fine_tune_at >= count:
@@ -118,7 +118,7 @@ class Interval(Section):
     """`log`: each power of ten is as likely as the next, as suits learning rates."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Interval":
+    def _check_consistency(self) -> "Interval":
         if self.min >= self.max:
             raise ValueError(f"min {self.min:g} must be below max {self.max:g}")
         if self.sampling == "log" and self.min <= 0:

@@ -56,7 +56,7 @@ def _read_hyperparameters(given: Mapping[str, Any] | str | None) -> dict[str, An
 def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[str, Any], parent: Path) -> None:
     """Both phases, with their state below `parent`, and what `run_fn` writes."""
     started = time.monotonic()
-    settings, state = config.trainer, parent / _digest(fn_args, chosen)
+    settings, state = config.trainer, parent / _compute_digest(fn_args, chosen)
     job = Task(fn_args, config, state)
     features = job.name_features_directory(parent)
     with choose_strategy().scope():
@@ -65,7 +65,7 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
         backbones.set_trainable(backbone, None)
         kept, extraction_s = compute_features_timed(job, classifier.features, features)
         curves = job.train_head(classifier, kept, settings, state, fn_args.model_run_dir)
-        phases: dict[str, Any] = {"head": {"curves": curves, "feature_cache": _saved(curves, extraction_s)}}
+        phases: dict[str, Any] = {"head": {"curves": curves, "feature_cache": _summarize_epochs(curves, extraction_s)}}
         if settings.fine_tune_epochs:
             examples = {split: len(labels) for split, (_, labels) in kept.items()}
             curves = job.fine_tune(classifier, backbone, examples, settings, state, fn_args.model_run_dir)
@@ -100,7 +100,7 @@ def _train_and_export(fn_args: FnArgs, config: TrainerConfig, chosen: Mapping[st
         shutil.rmtree(folder)
 
 
-def _saved(curves: list[dict[str, float]], extraction_s: float) -> dict[str, float]:
+def _summarize_epochs(curves: list[dict[str, float]], extraction_s: float) -> dict[str, float]:
     """Seconds of the first epoch, features included, and of a later one."""
     later = sorted(row["seconds"] for row in curves[1:]) or [curves[0]["seconds"]]
     return {
@@ -109,7 +109,7 @@ def _saved(curves: list[dict[str, float]], extraction_s: float) -> dict[str, flo
     }
 
 
-def _digest(fn_args: FnArgs, chosen: Mapping[str, Any]) -> str:
+def _compute_digest(fn_args: FnArgs, chosen: Mapping[str, Any]) -> str:
     """The same only for a training on the same data with the same configuration."""
     return training_state.hash_json(
         [fn_args.custom_config, chosen, fn_args.train_files, fn_args.eval_files, fn_args.transform_graph_path]

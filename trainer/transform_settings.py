@@ -38,7 +38,7 @@ class Data(Section):
     """Shares of train, eval and test when the records have one split only (a hash decides)."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.image_key == self.label_key:
             raise ValueError(f"data.image_key and data.label_key are both {self.image_key}: name two features")
         return self

@@ -44,7 +44,7 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     """
     config = TunerConfig.parse(fn_args.custom_config)
     state = config.state_dir
-    folder = Path(state or fn_args.working_dir, _PREFIX + _digest(fn_args))
+    folder = Path(state or fn_args.working_dir, _PREFIX + _compute_digest(fn_args))
     if state:
         for other in Path(state).glob(f"{_PREFIX}*"):
             if other != folder:  # of another configuration or other data
@@ -103,7 +103,7 @@ class _Hyperband(BoundedOracle, keras_tuner.oracles.HyperbandOracle):
     def get_best_trials(self, num_trials: int = 1) -> list[Any]:
         """Those with the most epochs first: a lucky short trial does not outrank one that has proven itself."""
         ranked = super().get_best_trials(len(self.trials))
-        return sorted(ranked, key=_epochs, reverse=True)[:num_trials]
+        return sorted(ranked, key=_count_epochs, reverse=True)[:num_trials]
 
 
 class _Bayesian(BoundedOracle, keras_tuner.oracles.BayesianOptimizationOracle):
@@ -131,7 +131,7 @@ def build_oracle(settings: Tuner, trainer: Trainer) -> BoundedOracle:
     made: BoundedOracle
     if settings.algorithm == "hyperband":
         # Without an end of its own: the bounds end it.
-        made = _Hyperband(max_epochs=getattr(trainer, _epochs_key(settings)), hyperband_iterations=None, **common)
+        made = _Hyperband(max_epochs=getattr(trainer, _name_epochs_key(settings)), hyperband_iterations=None, **common)
     elif settings.algorithm == "bayesian":
         made = _Bayesian(**common)
     else:
@@ -172,7 +172,9 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         # The precision is chosen by the work of a trial.
         fine_tunes = bool(self._config.tuner.space.of_fine_tuning)
         own = trainer if fine_tunes else trainer.replace_values({"fine_tune_epochs": 0})
-        self._task = Task(self._fn_args, self._config.replace_trainer(own), parent / (_PREFIX + _digest(self._fn_args)))
+        self._task = Task(
+            self._fn_args, self._config.replace_trainer(own), parent / (_PREFIX + _compute_digest(self._fn_args))
+        )
         self._backbone = self._task.build_backbone()
         self._first_weights = self._backbone.model.get_weights()
         backbones.set_trainable(self._backbone, None)
@@ -186,7 +188,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
           FailedTrialError: there was too little memory for these values, or the training diverged with them.
           FatalError: anything else, which no other values would mend.
         """
-        settings = self._config.trainer.replace_values(self._chosen(trial))
+        settings = self._config.trainer.replace_values(self._read_chosen(trial))
         started = time.monotonic()
         try:
             accuracy = self._train(settings, Path(self.get_trial_dir(trial.trial_id)))
@@ -206,12 +208,12 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         if not self._is_worker() and self.oracle.get_best_trials(1)[0].status != TrialStatus.COMPLETED:
             raise ValueError("no trial finished; the log says why. Smaller batches need less memory")
 
-    def _chosen(self, trial: Any) -> dict[str, Any]:
+    def _read_chosen(self, trial: Any) -> dict[str, Any]:
         """The trial's values; under Hyperband with the epochs that it grants."""
         values = trial.hyperparameters.values
         chosen = tuned.drop_bookkeeping(values)
         if tuned.EPOCHS in values:
-            chosen[_epochs_key(self._config.tuner)] = values[tuned.EPOCHS]
+            chosen[_name_epochs_key(self._config.tuner)] = values[tuned.EPOCHS]
         return chosen
 
     def _train(self, settings: Trainer, state: Path) -> float:
@@ -242,7 +244,7 @@ class _EndsWithEpoch(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def _epochs(trial: Any) -> int:
+def _count_epochs(trial: Any) -> int:
     """Epochs of a trial of Hyperband's; 0 if it did not come to its end."""
     return trial.hyperparameters.values[tuned.EPOCHS] if trial.status == TrialStatus.COMPLETED else 0
 
@@ -260,12 +262,12 @@ def _holds(parameter: Any, value: Any) -> bool:
     return parameter.min_value <= value <= parameter.max_value
 
 
-def _epochs_key(settings: Tuner) -> str:
+def _name_epochs_key(settings: Tuner) -> str:
     """The key of the section `trainer` whose number of epochs Hyperband grants."""
     return "fine_tune_epochs" if settings.space.of_fine_tuning else "head_epochs"
 
 
-def _digest(fn_args: FnArgs) -> str:
+def _compute_digest(fn_args: FnArgs) -> str:
     """The same only for a search on the same data with the same configuration."""
     return hash_json(
         [

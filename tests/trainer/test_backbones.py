@@ -253,7 +253,7 @@ def test_files_of_the_wrong_kind_or_absent(tmp_path):
 def test_a_lite_checkpoint_by_its_path_equals_the_package(tmp_path):
     from trainer.backbones import lite_weights
 
-    path, digest = lite_weights._packaged(lite_weights._PACKAGES["efficientnet_lite0"])
+    path, digest = lite_weights._locate_packaged(lite_weights._PACKAGES["efficientnet_lite0"])
     named = build("efficientnet_lite0", 32, path, digest.upper()).model
     packaged = build("efficientnet_lite0", 32).model
     np.testing.assert_array_equal(named(PIXELS, training=False), packaged(PIXELS, training=False))

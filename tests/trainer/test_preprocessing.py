@@ -135,24 +135,28 @@ def ragged_and_sparse(rows, dtype):
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["ragged", "sparse"])
 def test_missing_values_keep_their_rows(kind):
-    assert preprocessing._column(ragged_and_sparse([[5], [], [7], []], tf.int64)[kind]).numpy().tolist() == [
+    assert preprocessing._flatten_column(ragged_and_sparse([[5], [], [7], []], tf.int64)[kind]).numpy().tolist() == [
         5,
         -1,
         7,
         -1,
     ]
-    texts = preprocessing._column(ragged_and_sparse([[], ["a"]], tf.string)[kind])
+    texts = preprocessing._flatten_column(ragged_and_sparse([[], ["a"]], tf.string)[kind])
     assert texts.numpy().tolist() == [b"", b"a"]
     # What a request without labels looks like.
-    assert preprocessing._column(ragged_and_sparse([[], [], []], tf.int64)[kind]).numpy().tolist() == [-1, -1, -1]
+    assert preprocessing._flatten_column(ragged_and_sparse([[], [], []], tf.int64)[kind]).numpy().tolist() == [
+        -1,
+        -1,
+        -1,
+    ]
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["ragged", "sparse"])
 def test_two_values_in_a_row_are_refused(kind):
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of bounds"):
-        preprocessing._column(ragged_and_sparse([[5], [6, 7]], tf.int64)[kind])
+        preprocessing._flatten_column(ragged_and_sparse([[5], [6, 7]], tf.int64)[kind])
 
 
 @pytest.mark.parametrize("shape", [[3], [3, 1]])
 def test_dense_values_are_taken_with_and_without_a_dimension(shape):
-    assert preprocessing._column(tf.reshape(tf.constant([4, 5, 6]), shape)).numpy().tolist() == [4, 5, 6]
+    assert preprocessing._flatten_column(tf.reshape(tf.constant([4, 5, 6]), shape)).numpy().tolist() == [4, 5, 6]

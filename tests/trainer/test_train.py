@@ -292,7 +292,7 @@ def test_a_measurement_leaves_no_trace_in_the_weights(training, monkeypatch):
 
 
 def test_a_class_without_images_weighs_nothing():
-    assert task._balanced([6, 0, 2]) == {0: 8 / (2 * 6), 1: 0.0, 2: 8 / (2 * 2)}
+    assert task._compute_class_weights([6, 0, 2]) == {0: 8 / (2 * 6), 1: 0.0, 2: 8 / (2 * 2)}
 
 
 # Other trainings
@@ -360,7 +360,7 @@ def test_another_configuration_or_other_data_do_not_go_on_with_this_state(transf
         fn_args = transformed.fn_args(trainer={"seed": changes.pop("seed", 0)}, state_dir="/state")
         for name, value in changes.items():
             setattr(fn_args, name, value)
-        return train._digest(fn_args, tuned or {})
+        return train._compute_digest(fn_args, tuned or {})
 
     assert state() == state()
     different = [state(), state(seed=1), state(train_files=["a/*"]), state(eval_files=["a/*"])]

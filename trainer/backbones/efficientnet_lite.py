@@ -73,22 +73,22 @@ def build(
     variant = VARIANTS[name]
     size = size or variant.size
     pixels = keras.Input((size, size, 3), name="pixels")
-    x = _normalization(statistics)(pixels)
-    x = _activated(_conv(STEM_FILTERS, 3, "stem_conv", stride=2)(x), "stem")
+    x = _build_normalization(statistics)(pixels)
+    x = _normalize_and_activate(_build_conv(STEM_FILTERS, 3, "stem_conv", stride=2)(x), "stem")
 
-    repeats = [_repeats(stage, variant.depth, at) for at, stage in enumerate(STAGES)]
+    repeats = [_round_repeats(stage, variant.depth, at) for at, stage in enumerate(STAGES)]
     done = 0
     for number, (stage, count) in enumerate(zip(STAGES, repeats, strict=True), start=1):
         for repeat in range(count):
-            x = _mbconv(
+            x = _apply_mbconv(
                 x,
                 f"block{number}{chr(ord('a') + repeat)}",
-                stage._replace(stride=stage.stride if repeat == 0 else 1, filters=_filters(stage, variant.width)),
+                stage._replace(stride=stage.stride if repeat == 0 else 1, filters=_round_filters(stage, variant.width)),
                 drop=drop_connect * done / sum(repeats),
             )
             done += 1
 
-    x = _activated(_conv(HEAD_FILTERS, 1, "top_conv")(x), "top")
+    x = _normalize_and_activate(_build_conv(HEAD_FILTERS, 1, "top_conv")(x), "top")
     if include_top:
         x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
         x = layers.Dropout(variant.dropout, name="top_dropout")(x)
@@ -96,7 +96,7 @@ def build(
     return keras.Model(pixels, x, name=name)
 
 
-def _normalization(statistics: tuple[Sequence[float], Sequence[float]] | None) -> layers.Layer:
+def _build_normalization(statistics: tuple[Sequence[float], Sequence[float]] | None) -> layers.Layer:
     # float32 under any policy: bfloat16 has no bits left for a fractional mean beside a pixel of 255.
     if statistics is None:
         return layers.Rescaling(1 / 128, offset=-127 / 128, dtype="float32", name="rescaling")
@@ -104,22 +104,22 @@ def _normalization(statistics: tuple[Sequence[float], Sequence[float]] | None) -
     return layers.Normalization(mean=list(mean), variance=list(variance), dtype="float32", name="normalization")
 
 
-def _mbconv(x: keras.KerasTensor, name: str, stage: Stage, drop: float) -> keras.KerasTensor:
+def _apply_mbconv(x: keras.KerasTensor, name: str, stage: Stage, drop: float) -> keras.KerasTensor:
     """An inverted residual block (Sandler et al. 2018, "MobileNetV2", section 3.3): expand, filter, project."""
     channels = x.shape[-1]
     y = x
     if stage.expand != 1:
-        y = _activated(_conv(channels * stage.expand, 1, f"{name}_expand_conv")(y), f"{name}_expand")
+        y = _normalize_and_activate(_build_conv(channels * stage.expand, 1, f"{name}_expand_conv")(y), f"{name}_expand")
     y = layers.DepthwiseConv2D(
         stage.kernel,
         strides=stage.stride,
         padding="same",
         use_bias=False,
-        depthwise_initializer=_initializer(),
+        depthwise_initializer=_build_initializer(),
         name=f"{name}_dwconv",
     )(y)
-    y = layers.ReLU(6.0, name=f"{name}_activation")(_batch_norm(f"{name}_bn")(y))
-    y = _batch_norm(f"{name}_project_bn")(_conv(stage.filters, 1, f"{name}_project_conv")(y))
+    y = layers.ReLU(6.0, name=f"{name}_activation")(_build_batch_norm(f"{name}_bn")(y))
+    y = _build_batch_norm(f"{name}_project_bn")(_build_conv(stage.filters, 1, f"{name}_project_conv")(y))
     if stage.stride != 1 or channels != stage.filters:
         return y
     if drop:
@@ -127,31 +127,31 @@ def _mbconv(x: keras.KerasTensor, name: str, stage: Stage, drop: float) -> keras
     return layers.Add(name=f"{name}_add")([x, y])
 
 
-def _conv(filters: int, kernel: int, name: str, stride: int = 1) -> layers.Layer:
+def _build_conv(filters: int, kernel: int, name: str, stride: int = 1) -> layers.Layer:
     return layers.Conv2D(
-        filters, kernel, stride, padding="same", use_bias=False, kernel_initializer=_initializer(), name=name
+        filters, kernel, stride, padding="same", use_bias=False, kernel_initializer=_build_initializer(), name=name
     )
 
 
-def _activated(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
-    return layers.ReLU(6.0, name=f"{name}_activation")(_batch_norm(f"{name}_bn")(x))
+def _normalize_and_activate(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    return layers.ReLU(6.0, name=f"{name}_activation")(_build_batch_norm(f"{name}_bn")(x))
 
 
-def _batch_norm(name: str) -> layers.Layer:
+def _build_batch_norm(name: str) -> layers.Layer:
     return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=name)
 
 
-def _initializer() -> keras.Initializer:
+def _build_initializer() -> keras.Initializer:
     """He et al. 2015 on the fan-out, as the reference code and keras.applications have it."""
     return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
 
 
-def _repeats(stage: Stage, depth: float, at: int) -> int:
+def _round_repeats(stage: Stage, depth: float, at: int) -> int:
     """Lite deepens neither the first nor the last stage."""
     return stage.repeats if at in (0, len(STAGES) - 1) else math.ceil(depth * stage.repeats)
 
 
-def _filters(stage: Stage, width: float) -> int:
+def _round_filters(stage: Stage, width: float) -> int:
     """The nearest multiple of 8, but never below nine tenths of what was asked for."""
     wanted = stage.filters * width
     rounded = max(8, int(wanted + 4) // 8 * 8)

@@ -65,7 +65,7 @@ def load_file(model: keras.Model, path: str, sha256: str, name: str) -> None:
             model.load_weights(copy)
         except Exception as error:  # h5py and Keras raise ValueError, KeyError, OSError and more
             raise WeightsError(
-                f"{path}: not a weights file of {name} without its classification head: {_first_line(error)}"
+                f"{path}: not a weights file of {name} without its classification head: {_take_first_line(error)}"
             ) from error
     _correct_normalization(model)
 
@@ -84,5 +84,5 @@ def _correct_normalization(model: keras.Model) -> None:
             layer.finalize_state()
 
 
-def _first_line(error: Exception) -> str:
+def _take_first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]

@@ -70,7 +70,7 @@ def load(model: keras.Model, name: str, weights: str, sha256: str = "") -> None:
         not this network's, one for one.
     """
     if weights == "imagenet":
-        path, sha256 = _packaged(_PACKAGES[name])
+        path, sha256 = _locate_packaged(_PACKAGES[name])
     elif weights.endswith(".pth"):
         path = weights
     else:
@@ -92,9 +92,9 @@ def assign(model: keras.Model, tensors: dict[str, np.ndarray], source: str) -> N
     # Batch counters serve training in PyTorch alone.
     rest = {key: value for key, value in tensors.items() if not key.endswith(".num_batches_tracked")}
     plan: list[tuple[layers.Layer, list[np.ndarray]]] = []
-    for layer, module in _modules(model):
+    for layer, module in _list_modules(model):
         values = []
-        for suffix, axes, variable in _layout(layer):
+        for suffix, axes, variable in _list_tensors(layer):
             key = f"{module}.{suffix}"
             if key not in rest:
                 raise WeightsError(f"{source}: has no tensor {key}, so it is not a checkpoint of {model.name}")
@@ -117,7 +117,7 @@ def assign(model: keras.Model, tensors: dict[str, np.ndarray], source: str) -> N
         layer.set_weights(values)
 
 
-def _packaged(package: _Package) -> tuple[str, str]:
+def _locate_packaged(package: _Package) -> tuple[str, str]:
     try:
         distribution = importlib.metadata.distribution(package.distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -128,7 +128,7 @@ def _packaged(package: _Package) -> tuple[str, str]:
     return str(distribution.locate_file(package.file)), package.sha256
 
 
-def _modules(model: keras.Model) -> Iterator[tuple[layers.Layer, str]]:
+def _list_modules(model: keras.Model) -> Iterator[tuple[layers.Layer, str]]:
     """Each layer that has weights, with its module's name in the checkpoint, where blocks are numbered through."""
     seen: list[str] = []
     for layer in model.layers:
@@ -143,7 +143,7 @@ def _modules(model: keras.Model) -> Iterator[tuple[layers.Layer, str]]:
         yield layer, f"_blocks.{len(seen) - 1}.{_IN_BLOCK[part]}"
 
 
-def _layout(layer: layers.Layer) -> list[tuple[str, tuple[int, ...], keras.Variable]]:
+def _list_tensors(layer: layers.Layer) -> list[tuple[str, tuple[int, ...], keras.Variable]]:
     """For each of the layer's weights: the tensor's name, how its axes are ordered for Keras, and the variable."""
     if isinstance(layer, layers.BatchNormalization):
         return [

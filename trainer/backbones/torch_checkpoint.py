@@ -48,7 +48,7 @@ def read(content: bytes, source: str) -> dict[str, np.ndarray]:
         state, storages = _read_zip(content) if content.startswith(b"PK\x03\x04") else _read_legacy(content)
         if not isinstance(state, Mapping) or not state:
             raise WeightsError(f"holds {type(state).__name__}, expected a state dict with tensors by name")
-        return {name: _tensor(name, view, storages) for name, view in state.items()}
+        return {name: _copy_tensor(name, view, storages) for name, view in state.items()}
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from None
     except Exception as error:  # a damaged pickle raises nearly anything
@@ -79,7 +79,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda *arguments: _view(*arguments)
+            return lambda *arguments: _build_view(*arguments)
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda view, *_: view
         if module == "torch" and name in _DTYPES:
@@ -96,7 +96,7 @@ class _Unpickler(pickle.Unpickler):
         return storage
 
 
-def _view(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> _View:
+def _build_view(storage: Any, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any) -> _View:
     if not isinstance(storage, _Storage):
         raise WeightsError(f"a tensor is built on {type(storage).__name__}, expected a storage")
     return _View(storage, offset, size, stride)
@@ -107,7 +107,7 @@ def _read_zip(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
 
-        def member(name: str) -> bytes:
+        def read_member(name: str) -> bytes:
             if name not in members:
                 raise WeightsError(f"the archive has no {name}")
             # torch.save never compresses; what is stored cannot unpack to more than the file's own length.
@@ -115,10 +115,10 @@ def _read_zip(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
                 raise WeightsError(f"{name} is compressed in the archive, which torch.save does not do")
             return archive.read(members[name])
 
-        if "byteorder" in members and member("byteorder") != b"little":
+        if "byteorder" in members and read_member("byteorder") != b"little":
             raise WeightsError("the file is big-endian")
-        state = _Unpickler(io.BytesIO(member("data.pkl")), storages).load()
-        arrays = {key: _array(storage, member(f"data/{key}")) for key, storage in storages.items()}
+        state = _Unpickler(io.BytesIO(read_member("data.pkl")), storages).load()
+        arrays = {key: _parse_array(storage, read_member(f"data/{key}")) for key, storage in storages.items()}
     return state, arrays
 
 
@@ -136,23 +136,23 @@ def _read_legacy(content: bytes) -> tuple[Any, dict[str, np.ndarray]]:
     state, keys = load(), load()
     if set(keys) != set(storages):
         raise WeightsError("the list of storages is not that of the tensors")
-    arrays = {key: _legacy_array(storages[key], file.read) for key in keys}
+    arrays = {key: _read_legacy_array(storages[key], file.read) for key in keys}
     if file.read(1):
         raise WeightsError("data follows the last storage")
     return state, arrays
 
 
-def _legacy_array(storage: _Storage, read_bytes: Callable[[int], bytes]) -> np.ndarray:
+def _read_legacy_array(storage: _Storage, read_bytes: Callable[[int], bytes]) -> np.ndarray:
     header = read_bytes(8)
     if len(header) < 8:
         raise WeightsError(f"the file ends before storage {storage.key}")
     (length,) = struct.unpack("<q", header)
     if length != storage.length:
         raise WeightsError(f"storage {storage.key} has {length} values, its tensors expect {storage.length}")
-    return _array(storage, read_bytes(length * storage.dtype.itemsize))
+    return _parse_array(storage, read_bytes(length * storage.dtype.itemsize))
 
 
-def _array(storage: _Storage, content: bytes) -> np.ndarray:
+def _parse_array(storage: _Storage, content: bytes) -> np.ndarray:
     if len(content) != storage.length * storage.dtype.itemsize:
         raise WeightsError(
             f"storage {storage.key} has {len(content)} bytes, its tensors expect {storage.length} values of "
@@ -161,7 +161,7 @@ def _array(storage: _Storage, content: bytes) -> np.ndarray:
     return np.frombuffer(content, storage.dtype)
 
 
-def _tensor(name: Any, view: Any, storages: dict[str, np.ndarray]) -> np.ndarray:
+def _copy_tensor(name: Any, view: Any, storages: dict[str, np.ndarray]) -> np.ndarray:
     """Copies a view out of its storage. NumPy checks that offset, size and stride stay inside."""
     if not isinstance(name, str) or not isinstance(view, _View):
         raise WeightsError(f"{name!r} is {type(view).__name__}, expected a tensor by name")

@@ -40,13 +40,13 @@ def convert_to_srgb(image: tf.Tensor, profile: tf.Tensor, is_gray: tf.Tensor) ->
         tf.equal(fault, ""), ["the color profile cannot be applied in the graph; convert the image to sRGB:", fault]
     )
     with tf.control_dependencies([sound] if sound is not None else []):
-        probe = tf.constant(_probe())
-        change = tf.cast(_converted(probe, curves, matrix), tf.int32) - tf.cast(probe, tf.int32)
+        probe = tf.constant(_build_probe())
+        change = tf.cast(_convert(probe, curves, matrix), tf.int32) - tf.cast(probe, tf.int32)
         is_srgb = tf.reduce_max(tf.abs(change)) <= TOLERANCE
-        return tf.cond(is_srgb, lambda: image, lambda: _converted(image, curves, matrix))
+        return tf.cond(is_srgb, lambda: image, lambda: _convert(image, curves, matrix))
 
 
-def _converted(image: tf.Tensor, curves: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
+def _convert(image: tf.Tensor, curves: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
     """[..., 3] uint8 by [3, 256] linear values of each level, and [3, 3] to linear sRGB."""
     levels = tf.cast(image, tf.int32)
     linear = tf.stack([tf.gather(curves[channel], levels[..., channel]) for channel in range(3)], axis=-1)
@@ -55,7 +55,7 @@ def _converted(image: tf.Tensor, curves: tf.Tensor, matrix: tf.Tensor) -> tf.Ten
     return tf.cast(tf.floor(255 * stored + 0.5), tf.uint8)
 
 
-def _probe() -> np.ndarray:
+def _build_probe() -> np.ndarray:
     """All grays, and a grid of 9 x 9 x 9 colors: [985, 3] uint8."""
     steps = np.round(np.linspace(0, 255, 9)).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3)
@@ -90,34 +90,38 @@ def _parse(profile: tf.Tensor, is_gray: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
     count = numbers.u32([128])[0]
     entries = 132 + 12 * tf.range(tf.minimum(count, _MAX_TAGS))
     names, starts, sizes = (numbers.u32(entries + offset) for offset in (0, 4, 8))
-    says_gray = tf.equal(numbers.u32([16])[0], _name(b"GRAY"))
+    says_gray = tf.equal(numbers.u32([16])[0], _encode_signature(b"GRAY"))
     wanted = tf.where(
         says_gray,
-        tf.constant([_name(tag) for tag in (b"kTRC", b"kTRC", b"kTRC", b"wtpt", b"wtpt", b"wtpt")], tf.int64),
-        tf.constant([_name(tag) for tag in (b"rTRC", b"gTRC", b"bTRC", b"rXYZ", b"gXYZ", b"bXYZ")], tf.int64),
+        tf.constant(
+            [_encode_signature(tag) for tag in (b"kTRC", b"kTRC", b"kTRC", b"wtpt", b"wtpt", b"wtpt")], tf.int64
+        ),
+        tf.constant(
+            [_encode_signature(tag) for tag in (b"rTRC", b"gTRC", b"bTRC", b"rXYZ", b"gXYZ", b"bXYZ")], tf.int64
+        ),
     )
     is_it = tf.equal(names, wanted[:, tf.newaxis])
     start, size = (tf.reduce_max(tf.where(is_it, column, 0), axis=1) for column in (starts, sizes))
     declared_size, version, kind, space, connection, magic = tf.unstack(numbers.u32([0, 8, 12, 16, 20, 36]))
     is_inside = start + size <= tf.minimum(numbers.size, declared_size)
     is_inside &= tf.equal(tf.reduce_sum(tf.cast(is_it, tf.int32), axis=1), 1)
-    curves, curves_are_sound = _curves(numbers, start[:3], size[:3])
+    curves, curves_are_sound = _read_curves(numbers, start[:3], size[:3])
     # One column for each colorant.
     colorants = tf.transpose(numbers.fixed(start[3:, tf.newaxis] + 8 + 4 * tf.range(3, dtype=tf.int64)))
-    colorants_are_sound = tf.equal(numbers.u32(start[3:]), _name(b"XYZ ")) & (size[3:] >= 20)
+    colorants_are_sound = tf.equal(numbers.u32(start[3:]), _encode_signature(b"XYZ ")) & (size[3:] >= 20)
     colorants_are_sound &= tf.reduce_all(tf.abs(colorants) < _MAX_COLORANT, axis=0)
     matrix = tf.constant(np.linalg.inv(_SRGB_TO_D50)) @ colorants
     matrix = tf.where(says_gray, tf.eye(3, dtype=tf.float64), matrix)
     sound = tf.reduce_all(is_inside & tf.concat([curves_are_sound, colorants_are_sound], axis=0))
-    tables = tf.constant([_name(tag) for tag in _LOOKUP_TABLES], tf.int64)
-    devices = tf.constant([_name(device) for device in (b"mntr", b"scnr", b"spac", b"prtr")], tf.int64)
+    tables = tf.constant([_encode_signature(tag) for tag in _LOOKUP_TABLES], tf.int64)
+    devices = tf.constant([_encode_signature(device) for device in (b"mntr", b"scnr", b"spac", b"prtr")], tf.int64)
     faults = [
-        (tf.not_equal(magic, _name(b"acsp")) | (count > _MAX_TAGS), "it is broken"),
+        (tf.not_equal(magic, _encode_signature(b"acsp")) | (count > _MAX_TAGS), "it is broken"),
         (version >= 5 * 2**24, "it is of version 5 or later"),
         (tf.reduce_any(tf.equal(names, tables[:, tf.newaxis])), "it has lookup tables"),
         (~tf.reduce_any(tf.equal(devices, kind)), "it is none of a device"),
-        (~says_gray & tf.not_equal(space, _name(b"RGB ")), "it is neither of RGB nor of gray"),
-        (tf.not_equal(connection, _name(b"XYZ ")), "its connection space is not XYZ"),
+        (~says_gray & tf.not_equal(space, _encode_signature(b"RGB ")), "it is neither of RGB nor of gray"),
+        (tf.not_equal(connection, _encode_signature(b"XYZ ")), "its connection space is not XYZ"),
         (says_gray & ~is_gray, "it is of gray, the image is not"),
         (~sound, "it is broken"),
         # It would want a black point compensation.
@@ -129,7 +133,7 @@ def _parse(profile: tf.Tensor, is_gray: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
     return tf.cast(curves, tf.float32), tf.cast(matrix, tf.float32), fault
 
 
-def _curves(numbers: _Numbers, start: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _read_curves(numbers: _Numbers, start: tf.Tensor, size: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Linear values of the 256 levels, float64 in 0..1, [3, 256]; and whether the tags are curves, [3].
 
     Args:
@@ -139,16 +143,16 @@ def _curves(numbers: _Numbers, start: tf.Tensor, size: tf.Tensor) -> tuple[tf.Te
     """
     inputs = tf.constant(np.arange(256) / 255)
     kind, length = numbers.u32(start), numbers.u32(start + 8)
-    is_table, is_formula = tf.equal(kind, _name(b"curv")), tf.equal(kind, _name(b"para"))
+    is_table, is_formula = tf.equal(kind, _encode_signature(b"curv")), tf.equal(kind, _encode_signature(b"para"))
     last = tf.cast(tf.maximum(length - 1, 1), tf.float64)[:, tf.newaxis]
     place = inputs * last
     below = tf.floor(place)
 
-    def entry(number: tf.Tensor) -> tf.Tensor:
+    def read_entry(number: tf.Tensor) -> tf.Tensor:
         at = start[:, tf.newaxis] + 12 + 2 * tf.cast(tf.minimum(number, last), tf.int64)
         return tf.cast(numbers.u16(at), tf.float64) / 65535
 
-    sampled = (1 - (place - below)) * entry(below) + (place - below) * entry(below + 1)
+    sampled = (1 - (place - below)) * read_entry(below) + (place - below) * read_entry(below + 1)
     gamma = tf.where(length > 0, tf.cast(numbers.u16(start + 12), tf.float64) / 256, 1.0)
     simple = tf.pow(inputs, gamma[:, tf.newaxis])
 
@@ -170,5 +174,5 @@ def _curves(numbers: _Numbers, start: tf.Tensor, size: tf.Tensor) -> tuple[tf.Te
     return tf.clip_by_value(curves, 0.0, 1.0), is_known & (size >= needed)
 
 
-def _name(signature: bytes) -> int:
+def _encode_signature(signature: bytes) -> int:
     return int.from_bytes(signature, "big")

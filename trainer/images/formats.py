@@ -34,7 +34,7 @@ def decode_jpeg(encoded: tf.Tensor) -> StoredImage:
     image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
     encoded = _delay(image, encoded)
     is_gray = tf.equal(tf.image.extract_jpeg_shape(encoded)[2], 1)
-    return StoredImage(image, _empty_alpha(), is_gray, read_jpeg(encoded))
+    return StoredImage(image, _build_empty_alpha(), is_gray, read_jpeg(encoded))
 
 
 def decode_png(encoded: tf.Tensor) -> StoredImage:
@@ -48,7 +48,7 @@ def decode_png(encoded: tf.Tensor) -> StoredImage:
     # Below 8 bits a channel, TensorFlow fills a missing alpha with the largest sample (1, 3 or 15) instead of 255.
     filler = tf.cast(tf.bitwise.left_shift(1, tf.minimum(depth, 8)) - 1, tf.uint8)
     opaque = tf.reduce_all(tf.equal(image[..., 3], filler))
-    alpha = tf.cond(opaque, _empty_alpha, lambda: image[..., 3:])
+    alpha = tf.cond(opaque, _build_empty_alpha, lambda: image[..., 3:])
     return StoredImage(image[..., :3], alpha, tf.equal(color_type, 0) | tf.equal(color_type, 4), metadata)
 
 
@@ -68,64 +68,64 @@ def decode_bmp(encoded: tf.Tensor) -> StoredImage:
     colors = tf.cond(tf.equal(tf.shape(image)[-1], 1), lambda: _look_up_palette(encoded, image), lambda: image[..., :3])
     # Alpha of 0 everywhere was never set.
     has_alpha = has_masks & tf.not_equal(mask_of_alpha, 0) & tf.reduce_any(image[..., 3:] > 0)
-    alpha = tf.cond(has_alpha, lambda: image[..., 3:], _empty_alpha)
-    return _as_plain_image(colors)._replace(alpha=alpha)
+    alpha = tf.cond(has_alpha, lambda: image[..., 3:], _build_empty_alpha)
+    return _build_plain_image(colors)._replace(alpha=alpha)
 
 
 def decode_gif(encoded: tf.Tensor) -> StoredImage:
     """Decodes the first frame, with the transparent entry of its palette made white: TensorFlow leaves it black."""
     size = tf.strings.length(encoded)
 
-    def at(position: tf.Tensor, count: int) -> tf.Tensor:
+    def read_numbers(position: tf.Tensor, count: int) -> tf.Tensor:
         start = tf.minimum(position, size)
         return tf.cast(
             tf.io.decode_raw(tf.strings.substr(encoded, start, count), tf.uint8, fixed_length=count), tf.int32
         )
 
-    def after_palette(start: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
+    def skip_palette(start: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
         has_one = tf.bitwise.bitwise_and(flags, 128) > 0
         return start + tf.where(has_one, 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7)), 0)
 
     def is_before_frame(position: tf.Tensor) -> tf.Tensor:
-        return (position < size) & tf.not_equal(at(position, 1)[0], 0x2C)
+        return (position < size) & tf.not_equal(read_numbers(position, 1)[0], 0x2C)
 
     def skip(position: tf.Tensor, in_block: tf.Tensor, control: tf.Tensor) -> list[tf.Tensor]:
         """From an extension into its sub-blocks, and from each to the next."""
-        first, label, length = tf.unstack(at(position, 3))
-        flags = at(position + 3, 1)[0]
+        first, label, length = tf.unstack(read_numbers(position, 3))
+        flags = read_numbers(position + 3, 1)[0]
         begins = ~in_block & tf.equal(first, 0x21)
         is_control = begins & tf.equal(label, 0xF9) & tf.equal(length, 4) & (flags % 2 > 0)
         step = tf.where(begins, 2, 1 + tf.where(in_block, first, 0))
         in_block = begins | in_block & (first > 0)
         return [tf.minimum(position + step, size), in_block, tf.where(is_control, position, control)]
 
-    screen = at(tf.constant(6), 5)
-    first_block = after_palette(tf.constant(13), screen[4])
+    screen = read_numbers(tf.constant(6), 5)
+    first_block = skip_palette(tf.constant(13), screen[4])
     position, _, control = tf.while_loop(
         lambda position, in_block, _: in_block | is_before_frame(position),
         skip,
         [tf.minimum(first_block, size), tf.constant(False), tf.constant(0)],
         maximum_iterations=_MAX_GIF_BLOCKS,
     )
-    frame = at(position, 10)
+    frame = read_numbers(position, 10)
     left, top, width, height = (frame[number] + 256 * frame[number + 1] for number in (1, 3, 5, 7))
     covers = tf.equal(left, 0) & tf.equal(top, 0)
     covers &= (width >= screen[0] + 256 * screen[1]) & (height >= screen[2] + 256 * screen[3])
 
-    def without_transparency() -> tf.Tensor:
+    def clear_transparency() -> tf.Tensor:
         has_palette = tf.bitwise.bitwise_and(frame[9], 128) > 0
         start = tf.where(has_palette, position + 10, 13)
-        end = after_palette(start, tf.where(has_palette, frame[9], screen[4]))
-        entry = start + 3 * at(control + 6, 1)[0]
-        flags = tf.cast(tf.bitwise.bitwise_and(at(control + 3, 1), 0xFE), tf.uint8)
+        end = skip_palette(start, tf.where(has_palette, frame[9], screen[4]))
+        entry = start + 3 * read_numbers(control + 6, 1)[0]
+        flags = tf.cast(tf.bitwise.bitwise_and(read_numbers(control + 3, 1), 0xFE), tf.uint8)
         cleared = _replace_bytes(encoded, control + 3, _byte_to_text(flags))
         return tf.cond(
             entry < end, lambda: _replace_bytes(cleared, entry, tf.constant(b"\xff\xff\xff")), lambda: cleared
         )
 
-    opaque = tf.cond(control > 0, without_transparency, lambda: encoded)
+    opaque = tf.cond(control > 0, clear_transparency, lambda: encoded)
     image = tf.io.decode_image(opaque, channels=3, expand_animations=False)
-    return _as_plain_image(
+    return _build_plain_image(
         require(image, _delay(image, covers), "GIF whose first frame does not cover it: save that frame as PNG")
     )
 
@@ -142,7 +142,7 @@ def decode_webp(encoded: tf.Tensor) -> StoredImage:
     image = tf.io.decode_image(still, channels=0, expand_animations=False)
     image.set_shape((None, None, None))
     has_alpha = tf.equal(tf.shape(image)[2], 4)
-    alpha = tf.cond(has_alpha, lambda: image[..., 3:], _empty_alpha)
+    alpha = tf.cond(has_alpha, lambda: image[..., 3:], _build_empty_alpha)
     metadata = read_webp(_delay(image, encoded))
     return StoredImage(image[..., :3], alpha, tf.constant(False), metadata)
 
@@ -152,7 +152,7 @@ def reject(encoded: tf.Tensor) -> StoredImage:
     # The bytes themselves stay out of the message: Python fails on one that is not UTF-8.
     size = tf.strings.length(encoded)
     message = "bytes that are no JPEG, PNG, BMP, GIF or WebP image; their number:"
-    return _as_plain_image(require(tf.zeros((1, 1, 3), tf.uint8), tf.constant(False), message, size))
+    return _build_plain_image(require(tf.zeros((1, 1, 3), tf.uint8), tf.constant(False), message, size))
 
 
 def require(value: tf.Tensor, condition: tf.Tensor, *message: str | tf.Tensor) -> tf.Tensor:
@@ -169,11 +169,11 @@ def _delay(image: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
         return tf.identity(value)
 
 
-def _as_plain_image(colors: tf.Tensor) -> StoredImage:
-    return StoredImage(colors, _empty_alpha(), tf.constant(False), build_empty())
+def _build_plain_image(colors: tf.Tensor) -> StoredImage:
+    return StoredImage(colors, _build_empty_alpha(), tf.constant(False), build_empty())
 
 
-def _empty_alpha() -> tf.Tensor:
+def _build_empty_alpha() -> tf.Tensor:
     return tf.zeros([0, 0, 1], tf.uint8)
 
 

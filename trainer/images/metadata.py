@@ -68,7 +68,7 @@ def build_empty() -> Metadata:
 def read_jpeg(encoded: tf.Tensor) -> Metadata:
     """Reads the segments before the scan (ISO 10918-1, annex B)."""
 
-    def part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
+    def parse_part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
         kind = tf.strings.substr(head, 0, 2)
         size = 256 * numbers[2] + numbers[3]
         is_filling = tf.equal(kind, b"\xff\xff")
@@ -83,7 +83,7 @@ def read_jpeg(encoded: tf.Tensor) -> Metadata:
         _Field(b"\xff\xe2", b"ICC_PROFILE\0", 12, 2, several="joined"),
         _Field(b"\xff\xee", b"Adobe"),
     )
-    found, _, at_end = _walk(encoded, 2, part, fields, _MAX_JPEG_SEGMENTS)
+    found, _, at_end = _walk(encoded, 2, parse_part, fields, _MAX_JPEG_SEGMENTS)
     exif, xmp, icc, numbering, adobe = tf.unstack(found)
     # Each part of a profile has its number, from 1, and how many there are.
     parts = tf.strings.length(numbering) // 2
@@ -91,7 +91,7 @@ def read_jpeg(encoded: tf.Tensor) -> Metadata:
     numbers = tf.cast(tf.io.decode_raw(numbering, tf.uint8), tf.int32)
     is_whole = tf.reduce_all(tf.equal(numbers, tf.reshape(expected, [-1])))
     four_inks = tf.equal(tf.image.extract_jpeg_shape(encoded)[2], 4)
-    fault = _fault(
+    fault = _join_faults(
         (~at_end, f"JPEG with more than {_MAX_JPEG_SEGMENTS} segments before its pixels"),
         (~is_whole, "JPEG whose color profile lacks parts"),
         (four_inks & (parts > 0), "CMYK JPEG with a color profile"),
@@ -103,9 +103,9 @@ def read_jpeg(encoded: tf.Tensor) -> Metadata:
 def read_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
     """Reads the chunks (PNG, third edition, section 5), those behind the pixels included; and the content of `sBIT`."""
 
-    def part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
+    def parse_part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
         kind = tf.strings.substr(head, 4, 4)
-        size = _number(numbers[:4])
+        size = _decode_number(numbers[:4])
         return _Part(kind, position + 8, size, position + 12 + size, tf.equal(kind, b"IEND"))
 
     old_places = [
@@ -119,7 +119,7 @@ def read_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
         _Field(b"cICP"),
         *(_Field(*place) for place in ((b"tEXt", _XMP_KEY), (b"zTXt", _XMP_KEY), *old_places)),
     )
-    found, is_there, at_end = _walk(encoded, 8, part, fields, _MAX_PNG_CHUNKS)
+    found, is_there, at_end = _walk(encoded, 8, parse_part, fields, _MAX_PNG_CHUNKS)
     exif, text, named_profile, significant, code_points = tf.unstack(found[:5])
     has_code_points = is_there[4]
     # Name, 0, method 0, profile.
@@ -133,7 +133,7 @@ def read_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
     )
     # Key, 0, not compressed, method, language, 0, translated key, 0, text.
     header = r"^XML:com\.adobe\.xmp\x00\x00\C[^\x00]*\x00[^\x00]*\x00"
-    fault = _fault(
+    fault = _join_faults(
         (~at_end, f"PNG with more than {_MAX_PNG_CHUNKS} chunks"),
         (is_there[2] & ~has_code_points & ~is_zlib, "PNG whose color profile is broken"),
         (tf.reduce_any(is_there[5:]), "PNG whose EXIF or XMP is in a text chunk of an old kind"),
@@ -149,16 +149,16 @@ def read_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
 def read_webp(encoded: tf.Tensor) -> Metadata:
     """Reads the chunks of the extended format (RFC 9649, section 2.7); the simple one has none."""
 
-    def part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
-        size = _number(numbers[7:3:-1])
+    def parse_part(position: tf.Tensor, head: tf.Tensor, numbers: tf.Tensor) -> _Part:
+        size = _decode_number(numbers[7:3:-1])
         kind = tf.strings.substr(head, 0, 4)
         is_simple = tf.equal(position, 12) & tf.not_equal(kind, b"VP8X")
         return _Part(kind, position + 8, size, position + 8 + size + size % 2, is_simple)
 
     fields = [_Field(kind, several="first") for kind in (b"EXIF", b"XMP ", b"ICCP")]
-    found, _, at_end = _walk(encoded, 12, part, fields, _MAX_WEBP_CHUNKS)
+    found, _, at_end = _walk(encoded, 12, parse_part, fields, _MAX_WEBP_CHUNKS)
     exif, xmp, icc = tf.unstack(found)
-    fault = _fault((~at_end, f"WebP with more than {_MAX_WEBP_CHUNKS} chunks"))
+    fault = _join_faults((~at_end, f"WebP with more than {_MAX_WEBP_CHUNKS} chunks"))
     return Metadata(exif, xmp, icc, fault)
 
 
@@ -168,11 +168,11 @@ def find_orientation(metadata: Metadata) -> tf.Tensor:
     digit = tf.where(is_there, tf.strings.regex_replace(metadata.xmp, _XMP_ORIENTATION, r"\1"), "1")
     of_xmp = tf.strings.to_number(digit, tf.int64)
     exif = tf.strings.regex_replace(metadata.exif, r"^(?:Exif\x00\x00)+", b"")
-    value = tf.cond(tf.strings.length(exif) > 0, lambda: _tiff_orientation(exif, of_xmp), lambda: of_xmp)
+    value = tf.cond(tf.strings.length(exif) > 0, lambda: _read_tiff_orientation(exif, of_xmp), lambda: of_xmp)
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
-def _tiff_orientation(tiff: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+def _read_tiff_orientation(tiff: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Orientation in the first directory of TIFF data (TIFF 6.0, section 2); `other` where that has no such entry."""
     data = tf.cast(tf.io.decode_raw(tiff, tf.uint8), tf.int64)
     size = tf.size(data, out_type=tf.int64)
@@ -184,21 +184,21 @@ def _tiff_orientation(tiff: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     first, second = short[:-2], short[2:]
     long = tf.where(little_endian, first + 65536 * second, 65536 * first + second)
 
-    def at(numbers: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
+    def look_up(numbers: tf.Tensor, position: tf.Tensor) -> tf.Tensor:
         return tf.gather(numbers, tf.minimum(position, size))
 
-    directory = at(long, tf.constant(4, tf.int64))
-    entries = directory + 2 + 12 * tf.range(at(short, directory))
+    directory = look_up(long, tf.constant(4, tf.int64))
+    entries = directory + 2 + 12 * tf.range(look_up(short, directory))
     # Pillow stops at an entry that is cut, or whose values lie past the end. Of several entries the last counts.
-    units = tf.gather(tf.constant(_UNITS, tf.int64), tf.minimum(at(short, entries + 2), len(_UNITS) - 1))
-    value_size = units * at(long, entries + 4)
-    is_cut = (entries + 12 > size) | (value_size > 4) & (at(long, entries + 8) + value_size > size)
+    units = tf.gather(tf.constant(_UNITS, tf.int64), tf.minimum(look_up(short, entries + 2), len(_UNITS) - 1))
+    value_size = units * look_up(long, entries + 4)
+    is_cut = (entries + 12 > size) | (value_size > 4) & (look_up(long, entries + 8) + value_size > size)
     is_read = tf.equal(tf.cumsum(tf.cast(is_cut, tf.int32)), 0)
-    tagged = tf.boolean_mask(entries, tf.equal(at(short, entries), 274) & is_read)[-1:]
-    kind = at(short, tagged + 2)
-    by_kind = tf.stack([at(low, tagged + 8), at(short, tagged + 8), at(long, tagged + 8)])
+    tagged = tf.boolean_mask(entries, tf.equal(look_up(short, entries), 274) & is_read)[-1:]
+    kind = look_up(short, tagged + 2)
+    by_kind = tf.stack([look_up(low, tagged + 8), look_up(short, tagged + 8), look_up(long, tagged + 8)])
     value = tf.where(tf.equal(kind, 1), by_kind[0], tf.where(tf.equal(kind, 4), by_kind[2], by_kind[1]))
-    is_number = (tf.equal(kind, 1) | tf.equal(kind, 3) | tf.equal(kind, 4)) & tf.equal(at(long, tagged + 4), 1)
+    is_number = (tf.equal(kind, 1) | tf.equal(kind, 3) | tf.equal(kind, 4)) & tf.equal(look_up(long, tagged + 4), 1)
     of_exif = tf.reduce_sum(tf.where(is_number, value, 1))
     known_order = little_endian | big_endian
     return tf.where(known_order, tf.where(tf.size(tagged) > 0, of_exif, other), 1)
@@ -207,7 +207,7 @@ def _tiff_orientation(tiff: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
 def _walk(
     encoded: tf.Tensor,
     first: int,
-    part: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], _Part],
+    parse_part: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], _Part],
     fields: Sequence[_Field],
     most: int,
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -216,7 +216,7 @@ def _walk(
     Args:
       encoded: the file.
       first: where the first part begins.
-      part: its position, its first 8 bytes, and the same as numbers (0 past the end) -> the part.
+      parse_part: its position, its first 8 bytes, and the same as numbers (0 past the end) -> the part.
       fields: what is wanted.
       most: parts.
 
@@ -234,7 +234,7 @@ def _walk(
         head = tf.strings.substr(encoded, position, 8)
         numbers = tf.cast(tf.io.decode_raw(head, tf.uint8, fixed_length=8), tf.int32)
         # Padded, so that the kind can be cut out of a head that is cut short.
-        return part(position, tf.strings.join([head, bytes(8)]), numbers)
+        return parse_part(position, tf.strings.join([head, bytes(8)]), numbers)
 
     def goes_on(position: tf.Tensor, ends: tf.Tensor, *_: tf.Tensor) -> tf.Tensor:
         return (position < size) & ~ends
@@ -259,10 +259,10 @@ def _walk(
     return found, is_there, ~goes_on(position, ends)
 
 
-def _fault(*cases: tuple[tf.Tensor, str]) -> tf.Tensor:
+def _join_faults(*cases: tuple[tf.Tensor, str]) -> tf.Tensor:
     return tf.strings.reduce_join([tf.where(condition, f"{text}. ", "") for condition, text in cases])
 
 
-def _number(four: tf.Tensor) -> tf.Tensor:
+def _decode_number(four: tf.Tensor) -> tf.Tensor:
     """[4] bytes, the highest first; 2^31 and more come out negative."""
     return tf.reduce_sum(four * tf.constant([2**24, 2**16, 2**8, 1]))

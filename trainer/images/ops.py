@@ -170,9 +170,9 @@ def _composite_over_white(image: tf.Tensor) -> tf.Tensor:
 def _rotate_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
     """Undoes EXIF orientation 2..8 (CIPA DC-008, section 4.6.4, tag 274)."""
 
-    def among(*values: int) -> tf.Tensor:
+    def is_among(*values: int) -> tf.Tensor:
         return tf.reduce_any(tf.equal(orientation, values))
 
     image = tf.cond(orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
-    image = tf.cond(among(2, 3, 6, 7), lambda: tf.reverse(image, axis=[1]), lambda: image)
-    return tf.cond(among(3, 4, 7, 8), lambda: tf.reverse(image, axis=[0]), lambda: image)
+    image = tf.cond(is_among(2, 3, 6, 7), lambda: tf.reverse(image, axis=[1]), lambda: image)
+    return tf.cond(is_among(3, 4, 7, 8), lambda: tf.reverse(image, axis=[0]), lambda: image)

@@ -56,9 +56,9 @@ def read_batches(
 
     dataset = dataset.map(decode, num_parallel_calls=tf.data.AUTOTUNE)
     if flip:
-        dataset = _flipped(dataset, seed)
+        dataset = _flip(dataset, seed)
     if augment:
-        dataset = _varied(dataset, seed, augment)
+        dataset = _vary(dataset, seed, augment)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -81,18 +81,18 @@ def read_channel_statistics(
     return row[features.PIXEL_MEAN][0].numpy().tolist(), row[features.PIXEL_VARIANCE][0].numpy().tolist()
 
 
-def _flipped(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
+def _flip(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
     """Mirrors half of the images, others in every epoch; the same ones whenever the seed is the same."""
-    return _with_numbers(dataset, seed).map(
+    return _attach_numbers(dataset, seed).map(
         lambda batch, number: (tf.image.stateless_random_flip_left_right(batch[0], number), batch[1]),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 
 
-def _varied(dataset: tf.data.Dataset, seed: int | None, settings: Augmentation) -> tf.data.Dataset:
+def _vary(dataset: tf.data.Dataset, seed: int | None, settings: Augmentation) -> tf.data.Dataset:
     """Varies each image, in another way in every epoch; in the same ways whenever the seed is the same."""
 
-    def vary(batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def vary_batch(batch: tuple[tf.Tensor, tf.Tensor], number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         pixels = tf.cast(batch[0], tf.uint8)
         seeds = tf.random.stateless_uniform([tf.shape(pixels)[0], 2], number, None, None, tf.int32, alg="philox")
         varied = tf.map_fn(
@@ -102,10 +102,10 @@ def _varied(dataset: tf.data.Dataset, seed: int | None, settings: Augmentation) 
         )
         return tf.cast(varied, tf.float32), batch[1]
 
-    return _with_numbers(dataset, seed).map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+    return _attach_numbers(dataset, seed).map(vary_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-def _with_numbers(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
+def _attach_numbers(dataset: tf.data.Dataset, seed: int | None) -> tf.data.Dataset:
     """Each batch with two random numbers, new ones in every epoch.
 
     They come with the batches: a stateful op would hand them to whichever batch a thread decodes first.

@@ -50,10 +50,10 @@ def freeze_weights(extractor: keras.Model) -> Callable[[tf.Tensor], np.ndarray]:
     ]
 
     @tf.function(input_signature=[tf.TensorSpec(extractor.input_shape, tf.float32)])
-    def graph(pixels: tf.Tensor) -> tf.Tensor:
+    def extract(pixels: tf.Tensor) -> tf.Tensor:
         return tf.cast(extractor.stateless_call(*weights, pixels, training=False)[0], tf.float32)
 
-    return lambda pixels: graph(pixels).numpy()
+    return lambda pixels: extract(pixels).numpy()
 
 
 def compute(

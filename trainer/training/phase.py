@@ -71,7 +71,7 @@ def fit(
             model.fit(
                 train,
                 validation_data=evaluation,
-                initial_epoch=_restored(model, directory),
+                initial_epoch=_restore(model, directory),
                 epochs=epochs,
                 steps_per_epoch=steps_an_epoch,
                 class_weight=class_weight,
@@ -154,7 +154,7 @@ class _Save(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
-        np.savez(self._new, *(variable.numpy() for variable in _variables(self.model)))
+        np.savez(self._new, *(variable.numpy() for variable in _list_variables(self.model)))
         if logs["val_accuracy"] > self._reached:
             self._reached = logs["val_accuracy"]
             copy = self._new.with_name("copy.npz")
@@ -175,7 +175,7 @@ class _EndEpoch(keras.callbacks.Callback):
         self._new.with_name(_AFTER.format(epoch - 1)).unlink(missing_ok=True)
 
 
-def _restored(model: keras.Model, directory: Path) -> int:
+def _restore(model: keras.Model, directory: Path) -> int:
     """Loads the state of the last epoch whose file is whole, if there is one; returns the epochs until then."""
     prefix, suffix = _AFTER.split("{}")
     files = {
@@ -198,11 +198,11 @@ def _load(model: keras.Model, file: Path) -> None:
     model.optimizer.build(model.trainable_variables)  # the file holds its state, too
     with np.load(file) as arrays:
         values = [arrays[name] for name in arrays.files]  # all of them, before anything is changed
-    for variable, value in zip(_variables(model), values, strict=True):
+    for variable, value in zip(_list_variables(model), values, strict=True):
         variable.assign(value)
 
 
-def _variables(model: keras.Model) -> list[keras.Variable]:
+def _list_variables(model: keras.Model) -> list[keras.Variable]:
     """The whole state, in an order that the architecture gives.
 
     `save_weights` would search every layer's attributes for it, which takes longer than to write it down.

@@ -57,14 +57,14 @@ class Task:
         )
         self.files = {TRAIN: fn_args.train_files, EVAL: fn_args.eval_files}
         self.steps: int | None = fn_args.train_steps
-        self.class_weight = _balanced(self.classes.counts) if self.settings.class_weights else None
+        self.class_weight = _compute_class_weights(self.classes.counts) if self.settings.class_weights else None
         self._augmentation = config.augmentation
         self._accessor = fn_args.data_accessor
         self._mean, self._variance = batches.read_channel_statistics(
             self.files[TRAIN], self._accessor, self.transform_output
         )
         self.precision = precision.choose(
-            self.settings.mixed_precision, self._step_count(), self._steps_to_measure, state / PRECISION_FILE
+            self.settings.mixed_precision, self._count_steps(), self._build_steps, state / PRECISION_FILE
         )
         self.policy = self.precision.policy
         keras.config.set_dtype_policy(self.policy)
@@ -157,7 +157,7 @@ class Task:
         class_count, batch_size = len(self.classes.names), settings.batch_size
         counts = {split: -(-count // batch_size) for split, count in examples.items()}
 
-        def one_hot(split: str, **options: Any) -> tf.data.Dataset:
+        def read_one_hot(split: str, **options: Any) -> tf.data.Dataset:
             labeled = self.read_batches(split, batch_size, **options).map(
                 lambda pixels, label: (pixels, tf.one_hot(label, class_count))
             )
@@ -168,18 +168,18 @@ class Task:
         rate = build_warmup_and_cosine(settings.fine_tune_learning_rate, steps, settings.warmup_fraction)
         compile_model(classifier.model, rate, settings)
         strength = settings.augmentation_strength
-        train = one_hot(
+        train = read_one_hot(
             TRAIN,
             seed=settings.seed,
             flip=settings.flip_on_the_fly,
             augment=augmentation.scale_ranges(self._augmentation, strength) if strength else None,
         )
-        splits = {TRAIN: train, EVAL: one_hot(EVAL)}
+        splits = {TRAIN: train, EVAL: read_one_hot(EVAL)}
         return self._fit(
             "fine_tune", settings.fine_tune_epochs, classifier.model, splits, settings, state, log_dir, callbacks
         )
 
-    def _step_count(self) -> int:
+    def _count_steps(self) -> int:
         """Steps of the phase that takes longest: fine-tuning, or else one pass through the frozen backbone."""
         examples = sum(self.classes.counts) * (1 + self._augmentation.copies)
         batches = -(-examples // self.settings.batch_size)
@@ -188,12 +188,12 @@ class Task:
         epochs, steps_an_epoch = phase.limit_steps(self.steps, batches, self.settings.fine_tune_epochs)
         return epochs * (steps_an_epoch or batches)
 
-    def _steps_to_measure(self, policies: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
+    def _build_steps(self, policies: tuple[str, ...]) -> dict[str, Callable[[], Any]]:
         """By policy: runs one step of the phase that takes longest on a batch of the training data."""
         (batch,) = self.read_batches(TRAIN, self.settings.batch_size).take(1)
-        return {policy: self._step_to_measure(policy, *batch) for policy in policies}
+        return {policy: self._build_step(policy, *batch) for policy in policies}
 
-    def _step_to_measure(self, policy: str, pixels: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
+    def _build_step(self, policy: str, pixels: tf.Tensor, labels: tf.Tensor) -> Callable[[], Any]:
         keras.config.set_dtype_policy(policy)
         devices = choose_strategy()
         with devices.scope():
@@ -254,7 +254,7 @@ def _check_labels(labels: np.ndarray, class_count: int, split: str) -> None:
         )
 
 
-def _balanced(counts: list[int]) -> dict[int, float]:
+def _compute_class_weights(counts: list[int]) -> dict[int, float]:
     """Weights inverse to the frequencies, 1 on average over the examples; absent classes weigh 0."""
     present = sum(count > 0 for count in counts)
     return {label: sum(counts) / (present * count) if count else 0.0 for label, count in enumerate(counts)}
