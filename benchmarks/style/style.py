@@ -59,7 +59,7 @@ class _ReachedError(Exception):
     """Ends a rendering whose loss is low enough."""
 
 
-def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], output: Path) -> None:
+def compare_speed(network: str, size: int, steps: int, learning_rates: Sequence[float], output: Path) -> None:
     """Prints the seconds of both ways to the same loss, and keeps their images in `output`."""
     settings = Settings(
         network=network,
@@ -79,9 +79,9 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
     height, width = canvas.compute_sides(content.shape, size)
     padded = canvas.pad(canvas.resize(content, height, width), exact.network.stride)
     start = tf.constant(padded[np.newaxis].astype(np.float32))
-    contents_, grams = exact.contents(start), exact.style_targets(style, size)
+    contents_, grams = exact.compute_contents(start), exact.compute_style_targets(style, size)
 
-    usual = [_adam(exact, start, contents_, grams, weights, steps, rate) for rate in learning_rates]
+    usual = [_run_adam(exact, start, contents_, grams, weights, steps, rate) for rate in learning_rates]
     for rate, (seconds, loss, _) in zip(learning_rates, usual, strict=True):
         print(f"usual way, learning rate {rate}: {seconds}, loss {loss:.5g}", flush=True)
     usual_s, target, image = min(usual, key=lambda run: run[1])
@@ -94,7 +94,7 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
             reached.append((began.since(), step))
             raise _ReachedError
 
-    render(content, [(style, 1.0)], settings.model_copy(update={"scales": _briefly(settings)}))  # traces
+    render(content, [(style, 1.0)], settings.model_copy(update={"scales": _shorten_scales(settings)}))  # traces
     began = _Seconds.now()
     try:
         render(content, [(style, 1.0)], settings, callback=watch)
@@ -117,11 +117,11 @@ def speed(network: str, size: int, steps: int, learning_rates: Sequence[float], 
         print(f"ours: did not reach the loss {target:.5g}")
 
 
-def _briefly(settings: Settings) -> tuple[Scale, ...]:
+def _shorten_scales(settings: Settings) -> tuple[Scale, ...]:
     return tuple(scale.model_copy(update={"iterations": 1}) for scale in settings.scales)
 
 
-def _adam(
+def _run_adam(
     exact: Objective,
     start: tf.Tensor,
     contents_: Sequence[tf.Tensor],
@@ -152,7 +152,7 @@ def _adam(
     return seconds, loss, np.rint(image[0].numpy() * 255).astype(np.uint8)
 
 
-def batch_of_units(size: int) -> None:
+def measure_batch(size: int) -> None:
     """Prints images per minute of 16 units, with one worker process and with two."""
     styles = catalog.open_catalog("builtin")[:4]
     for workers in (1, 2):
@@ -170,7 +170,7 @@ def batch_of_units(size: int) -> None:
         print(f"{workers} worker(s): {report.rendered} of {size} px in {report.seconds:.1f} s, {rate:.1f} a minute")
 
 
-def optimizers_alone(height: int, width: int) -> None:
+def measure_optimizers(height: int, width: int) -> None:
     """Prints what an optimizer itself costs a call, on a quadratic that costs next to nothing."""
     random = np.random.default_rng(0)
     shape = (1, height, width, 3)
@@ -178,19 +178,19 @@ def optimizers_alone(height: int, width: int) -> None:
     start = random.uniform(0, 255, shape).astype(np.float32)
     calls = 0
 
-    def quadratic(image: np.ndarray) -> tuple[float, np.ndarray]:
+    def evaluate_quadratic(image: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal calls
         calls += 1
         gradient = slopes * (image - middle)
         return 0.5 * float(np.vdot(gradient, image - middle)), gradient
 
-    def bounded() -> None:
-        def flat(unknowns: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, gradient = quadratic(unknowns.astype(np.float32).reshape(shape))
+    def run_bounded() -> None:
+        def evaluate_flat(unknowns: np.ndarray) -> tuple[float, np.ndarray]:
+            loss, gradient = evaluate_quadratic(unknowns.astype(np.float32).reshape(shape))
             return loss, gradient.astype(np.float64).ravel()
 
         scipy.optimize.minimize(
-            flat,
+            evaluate_flat,
             start.astype(np.float64).ravel(),
             jac=True,
             method="L-BFGS-B",
@@ -199,8 +199,8 @@ def optimizers_alone(height: int, width: int) -> None:
         )
 
     ways: dict[str, Callable[[], object]] = {
-        "L-BFGS-B with its bounds": bounded,
-        "ours, free unknowns": lambda: optimizers.run_lbfgs(quadratic, start, 40, lambda _: False),
+        "L-BFGS-B with its bounds": run_bounded,
+        "ours, free unknowns": lambda: optimizers.run_lbfgs(evaluate_quadratic, start, 40, lambda _: False),
     }
     for name, way in ways.items():
         calls, began = 0, time.perf_counter()
@@ -224,11 +224,11 @@ def main() -> None:
     options = parser.parse_args()
     if options.verb == "speed":
         options.output.mkdir(parents=True, exist_ok=True)
-        speed(options.network, options.size, options.steps, options.learning_rates, options.output)
+        compare_speed(options.network, options.size, options.steps, options.learning_rates, options.output)
     elif options.verb == "batch":
-        batch_of_units(options.size)
+        measure_batch(options.size)
     else:
-        optimizers_alone(384, 512)
+        measure_optimizers(384, 512)
 
 
 if __name__ == "__main__":

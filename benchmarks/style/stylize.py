@@ -65,21 +65,21 @@ def main() -> None:
     options = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(2)
     if options.what == "speed":
-        _speed(options.other)
+        _measure_speed(options.other)
     elif options.what == "memory":
-        _memory()
+        _measure_memory()
     elif options.what == "refined":
-        _refined(options.styles)
+        _measure_refining(options.styles)
     else:
-        _losses(options.styles, options.output)
+        _measure_losses(options.styles, options.output)
 
 
-def _speed(other: str | None) -> None:
+def _measure_speed(other: str | None) -> None:
     base = stylizer.load_base()
-    image = canvas.resize(_photograph("astronaut"), _SIZE, _SIZE)
+    image = canvas.resize(_read_photograph("astronaut"), _SIZE, _SIZE)
     runs: dict[str, Callable[[], tuple[float, float]]] = {
-        "TensorFlow": lambda: _timed(lambda: base.stylize(image, {"swirls": 1.0})),
-        "LiteRT": _litert(base, image),
+        "TensorFlow": lambda: _time(lambda: base.stylize(image, {"swirls": 1.0})),
+        "LiteRT": _build_litert_run(base, image),
     }
     with tempfile.TemporaryDirectory() as folder:
         if other:
@@ -110,7 +110,7 @@ def _speed(other: str | None) -> None:
             process.wait()
 
 
-def _litert(base: stylizer.Stylizer, image: np.ndarray) -> Callable[[], tuple[float, float]]:
+def _build_litert_run(base: stylizer.Stylizer, image: np.ndarray) -> Callable[[], tuple[float, float]]:
     fixed = network.build(len(base.styles), size=(_SIZE, _SIZE), batch=1)
     fixed.set_weights(base.model.get_weights())
     with tempfile.TemporaryDirectory() as folder:
@@ -127,18 +127,18 @@ def _litert(base: stylizer.Stylizer, image: np.ndarray) -> Callable[[], tuple[fl
     away = np.abs(np.rint(found) - base.stylize(image, {"swirls": 1.0})).mean()
     delegated = [each["op_name"] for each in interpreter._get_ops_details()].count("DELEGATE")
     print(f"LiteRT: {away:.3f} gray levels from Keras on average, {delegated} part(s) on XNNPACK")
-    return lambda: _timed(interpreter.invoke)
+    return lambda: _time(interpreter.invoke)
 
 
-def _memory() -> None:
+def _measure_memory() -> None:
     base = stylizer.load_base()
-    image = canvas.resize(_photograph("astronaut"), 2048, 2048)
+    image = canvas.resize(_read_photograph("astronaut"), 2048, 2048)
     base.stylize(image, {"swirls": 1.0})
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"2048 x 2048 pixels: {peak:.2f} GiB at the most, TensorFlow and all")
 
 
-def _losses(ids: list[str] | None, output: str | None) -> None:
+def _measure_losses(ids: list[str] | None, output: str | None) -> None:
     base = stylizer.load_base()
     settings = Settings()
     judge = objective.get_objective(settings, "float32")
@@ -148,7 +148,7 @@ def _losses(ids: list[str] | None, output: str | None) -> None:
         pixels = load_pixels(style)
         optimizers: dict[str, list[float]] = {"content": [], "style": []}
         for name in _HELD_OUT:
-            photograph = _photograph(name)
+            photograph = _read_photograph(name)
             height, width = canvas.compute_sides(photograph.shape, _SIZE)
             content = canvas.resize(photograph, height, width)
             began = time.perf_counter()
@@ -160,9 +160,9 @@ def _losses(ids: list[str] | None, output: str | None) -> None:
             stylized = base.stylize(content, {style.id: 1.0})
             once = time.perf_counter() - began
             padded, restyled = (canvas.pad(each, stride)[np.newaxis].astype(np.float32) for each in (content, stylized))
-            targets = judge.style_targets(pixels, _SIZE)
+            targets = judge.compute_style_targets(pixels, _SIZE)
             found, _ = judge.evaluate(
-                tf.constant(restyled), judge.contents(tf.constant(padded)), targets, [1.0, 1.0, 1.0]
+                tf.constant(restyled), judge.compute_contents(tf.constant(padded)), targets, [1.0, 1.0, 1.0]
             )
             _, content_loss, style_loss, _ = found.numpy()
             style_times, content_times = style_loss / best["style"], content_loss / best["content"]
@@ -176,13 +176,13 @@ def _losses(ids: list[str] | None, output: str | None) -> None:
         Path(output).write_text(json.dumps(reached, indent=1), encoding="utf-8")
 
 
-def _refined(ids: list[str] | None) -> None:
+def _measure_refining(ids: list[str] | None) -> None:
     base, settings = stylizer.load_base(), Settings()
     short = engines.shorten(settings)
     (planned,) = (scale.iterations for scale in short.scales)
     # Twice as many iterations, to see when it gets there.
     longer = settings.model_copy(update={"scales": (short.scales[0].model_copy(update={"iterations": 2 * planned}),)})
-    photograph = _photograph("astronaut")
+    photograph = _read_photograph("astronaut")
     for style in catalog.select_styles("builtin", catalog.open_catalog("builtin"), ids or ()):
         styles = [(load_pixels(style), 1.0)]
         began = time.process_time()
@@ -209,13 +209,13 @@ def _refined(ids: list[str] | None) -> None:
         )
 
 
-def _timed(run: Callable[[], object]) -> tuple[float, float]:
+def _time(run: Callable[[], object]) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     run()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def _photograph(name: str) -> np.ndarray:
+def _read_photograph(name: str) -> np.ndarray:
     return np.asarray(Image.open(packaged.find(*_HELD_OUT[name])).convert("RGB"))
 
 

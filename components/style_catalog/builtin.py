@@ -115,7 +115,7 @@ def write_catalog(folder: Path, ids: Collection[str] = ()) -> Path:
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     entries = []
     wanted = ids or list_ids()
-    for style_id, suffix, encoded, facts in [*_draw_styles(wanted), *_from_packages(wanted)]:
+    for style_id, suffix, encoded, facts in [*_draw_styles(wanted), *_read_packaged_styles(wanted)]:
         file = f"pictures/{style_id}{suffix}"
         (folder / file).write_bytes(encoded)
         entries.append({"id": style_id, "file": file, "sha256": hashlib.sha256(encoded).hexdigest(), **facts})
@@ -135,7 +135,7 @@ def read_image(style_id: str) -> bytes:
     Raises:
       BuiltinError: a package lacks its image, or has another one under its name.
     """
-    ((_, _, encoded, _),) = [*_draw_styles({style_id}), *_from_packages({style_id})]
+    ((_, _, encoded, _),) = [*_draw_styles({style_id}), *_read_packaged_styles({style_id})]
     return encoded
 
 
@@ -156,7 +156,7 @@ def _draw_styles(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, dic
         yield style_id, ".png", drawn.draw(style_id), {"title": title, **_ATELIER}
 
 
-def _from_packages(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
+def _read_packaged_styles(wanted: Collection[str]) -> Iterator[tuple[str, str, bytes, dict[str, Any]]]:
     for style_id in filter(wanted.__contains__, _PACKAGED):
         origin = _PACKAGED[style_id]
         try:

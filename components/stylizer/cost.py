@@ -45,12 +45,12 @@ def estimate(stylizer: Stylizer, pixels: int) -> Cost:
         memory += _STRIP + pixels * strips.KEPT
     else:
         memory, disk = memory + _STRIP, pixels * strips.KEPT
-    seconds = pixels * _seconds_per_pixel(stylizer.model, len(stylizer.styles))
+    seconds = pixels * _measure_seconds_per_pixel(stylizer.model, len(stylizer.styles))
     return Cost(round(memory / _MB), round(disk / _MB), seconds)
 
 
 @functools.lru_cache(maxsize=1)
-def _seconds_per_pixel(model: keras.Model, styles: int) -> float:
+def _measure_seconds_per_pixel(model: keras.Model, styles: int) -> float:
     """Over strips, whose borders are computed more than once, and with the encoding of the result."""
     image = np.random.default_rng(0).integers(0, 256, (_SIDE, _SIDE, 3), np.uint8)
     seconds = []

@@ -68,7 +68,7 @@ def build(
     strength = keras.Input((), batch_size=batch, name="strength")
     mix = Mix(name="mix", dtype="float32")([style, strength])
 
-    def convolved(x: keras.KerasTensor, filters: int, kernel: int, name: str, stride: int = 1) -> keras.KerasTensor:
+    def convolve(x: keras.KerasTensor, filters: int, kernel: int, name: str, stride: int = 1) -> keras.KerasTensor:
         # A bias before a normalization would be subtracted again.
         x = layers.Conv2D(filters, kernel, stride, use_bias=False, name=f"{name}_conv", dtype=precision)(x)
         return ConditionalNormalization(name=f"{name}_norm", dtype=precision)([x, mix])
@@ -80,21 +80,21 @@ def build(
     first, middle, last = channels
     # Sides of 4 n become 4 n + 4, 2 n, 2 n + 4, 2 n + 2 and n.
     x = BorderPadding(2, name="encoder_pad", dtype=precision)(pixels)
-    x = relu(convolved(x, first, 6, "encoder1", stride=2), "encoder1")
+    x = relu(convolve(x, first, 6, "encoder1", stride=2), "encoder1")
     fine = BorderPadding(2, name="fine_pad", dtype=precision)(x)
     x = layers.Cropping2D(1, name="fine_crop", dtype=precision)(fine)
-    x = relu(convolved(x, middle, 4, "encoder2", stride=2), "encoder2")
+    x = relu(convolve(x, middle, 4, "encoder2", stride=2), "encoder2")
     for number in range(1, blocks + 1):
         y = Grain(name="grain", dtype=precision)(x) if number == 1 else x
         y = BorderPadding(2, name=f"block{number}_pad", dtype=precision)(y)
-        y = relu(convolved(y, middle, 3, f"block{number}a"), f"block{number}a")
-        y = convolved(y, middle, 3, f"block{number}b")
+        y = relu(convolve(y, middle, 3, f"block{number}a"), f"block{number}a")
+        y = convolve(y, middle, 3, f"block{number}b")
         x = layers.Add(name=f"block{number}_add", dtype=precision)([x, y])
     # n + 2, 2 n + 4, 2 n + 2, 2 n and 4 n.
     x = BorderPadding(1, name="decoder_pad", dtype=precision)(x)
     x = Upsampling(name="decoder_up", dtype=precision)(x)
     x = layers.Concatenate(name="decoder_join", dtype=precision)([x, fine])
-    x = relu(convolved(x, last, 3, "decoder"), "decoder")
+    x = relu(convolve(x, last, 3, "decoder"), "decoder")
     x = layers.Conv2D(12, 3, use_bias=False, kernel_initializer=FourEqual(), name="output_conv", dtype=precision)(x)
     x = Unfolding(name="output_unfold", dtype=precision)(x)
     x = ConditionalOffset(name="output_offset", dtype=precision)([x, mix])
@@ -177,7 +177,9 @@ class Grain(layers.Layer):
         """Tiles the tables over the features."""
         _, height, width, _ = ops.shape(x)
         grain = sum(
-            ops.take(ops.take(table, _around(height, len(table)), axis=0), _around(width, table.shape[1]), axis=1)
+            ops.take(
+                ops.take(table, _repeat_range(height, len(table)), axis=0), _repeat_range(width, table.shape[1]), axis=1
+            )
             for table in _GRAIN
         )
         # Added to zeros that have the number of images, which may be open.
@@ -188,12 +190,12 @@ class Grain(layers.Layer):
         return *input_shape[:-1], input_shape[-1] + _GRAIN[0].shape[-1]
 
 
-def _around(length: Any, period: int) -> Any:
+def _repeat_range(length: Any, period: int) -> Any:
     """0, 1, ... period - 1, 0, ...: so many numbers as `length` says."""
     return np.arange(length) % period if isinstance(length, int) else ops.arange(length) % period
 
 
-def _noise(height: int, width: int, channels: int = 4) -> np.ndarray:
+def _make_noise(height: int, width: int, channels: int = 4) -> np.ndarray:
     """Uniform noise of mean 0 and variance 1/2 from a hash of integers, which no version of a library can change."""
     numbers = np.arange(height * width * channels, dtype=np.uint64) + np.uint64(1_000_003 * height)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64
@@ -202,7 +204,7 @@ def _noise(height: int, width: int, channels: int = 4) -> np.ndarray:
     return ((uniform - 0.5) * np.sqrt(6)).astype(np.float32).reshape(height, width, channels)
 
 
-_GRAIN = (_noise(61, 67), _noise(71, 73))
+_GRAIN = (_make_noise(61, 67), _make_noise(71, 73))
 
 
 @keras.saving.register_keras_serializable(package="atelier")

@@ -60,7 +60,7 @@ class TrainingSettings(BaseModel):
     """Of the first weights and of the crops."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> "TrainingSettings":
+    def _check_consistency(self) -> "TrainingSettings":
         if self.largest_crop < self.smallest_crop:
             raise ValueError(
                 f"largest_crop is {self.largest_crop}, smallest_crop {self.smallest_crop}: it must not be smaller"
@@ -96,7 +96,7 @@ class CatalogSettings(TrainingSettings):
         """Plans the training of the new styles' normalization values; None: there is none."""
         if self.values_share == 0:
             return None
-        return self._phase(
+        return self._plan_phase(
             self.values_share,
             learning_rate=self.values_learning_rate,
             # At other strengths the row "no style" would be trained, which all styles share.
@@ -107,9 +107,9 @@ class CatalogSettings(TrainingSettings):
     def plan_whole_phase(self) -> TrainingSettings | None:
         """Plans the training of all weights; None: there is none."""
         share = 1.0 if self.start == "random" else 1 - self.values_share
-        return self._phase(share) if share > 0 else None
+        return self._plan_phase(share) if share > 0 else None
 
-    def _phase(self, share: float, **changes: float) -> TrainingSettings:
+    def _plan_phase(self, share: float, **changes: float) -> TrainingSettings:
         values = self.model_dump(include=set(TrainingSettings.model_fields)) | changes
         values["steps"] = max(1, round(share * self.steps))
         values["minutes"] = share * self.minutes if self.minutes else None

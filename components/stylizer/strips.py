@@ -77,24 +77,24 @@ def stylize(
     amount = np.array([strength], np.float32)
     mix = model.get_layer("mix")([style[np.newaxis], amount])
 
-    def convolved(rows: _Rows, name: str) -> _Rows:
-        rows = keep(_convolved(rows, model.get_layer(f"{name}_conv")))
-        return _normalized(rows, model.get_layer(f"{name}_norm"), mix, values)
+    def convolve(rows: _Rows, name: str) -> _Rows:
+        rows = keep(_convolve(rows, model.get_layer(f"{name}_conv")))
+        return _normalize(rows, model.get_layer(f"{name}_norm"), mix, values)
 
     def relu(rows: _Rows, name: str) -> _Rows:
         layer = model.get_layer(f"{name}_relu")
         return _Rows(rows.shape, lambda start, stop: layer(rows.read(start, stop)))
 
-    pixels = _rescaled(image, model.get_layer("rescaling"))
-    fine = _padded(keep(relu(convolved(_padded(pixels, 2), "encoder1"), "encoder1")), 2)
-    x = keep(relu(convolved(_cropped(fine, 1), "encoder2"), "encoder2"))
+    pixels = _rescale(image, model.get_layer("rescaling"))
+    fine = _pad(keep(relu(convolve(_pad(pixels, 2), "encoder1"), "encoder1")), 2)
+    x = keep(relu(convolve(_crop(fine, 1), "encoder2"), "encoder2"))
     for number in range(1, blocks + 1):
-        y = _padded(_grained(x, model.get_layer("grain")) if number == 1 else x, 2)
-        y = convolved(relu(convolved(y, f"block{number}a"), f"block{number}a"), f"block{number}b")
-        x = keep(_added(x, y))
+        y = _pad(_add_grain(x, model.get_layer("grain")) if number == 1 else x, 2)
+        y = convolve(relu(convolve(y, f"block{number}a"), f"block{number}a"), f"block{number}b")
+        x = keep(_add(x, y))
         del y  # with what it keeps
-    x = _joined(_upsampled(_padded(x, 1), model.get_layer("decoder_up")), fine)
-    x = _convolved(relu(convolved(x, "decoder"), "decoder"), model.get_layer("output_conv"))
+    x = _join(_upsample(_pad(x, 1), model.get_layer("decoder_up")), fine)
+    x = _convolve(relu(convolve(x, "decoder"), "decoder"), model.get_layer("output_conv"))
     unfold, offset, blend = (model.get_layer(name) for name in ("output_unfold", "output_offset", "stylized"))
     for start, stop in x.iterate_strips(values // 2):  # it is computed from more channels than it has
         found = blend([offset([unfold(x.read(start, stop)), mix]), pixels.read(2 * start, 2 * stop), amount])
@@ -102,11 +102,11 @@ def stylize(
         notify((done + stop / x.shape[0]) / passes)
 
 
-def _rescaled(image: np.ndarray, layer: keras.layers.Layer) -> _Rows:
+def _rescale(image: np.ndarray, layer: keras.layers.Layer) -> _Rows:
     return _Rows(image.shape, lambda start, stop: layer(image[np.newaxis, start:stop]))
 
 
-def _padded(rows: _Rows, pixels: int) -> _Rows:
+def _pad(rows: _Rows, pixels: int) -> _Rows:
     """As `network.BorderPadding`."""
     height, width, channels = rows.shape
 
@@ -119,7 +119,7 @@ def _padded(rows: _Rows, pixels: int) -> _Rows:
     return _Rows((height + 2 * pixels, width + 2 * pixels, channels), read)
 
 
-def _cropped(rows: _Rows, pixels: int) -> _Rows:
+def _crop(rows: _Rows, pixels: int) -> _Rows:
     height, width, channels = rows.shape
     return _Rows(
         (height - 2 * pixels, width - 2 * pixels, channels),
@@ -127,7 +127,7 @@ def _cropped(rows: _Rows, pixels: int) -> _Rows:
     )
 
 
-def _joined(one: _Rows, other: _Rows) -> _Rows:
+def _join(one: _Rows, other: _Rows) -> _Rows:
     height, width, channels = one.shape
     return _Rows(
         (height, width, channels + other.shape[2]),
@@ -135,7 +135,7 @@ def _joined(one: _Rows, other: _Rows) -> _Rows:
     )
 
 
-def _convolved(rows: _Rows, layer: keras.layers.Conv2D) -> _Rows:
+def _convolve(rows: _Rows, layer: keras.layers.Conv2D) -> _Rows:
     kernel, stride = layer.kernel_size[0], layer.strides[0]
     height, width = ((side - kernel) // stride + 1 for side in rows.shape[:2])
     return _Rows(
@@ -144,7 +144,7 @@ def _convolved(rows: _Rows, layer: keras.layers.Conv2D) -> _Rows:
     )
 
 
-def _normalized(rows: _Rows, layer: network.ConditionalNormalization, mix: Any, values: int) -> _Rows:
+def _normalize(rows: _Rows, layer: network.ConditionalNormalization, mix: Any, values: int) -> _Rows:
     """With the statistics of all rows."""
     height, width, channels = rows.shape
     total, squares = np.zeros((2, 1, 1, 1, channels))
@@ -175,11 +175,11 @@ def _keep(rows: _Rows, values: int, in_files: bool, notify: Callable[[float], ob
     return _Rows(rows.shape, read)
 
 
-def _added(one: _Rows, other: _Rows) -> _Rows:
+def _add(one: _Rows, other: _Rows) -> _Rows:
     return _Rows(one.shape, lambda start, stop: one.read(start, stop) + other.read(start, stop))
 
 
-def _grained(rows: _Rows, layer: network.Grain) -> _Rows:
+def _add_grain(rows: _Rows, layer: network.Grain) -> _Rows:
     height, width, channels = rows.shape
     grain = ops.convert_to_numpy(layer(np.zeros((1, height, width, 1), np.float32)))[..., 1:]
     return _Rows(
@@ -188,7 +188,7 @@ def _grained(rows: _Rows, layer: network.Grain) -> _Rows:
     )
 
 
-def _upsampled(rows: _Rows, layer: Upsampling) -> _Rows:
+def _upsample(rows: _Rows, layer: Upsampling) -> _Rows:
     height, width, channels = rows.shape
 
     def read(start: int, stop: int) -> Any:

@@ -111,7 +111,7 @@ class Stylizer:
 
     def rebuild(self, *, size: tuple[int | None, int | None] = (None, None), batch: int | None = None) -> keras.Model:
         """Returns a network of its own with the same weights, float32, for images of this size; see `network.build`."""
-        model = network.build(len(self.styles), **_shape(self.model), size=size, batch=batch)
+        model = network.build(len(self.styles), **_read_shape(self.model), size=size, batch=batch)
         model.set_weights(self.model.get_weights())
         return model
 
@@ -120,7 +120,7 @@ class Stylizer:
         variables = {variable.path: variable for variable in self.model.variables}
         arrays = {name: np.asarray(keras.ops.convert_to_numpy(value), np.float16) for name, value in variables.items()}
         header = {"format": _FORMAT, "styles": self.styles, "images": dict(self.images), "reached": dict(self.reached)}
-        header |= _shape(self.model)
+        header |= _read_shape(self.model)
         partial = path.with_name(f".{path.name}.partial")
         with partial.open("wb") as stream:
             np.savez_compressed(stream, **{_HEADER: np.array(json.dumps(header))}, **arrays)  # type: ignore[arg-type]
@@ -212,6 +212,6 @@ def pad(image: np.ndarray) -> np.ndarray:
     return np.pad(image, ((0, -height % network.STRIDE), (0, -width % network.STRIDE), (0, 0)), mode="symmetric")
 
 
-def _shape(model: keras.Model) -> dict[str, Any]:
+def _read_shape(model: keras.Model) -> dict[str, Any]:
     names = [layer.name for layer in model.layers]
     return {"channels": network.read_channels(model), "blocks": sum(name.endswith("_add") for name in names)}

@@ -90,7 +90,7 @@ def measure_losses(style: str, target: np.ndarray, compared: list[Compared], sty
       style_size: longer side in pixels at which the style image is looked at.
     """
     judge = objective.get_objective(Settings(), "float32")
-    grams = judge.style_targets(target, style_size)
+    grams = judge.compute_style_targets(target, style_size)
     found = np.array(
         [[_measure(judge, image, one.content, grams) for image in (one.stylized, one.optimized)] for one in compared]
     )
@@ -165,7 +165,7 @@ def _measure(judge: Objective, image: np.ndarray, content: np.ndarray, grams: li
     stylized, original = (
         tf.constant(canvas.pad(each, stride)[np.newaxis].astype(np.float32)) for each in (image, content)
     )
-    terms, _ = judge.evaluate(stylized, judge.contents(original), grams, [1.0, 1.0, 1.0])
+    terms, _ = judge.evaluate(stylized, judge.compute_contents(original), grams, [1.0, 1.0, 1.0])
     _, content_loss, style_loss, _ = terms.numpy()
     return content_loss, style_loss
 

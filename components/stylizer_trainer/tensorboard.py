@@ -39,7 +39,7 @@ class TrainingLog(keras.callbacks.Callback):
         self.losses: dict[str, float] = {}
         """Of the last round."""
         self._stylizer = stylizer
-        self._samples = [_square(sample) for sample in samples]
+        self._samples = [_crop_square(sample) for sample in samples]
         self._writer = tf.summary.create_file_writer(storage.join(folder, phase))
         self._last = time.monotonic()
 
@@ -67,7 +67,7 @@ class TrainingLog(keras.callbacks.Callback):
             tf.summary.image(style, np.stack(rows), self.steps, max_outputs=len(rows))
 
 
-def _square(image: Image.Image) -> np.ndarray:
+def _crop_square(image: Image.Image) -> np.ndarray:
     """The middle of an image, [256, 256, 3] uint8."""
     shorter = min(image.size)
     left, top = ((length - shorter) // 2 for length in image.size)

@@ -23,10 +23,10 @@ class Agreement(metric_types.Metric):
           code: fingerprint of this module, so that the Evaluator's cache notices an edit.
         """
         del code
-        super().__init__(_computations, feature_key=feature_key, name=name)
+        super().__init__(_build_computations, feature_key=feature_key, name=name)
 
 
-def _computations(
+def _build_computations(
     feature_key: str, name: str, model_names: Sequence[str] | None = None, example_weighted: bool = False
 ) -> metric_types.MetricComputations:
     mean = stats.Mean([constants.FEATURES_KEY, feature_key], name=f"_{name}").computations()
@@ -36,10 +36,10 @@ def _computations(
         for model in model_names or [""]
     ]
 
-    def under_each_model(metrics: dict[metric_types.MetricKey, float]) -> dict[metric_types.MetricKey, float]:
+    def copy_to_each_model(metrics: dict[metric_types.MetricKey, float]) -> dict[metric_types.MetricKey, float]:
         return dict.fromkeys(keys, metrics[mean_key])
 
-    return [*mean, metric_types.DerivedMetricComputation(keys=keys, result=under_each_model)]
+    return [*mean, metric_types.DerivedMetricComputation(keys=keys, result=copy_to_each_model)]
 
 
 metric_types.register_metric(Agreement)

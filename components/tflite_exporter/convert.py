@@ -51,7 +51,7 @@ def convert(
         if variant != "float":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if variant == "int8":
-            converter.representative_dataset = lambda: _representative(calibration)
+            converter.representative_dataset = lambda: _iterate_representative(calibration)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         return converter.convert()
@@ -71,7 +71,7 @@ def _save(frozen: tf.types.experimental.ConcreteFunction, dtype: tf.DType, folde
     tf.saved_model.save(module, folder, signatures={"serving_default": module.classify})
 
 
-def _representative(calibration: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
+def _iterate_representative(calibration: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
     for number, pixels in enumerate(calibration):
         image = pixels.astype(np.float32)[np.newaxis]
         if number == 0:

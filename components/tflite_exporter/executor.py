@@ -71,7 +71,7 @@ def export(
             contents[variant] = convert.convert(frozen, variant, calibration)
             if variant == "int8":
                 contents[variant] = refine(contents[variant], contents["float"], calibration)
-            file.write_bytes(_with_metadata(contents[variant], served / ASSETS_EXTRA, preprocessing))
+            file.write_bytes(_attach_metadata(contents[variant], served / ASSETS_EXTRA, preprocessing))
             if variant == "int8":
                 proof.prove_int8(file)
             probabilities, measurements[variant] = measure.measure(file, test, labels, reference)
@@ -91,7 +91,7 @@ def export(
             (shipped / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
 
 
-def _with_metadata(model: bytes, assets: Path, preprocessing: Preprocessing) -> bytes:
+def _attach_metadata(model: bytes, assets: Path, preprocessing: Preprocessing) -> bytes:
     """Adds what a client must know: the names of the classes, and how an image becomes the model's input."""
     names = {name: (assets / name).read_bytes() for name in (LABELS_FILE, PREPROCESSING_FILE)}
     size = preprocessing.size

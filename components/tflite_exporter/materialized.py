@@ -32,16 +32,16 @@ def write(split: Path, labels: np.ndarray, tflite: Mapping[str, np.ndarray], sav
     split.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(split / "predictions.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
         for label, theirs, *each in zip(labels, saved_model, *tflite.values(), strict=True):
-            feature = {LABEL: _ints(label), SAVED_MODEL_PROBABILITIES: _floats(theirs)}
+            feature = {LABEL: _build_int_feature(label), SAVED_MODEL_PROBABILITIES: _build_float_feature(theirs)}
             for variant, ours in zip(tflite, each, strict=True):
-                feature[name_probabilities(variant)] = _floats(ours)
-                feature[name_agreement(variant)] = _ints(ours.argmax() == theirs.argmax())
+                feature[name_probabilities(variant)] = _build_float_feature(ours)
+                feature[name_agreement(variant)] = _build_int_feature(ours.argmax() == theirs.argmax())
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
 
 
-def _ints(value: int) -> tf.train.Feature:
+def _build_int_feature(value: int) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value)]))
 
 
-def _floats(values: np.ndarray) -> tf.train.Feature:
+def _build_float_feature(values: np.ndarray) -> tf.train.Feature:
     return tf.train.Feature(float_list=tf.train.FloatList(value=values))

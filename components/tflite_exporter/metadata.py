@@ -105,17 +105,17 @@ def _describe(
 
     def build(builder: flatbuffers.Builder) -> int:
         ours = {tensor.labels for tensor in (*inputs, *outputs)}
-        described = [[_tensor(builder, tensor) for tensor in side] for side in (inputs, outputs)]
-        sides = [_vector(builder, tensors) for tensors in described]
-        graph = _table(builder, {2: sides[0], 3: sides[1]})
-        others = [_file(builder, file) for file in sorted(files) if file not in ours]
-        return _table(
+        described = [[_build_tensor(builder, tensor) for tensor in side] for side in (inputs, outputs)]
+        sides = [_build_vector(builder, tensors) for tensors in described]
+        graph = _build_table(builder, {2: sides[0], 3: sides[1]})
+        others = [_build_file(builder, file) for file in sorted(files) if file not in ours]
+        return _build_table(
             builder,
             {
                 0: builder.CreateString(name),
                 1: builder.CreateString(description),
-                3: _vector(builder, [graph]),
-                6: _vector(builder, others),
+                3: _build_vector(builder, [graph]),
+                6: _build_vector(builder, others),
                 7: builder.CreateString(_PARSER_VERSION),
             },
         )
@@ -123,11 +123,11 @@ def _describe(
     return finish(build, _METADATA_IDENTIFIER)
 
 
-def _tensor(builder: flatbuffers.Builder, tensor: Tensor) -> int:
+def _build_tensor(builder: flatbuffers.Builder, tensor: Tensor) -> int:
     """TensorMetadata."""
-    properties = _table(builder, {}, {0: _RGB} if tensor.image else {})
-    content = _table(builder, {1: properties}, {0: _IMAGE_PROPERTIES if tensor.image else _FEATURE_PROPERTIES})
-    stats = _table(builder, {0: _floats(builder, tensor.high), 1: _floats(builder, tensor.low)})
+    properties = _build_table(builder, {}, {0: _RGB} if tensor.image else {})
+    content = _build_table(builder, {1: properties}, {0: _IMAGE_PROPERTIES if tensor.image else _FEATURE_PROPERTIES})
+    stats = _build_table(builder, {0: _build_floats(builder, tensor.high), 1: _build_floats(builder, tensor.low)})
     fields = {
         0: builder.CreateString(tensor.name),
         1: builder.CreateString(tensor.description),
@@ -135,19 +135,23 @@ def _tensor(builder: flatbuffers.Builder, tensor: Tensor) -> int:
         5: stats,
     }
     if tensor.image:
-        options = _table(builder, {0: _floats(builder, 0.0), 1: _floats(builder, 1.0)})  # mean and deviation
-        fields[4] = _vector(builder, [_table(builder, {1: options}, {0: _NORMALIZATION})])
+        options = _build_table(
+            builder, {0: _build_floats(builder, 0.0), 1: _build_floats(builder, 1.0)}
+        )  # mean and deviation
+        fields[4] = _build_vector(builder, [_build_table(builder, {1: options}, {0: _NORMALIZATION})])
     if tensor.labels:
-        fields[6] = _vector(builder, [_file(builder, tensor.labels, _TENSOR_AXIS_LABELS)])
-    return _table(builder, fields)
+        fields[6] = _build_vector(builder, [_build_file(builder, tensor.labels, _TENSOR_AXIS_LABELS)])
+    return _build_table(builder, fields)
 
 
-def _file(builder: flatbuffers.Builder, name: str, kind: int = 0) -> int:
+def _build_file(builder: flatbuffers.Builder, name: str, kind: int = 0) -> int:
     """AssociatedFile."""
-    return _table(builder, {0: builder.CreateString(name)}, {2: kind})
+    return _build_table(builder, {0: builder.CreateString(name)}, {2: kind})
 
 
-def _table(builder: flatbuffers.Builder, offsets: Mapping[int, int], enums: Mapping[int, int] | None = None) -> int:
+def _build_table(
+    builder: flatbuffers.Builder, offsets: Mapping[int, int], enums: Mapping[int, int] | None = None
+) -> int:
     enums = enums or {}
     builder.StartObject(max([*offsets, *enums], default=-1) + 1)
     for place, offset in offsets.items():
@@ -157,12 +161,12 @@ def _table(builder: flatbuffers.Builder, offsets: Mapping[int, int], enums: Mapp
     return builder.EndObject()
 
 
-def _vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
+def _build_vector(builder: flatbuffers.Builder, offsets: Sequence[int]) -> int:
     builder.StartVector(4, len(offsets), 4)
     for offset in reversed(offsets):
         builder.PrependUOffsetTRelative(offset)
     return builder.EndVector()
 
 
-def _floats(builder: flatbuffers.Builder, value: float) -> int:
+def _build_floats(builder: flatbuffers.Builder, value: float) -> int:
     return builder.CreateNumpyVector(np.array([value], np.float32))

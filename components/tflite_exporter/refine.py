@@ -50,7 +50,7 @@ def refine(int8: bytes, reference: bytes, calibration: Sequence[np.ndarray]) -> 
       calibration: [H, W, 3] uint8 images of the kind that the model will see.
     """
     model, original = unpack(int8), unpack(reference)
-    layers = list(_shared_layers(model, original))
+    layers = list(_find_shared_layers(model, original))
     # The matrices are too small for several threads, which only wait for each other on a busy machine.
     with threadpool_limits(1):
         ranges = _observe(reference, original, calibration, layers)
@@ -105,7 +105,7 @@ class _Layer:
         return found + rounding[..., None, None] * np.eye(size)
 
 
-def _shared_layers(model: schema.ModelT, original: schema.ModelT) -> Iterator[_Layer]:
+def _find_shared_layers(model: schema.ModelT, original: schema.ModelT) -> Iterator[_Layer]:
     tensors, originals = model.subgraphs[0].tensors, original.subgraphs[0].tensors
     named = {
         (op_name(original, each), tensor_name(originals[each.outputs[0]])): each
@@ -162,7 +162,7 @@ def _flatten(layer: _Layer, value: np.ndarray, draw: np.random.Generator) -> np.
     options, image = layer.float.builtinOptions, value[0]
     strides = options.strideH, options.strideW
     if options.padding == schema.Padding.SAME:
-        image = np.pad(image, [*map(_padding, image.shape[:2], layer.kernel, strides), (0, 0)])
+        image = np.pad(image, [*map(_compute_padding, image.shape[:2], layer.kernel, strides), (0, 0)])
     windows = sliding_window_view(image, layer.kernel, axis=(0, 1))[:: strides[0], :: strides[1]]
     height, width = windows.shape[:2]
     chosen = draw.permutation(height * width)[:POSITIONS]
@@ -173,7 +173,7 @@ def _flatten(layer: _Layer, value: np.ndarray, draw: np.random.Generator) -> np.
     return seen.transpose(0, 2, 3, 1).reshape(count, -1)
 
 
-def _padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
+def _compute_padding(length: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after, as TensorFlow's SAME has them."""
     total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
     return total // 2, total - total // 2

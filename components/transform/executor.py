@@ -58,12 +58,12 @@ class Augment(beam.DoFn):
         """Traces the graph, once a worker process."""
 
         @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
-        def variant(encoded: tf.Tensor, copy: tf.Tensor) -> tf.Tensor:
+        def make_variant(encoded: tf.Tensor, copy: tf.Tensor) -> tf.Tensor:
             pixels = lossless.decode(encoded, self._size)
             seed = augmentation.derive_seed(encoded, copy)
             return lossless.encode(augmentation.augment(pixels, seed, self._settings))
 
-        self._variant = variant
+        self._make_variant = make_variant
 
     def process(self, record: bytes) -> Iterator[bytes]:
         """Yields the variants, in the order of their numbers."""
@@ -71,5 +71,5 @@ class Augment(beam.DoFn):
         image = example.features.feature[features.IMAGE].bytes_list
         encoded = image.value[0]
         for copy in range(self._settings.copies):
-            image.value[0] = self._variant(encoded, tf.constant(copy, tf.int64)).numpy()
+            image.value[0] = self._make_variant(encoded, tf.constant(copy, tf.int64)).numpy()
             yield example.SerializeToString()

@@ -118,7 +118,7 @@ def render_batch(
     for sha256, image in images.items():
         storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(image, "png"))
     size = max(variant.settings.scales[-1].size for variant in variants)
-    with _work_folder(directory) as work:
+    with _open_work_folder(directory) as work:
         found = _prepare(sources, directory, storage.join(work, "lists"), size, request, pipelines)
         planned = units.plan_units(found.contents, variants, request.picture_format, method)
         present = manifest.find_present(directory, rendering.PICTURES, planned)
@@ -158,7 +158,7 @@ def render_batch(
 
 
 @contextlib.contextmanager
-def _work_folder(directory: str) -> Iterator[str]:
+def _open_work_folder(directory: str) -> Iterator[str]:
     """A folder for what workers tell while they work; what batches that were ended have left is removed before."""
     parts = [storage.join(directory, folder) for folder in (rendering.PICTURES, manifest.SIDECARS, contents.FOLDER)]
     work = storage.join(directory, _WORK, uuid.uuid4().hex[:12])

@@ -60,7 +60,7 @@ def prepare(engine: EngineName, code: str, stylizer: str, overrides: Collection[
         return Method(engine, code)
     content = read_stylizer(stylizer)
     method = Method(engine, code, hashlib.sha256(content).hexdigest())
-    storage.write_bytes(_path(directory, method), content)
+    storage.write_bytes(_locate_stylizer(directory, method), content)
     return method
 
 
@@ -103,7 +103,7 @@ def check(method: Method, directory: str, variants: Sequence[Variant], styles: M
     """
     if method.stylizer:
         try:
-            stylizer = _stylizer(_path(directory, method))
+            stylizer = _load_stylizer(_locate_stylizer(directory, method))
             for style in {variant.style.id: variant.style for variant in variants}.values():
                 stylizer.check_style(style.id, np.asarray(styles[style.sha256]))
         except AtelierError as error:
@@ -157,7 +157,7 @@ def load(method: Method, directory: str, style: str) -> Engine:
         from components.style_renderer.engine import render
 
         return render.render
-    one_pass = functools.partial(restyle, _stylizer(_path(directory, method)), {style: 1.0})
+    one_pass = functools.partial(restyle, _load_stylizer(_locate_stylizer(directory, method)), {style: 1.0})
     return functools.partial(_render_fast if method.engine == "fast" else _refine, one_pass)
 
 
@@ -243,11 +243,11 @@ def _refine(
 
 
 @functools.lru_cache(maxsize=1)
-def _stylizer(path: str) -> "Stylizer":
+def _load_stylizer(path: str) -> "Stylizer":
     from components.stylizer import stylizer
 
     return stylizer.parse(storage.read_bytes(path), path)
 
 
-def _path(directory: str, method: Method) -> str:
+def _locate_stylizer(directory: str, method: Method) -> str:
     return storage.join(directory, _FOLDER, f"{method.stylizer}.npz")

@@ -47,17 +47,17 @@ def follow(work: str, units: int, progress: Progress | None) -> Iterator[None]:
         yield
         return
     try:
-        with watching.watching(lambda: progress(*_count(work, units)), _choose_interval(work)):
+        with watching.watching(lambda: progress(*_describe_progress(work, units)), _choose_interval(work)):
             yield
     finally:
-        progress(*_count(work, units))
+        progress(*_describe_progress(work, units))
 
 
 def _choose_interval(work: str) -> float:
     return _REMOTE_INTERVAL_S if storage.is_url(work) else _INTERVAL_S
 
 
-def _count(work: str, units: int) -> tuple[str, float]:
+def _describe_progress(work: str, units: int) -> tuple[str, float]:
     names = storage.list_files(work)
     done = {name.removesuffix(_DONE) for name in names if name.endswith(_DONE)}
     shares, titles = 0.0, []

@@ -78,7 +78,7 @@ class WriteShard(beam.DoFn):
         stream = io.BytesIO()
         for line in lines:
             encoded = storage.read_bytes(storage.join(self._directory, *line["file"].split("/")))
-            tfrecord.write(stream, _record(line, encoded))
+            tfrecord.write(stream, _build_record(line, encoded))
             if self._directory != self._output:
                 storage.write_bytes(storage.join(self._output, *line["file"].split("/")), encoded)
                 thumbnail = previews.locate_thumbnail(line["file"], max(line["height"], line["width"]))
@@ -87,7 +87,7 @@ class WriteShard(beam.DoFn):
         storage.write_bytes(path, stream.getvalue())
 
 
-def _record(line: dict[str, Any], encoded: bytes) -> bytes:
+def _build_record(line: dict[str, Any], encoded: bytes) -> bytes:
     content, style = line["content"], line["style"]
     return tfrecord.serialize_example(
         {

@@ -106,7 +106,7 @@ class Render(beam.DoFn):
         started = time.monotonic()
         rendering = engine(
             np.asarray(image),
-            [(_style_pixels(style_path(self._directory, variant.style.sha256)), 1.0)],
+            [(_read_style_pixels(style_path(self._directory, variant.style.sha256)), 1.0)],
             variant.settings,
             callback=reporter.iterate,
         )
@@ -141,7 +141,7 @@ def read_dead_letters(work: str) -> dict[str, DeadLetter]:
 
 
 @functools.lru_cache(maxsize=8)
-def _style_pixels(path: str) -> np.ndarray:
+def _read_style_pixels(path: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(storage.read_bytes(path))))
 
 

@@ -32,14 +32,14 @@ def match_colors(style: np.ndarray, content: np.ndarray) -> np.ndarray:
     Returns:
       [h, w, 3] float32, cut to 0..255.
     """
-    (have, root_have), (want, root_want) = _mean_and_root(style), _mean_and_root(content)
+    (have, root_have), (want, root_want) = _compute_mean_and_root(style), _compute_mean_and_root(content)
     transform = (root_want @ np.linalg.inv(root_have)).T
     recolored = (style - have.astype(np.float32)) @ transform.astype(np.float32)
     recolored += want.astype(np.float32)
     return np.clip(recolored, 0, 255, out=recolored)
 
 
-def _mean_and_root(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compute_mean_and_root(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [3] of the pixels and symmetric root [3, 3] of their covariance."""
     mean = image.mean(axis=(0, 1), dtype=np.float64)
     # Row by row: an image may be large, and as float64 it is eight times that.

@@ -48,7 +48,7 @@ def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Esti
       regions: number of masks.
     """
     loss = objective.get_objective(settings, settings.precision)
-    per_pixel = _seconds_per_pixel(loss)
+    per_pixel = _measure_seconds_per_pixel(loss)
     floats = _count_floats(loss.network, settings, regions)
     seconds, tiles, memory, disk = 0.0, 1, 0.0, 0.0
     for scale in settings.scales:
@@ -57,12 +57,12 @@ def estimate(shape: Sequence[int], settings: Settings, regions: int = 0) -> Esti
         cost = height * width * per_pixel
         tiles = 1
         if side is None:
-            memory = max(memory, _in_one_piece(height * width, floats))
+            memory = max(memory, _estimate_whole(height * width, floats))
         else:
             tiles = math.ceil(height / side) * math.ceil(width / side)
             read = (1 + 2 * loss.network.radius / side) ** 2
             cost *= 1.5 * read  # the Gram matrices first: one more pass forward
-            memory = max(memory, _in_tiles(height * width, side, loss.network, floats))
+            memory = max(memory, _estimate_tiled(height * width, side, loss.network, floats))
             disk = height * width * _count_file_bytes(loss.network, settings, regions)
         seconds += scale.iterations * cost
     return Estimate(round(memory / _MB), seconds, tiles, round(disk / _MB))
@@ -73,10 +73,10 @@ def choose_tile(shape: Sequence[int], network: FeatureNetwork, settings: Setting
     floats = _count_floats(network, settings, regions)
     pixels = shape[0] * shape[1]
     budget = settings.memory_mb * _MB
-    if _in_one_piece(pixels, floats) <= budget:
+    if _estimate_whole(pixels, floats) <= budget:
         return None
     side = _MAX_TILE
-    while side > _MIN_TILE and _in_tiles(pixels, side, network, floats) > budget:
+    while side > _MIN_TILE and _estimate_tiled(pixels, side, network, floats) > budget:
         side -= network.stride
     return side
 
@@ -95,21 +95,21 @@ def _count_file_bytes(network: FeatureNetwork, settings: Settings, regions: int)
     return 3 * _TILED + 4 * (features + masks)
 
 
-def _in_one_piece(pixels: int, floats: float) -> float:
+def _estimate_whole(pixels: int, floats: float) -> float:
     return _PROCESS + pixels * (4 * _PASSES * floats + 3 * _LBFGS)
 
 
-def _in_tiles(pixels: int, side: int, network: FeatureNetwork, floats: float) -> float:
+def _estimate_tiled(pixels: int, side: int, network: FeatureNetwork, floats: float) -> float:
     read = (side + 2 * network.radius) ** 2
     return _PROCESS + read * 4 * _PASSES * floats + pixels * 3 * _TILED
 
 
 @functools.lru_cache(maxsize=4)
-def _seconds_per_pixel(loss: Objective) -> float:
+def _measure_seconds_per_pixel(loss: Objective) -> float:
     """Of an iteration: passes through the network, and the optimizer's own work."""
     side, iterations = 256, 5
     image = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
-    targets = loss.contents(tf.constant(image)), loss.grams(tf.constant(image[:, ::-1]))
+    targets = loss.compute_contents(tf.constant(image)), loss.compute_grams(tf.constant(image[:, ::-1]))
     weights = tf.constant([1.0, 1.0, 1.0])
 
     def evaluate(pixels: np.ndarray) -> tuple[float, np.ndarray]:

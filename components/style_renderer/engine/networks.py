@@ -124,7 +124,7 @@ def build(settings: Settings, precision: str = "float32") -> FeatureNetwork:
 def _build(
     name: str, weights: str, sha256: str, pooling: str, layers: tuple[str, ...], precision: str
 ) -> FeatureNetwork:
-    whole = _vgg19(weights, sha256, pooling) if name == "vgg19" else _lite0(weights, sha256)
+    whole = _build_vgg19(weights, sha256, pooling) if name == "vgg19" else _build_lite0(weights, sha256)
     known = [layer.name for layer in whole.layers[1:]]
     for layer in layers:
         if layer not in known:
@@ -139,31 +139,31 @@ def _build(
         model=cut,
         strides={layer: side // cut.compute_output_shape((1, side, side, 3))[layer][1] for layer in layers},
         channels={layer: whole.get_layer(layer).output.shape[-1] for layer in layers},
-        radius=_radius(cut),
+        radius=_compute_radius(cut),
         floats_per_pixel=sum(math.prod(shape[1:]) for shape in shapes) / side**2,
     )
 
 
-def _lite0(weights: str, sha256: str) -> keras.Model:
+def _build_lite0(weights: str, sha256: str) -> keras.Model:
     """Lite0 for images of any size, its batch normalization folded into the convolutions: a quarter faster."""
     trained = efficientnet_lite.build("efficientnet_lite0")
     if weights == "random":
-        _draw(trained)
+        _draw_weights(trained)
     else:
         lite_weights.load(trained, "efficientnet_lite0", weights, sha256)
 
-    def with_bias(layer: keras.Layer) -> keras.Layer:
+    def add_bias(layer: keras.Layer) -> keras.Layer:
         return type(layer).from_config(layer.get_config() | ({"use_bias": True} if _is_convolution(layer) else {}))
 
-    def without_normalization(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
+    def skip_normalization(layer: keras.Layer, *inputs: Any, **options: Any) -> Any:
         is_normalization = isinstance(layer, keras.layers.BatchNormalization)
         return inputs[0] if is_normalization else layer(*inputs, **options)
 
     folded = keras.models.clone_model(
         trained,
         input_tensors=keras.Input((None, None, 3), name="pixels"),
-        clone_function=with_bias,
-        call_function=without_normalization,
+        clone_function=add_bias,
+        call_function=skip_normalization,
     )
     for layer in filter(_is_convolution, trained.layers):
         normalization = trained.get_layer(layer.name.removesuffix("conv").removesuffix("_dw").removesuffix("_") + "_bn")
@@ -176,7 +176,7 @@ def _lite0(weights: str, sha256: str) -> keras.Model:
     return folded
 
 
-def _vgg19(weights: str, sha256: str, pooling: str) -> keras.Model:
+def _build_vgg19(weights: str, sha256: str, pooling: str) -> keras.Model:
     """VGG19 (Simonyan and Zisserman 2015) with the preprocessing that its weights were trained with, inside."""
     if weights == "imagenet":
         try:
@@ -189,7 +189,7 @@ def _vgg19(weights: str, sha256: str, pooling: str) -> keras.Model:
     else:
         trained = keras.applications.VGG19(include_top=False, weights=None)
         if weights == "random":
-            _draw(trained)
+            _draw_weights(trained)
         else:
             keras_applications.load_file(trained, weights, sha256, "vgg19")
     pixels = keras.Input((None, None, 3), name="pixels")
@@ -205,7 +205,7 @@ def _vgg19(weights: str, sha256: str, pooling: str) -> keras.Model:
     return network
 
 
-def _draw(model: keras.Model) -> None:
+def _draw_weights(model: keras.Model) -> None:
     """He et al. 2015, from a fixed seed: the arithmetic of trained weights without them."""
     random = np.random.default_rng(0)
     for layer in filter(_is_convolution, model.layers):
@@ -233,7 +233,7 @@ def _is_convolution(layer: keras.Layer) -> bool:
     return isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
 
 
-def _radius(model: keras.Model) -> int:
+def _compute_radius(model: keras.Model) -> int:
     """Adds up how far each layer looks, in pixels of the image, for sides that are multiples of the stride.
 
     There, TensorFlow's `same` pads a stride of 2 more at the end than at the beginning: the two sides differ.

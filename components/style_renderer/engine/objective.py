@@ -48,7 +48,7 @@ def get_objective(settings: Settings, precision: str) -> "Objective":
       WeightsError: its weights cannot be had.
     """
     used = networks.choose_recipe(settings)
-    return _shared(networks.build(settings, precision), used.content_layers, tuple(used.style_layers.items()))
+    return _build_objective(networks.build(settings, precision), used.content_layers, tuple(used.style_layers.items()))
 
 
 class Objective:
@@ -68,8 +68,8 @@ class Objective:
         contents = [tf.TensorSpec([1, None, None, channels[name]], tf.float32) for name in self.content_layers]
         styles = [tf.TensorSpec([1, channels[name], channels[name]], tf.float32) for name in self.style_layers]
         weights = tf.TensorSpec([3], tf.float32)
-        self.contents = tf.function(self._contents, input_signature=[image], autograph=False)
-        self.grams = tf.function(self._grams, input_signature=[image], autograph=False)
+        self.compute_contents = tf.function(self._compute_contents, input_signature=[image], autograph=False)
+        self.compute_grams = tf.function(self._compute_grams, input_signature=[image], autograph=False)
         self.evaluate = tf.function(self._evaluate, input_signature=[image, contents, styles, weights], autograph=False)
         regions = [tf.TensorSpec([None, channels[name], channels[name]], tf.float32) for name in self.style_layers]
         guides = [tf.TensorSpec([None, None, None, 1], tf.float32) for _ in self.style_layers]
@@ -78,7 +78,7 @@ class Objective:
             self._evaluate, input_signature=[image, contents, regions, weights, guides, shares], autograph=False
         )
 
-    def style_targets(self, style: np.ndarray, size: int) -> list[tf.Tensor]:
+    def compute_style_targets(self, style: np.ndarray, size: int) -> list[tf.Tensor]:
         """Gram matrices [1, C, C], by style layer, of a style at a size; computed once in a process.
 
         The style is never enlarged: there is no finer stroke in it to be found.
@@ -93,17 +93,17 @@ class Objective:
             if len(self._targets) >= _KEPT_TARGETS:
                 del self._targets[next(iter(self._targets))]
             scaled = canvas.resize(style, height, width)
-            self._targets[key] = self.grams(
+            self._targets[key] = self.compute_grams(
                 tf.constant(canvas.crop(scaled, self.network.stride)[np.newaxis].astype(np.float32))
             )
         return self._targets[key]
 
-    def _contents(self, image: tf.Tensor) -> list[tf.Tensor]:
+    def _compute_contents(self, image: tf.Tensor) -> list[tf.Tensor]:
         """Content targets [1, h, w, C], by content layer, of an image [1, H, W, 3]."""
         features = self.network(image)
         return [features[name] for name in self.content_layers]
 
-    def _grams(self, image: tf.Tensor) -> list[tf.Tensor]:
+    def _compute_grams(self, image: tf.Tensor) -> list[tf.Tensor]:
         """Gram matrices [1, C, C], by style layer, of an image [1, H, W, 3]."""
         features = self.network(image)
         return [losses.gram(features[name]) for name in self.style_layers]
@@ -121,8 +121,8 @@ class Objective:
 
         Args:
           image: [1, H, W, 3], 0..255.
-          contents: what `contents` gave for the content image at this size.
-          grams: what `grams` gave for the style, or a weighted mean of several styles'; with regions, [R, C, C].
+          contents: what `compute_contents` gave for the content image at this size.
+          grams: what `compute_grams` gave for the style, or the weighted mean of several; with regions, [R, C, C].
           weights: [3], the fields of `Weights`.
           guides: masks of regions by style layer, see `guidance.Guides`; none: the style goes everywhere.
           shares: [R], how much each region counts.
@@ -151,7 +151,7 @@ class Objective:
 
 
 @functools.lru_cache(maxsize=4)
-def _shared(
+def _build_objective(
     network: FeatureNetwork, content_layers: tuple[str, ...], style_layers: tuple[tuple[str, float], ...]
 ) -> Objective:
     return Objective(network, content_layers, style_layers)

@@ -53,7 +53,7 @@ def run_lbfgs(
     accepted = latest = image
     """Accepted by a line search, and the one evaluated last: at the end of a line search they are the same."""
 
-    def penalized(unknowns: np.ndarray) -> tuple[float, np.ndarray]:
+    def evaluate_penalized(unknowns: np.ndarray) -> tuple[float, np.ndarray]:
         nonlocal pull, latest
         free = space.to_image(unknowns)
         latest = np.clip(free, 0.0, 255.0)
@@ -66,7 +66,7 @@ def run_lbfgs(
         slope += 2 * pull * outside
         return loss + pull * float(np.vdot(outside, outside)), space.to_slope(slope)
 
-    def after_iteration(_: np.ndarray) -> None:
+    def accept_iteration(_: np.ndarray) -> None:
         nonlocal done, changed, accepted
         done += 1
         accepted = latest
@@ -79,11 +79,11 @@ def run_lbfgs(
         while done < iterations:
             before, pull, changed = done, 0.0, False
             scipy.optimize.minimize(
-                penalized,
+                evaluate_penalized,
                 space.to_unknowns(accepted),
                 jac=True,
                 method="L-BFGS-B",
-                callback=after_iteration,
+                callback=accept_iteration,
                 options={"maxcor": _MEMORY, "maxiter": iterations, "maxfun": 10 * iterations, "ftol": 0.0, "gtol": 0.0},
             )
             if done == before and isinstance(space, _Pixels):  # no step leads down any further

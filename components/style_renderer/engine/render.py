@@ -116,12 +116,12 @@ class _Work:
         """Takes the image from the scale before to this one."""
         height, width = canvas.compute_sides(self._content.shape, scale.size)
         content = canvas.resize(self._content, height, width)
-        image = self._first(content) if self._image is None else canvas.resize(self._image, height, width)
+        image = self._make_start(content) if self._image is None else canvas.resize(self._image, height, width)
         self._image = image
         self.losses = {}
         self._notify(number, scale, 0, image)
         if self._strength > 0:
-            self._image = self._optimized(number, scale, content, image)
+            self._image = self._optimize(number, scale, content, image)
         if self._strength == 0:
             self._image = content.astype(np.float32)
 
@@ -129,9 +129,9 @@ class _Work:
         """What there is, as [H, W, 3] uint8."""
         if self._image is None:
             raise RuntimeError("no scale was worked on")
-        return self._finished(self._image)
+        return self._finish_image(self._image)
 
-    def _optimized(self, number: int, scale: Scale, content: np.ndarray, image: np.ndarray) -> np.ndarray:
+    def _optimize(self, number: int, scale: Scale, content: np.ndarray, image: np.ndarray) -> np.ndarray:
         stride = self._objective.network.stride
         height, width = image.shape[:2]
         padded_content, padded = canvas.pad(content, stride), canvas.pad(image, stride)
@@ -150,14 +150,14 @@ class _Work:
             return self._notify(number, scale, self._step, current.reshape(padded.shape)[:height, :width])
 
         if tile is None:
-            found = self._in_one_piece(scale, padded_content, padded, guides, notify)
+            found = self._optimize_whole(scale, padded_content, padded, guides, notify)
         else:
             found, self.seam_score = tiled_adam.minimize(
                 self._objective,
                 padded_content,
                 padded,
-                self._style_targets(self._objective, scale.size),
-                lambda: self._scaled_weights(scale),
+                self._compute_style_targets(self._objective, scale.size),
+                lambda: self._compute_weights(scale),
                 scale.iterations,
                 self._settings.learning_rate,
                 tile,
@@ -167,7 +167,7 @@ class _Work:
             )
         return np.ascontiguousarray(found[:height, :width])
 
-    def _in_one_piece(
+    def _optimize_whole(
         self,
         scale: Scale,
         content: np.ndarray,
@@ -181,17 +181,17 @@ class _Work:
         guided = (guides.tensors, tf.constant(guides.shares)) if guides else ()
 
         @functools.lru_cache(maxsize=1)  # the other's targets are not needed again
-        def targets(exact: bool) -> tuple[Objective, list[tf.Tensor], list[tf.Tensor]]:
+        def compute_targets(exact: bool) -> tuple[Objective, list[tf.Tensor], list[tf.Tensor]]:
             loss = objective.get_objective(self._settings, "float32") if exact else self._objective
             return (
                 loss,
-                loss.contents(tf.constant(content[np.newaxis].astype(np.float32))),
-                self._style_targets(loss, scale.size),
+                loss.compute_contents(tf.constant(content[np.newaxis].astype(np.float32))),
+                self._compute_style_targets(loss, scale.size),
             )
 
         def evaluate(pixels: np.ndarray) -> tuple[float, np.ndarray]:
-            loss, contents, grams = targets(self._step >= exact_from)
-            weights = tf.constant(self._scaled_weights(scale), tf.float32)
+            loss, contents, grams = compute_targets(self._step >= exact_from)
+            weights = tf.constant(self._compute_weights(scale), tf.float32)
             arguments = (tf.constant(pixels), contents, grams, weights)
             found, gradient = loss.evaluate_guided(*arguments, *guided) if guided else loss.evaluate(*arguments)
             self._keep(Losses(*(float(value) for value in found.numpy())))
@@ -211,7 +211,7 @@ class _Work:
         self._evaluated = found._asdict()
         self.losses = self.losses or self._evaluated
 
-    def _scaled_weights(self, scale: Scale) -> Weights:
+    def _compute_weights(self, scale: Scale) -> Weights:
         tv_weight = scale.tv_weight if self._tv_weight is None else self._tv_weight
         own = self._weights if tv_weight is None else self._weights._replace(tv=tv_weight)
         return own.with_strength(self._strength)
@@ -229,14 +229,14 @@ class _Work:
                 iterations=scale.iterations,
                 done=done / sum(self._costs),
                 losses=self.losses,
-                image=functools.partial(self._finished, image),
+                image=functools.partial(self._finish_image, image),
             )
         )
         if answer is None:
             return False
-        return self._control(answer if isinstance(answer, Controls) else Controls(float(answer)))
+        return self._apply_controls(answer if isinstance(answer, Controls) else Controls(float(answer)))
 
-    def _control(self, wanted: Controls) -> bool:
+    def _apply_controls(self, wanted: Controls) -> bool:
         """Takes over what the callback wants; returns whether anything changes."""
         before = (self._strength, self._weights, self._tv_weight)
         if wanted.strength is not None:
@@ -252,24 +252,24 @@ class _Work:
             self._tv_weight = wanted.tv_weight
         return before != (self._strength, self._weights, self._tv_weight)
 
-    def _finished(self, image: np.ndarray) -> np.ndarray:
+    def _finish_image(self, image: np.ndarray) -> np.ndarray:
         pixels = np.clip(image, 0, 255)
         pixels = np.rint(pixels, out=pixels).astype(np.uint8)
         if self._settings.colors == "luminance" and self._strength > 0:
-            pixels = colors.keep_content_colors(pixels, self._content_at(pixels))
-        return guidance.cover(pixels, self._content_at(pixels), self._regions) if self._regions else pixels
+            pixels = colors.keep_content_colors(pixels, self._resize_content(pixels))
+        return guidance.cover(pixels, self._resize_content(pixels), self._regions) if self._regions else pixels
 
-    def _content_at(self, pixels: np.ndarray) -> np.ndarray:
+    def _resize_content(self, pixels: np.ndarray) -> np.ndarray:
         return canvas.resize(self._content, *pixels.shape[:2])
 
-    def _first(self, content: np.ndarray) -> np.ndarray:
+    def _make_start(self, content: np.ndarray) -> np.ndarray:
         if self._start is not None:
             return canvas.resize(self._start, *content.shape[:2]).astype(np.float32)
         if self._settings.start == "noise":
             return np.random.default_rng(self._settings.seed).uniform(0, 255, content.shape).astype(np.float32)
         return content.astype(np.float32)
 
-    def _style_targets(self, loss: Objective, size: int) -> list[tf.Tensor]:
+    def _compute_style_targets(self, loss: Objective, size: int) -> list[tf.Tensor]:
         """Gram matrices of the blend, [1, C, C] by style layer; with regions, those of each: [R, C, C]."""
         blends = [region.styles for region in self._regions] or [self._styles]
         return [
@@ -281,7 +281,9 @@ class _Work:
         total = sum(weight for _, weight in styles)
         blend: list[tf.Tensor] = []
         for style, weight in styles:
-            grams = loss.style_targets(style, max(checks.MIN_STYLE_SIDE, round(size * self._settings.style_scale)))
+            grams = loss.compute_style_targets(
+                style, max(checks.MIN_STYLE_SIDE, round(size * self._settings.style_scale))
+            )
             part = [gram * (weight / total) for gram in grams]
             blend = [have + more for have, more in zip(blend, part, strict=True)] if blend else part
         return blend

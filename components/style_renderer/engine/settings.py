@@ -120,7 +120,7 @@ class Settings(_Frozen):
     """Resident memory that a rendering may take; larger images are worked on in tiles."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Settings":
+    def _check_consistency(self) -> "Settings":
         sizes = [scale.size for scale in self.scales]
         if sorted(set(sizes)) != sizes:
             raise ValueError(f"scales have the sizes {sizes}: each must be larger than the one before")

@@ -24,7 +24,7 @@ def make(page: Page, directory: str) -> bytes:
     rows = min(len(page.contents), _MOST_ROWS)
     width, height = (_GAP + (count + 1) * (_CELL + _GAP) for count in (len(page.styles), rows))
     sheet = Image.new("RGB", (width, height), "white")
-    for row, column, image in _cells(page, directory):
+    for row, column, image in _read_cells(page, directory):
         cell = ImageOps.fit(image, (_CELL, _CELL), Image.Resampling.LANCZOS)
         sheet.paste(cell, (_GAP + column * (_CELL + _GAP), _GAP + row * (_CELL + _GAP)))
     stream = io.BytesIO()
@@ -32,7 +32,7 @@ def make(page: Page, directory: str) -> bytes:
     return stream.getvalue()
 
 
-def _cells(page: Page, directory: str) -> Iterator[tuple[int, int, Image.Image]]:
+def _read_cells(page: Page, directory: str) -> Iterator[tuple[int, int, Image.Image]]:
     """Row, column and image of each cell that has one."""
     strongest = {
         (line["content"]["sha256"], line["style"]["id"]): line["file"]

@@ -56,7 +56,7 @@ def render(page: Page) -> str:
     strengths = sorted({line["strength"] for line in page.lines})
     shown = page.contents[:MOST_ROWS]
     contents = [_describe_content(content, page.size) for content in shown]
-    styles = [_style(column.style) for column in page.styles]
+    styles = [_describe_style(column.style) for column in page.styles]
     return templates.load(Path(__file__).with_name("gallery.html.j2")).render(
         page=page,
         contents=contents,
@@ -134,7 +134,7 @@ def _describe_content(content: Content, size: int) -> dict[str, Any]:
     }
 
 
-def _style(style: Style) -> dict[str, Any]:
+def _describe_style(style: Style) -> dict[str, Any]:
     file = previews.style(style.id, style.sha256)
     return {
         "title": style.title,

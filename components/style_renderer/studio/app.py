@@ -55,14 +55,14 @@ class Studio:
 
     async def state(self, _: HttpRequest) -> Response:
         """All that a page shows when it is opened."""
-        return JSONResponse(self._snapshot())
+        return JSONResponse(self._describe_state())
 
     async def events(self, _: HttpRequest) -> Response:
         """What changes, from a snapshot on."""
 
         async def stream() -> AsyncIterator[str]:
             with self.runner.follow() as page:
-                yield _format({"event": "state", **self._snapshot()})
+                yield _format({"event": "state", **self._describe_state()})
                 while True:
                     try:
                         event = await asyncio.wait_for(page.get(), _SILENCE_S)
@@ -84,7 +84,7 @@ class Studio:
     async def image(self, http: HttpRequest) -> Response:
         """A view of an uploaded image."""
         size = _SMALL if "small" in http.query_params else jobs.VIEW
-        return _jpeg(await asyncio.to_thread(self._uploads.view, http.path_params["id"], size))
+        return _answer_jpeg(await asyncio.to_thread(self._uploads.view, http.path_params["id"], size))
 
     async def describe_image(self, http: HttpRequest) -> Response:
         """An uploaded image's facts."""
@@ -102,7 +102,7 @@ class Studio:
 
     async def style_image(self, http: HttpRequest) -> Response:
         """A style's thumbnail."""
-        return _jpeg(await asyncio.to_thread(self._styles.thumbnail, http.path_params["id"]))
+        return _answer_jpeg(await asyncio.to_thread(self._styles.thumbnail, http.path_params["id"]))
 
     async def add_job(self, http: HttpRequest) -> Response:
         """Queues a job."""
@@ -138,7 +138,7 @@ class Studio:
         if "download" in http.query_params:
             return FileResponse(file, media_type="image/jpeg", filename=f"{make_slug(job.title)}-{job.id}.jpg")
         size = _SMALL if "small" in http.query_params else jobs.VIEW
-        return _jpeg(await asyncio.to_thread(uploads.make_view, self._jobs.view(job.id) or file, size))
+        return _answer_jpeg(await asyncio.to_thread(uploads.make_view, self._jobs.view(job.id) or file, size))
 
     async def preview(self, http: HttpRequest) -> Response:
         """The one pass, or null where it does not know a style."""
@@ -165,7 +165,7 @@ class Studio:
         self._presets = presets
         self.runner.tell({"event": "presets", "presets": presets})
 
-    def _snapshot(self) -> dict[str, Any]:
+    def _describe_state(self) -> dict[str, Any]:
         return {
             "atelier": __version__,
             "ready": self.runner.is_ready,
@@ -211,7 +211,7 @@ def make_app(studio: Studio, token: str = "") -> Starlette:
 def _explain(handler: Handler) -> Handler:
     """Answers what a user can mend with a sentence, and 400 or, where the disk is full, 507."""
 
-    async def explained(http: HttpRequest) -> Response:
+    async def answer(http: HttpRequest) -> Response:
         try:
             return await handler(http)
         except AtelierError as error:
@@ -223,7 +223,7 @@ def _explain(handler: Handler) -> Handler:
                 raise
             return JSONResponse({"error": full}, 507)
 
-    return explained
+    return answer
 
 
 async def _read_body(http: HttpRequest, most: int) -> bytes:
@@ -246,7 +246,7 @@ async def _read_json(http: HttpRequest, model: type) -> Any:
     return parse(model, await _read_body(http, _MAX_JSON))
 
 
-def _jpeg(content: bytes) -> Response:
+def _answer_jpeg(content: bytes) -> Response:
     return Response(content, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
 
 

@@ -87,7 +87,7 @@ class EnginePainter:
         elif request.engine != "finest" and self._knows(task):
             if request.engine == "fast":
                 return self._paint_fast(task, content, settings, tell)
-            first = self._one_pass(task, content, settings, min(settings.scales[-1].size, _FIRST))
+            first = self._run_one_pass(task, content, settings, min(settings.scales[-1].size, _FIRST))
             tell(first, Place(size=0), 0.0, {})
             start, schedule = engines.soften(first), engines.shorten(settings)
         elif request.engine == "fast":
@@ -119,7 +119,7 @@ class EnginePainter:
 
         while True:
             try:
-                image = self._one_pass(task, content, settings, settings.scales[-1].size, notify)
+                image = self._run_one_pass(task, content, settings, settings.scales[-1].size, notify)
                 follow(image, 1.0)
                 return image
             except _MovedError as moved:
@@ -129,7 +129,7 @@ class EnginePainter:
         """The one pass; None if it does not know a style."""
         if not self._knows(task):
             return None
-        return self._one_pass(task, _read(task.content), _make_settings(task), size)
+        return self._run_one_pass(task, _read(task.content), _make_settings(task), size)
 
     def estimate(self, task: Task) -> dict[str, float]:
         """What a task is expected to take: seconds, memory_mb, disk_mb, of which disk_free_mb are free, and tiles."""
@@ -148,7 +148,7 @@ class EnginePainter:
         found["disk_mb"] += round(height * width * _RESULT / _MB)
         return found | {"disk_free_mb": shutil.disk_usage(tempfile.gettempdir()).free // _MB}
 
-    def _one_pass(
+    def _run_one_pass(
         self,
         task: Task,
         content: np.ndarray,

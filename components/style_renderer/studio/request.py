@@ -33,7 +33,7 @@ class Region(_Frozen):
     """Id of an uploaded image, white where the styles go; "": everywhere."""
 
     @model_validator(mode="after")
-    def _some_style(self) -> "Region":
+    def _check_weights(self) -> "Region":
         if not any(self.styles.values()):
             raise ValueError("every style has the weight 0: give one of them more")
         return self
@@ -59,7 +59,7 @@ class Request(Controls):
     colors: Literal["style", "luminance", "match"] = "style"
 
     @model_validator(mode="after")
-    def _masked(self) -> "Request":
+    def _check_masks(self) -> "Request":
         if len(self.regions) > 1 and not all(region.mask for region in self.regions):
             raise ValueError("each of several regions needs a mask")
         return self

@@ -53,8 +53,8 @@ class Crops(keras.utils.PyDataset):
         chosen = random.integers(len(self._photographs), size=settings.batch_size)
         return {
             "image": np.stack([_crop(self._photographs[number], self._size, settings, random) for number in chosen]),
-            "style": np.stack([_style(self._styles, settings, random) for _ in chosen]),
-            "strength": np.array([_strength(settings, random) for _ in chosen], np.float32),
+            "style": np.stack([_draw_style(self._styles, settings, random) for _ in chosen]),
+            "strength": np.array([_draw_strength(settings, random) for _ in chosen], np.float32),
         }
 
 
@@ -77,7 +77,7 @@ def _make_vivid(image: Image.Image, turn: float, saturation: float) -> Image.Ima
     return Image.merge("HSV", (hue, vivid, value)).convert("RGB")
 
 
-def _style(styles: range, settings: TrainingSettings, random: Any) -> np.ndarray:
+def _draw_style(styles: range, settings: TrainingSettings, random: Any) -> np.ndarray:
     weights = np.zeros(styles.stop, np.float32)
     first, second = random.integers(styles.start, styles.stop, size=2)
     share = random.uniform() if random.random() < settings.blends else 1.0
@@ -86,5 +86,5 @@ def _style(styles: range, settings: TrainingSettings, random: Any) -> np.ndarray
     return weights
 
 
-def _strength(settings: TrainingSettings, random: Any) -> float:
+def _draw_strength(settings: TrainingSettings, random: Any) -> float:
     return 1.0 if random.random() < settings.full_strength else random.uniform()

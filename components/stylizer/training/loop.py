@@ -96,10 +96,10 @@ class _Limits(keras.callbacks.Callback):
 
     def is_reached(self) -> bool:
         """Whether `end` is."""
-        return self._progress() >= self.end
+        return self._compute_progress() >= self.end
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        falling = max(_LAST_RATE, (1 + math.cos(math.pi * min(1.0, self._progress()))) / 2)
+        falling = max(_LAST_RATE, (1 + math.cos(math.pi * min(1.0, self._compute_progress()))) / 2)
         rising = min(1.0, _FIRST_RATE + self.done / _WARMUP_STEPS)
         self.model.optimizer.learning_rate = self._settings.learning_rate * rising * falling
 
@@ -114,7 +114,7 @@ class _Limits(keras.callbacks.Callback):
             self.broken = True
             self.model.stop_training = True
 
-    def _progress(self) -> float:
+    def _compute_progress(self) -> float:
         """Share of the steps or of the minutes that are over."""
         seconds = 60 * (self._settings.minutes or math.inf)
         return max(self.done / self._settings.steps, self.seconds / seconds)

@@ -16,7 +16,7 @@ from components.style_renderer.engine.settings import Settings
 def compute(
     recipe: networks.Recipe, styles: Sequence[np.ndarray], size: int, cache: Path | None = None
 ) -> list[np.ndarray]:
-    """Gram matrices [S, C, C], by style layer, as `engine.objective.Objective.style_targets` computes them.
+    """Gram matrices [S, C, C], by style layer, as `engine.objective.Objective.compute_style_targets` computes them.
 
     Args:
       recipe: the optimizer's.
@@ -32,14 +32,16 @@ def compute(
             if str(kept["digest"]) == digest.hexdigest():
                 return [kept[name] for name in recipe.style_layers]
     features = networks.build(Settings())  # in float32, whatever the training computes in
-    grams = [_grams(features, recipe, style, size) for style in styles]
+    grams = [_compute_grams(features, recipe, style, size) for style in styles]
     targets = {name: np.stack([gram[name] for gram in grams]) for name in recipe.style_layers}
     if cache is not None:
         write(cache, digest=np.array(digest.hexdigest()), **targets)
     return list(targets.values())
 
 
-def _grams(features: FeatureNetwork, recipe: networks.Recipe, style: np.ndarray, size: int) -> dict[str, np.ndarray]:
+def _compute_grams(
+    features: FeatureNetwork, recipe: networks.Recipe, style: np.ndarray, size: int
+) -> dict[str, np.ndarray]:
     height, width = canvas.compute_sides(style.shape, min(size, max(style.shape[:2])))
     pixels = canvas.crop(canvas.resize(style, height, width), features.stride).astype(np.float32)
     found = features.model.predict_on_batch(pixels[np.newaxis])

@@ -38,7 +38,7 @@ _LONGER_SIDE = 1024
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    options = _build_parser().parse_args(arguments)
     try:
         settings = TrainingSettings(**{name: getattr(options, name) for name in TrainingSettings.model_fields})
         _train(options, settings)
@@ -171,7 +171,7 @@ class _Report(keras.callbacks.Callback):
     def __init__(self, stylizer: Stylizer, held_out: Sequence[Image.Image], folder: Path, seconds: float) -> None:
         super().__init__()
         self._stylizer, self._folder, self._seconds = stylizer, folder, seconds
-        self._images = [_square(image, 384) for image in held_out]
+        self._images = [_crop_square(image, 384) for image in held_out]
         self._began = self._last = time.monotonic()
         self._steps = 0
 
@@ -186,9 +186,9 @@ class _Report(keras.callbacks.Callback):
         _say(f"step {step}, {rate:.2f} steps/s: {shown}")
         if self._images and now - self._last >= self._seconds:
             self._last = now
-            self._sheet().save(self._folder / f"sheet-{step:06d}.jpg", quality=85)
+            self._draw_sheet().save(self._folder / f"sheet-{step:06d}.jpg", quality=85)
 
-    def _sheet(self) -> Image.Image:
+    def _draw_sheet(self) -> Image.Image:
         count, side = len(self._stylizer.styles), self._images[0].shape[0]
         sheet = Image.new("RGB", ((count + 1) * side, len(self._images) * side))
         for row, image in enumerate(self._images):
@@ -205,14 +205,14 @@ class _Report(keras.callbacks.Callback):
         return sheet
 
 
-def _square(image: Image.Image, side: int) -> np.ndarray:
+def _crop_square(image: Image.Image, side: int) -> np.ndarray:
     shorter = min(image.size)
     left, top = ((length - shorter) // 2 for length in image.size)
     box = (left, top, left + shorter, top + shorter)
     return np.asarray(image.resize((side, side), Image.Resampling.LANCZOS, box))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m components.stylizer.training.train_base",
         description=__doc__,

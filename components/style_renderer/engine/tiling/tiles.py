@@ -46,12 +46,18 @@ class TiledObjective:
         self._objective = objective
         self._strides = objective.network.strides
         self.height, self.width, self.tile = height, width, tile
-        self.tiles = list(_layout(height, width, tile, objective.network))
+        self.tiles = list(_lay_out_tiles(height, width, tile, objective.network))
         image, box = tf.TensorSpec([1, None, None, 3], tf.float32), tf.TensorSpec([4], tf.int32)
         masks = [tf.TensorSpec([None, None, None, 1], tf.float32)] * (len(objective.style_layers) if guides else 0)
-        self._core_grams = tf.function(self._gram_sums, input_signature=[image, box, masks], autograph=False)
-        self._core_contents = tf.function(self._content_features, input_signature=[image, box], autograph=False)
-        self._core_gradient = tf.function(self._surrogate_gradient, autograph=False, reduce_retracing=True)
+        self._compute_core_grams = tf.function(
+            self._compute_gram_sums, input_signature=[image, box, masks], autograph=False
+        )
+        self._compute_core_contents = tf.function(
+            self._compute_content_features, input_signature=[image, box], autograph=False
+        )
+        self._compute_core_gradient = tf.function(
+            self._compute_surrogate_gradient, autograph=False, reduce_retracing=True
+        )
         self._contents: list[np.memmap] = []
         self._shares = tf.constant(guides.shares if guides else [1.0])
         self._guides = [_keep(layer) for layer in (guides.layers if guides else ())]
@@ -71,9 +77,9 @@ class TiledObjective:
             for name in self._objective.content_layers
         ]
         for tile in self.tiles:
-            found = self._core_contents(_pixels(content, tile), tf.constant(tile.core))
+            found = self._compute_core_contents(_cut_tile(content, tile), tf.constant(tile.core))
             for name, kept, features in zip(self._objective.content_layers, self._contents, found, strict=True):
-                kept[_at(tile, self._strides[name])] = features[0].numpy()
+                kept[_locate_core(tile, self._strides[name])] = features[0].numpy()
             freed_memory.unmap(*self._contents)
 
     def evaluate(self, image: np.ndarray, grams: Sequence[tf.Tensor], weights: Weights, gradient: np.ndarray) -> Losses:
@@ -85,7 +91,7 @@ class TiledObjective:
           weights: of the three terms.
           gradient: [H, W, 3] float32, overwritten.
         """
-        found = self._grams(image)
+        found = self._compute_grams(image)
         with tf.GradientTape() as tape:
             tape.watch(found)
             style = tf.tensordot(self._shares, losses.style_loss(found, grams, self._objective.layer_weights), 1)
@@ -98,12 +104,12 @@ class TiledObjective:
         scales = tf.constant([weights.content, weights.tv / (self.height * self.width * 3)], tf.float32)
         for tile in self.tiles:
             contents = [
-                tf.constant(kept[_at(tile, self._strides[name])][np.newaxis])
+                tf.constant(kept[_locate_core(tile, self._strides[name])][np.newaxis])
                 for name, kept in zip(self._objective.content_layers, self._contents, strict=True)
             ]
             sizes = tf.constant([kept.size for kept in self._contents], tf.float32)
-            share, slope = self._core_gradient(
-                _pixels(image, tile), tf.constant(tile.core), self._masks(tile), contents, sizes, slopes, scales
+            share, slope = self._compute_core_gradient(
+                _cut_tile(image, tile), tf.constant(tile.core), self._cut_masks(tile), contents, sizes, slopes, scales
             )
             gradient[tile.rows, tile.columns] += slope[0].numpy()
             shares += share.numpy()
@@ -112,38 +118,38 @@ class TiledObjective:
         total = weights.content * content + weights.style * float(style) + weights.tv * tv
         return Losses(float(total), float(content), float(style), float(tv))
 
-    def _grams(self, image: np.ndarray) -> list[tf.Tensor]:
+    def _compute_grams(self, image: np.ndarray) -> list[tf.Tensor]:
         sums = [np.zeros(1)] * len(self._objective.style_layers)
         for tile in self.tiles:
-            found = self._core_grams(_pixels(image, tile), tf.constant(tile.core), self._masks(tile))
+            found = self._compute_core_grams(_cut_tile(image, tile), tf.constant(tile.core), self._cut_masks(tile))
             # float64: a sum of many tiles' sums.
             sums = [total + part.numpy().astype(np.float64) for total, part in zip(sums, found, strict=True)]
             freed_memory.unmap(image, *self._guides)
         return [tf.constant(total / size, tf.float32) for total, size in zip(sums, self._sizes, strict=True)]
 
-    def _masks(self, tile: Tile) -> list[tf.Tensor]:
+    def _cut_masks(self, tile: Tile) -> list[tf.Tensor]:
         """The regions' masks of the core, [R, h, w, 1] by style layer; none without regions."""
         return [
-            tf.constant(kept[(slice(None), *_at(tile, self._strides[name]))])
+            tf.constant(kept[(slice(None), *_locate_core(tile, self._strides[name]))])
             for name, kept in zip(self._objective.style_layers, self._guides, strict=bool(self._guides))
         ]
 
-    def _gram_sums(self, pixels: tf.Tensor, core: tf.Tensor, masks: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        return self._masked_sums(self._objective.network(pixels), core, masks)
+    def _compute_gram_sums(self, pixels: tf.Tensor, core: tf.Tensor, masks: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        return self._compute_masked_sums(self._objective.network(pixels), core, masks)
 
-    def _masked_sums(
+    def _compute_masked_sums(
         self, features: dict[str, tf.Tensor], core: tf.Tensor, masks: Sequence[tf.Tensor]
     ) -> list[tf.Tensor]:
-        owned = [self._owned(features, name, core) for name in self._objective.style_layers]
+        owned = [self._cut_core(features, name, core) for name in self._objective.style_layers]
         if masks:
             owned = [found * mask for found, mask in zip(owned, masks, strict=True)]
         return [losses.gram_sum(found) for found in owned]
 
-    def _content_features(self, pixels: tf.Tensor, core: tf.Tensor) -> list[tf.Tensor]:
+    def _compute_content_features(self, pixels: tf.Tensor, core: tf.Tensor) -> list[tf.Tensor]:
         features = self._objective.network(pixels)
-        return [self._owned(features, name, core) for name in self._objective.content_layers]
+        return [self._cut_core(features, name, core) for name in self._objective.content_layers]
 
-    def _surrogate_gradient(
+    def _compute_surrogate_gradient(
         self,
         pixels: tf.Tensor,
         core: tf.Tensor,
@@ -158,7 +164,7 @@ class TiledObjective:
         Args:
           pixels: [1, h, w, 3].
           core: [4].
-          masks: of the regions, see `_masks`.
+          masks: of the regions, see `_cut_masks`.
           contents: target features of the core, by content layer.
           sizes: number of values of the whole image's content features, by layer.
           slopes: the total's derivative by the sum of f_i f_j, by style layer.
@@ -169,7 +175,7 @@ class TiledObjective:
             features = self._objective.network(pixels)
             content = tf.add_n(
                 [
-                    tf.reduce_sum(tf.math.squared_difference(self._owned(features, name, core), wanted)) / size
+                    tf.reduce_sum(tf.math.squared_difference(self._cut_core(features, name, core), wanted)) / size
                     for name, wanted, size in zip(
                         self._objective.content_layers, contents, tf.unstack(sizes), strict=True
                     )
@@ -178,14 +184,14 @@ class TiledObjective:
             style = tf.add_n(
                 [
                     tf.reduce_sum(slope * found)
-                    for found, slope in zip(self._masked_sums(features, core, masks), slopes, strict=True)
+                    for found, slope in zip(self._compute_masked_sums(features, core, masks), slopes, strict=True)
                 ]
             )
-            tv = _owned_variation(pixels, core)
+            tv = _compute_core_variation(pixels, core)
             surrogate = scales[0] * content + style + scales[1] * tv
         return tf.stack([content, tv]), tape.gradient(surrogate, pixels)
 
-    def _owned(self, features: dict[str, tf.Tensor], name: str, core: tf.Tensor) -> tf.Tensor:
+    def _cut_core(self, features: dict[str, tf.Tensor], name: str, core: tf.Tensor) -> tf.Tensor:
         top, left, bottom, right = tf.unstack(core // self._strides[name])
         return features[name][:, top:bottom, left:right]
 
@@ -197,14 +203,14 @@ def measure_seams(image: np.ndarray, tile: int) -> float:
     """
     ratios = []
     for oriented in (image, np.swapaxes(image, 0, 1)):
-        steps = np.array([_mean_difference(one, next_one) for one, next_one in itertools.pairwise(oriented)])
+        steps = np.array([_compute_mean_difference(one, next_one) for one, next_one in itertools.pairwise(oriented)])
         borders = steps[tile - 1 :: tile]
         if len(borders):
             ratios.append(borders.mean() / max(steps.mean(), 1e-9))
     return float(max(ratios, default=1.0))
 
 
-def _mean_difference(one: np.ndarray, other: np.ndarray) -> float:
+def _compute_mean_difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(np.subtract(one, other, dtype=np.float32)).mean())
 
 
@@ -214,7 +220,7 @@ def _keep(array: np.ndarray) -> np.memmap:
     return kept
 
 
-def _layout(height: int, width: int, tile: int, network: FeatureNetwork) -> Iterator[Tile]:
+def _lay_out_tiles(height: int, width: int, tile: int, network: FeatureNetwork) -> Iterator[Tile]:
     halo = -(-network.radius // network.stride) * network.stride
     for top, left in itertools.product(range(0, height, tile), range(0, width, tile)):
         bottom, right = min(top + tile, height), min(left + tile, width)
@@ -226,18 +232,18 @@ def _layout(height: int, width: int, tile: int, network: FeatureNetwork) -> Iter
         )
 
 
-def _pixels(image: np.ndarray, tile: Tile) -> tf.Tensor:
+def _cut_tile(image: np.ndarray, tile: Tile) -> tf.Tensor:
     return tf.constant(image[tile.rows, tile.columns][np.newaxis].astype(np.float32))
 
 
-def _at(tile: Tile, stride: int) -> tuple[slice, slice]:
+def _locate_core(tile: Tile, stride: int) -> tuple[slice, slice]:
     """Where the core's features lie in those of the whole image."""
     top, left, bottom, right = tile.core
     y, x = tile.rows.start, tile.columns.start
     return slice((y + top) // stride, (y + bottom) // stride), slice((x + left) // stride, (x + right) // stride)
 
 
-def _owned_variation(pixels: tf.Tensor, core: tf.Tensor) -> tf.Tensor:
+def _compute_core_variation(pixels: tf.Tensor, core: tf.Tensor) -> tf.Tensor:
     """Sum of squared differences between the core's pixels and the neighbors below and to the right of them."""
     top, left, bottom, right = tf.unstack(core)
     tall = pixels[:, top : bottom + 1, left:right]

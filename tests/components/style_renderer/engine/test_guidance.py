@@ -60,7 +60,7 @@ def test_a_guided_gram_is_the_one_worked_out_by_hand():
 
 def test_a_mask_of_ones_is_no_mask(loss, pictures):
     image, content, style, _ = (tf.constant(each) for each in pictures)
-    arguments = (image, loss.contents(content), loss.grams(style), tf.constant([1.0, 30.0, 6e-4]))
+    arguments = (image, loss.compute_contents(content), loss.compute_grams(style), tf.constant([1.0, 30.0, 6e-4]))
     whole = guidance.scale(
         regions([np.full((7, 5), 255, np.uint8)]), (HEIGHT, WIDTH), (HEIGHT, WIDTH), loss.network, loss.style_layers
     )
@@ -117,10 +117,12 @@ def test_losses_are_those_composed_in_numpy(loss, pictures):
         style += np.square(mask / 255).mean() * np.average(layers, weights=loss.layer_weights)
     content_term = np.mean([np.square(here[name] - there[name]).mean() for name in loss.content_layers])
 
-    grams = [tf.concat(pair, 0) for pair in zip(*(loss.grams(tf.constant(each)) for each in styles), strict=True)]
+    grams = [
+        tf.concat(pair, 0) for pair in zip(*(loss.compute_grams(tf.constant(each)) for each in styles), strict=True)
+    ]
     found, slope = loss.evaluate_guided(
         tf.constant(image),
-        loss.contents(tf.constant(content)),
+        loss.compute_contents(tf.constant(content)),
         grams,
         tf.constant([0.0, 1.0, 0.0]),
         guides.tensors,
@@ -138,8 +140,10 @@ def test_in_tiles_it_is_as_in_one_piece(loss):
     image, content, *styles = (soft_noise.batch(seed, height, width) for seed in range(4))
     sides = (height, width)
     guides = guidance.scale(regions(halves(height, width)), sides, sides, loss.network, loss.style_layers)
-    contents = loss.contents(tf.constant(content))
-    grams = [tf.concat(pair, 0) for pair in zip(*(loss.grams(tf.constant(each)) for each in styles), strict=True)]
+    contents = loss.compute_contents(tf.constant(content))
+    grams = [
+        tf.concat(pair, 0) for pair in zip(*(loss.compute_grams(tf.constant(each)) for each in styles), strict=True)
+    ]
     weights = Weights(1.0, 30.0, 6e-4)
     expected, slope = loss.evaluate_guided(
         tf.constant(image),

@@ -47,7 +47,7 @@ def test_the_side_is_the_largest_that_fits(network):
     assert roomy > tight > 128
     floats = network.floats_per_pixel
     estimates = [
-        memory._in_tiles(shape[0] * shape[1], side, network, floats) for side in (tight, tight + network.stride)
+        memory._estimate_tiled(shape[0] * shape[1], side, network, floats) for side in (tight, tight + network.stride)
     ]
     assert estimates[0] <= 3072 * MB < estimates[1]
 
@@ -55,8 +55,8 @@ def test_the_side_is_the_largest_that_fits(network):
 def test_the_activations_of_a_pass_are_in_the_estimate(network):
     pixels = 1024 * 1024
     floats = network.floats_per_pixel
-    assert memory._in_one_piece(pixels, floats) > pixels * floats * 4
-    assert memory._in_tiles(pixels, 256, network, floats) > 256 * 256 * floats * 4
+    assert memory._estimate_whole(pixels, floats) > pixels * floats * 4
+    assert memory._estimate_tiled(pixels, 256, network, floats) > 256 * 256 * floats * 4
 
 
 def test_each_region_has_the_style_layers_once_more(network):
@@ -70,7 +70,7 @@ def test_each_region_has_the_style_layers_once_more(network):
 @pytest.fixture
 def measured(monkeypatch):
     """The time of a pass does not depend on what else the machine does."""
-    monkeypatch.setattr(memory, "_seconds_per_pixel", lambda _: 1e-6)
+    monkeypatch.setattr(memory, "_measure_seconds_per_pixel", lambda _: 1e-6)
 
 
 def test_estimates_grow_with_the_picture(measured):
@@ -104,4 +104,4 @@ def test_an_estimate_counts_scales_tiles_and_what_tiles_read_twice(measured):
 @pytest.mark.slow
 def test_a_measurement_is_a_time():
     loss = objective.get_objective(Settings(), "float32")
-    assert 0 < memory._seconds_per_pixel(loss) < 1
+    assert 0 < memory._measure_seconds_per_pixel(loss) < 1

@@ -55,7 +55,7 @@ def pixels():
 def keras_vgg():
     """Keras' own VGG19 with the weights that `random` stands for."""
     model = keras.applications.VGG19(include_top=False, weights=None)
-    networks._draw(model)
+    networks._draw_weights(model)
     random = np.random.default_rng(3)
     for layer in model.layers:
         if layer.weights:  # biases too, which are zero when drawn
@@ -84,7 +84,7 @@ def test_folding_the_normalisation_leaves_lite0_what_it_is(weights, pixels):
     if weights == "imagenet":
         lite_weights.load(own, "efficientnet_lite0", "imagenet")
     else:
-        networks._draw(own)
+        networks._draw_weights(own)
     network = lite0(weights=weights)
     assert not [layer for layer in network.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     original = keras.Model(own.input, {name: own.get_layer(name).output for name in network.strides})
@@ -138,7 +138,7 @@ def test_an_unknown_layer_is_named_with_those_that_there_are():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg19", "efficientnet_lite0"])
 def test_the_layers_that_settings_know_are_those_of_the_network(name):
-    whole = networks._vgg19("random", "", "max") if name == "vgg19" else networks._lite0("random", "")
+    whole = networks._build_vgg19("random", "", "max") if name == "vgg19" else networks._build_lite0("random", "")
     assert LAYERS[name] == {layer.name for layer in whole.layers[1:]}
 
 

@@ -37,7 +37,9 @@ def images():
 
 def evaluated(loss, images, weights):
     image, content, style = (tf.constant(picture) for picture in images)
-    found, gradient = loss.evaluate(image, loss.contents(content), loss.grams(style), tf.constant(weights))
+    found, gradient = loss.evaluate(
+        image, loss.compute_contents(content), loss.compute_grams(style), tf.constant(weights)
+    )
     return found.numpy(), gradient.numpy()
 
 
@@ -87,22 +89,24 @@ def test_without_a_difference_there_is_no_loss(loss, images):
 
 def test_style_targets_are_computed_once_and_never_of_an_enlarged_style(loss):
     style = soft_noise.make_image(5, 48, 40)
-    targets = loss.style_targets(style, 48)
-    for found, wanted in zip(targets, loss.grams(tf.constant(style[np.newaxis, :, :32], tf.float32)), strict=True):
+    targets = loss.compute_style_targets(style, 48)
+    for found, wanted in zip(
+        targets, loss.compute_grams(tf.constant(style[np.newaxis, :, :32], tf.float32)), strict=True
+    ):
         np.testing.assert_array_equal(found, wanted)  # 40 cut to a multiple of the stride
-    assert loss.style_targets(style.copy(), 48) is targets
-    assert loss.style_targets(style, 500) is targets
-    other = loss.style_targets(style, 33)
+    assert loss.compute_style_targets(style.copy(), 48) is targets
+    assert loss.compute_style_targets(style, 500) is targets
+    other = loss.compute_style_targets(style, 33)
     assert other is not targets
     assert not np.allclose(other[0], targets[0], rtol=1e-2)
-    assert loss.style_targets(np.ascontiguousarray(style[:, ::-1]), 48) is not targets
+    assert loss.compute_style_targets(np.ascontiguousarray(style[:, ::-1]), 48) is not targets
 
 
 def test_a_style_below_the_stride_is_filled_up(loss):
     narrow = soft_noise.make_image(6, 4, 64)
     filled = np.concatenate([narrow, np.repeat(narrow[-1:], 12, axis=0)])
-    expected = loss.grams(tf.constant(filled[np.newaxis], tf.float32))
-    for found, wanted in zip(loss.style_targets(narrow, 64), expected, strict=True):
+    expected = loss.compute_grams(tf.constant(filled[np.newaxis], tf.float32))
+    for found, wanted in zip(loss.compute_style_targets(narrow, 64), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
 
 
@@ -112,11 +116,11 @@ def test_the_number_of_kept_targets_is_bounded(loss, monkeypatch):
         loss.network, loss.content_layers, tuple(zip(loss.style_layers, loss.layer_weights, strict=True))
     )
     style = soft_noise.make_image(8, 64, 64)
-    first = own.style_targets(style, 32)
+    first = own.compute_style_targets(style, 32)
     for size in (48, 64):
-        own.style_targets(style, size)
+        own.compute_style_targets(style, size)
     assert len(own._targets) == 2
-    again = own.style_targets(style, 32)
+    again = own.compute_style_targets(style, 32)
     assert again is not first
     np.testing.assert_array_equal(again[0], first[0])
 

@@ -103,7 +103,7 @@ def test_the_targets_of_a_blend_are_the_weighted_mean(monkeypatch):
     wanted = watch_targets(monkeypatch)
     rendered(settings((64, 1)), styles=((STYLE, 3.0), (OTHER, 1.0)))
     loss = objective.get_objective(settings(), "float32")
-    one, other = loss.style_targets(STYLE, 64), loss.style_targets(OTHER, 64)
+    one, other = loss.compute_style_targets(STYLE, 64), loss.compute_style_targets(OTHER, 64)
     for found, a, b in zip(wanted[0], one, other, strict=True):
         expected = 0.75 * a.numpy() + 0.25 * b.numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6 * expected.max())
@@ -127,9 +127,9 @@ def test_a_blend_lies_between_its_styles():
     loss = objective.get_objective(settings(), "float32")
 
     def style_loss(image, style):
-        grams = loss.style_targets(style, 64)
+        grams = loss.compute_style_targets(style, 64)
         picture = tf.constant(image[np.newaxis], tf.float32)
-        found, _ = loss.evaluate(picture, loss.contents(picture), grams, tf.constant([0.0, 1.0, 0.0]))
+        found, _ = loss.evaluate(picture, loss.compute_contents(picture), grams, tf.constant([0.0, 1.0, 0.0]))
         return float(found[2])
 
     blend = rendered(settings(), styles=((STYLE, 1.0), (OTHER, 1.0))).image
@@ -271,7 +271,7 @@ def test_style_scale_is_the_size_at_which_the_style_is_seen(monkeypatch):
     for style_scale, size in ((1.0, 64), (0.5, 32), (2.0, 128), (0.01, 32), (8.0, 256)):
         wanted.clear()
         rendered(settings((64, 1), style_scale=style_scale), styles=((style, 1.0),))
-        for found, expected in zip(wanted[0], loss.style_targets(style, size), strict=True):
+        for found, expected in zip(wanted[0], loss.compute_style_targets(style, size), strict=True):
             np.testing.assert_array_equal(found, expected)
 
 
@@ -312,9 +312,11 @@ def test_match_recolors_the_style(monkeypatch):
     wanted = watch_targets(monkeypatch)
     rendered(settings((64, 1), colors="match"))
     loss = objective.get_objective(settings(), "float32")
-    for found, expected in zip(wanted[0], loss.style_targets(colors.match_colors(STYLE, CONTENT), 64), strict=True):
+    for found, expected in zip(
+        wanted[0], loss.compute_style_targets(colors.match_colors(STYLE, CONTENT), 64), strict=True
+    ):
         np.testing.assert_array_equal(found, expected)
-    assert not np.allclose(wanted[0][0], loss.style_targets(STYLE, 64)[0], rtol=0.01)
+    assert not np.allclose(wanted[0][0], loss.compute_style_targets(STYLE, 64)[0], rtol=0.01)
 
 
 # What is refused
@@ -441,11 +443,11 @@ def test_bfloat16_ends_within_two_percent_of_float32():
     """
     chosen = VGG | {"style_weight": 1e-3}
     loss = objective.get_objective(settings(**chosen), "float32")
-    weights, grams = tf.constant([1.0, 1e-3, 0.0]), loss.style_targets(STYLE, 64)
+    weights, grams = tf.constant([1.0, 1e-3, 0.0]), loss.compute_style_targets(STYLE, 64)
     ratios = []
     for seed in range(10, 18):
         content = soft_noise.make_image(seed, 48, 64, grain=16)
-        contents = loss.contents(tf.constant(content[np.newaxis], tf.float32))
+        contents = loss.compute_contents(tf.constant(content[np.newaxis], tf.float32))
         start, exact, rounded = (
             float(loss.evaluate(tf.constant(image[np.newaxis], tf.float32), contents, grams, weights)[0][0])
             for image in (

@@ -11,6 +11,6 @@ from components.stylizer import strips, stylizer
 if __name__ == "__main__":
     stylizer.IN_ONE_PIECE = strips.IN_MEMORY = 1000
     strips.stylize = functools.partial(strips.stylize, values=500_000)
-    memory._in_one_piece = lambda *_: math.inf
+    memory._estimate_whole = lambda *_: math.inf
     memory._MAX_TILE = 128
     worker.main(EnginePainter)

@@ -75,7 +75,9 @@ def test_the_loss_is_the_optimizers_by_what_it_reaches(styles):
     image, stylized = random.uniform(0, 255, (2, 1, 64, 64, 3)).astype(np.float32)
     terms = [float(term[0]) for term in found.compute_terms(image, np.array([[1.0, 0.0]], np.float32), stylized)]
     judge = get_objective(Settings(), "float32")
-    expected, _ = judge.evaluate(stylized, judge.contents(image), judge.style_targets(styles[0], 64), [1.0, 1.0, 1.0])
+    expected, _ = judge.evaluate(
+        stylized, judge.compute_contents(image), judge.compute_style_targets(styles[0], 64), [1.0, 1.0, 1.0]
+    )
     np.testing.assert_allclose(terms, expected[1:], rtol=1e-4)
     inputs = {"image": image, "style": np.array([[1.0, 0.0]], np.float32), "strength": np.array([0.5], np.float32)}
     content, style, tv = terms
@@ -119,7 +121,7 @@ def test_styles_before_the_first_are_not_trained(photographs):
 def test_targets_are_kept_for_the_same_styles_only(styles, tmp_path, monkeypatch):
     recipe, cache = networks.choose_recipe(Settings()), tmp_path / "targets.npz"
     first = targets.compute(recipe, styles, 64, cache)
-    expected = get_objective(Settings(), "float32").style_targets(styles[0], 64)
+    expected = get_objective(Settings(), "float32").compute_style_targets(styles[0], 64)
     for target, gram in zip(first, expected, strict=True):
         np.testing.assert_allclose(target[0], gram[0], rtol=1e-4, atol=1e-4)
     again = targets.compute(recipe, styles[::-1], 64, cache)

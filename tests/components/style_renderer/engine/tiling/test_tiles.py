@@ -32,7 +32,7 @@ def loss_of(name):
 def assert_equal_in_tiles(name, height, width, tile):
     loss = loss_of(name)
     image, content, style = (soft_noise.batch(seed, height, width) for seed in range(3))
-    contents, grams = loss.contents(tf.constant(content)), loss.grams(tf.constant(style))
+    contents, grams = loss.compute_contents(tf.constant(content)), loss.compute_grams(tf.constant(style))
     terms, _ = loss.evaluate(tf.constant(image), contents, grams, tf.constant([0.0, 0.0, 0.0]))
     weights = Weights(*(share / term for share, term in zip((1.0, 2.0, 0.5), terms.numpy()[1:], strict=True)))
     expected, slope = loss.evaluate(tf.constant(image), contents, grams, tf.constant(weights, tf.float32))
@@ -84,7 +84,7 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece():
     """`optimizers.run_adam` on `Objective` goes the same way, but for rounding, which Adam's steps enlarge."""
     loss = loss_of("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 96, 80) for seed in range(3))
-    contents, grams = loss.contents(tf.constant(content)), loss.grams(tf.constant(style))
+    contents, grams = loss.compute_contents(tf.constant(content)), loss.compute_grams(tf.constant(style))
     weights = Weights(1.0, 30.0, 1e-3)
 
     def evaluate(picture):
@@ -123,7 +123,7 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece():
 def test_a_change_begins_anew():
     loss = loss_of("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 48, 64)[0] for seed in range(3))
-    grams = loss.grams(tf.constant(style[np.newaxis]))
+    grams = loss.compute_grams(tf.constant(style[np.newaxis]))
 
     def minimise(start, iterations, notify):
         rest = (lambda: Weights(1.0, 30.0, 0.0), iterations, 3.0, 48, lambda _: None, notify)
