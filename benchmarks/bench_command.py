@@ -39,13 +39,13 @@ def run(names: Sequence[str], output: Path) -> None:
         print(f"atelier: {name}", file=sys.stderr, flush=True)
         for result in importlib.import_module(MODULES[name]).run():
             results.append(result)
-            print(line(result), flush=True)
+            print(format_line(result), flush=True)
             # After each: a benchmark that takes minutes and is stopped has not run for nothing.
             _write(file, results)
     print(f"written to {file}")
 
 
-def line(result: Result) -> str:
+def format_line(result: Result) -> str:
     """One result for the terminal."""
     target = result.target
     verdict = "" if target is None else f"{target}  {'holds' if target.holds(result.ratio) else 'MISSED'}"

@@ -63,7 +63,7 @@ class Result:
         return {key: values[key] for key in ("name", "case", "ours", "beside", "unit", "ratio", "target", "holds")}
 
 
-def interleaved(
+def interleave(
     ours: Callable[[], float], beside: Callable[[], float], rounds: int = ROUNDS
 ) -> tuple[list[float], list[float]]:
     """Calls both in turn, so that what else the machine does meets both alike.
@@ -85,7 +85,7 @@ def interleaved(
     return found
 
 
-def compared(
+def compare(
     name: str,
     case: str,
     unit: str,
@@ -95,5 +95,5 @@ def compared(
     rounds: int = ROUNDS,
 ) -> Result:
     """The medians of `rounds` measurements of each side, taken in turn."""
-    first, second = interleaved(ours, beside, rounds)
+    first, second = interleave(ours, beside, rounds)
     return Result(name, case, statistics.median(first), statistics.median(second), unit, target)

@@ -14,7 +14,7 @@ from tfx.components.util import examples_utils, tfxio_utils
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from benchmarks.processes import ATELIER, ROOT, finished
+from benchmarks.processes import ATELIER, ROOT, run_python
 from pipeline.ingest import builtin_sources
 from trainer import backbones
 from trainer.training import batches
@@ -56,30 +56,34 @@ class Run:
         (version,) = (self.output / "serving_model").iterdir()
         return version
 
-    def artifact(self, node: str, name: str) -> Path:
+    def find_artifact(self, node: str, name: str) -> Path:
         """The folder of a node's output."""
         (artifact,) = (self.output / "pipeline_root" / node / name).iterdir()
         return artifact
 
-    def batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
+    def read_batches(self, split: str, batch_size: int, **options: Any) -> tf.data.Dataset:
         """Transformed examples as the Trainer reads them; see `trainer.training.batches.read_batches`."""
-        files, accessor = self._files(split), self._accessor()
-        return batches.read_batches(files, accessor, self._transform(), size=SIZE, batch_size=batch_size, **options)
+        files, accessor = self._list_files(split), self._build_accessor()
+        return batches.read_batches(
+            files, accessor, self._load_transform(), size=SIZE, batch_size=batch_size, **options
+        )
 
-    def backbone(self, name: str, weights: str) -> backbones.Backbone:
+    def build_backbone(self, name: str, weights: str) -> backbones.Backbone:
         """As the Trainer builds it, for these images."""
-        mean, variance = batches.read_channel_statistics(self._files("train"), self._accessor(), self._transform())
+        mean, variance = batches.read_channel_statistics(
+            self._list_files("train"), self._build_accessor(), self._load_transform()
+        )
         return backbones.build(name, SIZE, weights=weights, mean=mean, variance=variance)
 
-    def _files(self, split: str) -> Sequence[str]:
-        return [str(self.artifact("Transform", "transformed_examples") / f"Split-{split}" / "*")]
+    def _list_files(self, split: str) -> Sequence[str]:
+        return [str(self.find_artifact("Transform", "transformed_examples") / f"Split-{split}" / "*")]
 
-    def _transform(self) -> tft.TFTransformOutput:
-        return tft.TFTransformOutput(str(self.artifact("Transform", "transform_graph")))
+    def _load_transform(self) -> tft.TFTransformOutput:
+        return tft.TFTransformOutput(str(self.find_artifact("Transform", "transform_graph")))
 
-    def _accessor(self) -> fn_args_utils.DataAccessor:
+    def _build_accessor(self) -> fn_args_utils.DataAccessor:
         examples = standard_artifacts.Examples()
-        examples.uri = str(self.artifact("Transform", "transformed_examples"))
+        examples.uri = str(self.find_artifact("Transform", "transformed_examples"))
         examples.split_names = artifact_utils.encode_split_names(["train", "eval", "test"])
         examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_TF_EXAMPLE)
         datasets = tfxio_utils.get_tf_dataset_factory_from_artifact([examples], [])
@@ -93,5 +97,5 @@ def run() -> Run:
     builtin_sources.write_source("photos", done.images)
     settings = [word for setting in _SETTINGS for word in ("--set", setting)]
     config = ROOT / "configs" / "photos.yaml"
-    finished(*ATELIER, "run", "--config", config, "--data", done.images, "--output", done.output, *settings)
+    run_python(*ATELIER, "run", "--config", config, "--data", done.images, "--output", done.output, *settings)
     return done

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ATELIER = ("-m", "pipeline.cli")
 
 
-def finished(*arguments: object) -> str:
+def run_python(*arguments: object) -> str:
     """Runs Python with `arguments` in the root of the source; returns what it wrote on standard output.
 
     Raises:
@@ -22,8 +22,8 @@ def finished(*arguments: object) -> str:
     return done.stdout
 
 
-def seconds(*arguments: object) -> float:
+def measure_seconds(*arguments: object) -> float:
     """Wall seconds from the start of such a process to its end."""
     began = time.perf_counter()
-    finished(*arguments)
+    run_python(*arguments)
     return time.perf_counter() - began

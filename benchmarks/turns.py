@@ -1,4 +1,4 @@
-"""Several sides measured in turn, as `measure.interleaved` does it with two."""
+"""Several sides measured in turn, as `measure.interleave` does it with two."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -8,7 +8,7 @@ from benchmarks import measure
 _T = TypeVar("_T")
 
 
-def in_turn(sides: Mapping[str, Callable[[], _T]], rounds: int = measure.ROUNDS) -> dict[str, list[_T]]:
+def take_turns(sides: Mapping[str, Callable[[], _T]], rounds: int = measure.ROUNDS) -> dict[str, list[_T]]:
     """Calls every side once a round, so that what else the machine does meets all alike.
 
     Each round begins with another side: whoever comes later finds warm caches.

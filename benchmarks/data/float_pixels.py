@@ -19,10 +19,12 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
     """
     size = custom_config["size"]
 
-    def pixels(encoded: tf.Tensor) -> tf.Tensor:
+    def decode_pixels(encoded: tf.Tensor) -> tf.Tensor:
         return tf.image.resize(tf.io.decode_jpeg(encoded, channels=3), [size, size]) / 255.0
 
     images = tf.map_fn(
-        pixels, inputs[custom_config["image_key"]], fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32)
+        decode_pixels,
+        inputs[custom_config["image_key"]],
+        fn_output_signature=tf.TensorSpec((size, size, 3), tf.float32),
     )
     return {features.IMAGE: images, features.LABEL: inputs[custom_config["label_key"]]}

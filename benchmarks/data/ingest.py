@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks import measure, processes
 from benchmarks.data.sample_images import write_images
 from benchmarks.measure import Result, at_least
-from benchmarks.turns import in_turn
+from benchmarks.turns import take_turns
 
 NAME = "ingest"
 ROUNDS = measure.ROUNDS
@@ -35,17 +35,17 @@ def run() -> Iterator[Result]:
             loop = ("-m", "benchmarks.data.pillow_loop", images, output)
             ours = (*processes.ATELIER, "ingest", "--source", images, "--output", output)
             sides = {
-                str(workers): partial(_rate, count, output, *ours, "--beam", f"workers={workers}")
+                str(workers): partial(_measure_rate, count, output, *ours, "--beam", f"workers={workers}")
                 for workers in TARGETS
             }
-            rates = in_turn(sides | {"loop": partial(_rate, count, output, *loop)}, ROUNDS)
+            rates = take_turns(sides | {"loop": partial(_measure_rate, count, output, *loop)}, ROUNDS)
             medians = {name: statistics.median(found) for name, found in rates.items()}
             for workers, target in TARGETS.items():
                 case = f"{count} files, {workers} worker{'s' * (workers > 1)}; Pillow loop"
                 yield Result(NAME, case, medians[str(workers)], medians["loop"], "files/s", target)
 
 
-def _rate(count: int, output: Path, *arguments: object) -> float:
+def _measure_rate(count: int, output: Path, *arguments: object) -> float:
     """Files a second of a process that makes `output` out of `count` files."""
     shutil.rmtree(output, ignore_errors=True)
-    return count / processes.seconds(*arguments)
+    return count / processes.measure_seconds(*arguments)

@@ -43,12 +43,12 @@ def write(images: Path, output: Path) -> None:
             split = "test" if position < settings.test_fraction else "train"
             if settings.test_fraction <= position < settings.test_fraction + settings.eval_fraction:
                 split = "eval"
-            record = _record(path, file.read_bytes(), labels, settings.store_size)
+            record = _build_record(path, file.read_bytes(), labels, settings.store_size)
             tfrecord.write(writers[split, number % settings.shards], record)
     write_labels(output, labels)
 
 
-def _record(path: str, encoded: bytes, labels: list[str], store_size: int) -> bytes:
+def _build_record(path: str, encoded: bytes, labels: list[str], store_size: int) -> bytes:
     image = Image.open(io.BytesIO(encoded))
     source, mode = image.format, image.mode
     # Larger images are decoded at 1/2, 1/4 or 1/8 where that loses nothing that the smaller one shows.

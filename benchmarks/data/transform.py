@@ -39,28 +39,28 @@ HANDFUL = 10
 def run() -> Iterator[Result]:
     """Yields images per second and bytes per image, then seconds per image and memory of few and more images."""
     with tempfile.TemporaryDirectory() as folder:
-        yield from _side_by_side(Path(folder))
+        yield from _compare_ways(Path(folder))
     with tempfile.TemporaryDirectory() as folder:
-        yield from _growth(Path(folder))
+        yield from _measure_growth(Path(folder))
 
 
-def _side_by_side(root: Path) -> Iterator[Result]:
+def _compare_ways(root: Path) -> Iterator[Result]:
     write_images(root / "images", IMAGES, SIDES)
-    examples = _ingested(root, str(root / "images"), IMAGES)
+    examples = _ingest(root, str(root / "images"), IMAGES)
     stored: dict[str, float] = {}
 
-    def rate(way: str) -> float:
-        figures = _node(root, way, examples, SIZE)
+    def measure_rate(way: str) -> float:
+        figures = _run_node(root, way, examples, SIZE)
         stored[way] = figures["bytes"] / IMAGES
         return IMAGES / figures["seconds"]
 
-    yield measure.compared(
+    yield measure.compare(
         NAME,
         f"{IMAGES} photographs, {SIZE} px; float32",
         "images/s",
         at_least(1.0),
-        lambda: rate("ours"),
-        lambda: rate("float"),
+        lambda: measure_rate("ours"),
+        lambda: measure_rate("float"),
         ROUNDS,
     )
     yield Result(
@@ -71,11 +71,11 @@ def _side_by_side(root: Path) -> Iterator[Result]:
     )
 
 
-def _growth(root: Path) -> Iterator[Result]:
+def _measure_growth(root: Path) -> Iterator[Result]:
     runs: dict[int, list[dict[str, float]]] = {HANDFUL: [], FEW: [], MORE: []}
     for _ in range(ROUNDS):
         for count, found in runs.items():
-            found.append(_node(root, "ours", _ingested(root, "mnist", count), DIGIT_SIZE))
+            found.append(_run_node(root, "ours", _ingest(root, "mnist", count), DIGIT_SIZE))
     seconds, peak = (
         {count: statistics.median(figures[name] for figures in found) for count, found in runs.items()}
         for name in ("seconds", "peak_bytes")
@@ -85,11 +85,11 @@ def _growth(root: Path) -> Iterator[Result]:
     yield Result(NAME, f"{MORE} digits; {FEW}, peak", peak[MORE] / 1e6, peak[FEW] / 1e6, "MB", at_most(1.2))
 
 
-def _ingested(root: Path, source: str, count: int) -> Path:
+def _ingest(root: Path, source: str, count: int) -> Path:
     """Ingests `source`, and gives its records as ImportExampleGen leaves them, repeated until there are `count`."""
     data, examples = root / "data", root / "examples"
     if not data.exists():
-        processes.finished(*processes.ATELIER, "ingest", "--source", source, "--output", data)
+        processes.run_python(*processes.ATELIER, "ingest", "--source", source, "--output", data)
     shutil.rmtree(examples, ignore_errors=True)
     (examples / "Split-train").mkdir(parents=True)
     (examples / "schema").mkdir()
@@ -107,10 +107,10 @@ def _ingested(root: Path, source: str, count: int) -> Path:
     return examples
 
 
-def _node(root: Path, way: str, examples: Path, size: int) -> dict[str, float]:
+def _run_node(root: Path, way: str, examples: Path, size: int) -> dict[str, float]:
     """The figures of one run of `benchmarks.data.transform_node`."""
     output = root / "output"
     shutil.rmtree(output, ignore_errors=True)
     return json.loads(
-        processes.finished("-m", "benchmarks.data.transform_node", way, examples, output, size).splitlines()[-1]
+        processes.run_python("-m", "benchmarks.data.transform_node", way, examples, output, size).splitlines()[-1]
     )

@@ -41,7 +41,7 @@ def run(way: str, examples: Path, output: Path, size: int) -> dict[str, float]:
     context = executor_class.Context(
         beam_pipeline_args=list(pipeline_options.IN_MEMORY), tmp_dir=str(output / "tmp"), unique_id="1"
     )
-    given = _artifact(standard_artifacts.Examples, examples)
+    given = _build_artifact(standard_artifacts.Examples, examples)
     given.split_names = artifact_utils.encode_split_names(["train"])
     settings = config.load(ROOT / "configs" / "photos.yaml", [f"image.size={size}", "augmentation.copies=0"])
     sections = settings.model_dump(mode="json")
@@ -51,10 +51,10 @@ def run(way: str, examples: Path, output: Path, size: int) -> dict[str, float]:
         **sections["image"],
         "augmentation": sections["augmentation"],
     }
-    inputs = {"examples": [given], "schema": [_artifact(standard_artifacts.Schema, examples / "schema")]}
+    inputs = {"examples": [given], "schema": [_build_artifact(standard_artifacts.Schema, examples / "schema")]}
     outputs = {
-        "transform_graph": [_artifact(standard_artifacts.TransformGraph, output / "graph")],
-        "transformed_examples": [_artifact(standard_artifacts.Examples, output / "examples")],
+        "transform_graph": [_build_artifact(standard_artifacts.TransformGraph, output / "graph")],
+        "transformed_examples": [_build_artifact(standard_artifacts.Examples, output / "examples")],
     }
     properties = {
         "preprocessing_fn": preprocessing_fn,
@@ -70,7 +70,7 @@ def run(way: str, examples: Path, output: Path, size: int) -> dict[str, float]:
     }
 
 
-def _artifact(kind: type, folder: Path) -> Any:
+def _build_artifact(kind: type, folder: Path) -> Any:
     artifact = kind()
     artifact.uri = str(folder)
     return artifact

@@ -28,7 +28,7 @@ from atelier.files import packaged
 from benchmarks import photos
 from benchmarks.measure import Result, Target, at_least, at_most
 from benchmarks.processes import ATELIER, ROOT
-from benchmarks.turns import in_turn
+from benchmarks.turns import take_turns
 
 CLIENTS = (1, 4, 16)
 SECONDS = 1.5
@@ -55,27 +55,27 @@ class _Load:
 def run() -> Iterator[Result]:
     """By signature, number of clients, and with and without batching."""
     pushed = photos.run().pushed
-    inputs = _inputs()
+    inputs = _build_inputs()
     model = tf.saved_model.load(str(pushed))
     batching = ("--batching-parameters-file", str(ROOT / "serving" / "deploy" / "batching_parameters.txt"))
-    with _server(pushed.parent) as plain, _server(pushed.parent, *batching) as batched:
+    with _start_server(pushed.parent) as plain, _start_server(pushed.parent, *batching) as batched:
         for signature, value in inputs.items():
-            here = functools.partial(_here, model.signatures[signature], value)
+            here = functools.partial(_build_local_call, model.signatures[signature], value)
             there = {
-                "no batching": functools.partial(_there, plain, signature, value),
-                "batching": functools.partial(_there, batched, signature, value),
+                "no batching": functools.partial(_build_remote_call, plain, signature, value),
+                "batching": functools.partial(_build_remote_call, batched, signature, value),
             }
             for clients in CLIENTS:
-                yield from _compared(signature, clients, here, there)
+                yield from _compare(signature, clients, here, there)
 
 
-def _compared(
+def _compare(
     signature: str, clients: int, here: Callable[[], _Call], there: Mapping[str, Callable[[], _Call]]
 ) -> Iterator[Result]:
-    sides = {name: functools.partial(_load, opened, clients) for name, opened in there.items()}
-    sides["here"] = functools.partial(_load, here, clients)
-    sides["here, 1 thread"] = functools.partial(_load, here, 1)
-    found = in_turn(sides)
+    sides = {name: functools.partial(_measure_load, opened, clients) for name, opened in there.items()}
+    sides["here"] = functools.partial(_measure_load, here, clients)
+    sides["here, 1 thread"] = functools.partial(_measure_load, here, 1)
+    found = take_turns(sides)
     rate, p50, p99 = (
         {name: statistics.median(getattr(load, figure) for load in loads) for name, loads in found.items()}
         for figure in ("rate", "p50", "p99")
@@ -84,20 +84,20 @@ def _compared(
     fastest = max(rate["here"], rate["here, 1 thread"])
     for name in there:
         case = f"{signature}, {clients} {'client' if clients == 1 else 'clients'}, {name}"
-        rate_target, p50_target = _targets(signature, clients, name)
+        rate_target, p50_target = _find_targets(signature, clients, name)
         yield Result("serving", case, rate[name], fastest, "requests/s", rate_target)
         yield Result("serving", f"{case}, p50", p50[name], p50["here"], "ms", p50_target)
         yield Result("serving", f"{case}, p99", p99[name], p99["here"], "ms", None)
 
 
-def _targets(signature: str, clients: int, batching: str) -> tuple[Target | None, Target | None]:
+def _find_targets(signature: str, clients: int, batching: str) -> tuple[Target | None, Target | None]:
     """Of requests per second, and of p50: for encoded images and the server as it starts by default."""
     if signature != "serving_bytes" or batching != "no batching":
         return None, None
     return at_least(0.9) if clients == max(CLIENTS) else None, at_most(1.3) if clients == 1 else None
 
 
-def _load(opened: Callable[[], _Call], clients: int) -> _Load:
+def _measure_load(opened: Callable[[], _Call], clients: int) -> _Load:
     """Calls from as many threads as `clients`, each with a call of its own from `opened`."""
     calls = [opened() for _ in range(clients)]
     for call in calls:
@@ -119,7 +119,7 @@ def _load(opened: Callable[[], _Call], clients: int) -> _Load:
     return _Load(len(seconds) / (time.perf_counter() - began), float(p50), float(p99))
 
 
-def _inputs() -> dict[str, tuple[str, np.ndarray]]:
+def _build_inputs() -> dict[str, tuple[str, np.ndarray]]:
     """The input's name and one image, by signature."""
     photograph = Image.open(packaged.find(*_PHOTOGRAPH)).convert("RGB")
     jpeg = io.BytesIO()
@@ -131,12 +131,12 @@ def _inputs() -> dict[str, tuple[str, np.ndarray]]:
     }
 
 
-def _here(signature: Callable[..., Mapping[str, tf.Tensor]], value: tuple[str, np.ndarray]) -> _Call:
+def _build_local_call(signature: Callable[..., Mapping[str, tf.Tensor]], value: tuple[str, np.ndarray]) -> _Call:
     name, array = value
     return lambda: {key: tensor.numpy() for key, tensor in signature(**{name: tf.constant(array)}).items()}
 
 
-def _there(target: str, signature: str, value: tuple[str, np.ndarray]) -> _Call:
+def _build_remote_call(target: str, signature: str, value: tuple[str, np.ndarray]) -> _Call:
     """A call over a connection of its own."""
     request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(name="default", signature_name=signature))
     request.inputs[value[0]].CopyFrom(tf.make_tensor_proto(value[1]))
@@ -146,7 +146,7 @@ def _there(target: str, signature: str, value: tuple[str, np.ndarray]) -> _Call:
 
 
 @contextlib.contextmanager
-def _server(base: Path, *arguments: str) -> Iterator[str]:
+def _start_server(base: Path, *arguments: str) -> Iterator[str]:
     """`atelier serve` on a free port of the loopback; yields host:port."""
     command = [sys.executable, *ATELIER, "serve", "--port", "0", "--models", str(base), *arguments]
     with tempfile.TemporaryDirectory() as folder:
@@ -154,13 +154,13 @@ def _server(base: Path, *arguments: str) -> Iterator[str]:
         with log.open("wb") as stream:
             process = subprocess.Popen(command, cwd=ROOT, stdout=stream, stderr=stream)
         try:
-            yield _target(process, log)
+            yield _read_address(process, log)
         finally:
             process.terminate()
             process.wait(60)
 
 
-def _target(process: subprocess.Popen, log: Path) -> str:
+def _read_address(process: subprocess.Popen, log: Path) -> str:
     """Where the server says that it answers."""
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:

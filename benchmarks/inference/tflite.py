@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks import photos
 from benchmarks.measure import Result, at_most
-from benchmarks.turns import in_turn
+from benchmarks.turns import take_turns
 from components.tflite_exporter import convert
 from trainer import export
 
@@ -42,22 +42,22 @@ class _Pass:
 def run() -> Iterator[Result]:
     """INT8 beside float and beside what the converter made of it, then each variant beside Keras."""
     trained = photos.run()
-    images, labels = _test_images(trained)
+    images, labels = _read_test_images(trained)
     files = {
-        variant: trained.artifact("TFLiteExporter", "tflite") / "variants" / f"{variant}.tflite"
+        variant: trained.find_artifact("TFLiteExporter", "tflite") / "variants" / f"{variant}.tflite"
         for variant in convert.VARIANTS
     }
     classify = {
-        _case(variant, threads): _litert(file.read_bytes(), threads)
+        _name_case(variant, threads): _load_classifier(file.read_bytes(), threads)
         for variant, file in files.items()
         for threads in THREADS
     }
-    keras_file = trained.artifact("Trainer", "model") / export.KERAS_FILE
+    keras_file = trained.find_artifact("Trainer", "model") / export.KERAS_FILE
     model = keras.models.load_model(keras_file)
     converted = _convert_int8(trained, model, images[0].shape[1])
-    classify[AS_CONVERTED] = _litert(converted, 1)
+    classify[AS_CONVERTED] = _load_classifier(converted, 1)
     classify["keras"] = lambda image: model.predict(image, verbose=0)[0]
-    passes = in_turn({name: _side(one, images, labels) for name, one in classify.items()})
+    passes = take_turns({name: _build_side(one, images, labels) for name, one in classify.items()})
     p50, p99, accuracy = (
         {name: statistics.median(getattr(one, figure) for one in found) for name, found in passes.items()}
         for figure in ("p50", "p99", "accuracy")
@@ -82,20 +82,20 @@ def run() -> Iterator[Result]:
         yield Result("tflite", f"{variant}, size", sizes[variant], keras_file.stat().st_size / 1e6, "MB", None)
 
 
-def _test_images(trained: photos.Run) -> tuple[list[np.ndarray], list[int]]:
+def _read_test_images(trained: photos.Run) -> tuple[list[np.ndarray], list[int]]:
     """Each [1, size, size, 3] uint8, and their class ids."""
-    rows = list(trained.batches("test", 1).as_numpy_iterator())[::NTH]
+    rows = list(trained.read_batches("test", 1).as_numpy_iterator())[::NTH]
     return [pixels.astype(np.uint8) for pixels, _ in rows], [int(label[0]) for _, label in rows]
 
 
 def _convert_int8(trained: photos.Run, model: keras.Model, size: int) -> bytes:
     """Returns the INT8 file as it is before `tflite_exporter.refine`."""
-    calibration = list(trained.batches("train", 1).unbatch().take(CALIBRATION_IMAGES).as_numpy_iterator())
+    calibration = list(trained.read_batches("train", 1).unbatch().take(CALIBRATION_IMAGES).as_numpy_iterator())
     frozen = convert.freeze(model, size)
     return convert.convert(frozen, "int8", [pixels.astype(np.uint8) for pixels, _ in calibration])
 
 
-def _litert(content: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+def _load_classifier(content: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """[1, size, size, 3] uint8 to the classes' scores: probabilities, or the integers that stand for them."""
     interpreter = Interpreter(model_content=content, num_threads=threads)
     interpreter.allocate_tensors()
@@ -109,10 +109,10 @@ def _litert(content: bytes, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     return classify
 
 
-def _side(
+def _build_side(
     classify: Callable[[np.ndarray], np.ndarray], images: list[np.ndarray], labels: list[int]
 ) -> Callable[[], _Pass]:
-    def measured() -> _Pass:
+    def run_pass() -> _Pass:
         for image in images[:WARM_UP]:
             classify(image)
         seconds, right = [], 0
@@ -124,8 +124,8 @@ def _side(
         p50, p99 = np.percentile(np.array(seconds) * 1e3, [50, 99])
         return _Pass(float(p50), float(p99), right / len(labels))
 
-    return measured
+    return run_pass
 
 
-def _case(variant: str, threads: int) -> str:
+def _name_case(variant: str, threads: int) -> str:
     return f"{variant}, {threads} {'thread' if threads == 1 else 'threads'}"

@@ -29,50 +29,50 @@ _RUNNING = b" is running."
 
 def run() -> Iterator[Result]:
     """Yields the seconds to the help, and to the first node of a run on records that are ready."""
-    yield measure.compared(
+    yield measure.compare(
         NAME,
         f"atelier --help; limit {LIMIT_S:g} s",
         "s",
         at_most(1.0),
-        lambda: processes.seconds(*_HELP),
+        lambda: processes.measure_seconds(*_HELP),
         lambda: LIMIT_S,
     )
-    yield measure.compared(
+    yield measure.compare(
         NAME,
         "atelier --help; from tfx import v1",
         "s",
         None,
-        lambda: processes.seconds(*_HELP),
-        _to_import,
+        lambda: processes.measure_seconds(*_HELP),
+        _measure_import,
     )
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data")
-        processes.finished(*processes.ATELIER, "ingest", "--source", "mnist", "--output", data)
-        yield measure.compared(
+        processes.run_python(*processes.ATELIER, "ingest", "--source", "mnist", "--output", data)
+        yield measure.compare(
             NAME,
             "run to its first node; from tfx import v1",
             "s",
             at_most(1.1),
-            lambda: _to_first_node(data),
-            _to_import,
+            lambda: _measure_first_node(data),
+            _measure_import,
         )
 
 
-def _to_first_node(data: Path) -> float:
+def _measure_first_node(data: Path) -> float:
     """Seconds from the start of `atelier run` on TFRecords in `data` to its first node."""
     with tempfile.TemporaryDirectory() as folder:
         run = (*processes.ATELIER, "run", "--config", CONFIG, "--data", data, "--output", folder)
-        return _to_sign(Path(folder, "run.log"), _RUNNING, *run)
+        return _measure_until(Path(folder, "run.log"), _RUNNING, *run)
 
 
-def _to_import() -> float:
+def _measure_import() -> float:
     """Seconds from the start of Python to the end of the import, without the end of the process, which takes long."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "imported")
-        return _to_sign(file, b"yes", "-c", _IMPORT, file)
+        return _measure_until(file, b"yes", "-c", _IMPORT, file)
 
 
-def _to_sign(file: Path, sign: bytes, *arguments: object) -> float:
+def _measure_until(file: Path, sign: bytes, *arguments: object) -> float:
     """Seconds from the start of Python with `arguments` until `sign` is in `file`; the process is stopped there."""
     began = time.perf_counter()
     process = subprocess.Popen(

@@ -60,14 +60,14 @@ def run() -> Iterator[Result]:
         root = Path(folder)
         config, data = root / "bench.yaml", root / "data"
         config.write_text(CONFIG, encoding="utf-8")
-        processes.finished(*processes.ATELIER, "ingest", "--source", SOURCE, "--output", data)
+        processes.run_python(*processes.ATELIER, "ingest", "--source", SOURCE, "--output", data)
         atelier = (*processes.ATELIER, "run", "--config", config, "--data", data)
         ours: list[Seconds] = []
         stock: list[Seconds] = []
 
-        measure.interleaved(
-            lambda: _noted(ours, config, lambda output: (*atelier, "--output", output)),
-            lambda: _noted(
+        measure.interleave(
+            lambda: _time_run(ours, config, lambda output: (*atelier, "--output", output)),
+            lambda: _time_run(
                 stock, config, lambda output: ("-m", "benchmarks.runs.stock_pipeline", config, data, output)
             ),
             ROUNDS,
@@ -77,16 +77,16 @@ def run() -> Iterator[Result]:
     yield Result(NAME, "everything; TFX's own", our.process, plain.process, "s", None)
 
 
-def _noted(found: list[Seconds], config: Path, command: Callable[[Path], Iterable[object]]) -> float:
+def _time_run(found: list[Seconds], config: Path, command: Callable[[Path], Iterable[object]]) -> float:
     """Runs the command that writes into a fresh folder, and appends its seconds to `found`."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "output")
-        process = processes.seconds(*command(output))
-        found.append(_without_model(process, _nodes(config, output)))
+        process = processes.measure_seconds(*command(output))
+        found.append(_subtract_model(process, _read_nodes(config, output)))
     return found[-1].nodes
 
 
-def _nodes(file: Path, output: Path) -> "Mapping[str, Node]":
+def _read_nodes(file: Path, output: Path) -> "Mapping[str, Node]":
     """The nodes of the run in `output` with the configuration in `file`."""
     from pipeline.config import config
     from pipeline.metadata import database
@@ -96,7 +96,7 @@ def _nodes(file: Path, output: Path) -> "Mapping[str, Node]":
     return nodes.read_last_run(database.build_connection_config(settings.metadata, output), settings.name)
 
 
-def _without_model(process: float, nodes: "Mapping[str, Node]") -> Seconds:
+def _subtract_model(process: float, nodes: "Mapping[str, Node]") -> Seconds:
     """Subtracts what is the model's.
 
     Args:

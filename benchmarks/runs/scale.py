@@ -25,7 +25,7 @@ tflite: {max_accuracy_drop: 1, max_slice_accuracy_drop: 1, max_disagreement: 1}
 """
 
 
-def measured(root: Path, count: int) -> dict[str, float]:
+def measure(root: Path, count: int) -> dict[str, float]:
     """Seconds by node of a run on `count` images, and the bytes that it keeps."""
     folder = root / str(count)
     write_images(folder / "images", count, [SIDES])
@@ -53,7 +53,7 @@ def measured(root: Path, count: int) -> dict[str, float]:
 def main() -> None:
     """Prints a table."""
     with tempfile.TemporaryDirectory() as folder:
-        few, more = (measured(Path(folder), count) for count in (FEW, MORE))
+        few, more = (measure(Path(folder), count) for count in (FEW, MORE))
     print(f"| what | {FEW} images | {MORE} images | one more |\n|---|---|---|---|")
     for name in more:
         slope = (more[name] - few[name]) / (MORE - FEW)

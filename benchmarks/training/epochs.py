@@ -24,24 +24,26 @@ def run() -> Iterator[Result]:
     keras.config.set_dtype_policy("float32")
     try:
         keras.utils.set_random_seed(0)
-        backbone = data.run.backbone(BACKBONE, WEIGHTS)
+        backbone = data.run.build_backbone(BACKBONE, WEIGHTS)
         ours = training.Ours(data, backbone)
         ours.compile_frozen()
         keras_script.compile_model(ours.classifier.model, training.HEAD_RATE)
 
-        def cached() -> float:
-            clock, _ = ours.frozen(EPOCHS)
-            return _later_epoch(clock)
+        def train_cached() -> float:
+            clock, _ = ours.train_frozen(EPOCHS)
+            return _compute_later_epoch(clock)
 
-        def uncached() -> float:
-            return _later_epoch(ours.whole_model(EPOCHS))
+        def train_uncached() -> float:
+            return _compute_later_epoch(ours.train_whole_model(EPOCHS))
 
-        cached()  # traces
-        yield measure.compared("epochs", "lite0, epoch after the first", "s", at_most(0.05), cached, uncached)
+        train_cached()  # traces
+        yield measure.compare(
+            "epochs", "lite0, epoch after the first", "s", at_most(0.05), train_cached, train_uncached
+        )
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def _later_epoch(clock: training.Clock) -> float:
+def _compute_later_epoch(clock: training.Clock) -> float:
     """Seconds from one epoch's end to the next one's, the median."""
     return statistics.median(end - begin for begin, end in itertools.pairwise(clock.seconds))

@@ -39,7 +39,7 @@ def read_images(folder: Path, size: int, batch_size: int, batches: int | None, *
     return (dataset.shuffle(1000) if training else dataset).prefetch(tf.data.AUTOTUNE)
 
 
-def model(backbone: Backbone, size: int, classes: int) -> keras.Model:
+def build_model(backbone: Backbone, size: int, classes: int) -> keras.Model:
     """[N, size, size, 3] float32 RGB 0..255 -> [N, classes] probabilities; it shares `backbone`'s variables."""
     image = keras.Input((size, size, 3))
     x = keras.layers.RandomFlip("horizontal")(image)

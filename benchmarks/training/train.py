@@ -12,7 +12,7 @@ import keras
 from benchmarks import measure, photos
 from benchmarks.measure import Result, at_least, at_most
 from benchmarks.training import training
-from benchmarks.turns import in_turn
+from benchmarks.turns import take_turns
 
 BACKBONES = (("efficientnet_lite0", "imagenet"), ("efficientnet_b0", "none"))
 """With their weights: Keras would download those of B0."""
@@ -39,80 +39,82 @@ def run() -> Iterator[Result]:
     keras.config.set_dtype_policy("float32")
     try:
         for name, weights in BACKBONES:
-            yield from _frozen(training.Data(data, STEPS, EVAL_STEPS), name, weights)
-            yield _fine_tuning(training.Data(data, STEPS, EVAL_STEPS), name, weights)
-        yield _time_to_accuracy(training.Data(data, None, None), *BACKBONES[0])
+            yield from _measure_frozen(training.Data(data, STEPS, EVAL_STEPS), name, weights)
+            yield _measure_fine_tuning(training.Data(data, STEPS, EVAL_STEPS), name, weights)
+        yield _measure_time_to_accuracy(training.Data(data, None, None), *BACKBONES[0])
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def _frozen(data: training.Data, name: str, weights: str) -> Iterator[Result]:
+def _measure_frozen(data: training.Data, name: str, weights: str) -> Iterator[Result]:
     """Images of an epoch, times the epochs, by second: the first one, which has our features to compute, and all."""
     keras.utils.set_random_seed(0)
-    ours, theirs = _sides(data, name, weights)
+    ours, theirs = _build_sides(data, name, weights)
     ours.compile_frozen()
     theirs.compile(training.HEAD_RATE)
-    ours.frozen(1)
-    theirs.frozen(1)
-    found = in_turn({"ours": lambda: ours.frozen(EPOCHS), "beside": lambda: theirs.frozen(EPOCHS)})
+    ours.train_frozen(1)
+    theirs.train_frozen(1)
+    found = take_turns({"ours": lambda: ours.train_frozen(EPOCHS), "beside": lambda: theirs.train_frozen(EPOCHS)})
     images = STEPS * training.BATCH
     first = {side: images / statistics.median(clock.seconds[0] for clock, _ in rows) for side, rows in found.items()}
     total = {side: images * EPOCHS / statistics.median(seconds for _, seconds in rows) for side, rows in found.items()}
     for case, rate in (("first epoch", first), (f"{EPOCHS} epochs", total)):
-        yield Result("train", f"{_short(name)}, frozen, {case}", rate["ours"], rate["beside"], UNIT, at_least(1.0))
+        yield Result(
+            "train", f"{_shorten_name(name)}, frozen, {case}", rate["ours"], rate["beside"], UNIT, at_least(1.0)
+        )
 
 
-def _fine_tuning(data: training.Data, name: str, weights: str) -> Result:
+def _measure_fine_tuning(data: training.Data, name: str, weights: str) -> Result:
     """Images of an epoch by second; the Keras script has them decoded in memory by then."""
     keras.utils.set_random_seed(0)
-    ours, theirs = _sides(data, name, weights)
+    ours, theirs = _build_sides(data, name, weights)
     ours.compile_fine_tuning()
     theirs.compile(training.FINE_TUNE_RATE)
-    ours.whole_model(1)
-    theirs.frozen(1)
+    ours.train_whole_model(1)
+    theirs.train_frozen(1)
     images = STEPS * training.BATCH
-    return measure.compared(
+    return measure.compare(
         "train",
-        f"{_short(name)}, fine-tuning from block {training.FINE_TUNE_AT}",
+        f"{_shorten_name(name)}, fine-tuning from block {training.FINE_TUNE_AT}",
         UNIT,
         at_least(1.0),
-        lambda: images / ours.whole_model(1).fit_seconds,
-        lambda: images / theirs.fine_tuning(1).fit_seconds,
+        lambda: images / ours.train_whole_model(1).fit_seconds,
+        lambda: images / theirs.fine_tune(1).fit_seconds,
     )
 
 
-def _time_to_accuracy(data: training.Data, name: str, weights: str) -> Result:
+def _measure_time_to_accuracy(data: training.Data, name: str, weights: str) -> Result:
     keras.utils.set_random_seed(0)
-    ours, theirs = _sides(data, name, weights)
+    ours, theirs = _build_sides(data, name, weights)
     ours.compile_frozen()
     theirs.compile(training.HEAD_RATE)
     first_ours, first_theirs = _Beginning(ours.classifier.head), _Beginning(theirs.model)
-    ours.frozen(1)
-    theirs.frozen(1)
+    ours.train_frozen(1)
+    theirs.train_frozen(1)
 
-    def seconds(side: training.Ours | training.Theirs, first: _Beginning) -> float:
+    def measure_seconds(side: training.Ours | training.Theirs, first: _Beginning) -> float:
         first.restore()
-        clock, _ = side.frozen(MOST_EPOCHS, ACCURACY)
+        clock, _ = side.train_frozen(MOST_EPOCHS, ACCURACY)
         if clock.accuracy[-1] < ACCURACY:
             raise NotReachedError(f"eval accuracy {clock.accuracy} in {MOST_EPOCHS} epochs; expected {ACCURACY}")
         return clock.seconds[-1]
 
-    return measure.compared(
+    return measure.compare(
         "train",
-        f"{_short(name)}, frozen, to eval accuracy {ACCURACY}",
+        f"{_shorten_name(name)}, frozen, to eval accuracy {ACCURACY}",
         "s",
         at_most(0.5),
-        lambda: seconds(ours, first_ours),
-        lambda: seconds(theirs, first_theirs),
+        lambda: measure_seconds(ours, first_ours),
+        lambda: measure_seconds(theirs, first_theirs),
     )
 
 
-def _sides(data: training.Data, name: str, weights: str) -> tuple[training.Ours, training.Theirs]:
-    backbone = data.run.backbone(name, weights)
+def _build_sides(data: training.Data, name: str, weights: str) -> tuple[training.Ours, training.Theirs]:
+    backbone = data.run.build_backbone(name, weights)
     return training.Ours(data, backbone), training.Theirs(data, backbone)
 
 
-def _short(name: str) -> str:
+def _shorten_name(name: str) -> str:
     return name.removeprefix("efficientnet_")
 
 

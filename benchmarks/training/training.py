@@ -60,24 +60,28 @@ class Data:
     train: int | None
     evaluation: int | None
 
-    def ours(self, split: str, **options: Any) -> tf.data.Dataset:
+    def read_ours(self, split: str, **options: Any) -> tf.data.Dataset:
         """Transformed examples as the Trainer reads them."""
-        dataset, limit = self.run.batches(split, BATCH, **options), self._limit(split)
+        dataset, limit = self.run.read_batches(split, BATCH, **options), self._limit_batches(split)
         return dataset if limit is None else dataset.take(limit)
 
-    def labeled(self, split: str, **options: Any) -> tf.data.Dataset:
+    def read_labeled(self, split: str, **options: Any) -> tf.data.Dataset:
         """The same with one-hot labels and a known length, as the Trainer passes them to `fit`."""
-        count, limit = len(list((self.run.images / split).rglob("*.jpg"))), self._limit(split)
+        count, limit = len(list((self.run.images / split).rglob("*.jpg"))), self._limit_batches(split)
         batches = -(-count // BATCH) if limit is None else limit
-        dataset = self.ours(split, **options).map(lambda pixels, label: (pixels, tf.one_hot(label, photos.CLASSES)))
+        dataset = self.read_ours(split, **options).map(
+            lambda pixels, label: (pixels, tf.one_hot(label, photos.CLASSES))
+        )
         return dataset.apply(tf.data.experimental.assert_cardinality(batches))
 
-    def theirs(self, split: str) -> tf.data.Dataset:
+    def read_theirs(self, split: str) -> tf.data.Dataset:
         """The images' files, as the Keras script reads them; nothing is decoded yet."""
         folder = self.run.images / split
-        return keras_script.read_images(folder, photos.SIZE, BATCH, self._limit(split), training=split == "train")
+        return keras_script.read_images(
+            folder, photos.SIZE, BATCH, self._limit_batches(split), training=split == "train"
+        )
 
-    def _limit(self, split: str) -> int | None:
+    def _limit_batches(self, split: str) -> int | None:
         return self.train if split == "train" else self.evaluation
 
 
@@ -89,18 +93,18 @@ class Ours:
         self.classifier = build_classifier(backbone, photos.CLASSES, keras_script.DROPOUT)
 
     def compile_frozen(self) -> None:
-        """For `frozen`: the head alone is trained."""
+        """For `train_frozen`: the head alone is trained."""
         backbones.set_trainable(self._backbone, None)
         self._extract = feature_cache.freeze_weights(self.classifier.features)
         keras_script.compile_model(self.classifier.head, HEAD_RATE, STEPS_PER_EXECUTION)
 
-    def frozen(self, epochs: int, until: float | None = None) -> tuple[Clock, float]:
+    def train_frozen(self, epochs: int, until: float | None = None) -> tuple[Clock, float]:
         """Features of both splits, then epochs of the head on them; returns the clock, and the seconds of it all."""
         clock, began = Clock(until), time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             caches = {
                 split: feature_cache.FeatureCache(
-                    *feature_cache.compute(self._extract, self._data.ours(split), Path(folder), split),
+                    *feature_cache.compute(self._extract, self._data.read_ours(split), Path(folder), split),
                     photos.CLASSES,
                     BATCH,
                     seed=0 if split == "train" else None,
@@ -111,13 +115,13 @@ class Ours:
             return clock, time.perf_counter() - began
 
     def compile_fine_tuning(self) -> None:
-        """For `whole_model`: the upper blocks are trained, too."""
+        """For `train_whole_model`: the upper blocks are trained, too."""
         backbones.set_trainable(self._backbone, FINE_TUNE_AT)
         keras_script.compile_model(self.classifier.model, FINE_TUNE_RATE)
 
-    def whole_model(self, epochs: int) -> Clock:
+    def train_whole_model(self, epochs: int) -> Clock:
         """Epochs of the whole model, for which it must be compiled; with what the phase keeps after each."""
-        train, evaluation = self._data.labeled("train", seed=0), self._data.labeled("eval")
+        train, evaluation = self._data.read_labeled("train", seed=0), self._data.read_labeled("eval")
         clock = Clock()
         with tempfile.TemporaryDirectory() as folder:
             fit(self.classifier.model, train, evaluation, epochs, Path(folder), clock)
@@ -129,22 +133,22 @@ class Theirs:
 
     def __init__(self, data: Data, backbone: backbones.Backbone) -> None:
         self._data = data
-        self.model = keras_script.model(backbone, photos.SIZE, photos.CLASSES)
+        self.model = keras_script.build_model(backbone, photos.SIZE, photos.CLASSES)
         self._decoded: tuple[tf.data.Dataset, tf.data.Dataset] | None = None
 
     def compile(self, learning_rate: float) -> None:
         """After `Ours` has set which blocks are trained."""
         keras_script.compile_model(self.model, learning_rate)
 
-    def frozen(self, epochs: int, until: float | None = None) -> tuple[Clock, float]:
+    def train_frozen(self, epochs: int, until: float | None = None) -> tuple[Clock, float]:
         """Epochs from files that nobody has decoded yet; returns the clock, and the seconds of it all."""
         clock, began = Clock(until), time.perf_counter()
-        self._decoded = (self._data.theirs("train"), self._data.theirs("eval"))
+        self._decoded = (self._data.read_theirs("train"), self._data.read_theirs("eval"))
         self._fit(epochs, clock)
         return clock, time.perf_counter() - began
 
-    def fine_tuning(self, epochs: int) -> Clock:
-        """Epochs after `frozen`, whose decoded images are in memory."""
+    def fine_tune(self, epochs: int) -> Clock:
+        """Epochs after `train_frozen`, whose decoded images are in memory."""
         clock = Clock()
         self._fit(epochs, clock)
         return clock

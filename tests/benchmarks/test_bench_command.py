@@ -75,7 +75,7 @@ def test_an_unknown_name_is_wrong_usage(modules, tmp_path, capsys):
 
 
 def words(result):
-    return " ".join(bench_command.line(result).split())
+    return " ".join(bench_command.format_line(result).split())
 
 
 def test_a_line_says_whether_the_target_holds():

@@ -55,7 +55,7 @@ def sides(calls, ours=(), beside=()):
 def test_sides_take_turns_at_coming_first():
     calls: list[str] = []
     ours, beside = sides(calls)
-    found = measure.interleaved(ours, beside, rounds=3)
+    found = measure.interleave(ours, beside, rounds=3)
     assert calls == ["ours", "beside", "beside", "ours", "ours", "beside"]
     assert found == ([1.0, 4.0, 5.0], [2.0, 3.0, 6.0])
 
@@ -63,12 +63,12 @@ def test_sides_take_turns_at_coming_first():
 def test_there_are_five_rounds():
     calls: list[str] = []
     ours, beside = sides(calls)
-    measure.interleaved(ours, beside)
+    measure.interleave(ours, beside)
     assert len(calls) == 10
 
 
 def test_compared_takes_the_medians_and_not_the_means():
     ours, beside = sides([], ours=(3.0, 1.0, 100.0), beside=(2.0, 2.0, 0.0))
-    result = measure.compared("train", "an epoch", "s", at_most(1.5), ours, beside, rounds=3)
+    result = measure.compare("train", "an epoch", "s", at_most(1.5), ours, beside, rounds=3)
     assert result == Result("train", "an epoch", 3.0, 2.0, "s", at_most(1.5))
     assert result.ratio == 1.5

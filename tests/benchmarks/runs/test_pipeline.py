@@ -23,6 +23,6 @@ def test_training_and_evaluation_are_not_counted(tmp_path):
         "Evaluator.tflite": SimpleNamespace(seconds=5.0),
         "Pusher": SimpleNamespace(seconds=1.0),
     }
-    seconds = pipeline._without_model(100.0, nodes)
+    seconds = pipeline._subtract_model(100.0, nodes)
     assert seconds.nodes == 3.0 + 40.0 + 1.0 - 17.0
     assert seconds.process == 100.0 - 17.0 - 25.0
