@@ -243,7 +243,7 @@ class Blend(layers.Layer):
     def call(self, inputs: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
         """Blends by `share`."""
         x, pixels, strength = inputs
-        amount = share(strength)[:, None, None, None]
+        amount = compute_share(strength)[:, None, None, None]
         found = 255 * ops.sigmoid(ops.cast(x, "float32"))
         return amount * found + (1 - amount) * (pixels + 1) * 127.5
 
@@ -252,7 +252,7 @@ class Blend(layers.Layer):
         return tuple(input_shape[1])
 
 
-def share(strength: keras.KerasTensor) -> keras.KerasTensor:
+def compute_share(strength: keras.KerasTensor) -> keras.KerasTensor:
     """How much of the output is the network's: 0 at 0, 0.44 at a quarter, 0.75 at a half, 1 at 1.
 
     It rises fast, since two images laid over each other are no style; what the network makes at small strengths, where

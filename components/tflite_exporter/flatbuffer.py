@@ -28,13 +28,13 @@ def finish(build: Callable[[flatbuffers.Builder], int], identifier: bytes) -> by
     return bytes(builder.Output())
 
 
-def op_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
+def read_op_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
     """The op as the schema calls it, such as CONV_2D."""
     code = model.operatorCodes[operator.opcodeIndex]
     return _OP_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
-def tensor_name(tensor: schema.TensorT) -> str:
+def read_tensor_name(tensor: schema.TensorT) -> str:
     """The tensor's name; "" if it has none."""
     return tensor.name.decode() if tensor.name else ""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ai_edge_litert import schema_py_generated as schema
 
 from atelier.errors import AtelierError
-from components.tflite_exporter.flatbuffer import op_name, tensor_name, unpack
+from components.tflite_exporter.flatbuffer import read_op_name, read_tensor_name, unpack
 
 _FLOAT_TYPES = {
     getattr(schema.TensorType, name): name
@@ -46,8 +46,8 @@ def _find_faults(model: schema.ModelT, graph: schema.SubGraphT) -> Iterator[str]
         floats = [index for index in touched if graph.tensors[index].type in _FLOAT_TYPES]
         if floats:
             kind = _FLOAT_TYPES[graph.tensors[floats[0]].type]
-            yield f"op {op_name(model, operator)} computes in {kind} ({_name(graph, floats[0])})"
+            yield f"op {read_op_name(model, operator)} computes in {kind} ({_name(graph, floats[0])})"
 
 
 def _name(graph: schema.SubGraphT, index: int) -> str:
-    return tensor_name(graph.tensors[index]) or f"tensor {index}"
+    return read_tensor_name(graph.tensors[index]) or f"tensor {index}"

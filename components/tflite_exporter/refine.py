@@ -21,7 +21,14 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import threadpool_limits
 
-from components.tflite_exporter.flatbuffer import op_name, pack, read_constant, tensor_name, unpack, write_constant
+from components.tflite_exporter.flatbuffer import (
+    pack,
+    read_constant,
+    read_op_name,
+    read_tensor_name,
+    unpack,
+    write_constant,
+)
 
 POSITIONS = 32
 """Of each image and layer, at most so many outputs are looked at, drawn by chance: neighbors tell little more."""
@@ -108,12 +115,12 @@ class _Layer:
 def _find_shared_layers(model: schema.ModelT, original: schema.ModelT) -> Iterator[_Layer]:
     tensors, originals = model.subgraphs[0].tensors, original.subgraphs[0].tensors
     named = {
-        (op_name(original, each), tensor_name(originals[each.outputs[0]])): each
+        (read_op_name(original, each), read_tensor_name(originals[each.outputs[0]])): each
         for each in original.subgraphs[0].operators
     }
     for each in model.subgraphs[0].operators:
-        op = op_name(model, each)
-        same = named.get((op, tensor_name(tensors[each.outputs[0]])))
+        op = read_op_name(model, each)
+        same = named.get((op, read_tensor_name(tensors[each.outputs[0]])))
         if op not in _WEIGHTED or same is None:
             continue
         shape = list(originals[same.inputs[1]].shape)
@@ -140,7 +147,7 @@ def _observe(
     interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
     graph, draw = original.subgraphs[0], np.random.default_rng(0)
-    outputs = {int(index): tensor_name(graph.tensors[index]) for each in graph.operators for index in each.outputs}
+    outputs = {int(index): read_tensor_name(graph.tensors[index]) for each in graph.operators for index in each.outputs}
     ranges = dict.fromkeys(outputs.values(), (0.0, 0.0))
     for image in calibration:
         interpreter.set_tensor(source["index"], image[np.newaxis])
@@ -185,11 +192,11 @@ def _correct_ranges(model: schema.ModelT, ranges: dict[str, tuple[float, float]]
     consumers: dict[int, set[str]] = {int(index): {"output"} for index in graph.outputs}
     for each in graph.operators:
         for index in each.inputs:
-            consumers.setdefault(int(index), set()).add(op_name(model, each))
+            consumers.setdefault(int(index), set()).add(read_op_name(model, each))
     for each in graph.operators:
         tensor, readers = graph.tensors[each.outputs[0]], consumers.get(int(each.outputs[0]), set())
-        low, high = ranges.get(tensor_name(tensor), (0.0, 0.0))
-        if op_name(model, each) in _FREE_OUTPUT and readers and readers <= _ELEMENTWISE and high > low:
+        low, high = ranges.get(read_tensor_name(tensor), (0.0, 0.0))
+        if read_op_name(model, each) in _FREE_OUTPUT and readers and readers <= _ELEMENTWISE and high > low:
             scale = (high - low) / 255
             tensor.quantization.scale = np.array([scale], np.float32)
             tensor.quantization.zeroPoint = np.array([round(-128 - low / scale)], np.int64)

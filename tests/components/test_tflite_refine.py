@@ -94,7 +94,7 @@ def refined(files):
 def logits(content):
     """What goes into the softmax: the probabilities themselves are rounded to 1/256."""
     model = flatbuffer.unpack(content)
-    (softmax,) = [each for each in model.subgraphs[0].operators if flatbuffer.op_name(model, each) == "SOFTMAX"]
+    (softmax,) = [each for each in model.subgraphs[0].operators if flatbuffer.read_op_name(model, each) == "SOFTMAX"]
     interpreter = Interpreter(
         model_content=content,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -126,7 +126,9 @@ def test_it_is_the_same_net_in_integers_only(files, refined, tmp_path):
     proof.prove_int8(tmp_path / "model.tflite")
     assert refine(files[1], files[0], IMAGES[:20]) == refined
     before, after = (flatbuffer.unpack(content) for content in (files[1], refined))
-    names = [[flatbuffer.op_name(model, each) for each in model.subgraphs[0].operators] for model in (before, after)]
+    names = [
+        [flatbuffer.read_op_name(model, each) for each in model.subgraphs[0].operators] for model in (before, after)
+    ]
     assert names[0] == names[1]
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD"} <= set(names[0])
 
@@ -141,7 +143,7 @@ def test_the_range_of_a_branch_is_its_own(files, refined):
         residuals = [
             [each, *(graph.tensors[index] for index in each.inputs)]
             for each in graph.operators
-            if flatbuffer.op_name(model, each) == "ADD"
+            if flatbuffer.read_op_name(model, each) == "ADD"
         ]
         ((add, *_),) = [each for each in residuals if all(model.buffers[one.buffer].data is None for one in each[1:])]
         return [255 * float(graph.tensors[index].quantization.scale[0]) for index in (*add.inputs, *add.outputs)]

@@ -73,24 +73,24 @@ class _Numbers:
         short = 256 * data[:-1] + data[1:]
         self._short, self._long = short, 65536 * short[:-2] + short[2:]
 
-    def u16(self, at: tf.Tensor) -> tf.Tensor:
+    def read_u16(self, at: tf.Tensor) -> tf.Tensor:
         return tf.gather(self._short, tf.clip_by_value(at, 0, self.size))
 
-    def u32(self, at: tf.Tensor | list[int]) -> tf.Tensor:
+    def read_u32(self, at: tf.Tensor | list[int]) -> tf.Tensor:
         return tf.gather(self._long, tf.clip_by_value(tf.cast(at, tf.int64), 0, self.size))
 
-    def fixed(self, at: tf.Tensor) -> tf.Tensor:
-        value = self.u32(at)
+    def read_fixed(self, at: tf.Tensor) -> tf.Tensor:
+        value = self.read_u32(at)
         return tf.cast(tf.where(value >= 2**31, value - 2**32, value), tf.float64) / 65536
 
 
 def _parse(profile: tf.Tensor, is_gray: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """[3, 256] float32 curves, [3, 3] float32 to linear sRGB, and what is wrong with the profile ("" if nothing)."""
     numbers = _Numbers(profile)
-    count = numbers.u32([128])[0]
+    count = numbers.read_u32([128])[0]
     entries = 132 + 12 * tf.range(tf.minimum(count, _MAX_TAGS))
-    names, starts, sizes = (numbers.u32(entries + offset) for offset in (0, 4, 8))
-    says_gray = tf.equal(numbers.u32([16])[0], _encode_signature(b"GRAY"))
+    names, starts, sizes = (numbers.read_u32(entries + offset) for offset in (0, 4, 8))
+    says_gray = tf.equal(numbers.read_u32([16])[0], _encode_signature(b"GRAY"))
     wanted = tf.where(
         says_gray,
         tf.constant(
@@ -102,13 +102,13 @@ def _parse(profile: tf.Tensor, is_gray: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor
     )
     is_it = tf.equal(names, wanted[:, tf.newaxis])
     start, size = (tf.reduce_max(tf.where(is_it, column, 0), axis=1) for column in (starts, sizes))
-    declared_size, version, kind, space, connection, magic = tf.unstack(numbers.u32([0, 8, 12, 16, 20, 36]))
+    declared_size, version, kind, space, connection, magic = tf.unstack(numbers.read_u32([0, 8, 12, 16, 20, 36]))
     is_inside = start + size <= tf.minimum(numbers.size, declared_size)
     is_inside &= tf.equal(tf.reduce_sum(tf.cast(is_it, tf.int32), axis=1), 1)
     curves, curves_are_sound = _read_curves(numbers, start[:3], size[:3])
     # One column for each colorant.
-    colorants = tf.transpose(numbers.fixed(start[3:, tf.newaxis] + 8 + 4 * tf.range(3, dtype=tf.int64)))
-    colorants_are_sound = tf.equal(numbers.u32(start[3:]), _encode_signature(b"XYZ ")) & (size[3:] >= 20)
+    colorants = tf.transpose(numbers.read_fixed(start[3:, tf.newaxis] + 8 + 4 * tf.range(3, dtype=tf.int64)))
+    colorants_are_sound = tf.equal(numbers.read_u32(start[3:]), _encode_signature(b"XYZ ")) & (size[3:] >= 20)
     colorants_are_sound &= tf.reduce_all(tf.abs(colorants) < _MAX_COLORANT, axis=0)
     matrix = tf.constant(np.linalg.inv(_SRGB_TO_D50)) @ colorants
     matrix = tf.where(says_gray, tf.eye(3, dtype=tf.float64), matrix)
@@ -142,7 +142,7 @@ def _read_curves(numbers: _Numbers, start: tf.Tensor, size: tf.Tensor) -> tuple[
       size: [3] bytes.
     """
     inputs = tf.constant(np.arange(256) / 255)
-    kind, length = numbers.u32(start), numbers.u32(start + 8)
+    kind, length = numbers.read_u32(start), numbers.read_u32(start + 8)
     is_table, is_formula = tf.equal(kind, _encode_signature(b"curv")), tf.equal(kind, _encode_signature(b"para"))
     last = tf.cast(tf.maximum(length - 1, 1), tf.float64)[:, tf.newaxis]
     place = inputs * last
@@ -150,16 +150,16 @@ def _read_curves(numbers: _Numbers, start: tf.Tensor, size: tf.Tensor) -> tuple[
 
     def read_entry(number: tf.Tensor) -> tf.Tensor:
         at = start[:, tf.newaxis] + 12 + 2 * tf.cast(tf.minimum(number, last), tf.int64)
-        return tf.cast(numbers.u16(at), tf.float64) / 65535
+        return tf.cast(numbers.read_u16(at), tf.float64) / 65535
 
     sampled = (1 - (place - below)) * read_entry(below) + (place - below) * read_entry(below + 1)
-    gamma = tf.where(length > 0, tf.cast(numbers.u16(start + 12), tf.float64) / 256, 1.0)
+    gamma = tf.where(length > 0, tf.cast(numbers.read_u16(start + 12), tf.float64) / 256, 1.0)
     simple = tf.pow(inputs, gamma[:, tf.newaxis])
 
     # Of the five kinds of formulas: Y = (a X + b)^g + e from the limit d on, c X + f below it.
-    formula = tf.minimum(numbers.u16(start + 8), 4)
+    formula = tf.minimum(numbers.read_u16(start + 8), 4)
     counts = tf.gather(tf.constant([1, 3, 4, 5, 7], tf.int64), formula)
-    given = numbers.fixed(start[:, tf.newaxis] + 12 + 4 * tf.range(7, dtype=tf.int64))
+    given = numbers.read_fixed(start[:, tf.newaxis] + 12 + 4 * tf.range(7, dtype=tf.int64))
     given = tf.where(tf.range(7, dtype=tf.int64) < counts[:, tf.newaxis], given, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
     g, a, b, c, d, e, f = (column[:, tf.newaxis] for column in tf.unstack(given, axis=1))
     has_limit = (formula >= 3)[:, tf.newaxis]
@@ -170,7 +170,7 @@ def _read_curves(numbers: _Numbers, start: tf.Tensor, size: tf.Tensor) -> tuple[
 
     curves = tf.where(is_formula[:, tf.newaxis], by_formula, tf.where((length <= 1)[:, tf.newaxis], simple, sampled))
     needed = tf.where(is_table, 12 + 2 * length, 12 + 4 * counts)
-    is_known = is_table & (length <= 65536) | is_formula & (numbers.u16(start + 8) <= 4)
+    is_known = is_table & (length <= 65536) | is_formula & (numbers.read_u16(start + 8) <= 4)
     return tf.clip_by_value(curves, 0.0, 1.0), is_known & (size >= needed)
 
 

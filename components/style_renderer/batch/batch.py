@@ -116,7 +116,7 @@ def render_batch(
     images = {style.sha256: Image.fromarray(load_pixels(style)) for style in styles}
     method = engines.prepare(request.engine, request.code, request.stylizer, request.overrides, directory)
     for sha256, image in images.items():
-        storage.write_bytes(rendering.style_path(directory, sha256), previews.encode(image, "png"))
+        storage.write_bytes(rendering.locate_style(directory, sha256), previews.encode(image, "png"))
     size = max(variant.settings.scales[-1].size for variant in variants)
     with _open_work_folder(directory) as work:
         found = _prepare(sources, directory, storage.join(work, "lists"), size, request, pipelines)

@@ -56,7 +56,9 @@ def publish(page: gallery.Page, directory: str, output: str, pipelines: Callable
             }:
                 _copy(name, directory, output)
     for column in page.styles:
-        previews.write(output, previews.style(column.style.id, column.style.sha256), column.image, previews.STYLE)
+        previews.write(
+            output, previews.locate_style(column.style.id, column.style.sha256), column.image, previews.STYLE
+        )
     storage.write_bytes(storage.join(output, manifest.FILE), manifest.encode(lines))
     storage.write_bytes(storage.join(output, dead_letters.FILE), dead_letters.format_lines(page.dead))
     storage.write_bytes(storage.join(output, contact_sheet.FILE), contact_sheet.make(page, directory))

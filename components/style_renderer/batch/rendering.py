@@ -106,14 +106,14 @@ class Render(beam.DoFn):
         started = time.monotonic()
         rendering = engine(
             np.asarray(image),
-            [(_read_style_pixels(style_path(self._directory, variant.style.sha256)), 1.0)],
+            [(_read_style_pixels(locate_style(self._directory, variant.style.sha256)), 1.0)],
             variant.settings,
             callback=reporter.iterate,
         )
         return rendering, time.monotonic() - started
 
 
-def style_path(directory: str, sha256: str) -> str:
+def locate_style(directory: str, sha256: str) -> str:
     """Where workers find a style's pixels: they may not see the catalog."""
     return storage.join(directory, ".styles", f"{sha256}.png")
 

@@ -135,7 +135,7 @@ def _describe_content(content: Content, size: int) -> dict[str, Any]:
 
 
 def _describe_style(style: Style) -> dict[str, Any]:
-    file = previews.style(style.id, style.sha256)
+    file = previews.locate_style(style.id, style.sha256)
     return {
         "title": style.title,
         "artist": style.artist,

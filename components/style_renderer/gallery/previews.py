@@ -31,7 +31,7 @@ def locate_original(stem: str) -> str:
     return f"originals/{stem}.jpg"
 
 
-def style(style_id: str, sha256: str) -> str:
+def locate_style(style_id: str, sha256: str) -> str:
     """Where a style's image lies, relative to the batch's folder."""
     return f"styles/{make_slug(style_id)}--{sha256[:KEY_IN_NAMES]}.jpg"
 

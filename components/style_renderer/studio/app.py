@@ -53,11 +53,11 @@ class Studio:
         options = {"command": command} if command else {}
         self.runner = Runner(folder, self._jobs, self._uploads, self._styles, **options)
 
-    async def state(self, _: HttpRequest) -> Response:
+    async def get_state(self, _: HttpRequest) -> Response:
         """All that a page shows when it is opened."""
         return JSONResponse(self._describe_state())
 
-    async def events(self, _: HttpRequest) -> Response:
+    async def stream_events(self, _: HttpRequest) -> Response:
         """What changes, from a snapshot on."""
 
         async def stream() -> AsyncIterator[str]:
@@ -81,10 +81,10 @@ class Studio:
         name = http.query_params.get("name", "image")
         return JSONResponse(await asyncio.to_thread(self._uploads.add, name, encoded))
 
-    async def image(self, http: HttpRequest) -> Response:
+    async def get_image(self, http: HttpRequest) -> Response:
         """A view of an uploaded image."""
         size = _SMALL if "small" in http.query_params else jobs.VIEW
-        return _answer_jpeg(await asyncio.to_thread(self._uploads.view, http.path_params["id"], size))
+        return _answer_jpeg(await asyncio.to_thread(self._uploads.encode_view, http.path_params["id"], size))
 
     async def describe_image(self, http: HttpRequest) -> Response:
         """An uploaded image's facts."""
@@ -100,9 +100,9 @@ class Studio:
         self.runner.tell({"event": "styles", "styles": self._styles.list()})
         return JSONResponse({"id": added})
 
-    async def style_image(self, http: HttpRequest) -> Response:
+    async def get_style_image(self, http: HttpRequest) -> Response:
         """A style's thumbnail."""
-        return _answer_jpeg(await asyncio.to_thread(self._styles.thumbnail, http.path_params["id"]))
+        return _answer_jpeg(await asyncio.to_thread(self._styles.encode_thumbnail, http.path_params["id"]))
 
     async def add_job(self, http: HttpRequest) -> Response:
         """Queues a job."""
@@ -129,16 +129,16 @@ class Studio:
         self.runner.resume(http.path_params["id"])
         return JSONResponse({})
 
-    async def job_image(self, http: HttpRequest) -> Response:
+    async def get_job_image(self, http: HttpRequest) -> Response:
         """The newest image of a job: for the page, or whole, as a download."""
         job = self._jobs.get(http.path_params["id"])
-        file = self._jobs.image(job.id)
+        file = self._jobs.find_image(job.id)
         if file is None:
             raise StudioError("the job has no image yet")
         if "download" in http.query_params:
             return FileResponse(file, media_type="image/jpeg", filename=f"{make_slug(job.title)}-{job.id}.jpg")
         size = _SMALL if "small" in http.query_params else jobs.VIEW
-        return _answer_jpeg(await asyncio.to_thread(uploads.make_view, self._jobs.view(job.id) or file, size))
+        return _answer_jpeg(await asyncio.to_thread(uploads.make_view, self._jobs.find_view(job.id) or file, size))
 
     async def preview(self, http: HttpRequest) -> Response:
         """The one pass, or null where it does not know a style."""
@@ -182,20 +182,20 @@ def make_app(studio: Studio, token: str = "") -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with studio.runner.running():
+        async with studio.runner.run():
             yield
 
     routes = [
-        Route("/api/state", studio.state),
-        Route("/api/events", studio.events),
+        Route("/api/state", studio.get_state),
+        Route("/api/events", studio.stream_events),
         Route("/api/images", _explain(studio.add_image), methods=["POST"]),
         Route("/api/images/{id}", _explain(studio.describe_image)),
-        Route("/api/images/{id}/view", _explain(studio.image)),
+        Route("/api/images/{id}/view", _explain(studio.get_image)),
         Route("/api/styles", _explain(studio.add_style), methods=["POST"]),
-        Route("/api/styles/{id}/view", _explain(studio.style_image)),
+        Route("/api/styles/{id}/view", _explain(studio.get_style_image)),
         Route("/api/jobs", _explain(studio.add_job), methods=["POST"]),
         Route("/api/jobs/{id}", _explain(studio.remove_job), methods=["DELETE"]),
-        Route("/api/jobs/{id}/view", _explain(studio.job_image)),
+        Route("/api/jobs/{id}/view", _explain(studio.get_job_image)),
         Route("/api/jobs/{id}/controls", _explain(studio.control_job), methods=["POST"]),
         Route("/api/jobs/{id}/stop", _explain(studio.stop_job), methods=["POST"]),
         Route("/api/jobs/{id}/resume", _explain(studio.resume_job), methods=["POST"]),

@@ -13,7 +13,7 @@ _LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def owned(folder: Path) -> Iterator[None]:
+def claim(folder: Path) -> Iterator[None]:
     """Makes the folder, and keeps other servers out of it until the block ends, whatever ends it.
 
     Raises:

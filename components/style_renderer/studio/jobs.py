@@ -119,19 +119,19 @@ class Jobs:
         shutil.rmtree(self._folder / identity, ignore_errors=True)
         del self._jobs[identity]
 
-    def folder(self, identity: str) -> Path:
+    def locate_folder(self, identity: str) -> Path:
         """Where a job's files are."""
         return self._folder / identity
 
-    def image(self, identity: str) -> Path | None:
+    def find_image(self, identity: str) -> Path | None:
         """The file with the newest image of a job; None before there is one."""
-        files = (self.folder(identity) / name for name in (RESULT, LATEST))
+        files = (self.locate_folder(identity) / name for name in (RESULT, LATEST))
         return next((file for file in files if file.is_file()), None)
 
-    def view(self, identity: str) -> Path | None:
-        """As `image`, but no larger than the page needs, where there is such a file."""
-        image = self.image(identity)
-        view = self.folder(identity) / VIEW_FILE
+    def find_view(self, identity: str) -> Path | None:
+        """As `find_image`, but no larger than the page needs, where there is such a file."""
+        image = self.find_image(identity)
+        view = self.locate_folder(identity) / VIEW_FILE
         return view if image and image.name == RESULT and view.is_file() else image
 
     def _write(self, job: Job) -> None:

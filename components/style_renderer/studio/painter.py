@@ -199,7 +199,7 @@ def _go_on(settings: Settings, place: Place) -> Settings | None:
 def _make_settings(task: Task) -> Settings:
     """One style's own preset counts; several have none in common."""
     presets = [dict(style.preset) for style in task.styles.values()]
-    return task.request.settings(presets[0] if len(presets) == 1 else {})
+    return task.request.build_settings(presets[0] if len(presets) == 1 else {})
 
 
 def _read_regions(task: Task) -> tuple[list[tuple[np.ndarray, float]], list[np.ndarray]]:

@@ -74,7 +74,7 @@ class Request(Controls):
         """Those of its values that may be moved."""
         return Controls(strength=self.strength, style_weight=self.style_weight, tv_weight=self.tv_weight)
 
-    def settings(self, preset: dict[str, Any]) -> Settings:
+    def build_settings(self, preset: dict[str, Any]) -> Settings:
         """The engine's settings, over a style's preset."""
         own = {name: getattr(self, name) for name in ("style_weight", "tv_weight") if getattr(self, name) is not None}
         values = {**preset, **own, "strength": self.strength, "colors": self.colors}

@@ -48,7 +48,7 @@ class Runner:
         """Why there is no worker."""
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def run(self) -> AsyncIterator[None]:
         """Runs jobs until the block ends; one that is at work then goes on at the next start."""
         tasks = [asyncio.create_task(self._keep_worker()), asyncio.create_task(self._work())]
         try:
@@ -63,7 +63,7 @@ class Runner:
 
     def describe(self, job: Job) -> dict[str, Any]:
         """What the pages show of a job."""
-        image = self._jobs.image(job.id)
+        image = self._jobs.find_image(job.id)
         version = image.stat().st_mtime_ns if image else 0
         return job.model_dump(mode="json") | {"version": version, "progress": self._progress.get(job.id)}
 
@@ -178,7 +178,7 @@ class Runner:
             except StudioError as error:
                 self._finish(job.id, "failed", str(error))
                 continue
-            folder = self._jobs.folder(job.id)
+            folder = self._jobs.locate_folder(job.id)
             start = folder / LATEST
             command |= {"do": "run", "job": job.id, "folder": str(folder)}
             command |= {"start": str(start)} if start.is_file() else {}

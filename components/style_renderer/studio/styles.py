@@ -58,7 +58,7 @@ class Styles:
             identity: asdict(self.get(identity)) | {"file": str(self.get(identity).file)} for identity in identities
         }
 
-    def thumbnail(self, identity: str) -> bytes:
+    def encode_thumbnail(self, identity: str) -> bytes:
         """A small JPEG."""
         return uploads.make_view(self.get(identity).file, THUMBNAIL)
 

@@ -64,7 +64,7 @@ class Uploads:
         except (OSError, ValueError):
             raise StudioError(f"the image {identity} is not in the studio; add it again") from None
 
-    def view(self, identity: str, size: int) -> bytes:
+    def encode_view(self, identity: str, size: int) -> bytes:
         """A JPEG of at most `size` pixels.
 
         Raises:

@@ -40,13 +40,13 @@ class Crops(keras.utils.PyDataset):
         return self._settings.steps_per_round
 
     def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray]]:
-        return (self.batch(self._first_step + index),)
+        return (self.build_batch(self._first_step + index),)
 
     def on_epoch_end(self) -> None:
         """The next round goes on behind this one."""
         self._first_step += len(self)
 
-    def batch(self, step: int) -> dict[str, np.ndarray]:
+    def build_batch(self, step: int) -> dict[str, np.ndarray]:
         """The inputs of the network: `image` [N, S, S, 3] uint8, `style` [N, styles], `strength` [N]."""
         settings = self._settings
         random = np.random.default_rng((settings.seed, step))

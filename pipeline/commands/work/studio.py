@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.style_renderer.studio import app, security
-from components.style_renderer.studio.folder import owned
+from components.style_renderer.studio.folder import claim
 from serving.web import server
 
 
@@ -27,6 +27,6 @@ def serve_studio(host: str, port: int, folder: Path, announce: Callable[[str], N
         url = f"{address}?token={token}" if token else address
         announce(f"atelier studio: open {url} in a browser; Ctrl-C or SIGTERM stops it")
 
-    with owned(folder):
+    with claim(folder):
         studio = app.Studio(folder)
         server.run(app.make_app(studio, token), host, port, tell, on_stop=lambda: studio.runner.tell(None))

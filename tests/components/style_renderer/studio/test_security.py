@@ -20,7 +20,7 @@ with deferred_imports():
 
     from components.style_catalog import adding
     from components.style_renderer.studio import app, uploads
-    from components.style_renderer.studio.folder import owned
+    from components.style_renderer.studio.folder import claim
     from components.style_renderer.studio.request import StudioError
 
 
@@ -211,13 +211,13 @@ def test_an_own_style_stays_and_has_an_id_of_its_own(start):
 
 
 def test_a_folder_has_one_server(tmp_path):
-    with owned(tmp_path / "studio"), pytest.raises(StudioError, match="another `atelier studio` uses it"):  # noqa: SIM117
-        with owned(tmp_path / "studio"):
+    with claim(tmp_path / "studio"), pytest.raises(StudioError, match="another `atelier studio` uses it"):  # noqa: SIM117
+        with claim(tmp_path / "studio"):
             pass
-    with owned(tmp_path / "studio"):  # free again
+    with claim(tmp_path / "studio"):  # free again
         pass
     (tmp_path / "file").touch()
-    with pytest.raises(StudioError, match="choose another with --folder"), owned(tmp_path / "file"):
+    with pytest.raises(StudioError, match="choose another with --folder"), claim(tmp_path / "file"):
         pass
 
 

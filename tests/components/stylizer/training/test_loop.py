@@ -56,7 +56,7 @@ def build(styles, settings):
 
 def test_crops_depend_on_the_step_alone(photographs):
     settings = TrainingSettings(**TINY | {"batch_size": 40, "blends": 0.5})
-    batch = Crops(photographs, range(3), settings).batch(7)
+    batch = Crops(photographs, range(3), settings).build_batch(7)
     assert batch["image"].shape == (40, 64, 64, 3)
     assert batch["image"].dtype == np.uint8
     np.testing.assert_allclose(batch["style"].sum(1), 1, rtol=1e-6)
@@ -65,7 +65,7 @@ def test_crops_depend_on_the_step_alone(photographs):
     later = Crops(photographs, range(3), settings, first_step=5)[2][0]
     for name, values in batch.items():
         np.testing.assert_array_equal(later[name], values)
-    assert (Crops(photographs, range(3), settings).batch(8)["image"] != batch["image"]).any()
+    assert (Crops(photographs, range(3), settings).build_batch(8)["image"] != batch["image"]).any()
 
 
 def test_the_loss_is_the_optimizers_by_what_it_reaches(styles):
@@ -104,7 +104,9 @@ def test_crops_are_large_at_the_end(styles, photographs):
 
 def test_vivid_crops_have_the_brightness_of_the_photograph(photographs):
     plain, vivid = (
-        Crops(photographs, range(3), TrainingSettings(**TINY | {"vivid": share, "batch_size": 8})).batch(0)["image"]
+        Crops(photographs, range(3), TrainingSettings(**TINY | {"vivid": share, "batch_size": 8})).build_batch(0)[
+            "image"
+        ]
         for share in (0.0, 1.0)
     )
     assert vivid.shape == plain.shape
@@ -113,7 +115,7 @@ def test_vivid_crops_have_the_brightness_of_the_photograph(photographs):
 
 
 def test_styles_before_the_first_are_not_trained(photographs):
-    batch = Crops(photographs, range(2, 4), TrainingSettings(**TINY | {"batch_size": 30})).batch(0)
+    batch = Crops(photographs, range(2, 4), TrainingSettings(**TINY | {"batch_size": 30})).build_batch(0)
     assert batch["style"].shape == (30, 4)
     np.testing.assert_array_equal(batch["style"].any(0), [False, False, True, True])
 
