@@ -11,7 +11,7 @@ from PIL import Image
 from atelier import images
 from atelier.images import Reason, RejectedImageError, Remark
 from tests.atelier import icc
-from tests.trainer.golden_pictures import png_16_bit
+from tests.trainer.golden_pictures import build_16_bit_png
 
 MAX_PIXELS = 1_000_000
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -218,7 +218,7 @@ def test_transparency_and_palettes_are_converted_too():
     ):
         data = encoded(image, "PNG", **options)
         assert np.abs(pixels_of(data)[0].astype(int) - [color, [255] * 3]).max() <= 1
-    deep = png_16_bit(2, np.full((2, 2, 3), ONE_GREEN[0]) * 257)
+    deep = build_16_bit_png(2, np.full((2, 2, 3), ONE_GREEN[0]) * 257)
     with_profile = deep[:33] + encoded_chunk(b"iCCP", b"x\0\0" + zlib.compress(P3)) + deep[33:]
     assert np.abs(pixels_of(with_profile)[0].astype(int) - ONE_GREEN[1]).max() <= 1
 

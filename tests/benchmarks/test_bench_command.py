@@ -29,16 +29,16 @@ def modules(monkeypatch):
     return results
 
 
-def bench(output, *names):
+def run_bench(output, *names):
     return cli.main(["bench", *names, "--output", str(output)])
 
 
-def cases(output):
+def read_cases(output):
     return [entry["case"] for entry in json.loads((output / "bench.json").read_text())]
 
 
 def test_one_is_run_by_its_name(modules, tmp_path, capsys):
-    assert bench(tmp_path / "new", "slow") == 0
+    assert run_bench(tmp_path / "new", "slow") == 0
     assert json.loads((tmp_path / "new/bench.json").read_text()) == [SLOW.as_json()]
     *lines, last = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["slow"]
@@ -46,15 +46,15 @@ def test_one_is_run_by_its_name(modules, tmp_path, capsys):
 
 
 def test_without_a_name_all_are_run(modules, tmp_path):
-    bench(tmp_path)
-    assert cases(tmp_path) == ["with a target", "with another", "for orientation"]
+    run_bench(tmp_path)
+    assert read_cases(tmp_path) == ["with a target", "with another", "for orientation"]
 
 
 def test_results_of_what_did_not_run_are_kept_and_others_replaced(modules, tmp_path):
-    bench(tmp_path)
+    run_bench(tmp_path)
     modules["fast"][:] = [Result("fast", "a new case", 1.0, 1.0, "s", None)]
-    bench(tmp_path, "fast")
-    assert cases(tmp_path) == ["for orientation", "a new case"]
+    run_bench(tmp_path, "fast")
+    assert read_cases(tmp_path) == ["for orientation", "a new case"]
 
 
 def test_what_was_measured_before_a_benchmark_failed_is_written(modules, tmp_path, monkeypatch):
@@ -64,24 +64,24 @@ def test_what_was_measured_before_a_benchmark_failed_is_written(modules, tmp_pat
 
     monkeypatch.setattr(sys.modules["made_up_slow"], "run", run)
     with pytest.raises(RuntimeError, match="the rest fails"):
-        bench(tmp_path, "slow")
-    assert cases(tmp_path) == ["for orientation"]
+        run_bench(tmp_path, "slow")
+    assert read_cases(tmp_path) == ["for orientation"]
 
 
 def test_an_unknown_name_is_wrong_usage(modules, tmp_path, capsys):
-    assert bench(tmp_path, "fast", "speed") == 2
+    assert run_bench(tmp_path, "fast", "speed") == 2
     assert "speed is not a benchmark. The benchmarks are fast, slow." in capsys.readouterr().err
     assert not (tmp_path / "bench.json").exists()
 
 
-def words(result):
+def split_words(result):
     return " ".join(bench_command.format_line(result).split())
 
 
 def test_a_line_says_whether_the_target_holds():
-    assert words(FAST) == "fast with a target 1 2 s 0.500 <= 0.6 holds"
-    assert words(MISSED) == "fast with another 1 2 files/s 0.500 >= 0.9 MISSED"
-    assert words(SLOW) == "slow for orientation 3 2 s 1.500"
+    assert split_words(FAST) == "fast with a target 1 2 s 0.500 <= 0.6 holds"
+    assert split_words(MISSED) == "fast with another 1 2 files/s 0.500 >= 0.9 MISSED"
+    assert split_words(SLOW) == "slow for orientation 3 2 s 1.500"
 
 
 def test_every_name_has_its_module():

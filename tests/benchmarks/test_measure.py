@@ -39,7 +39,7 @@ def test_without_a_target_nothing_holds_or_fails():
     assert (entry["ratio"], entry["target"], entry["holds"]) == (0.5, None, None)
 
 
-def sides(calls, ours=(), beside=()):
+def make_sides(calls, ours=(), beside=()):
     """Two measurements that note who was called, and give these figures, or the number of the call."""
 
     def side(name, figures):
@@ -54,7 +54,7 @@ def sides(calls, ours=(), beside=()):
 
 def test_sides_take_turns_at_coming_first():
     calls: list[str] = []
-    ours, beside = sides(calls)
+    ours, beside = make_sides(calls)
     found = measure.interleave(ours, beside, rounds=3)
     assert calls == ["ours", "beside", "beside", "ours", "ours", "beside"]
     assert found == ([1.0, 4.0, 5.0], [2.0, 3.0, 6.0])
@@ -62,13 +62,13 @@ def test_sides_take_turns_at_coming_first():
 
 def test_there_are_five_rounds():
     calls: list[str] = []
-    ours, beside = sides(calls)
+    ours, beside = make_sides(calls)
     measure.interleave(ours, beside)
     assert len(calls) == 10
 
 
 def test_compared_takes_the_medians_and_not_the_means():
-    ours, beside = sides([], ours=(3.0, 1.0, 100.0), beside=(2.0, 2.0, 0.0))
+    ours, beside = make_sides([], ours=(3.0, 1.0, 100.0), beside=(2.0, 2.0, 0.0))
     result = measure.compare("train", "an epoch", "s", at_most(1.5), ours, beside, rounds=3)
     assert result == Result("train", "an epoch", 3.0, 2.0, "s", at_most(1.5))
     assert result.ratio == 1.5

@@ -10,7 +10,7 @@ with deferred_imports():
     from components.baseline_model import executor
 
 
-def model_at(folder):
+def make_model(folder):
     model = standard_artifacts.Model()
     model.uri = str(folder)
     return model
@@ -21,7 +21,7 @@ def candidate(tmp_path):
     (tmp_path / "candidate" / "Format-Serving" / "variables").mkdir(parents=True)
     (tmp_path / "candidate" / "Format-Serving" / "saved_model.pb").write_text("candidate")
     (tmp_path / "candidate" / "model.keras").write_text("not served")
-    return model_at(tmp_path / "candidate")
+    return make_model(tmp_path / "candidate")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def serving(tmp_path):
 
 def publish(candidate, tmp_path, directory, version):
     """What is published: the model's text, and the two properties."""
-    baseline = model_at(tmp_path / "baseline")
+    baseline = make_model(tmp_path / "baseline")
     executor.publish(candidate, baseline, str(directory), version)
     text = (tmp_path / "baseline" / "Format-Serving" / "saved_model.pb").read_text()
     return text, baseline.get_int_custom_property("is_candidate"), baseline.get_string_custom_property("version")

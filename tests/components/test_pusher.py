@@ -38,13 +38,13 @@ def base(tmp_path):
     return tmp_path / "serving_model"
 
 
-def names(folder):
+def list_names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_version_is_the_time_and_holds_every_file(source, base):
     assert executor.push(source, base / "deep") == str(NOW)
-    assert names(base / "deep") == [str(NOW)]
+    assert list_names(base / "deep") == [str(NOW)]
     assert (base / "deep" / str(NOW) / "saved_model.pb").read_text() == "graph"
     assert (base / "deep" / str(NOW) / "variables" / "variables.index").read_text() == "index"
 
@@ -62,7 +62,7 @@ def test_neighbours_that_are_no_versions_do_not_matter(source, base):
     for name in ("backup", f"{NOW + 500}-old", f".{NOW + 500}", "²", "20261126171900123456", "1_999_999_999"):
         (base / name).mkdir(parents=True)
     assert executor.push(source, base) == str(NOW)
-    assert {"backup", f"{NOW + 500}-old", f".{NOW + 500}"} < set(names(base))
+    assert {"backup", f"{NOW + 500}-old", f".{NOW + 500}"} < set(list_names(base))
 
 
 def test_a_number_that_no_server_could_load_is_never_given(source, base):
@@ -70,7 +70,7 @@ def test_a_number_that_no_server_could_load_is_never_given(source, base):
     assert executor.push(source, base) == str(2**63 - 1)
     with pytest.raises(ValueError, match=f"version {2**63 - 1} is the highest that a model server can load"):
         executor.push(source, base)
-    assert names(base) == [str(2**63 - 2), str(2**63 - 1)]
+    assert list_names(base) == [str(2**63 - 2), str(2**63 - 1)]
 
 
 def test_a_push_that_fails_leaves_nothing(source, base):
@@ -78,18 +78,18 @@ def test_a_push_that_fails_leaves_nothing(source, base):
     (source / "broken").symlink_to("nowhere")
     with pytest.raises(shutil.Error, match="broken"):
         executor.push(source, base)
-    assert names(base) == [str(NOW)]
+    assert list_names(base) == [str(NOW)]
 
     (source / "broken").unlink()
     assert executor.push(source, base) == str(NOW + 1)
-    assert names(base) == [str(NOW), str(NOW + 1)]
+    assert list_names(base) == [str(NOW), str(NOW + 1)]
 
 
 def test_a_push_removes_what_a_killed_one_left_and_nothing_of_one_at_work(source, base):
     (base / ".5.partial").mkdir(parents=True)
     with leftovers.owned(base / ".6.partial"):
         executor.push(source, base)
-        assert names(base) == [".6.partial", str(NOW)]
+        assert list_names(base) == [".6.partial", str(NOW)]
 
 
 def test_while_it_copies_nothing_is_visible(source, base, monkeypatch):
@@ -98,13 +98,13 @@ def test_while_it_copies_nothing_is_visible(source, base, monkeypatch):
 
     def watch(*arguments, **options):
         result = whole(*arguments, **options)
-        seen.append([name for name in names(base) if not name.startswith(".")])
+        seen.append([name for name in list_names(base) if not name.startswith(".")])
         return result
 
     monkeypatch.setattr(shutil, "copytree", watch)
     executor.push(source, base)
     assert seen[-1] == []
-    assert names(base) == [str(NOW)]
+    assert list_names(base) == [str(NOW)]
 
 
 @pytest.fixture
@@ -135,12 +135,12 @@ def do(source, tmp_path):
 
 def test_a_blessed_model_is_pushed_and_the_artifact_says_where(do, base):
     pushed = do(True, base)
-    assert names(base) == [str(NOW)]
-    assert names(base / str(NOW)) == ["saved_model.pb", "variables"]
+    assert list_names(base) == [str(NOW)]
+    assert list_names(base / str(NOW)) == ["saved_model.pb", "variables"]
     assert pushed.get_int_custom_property("pushed") == 1
     assert pushed.get_string_custom_property("pushed_destination") == str(base / str(NOW))
     assert pushed.get_string_custom_property("pushed_version") == str(NOW)
-    assert names(Path(pushed.uri)) == ["saved_model.pb", "variables"]
+    assert list_names(Path(pushed.uri)) == ["saved_model.pb", "variables"]
 
 
 def test_a_refused_model_is_not_pushed(do, base):
@@ -209,7 +209,7 @@ def do_variants(source, tmp_path):
 def test_the_first_variant_that_its_own_gate_blessed_is_pushed(do_variants, base, verdicts, expected):
     pushed = do_variants(verdicts, base)
     assert (base / str(NOW) / "model.tflite").read_text() == expected
-    assert names(base) == [str(NOW)]
+    assert list_names(base) == [str(NOW)]
     assert pushed.get_string_custom_property("variant") == expected
     assert pushed.get_string_custom_property("pushed_destination") == str(base / str(NOW))
 

@@ -32,7 +32,7 @@ rng = np.random.default_rng(0)
 CALIBRATION = [rng.integers(40, 180, (SIZE, SIZE, 3), dtype=np.uint8) for _ in range(16)]
 
 
-def classifier(between=None):
+def build_classifier(between=None):
     """A small conv net; `between` is put in its midst."""
     keras.utils.set_random_seed(0)
     pixels = keras.Input((SIZE, SIZE, 3))
@@ -46,18 +46,18 @@ def classifier(between=None):
     return keras.Model(pixels, keras.layers.Dense(3, activation="softmax")(x))
 
 
-def colour_judge():
+def build_color_judge():
     """[N, SIZE, SIZE, 3] -> the probabilities of red, green and blue: softmax of the channels' means / 64."""
     pixels = keras.Input((SIZE, SIZE, 3))
     mean = keras.layers.GlobalAveragePooling2D()(pixels)
     return keras.Model(pixels, keras.layers.Softmax()(keras.layers.Rescaling(1 / 64)(mean)))
 
 
-def plain(colour):
+def fill(colour):
     return np.broadcast_to(colour, (SIZE, SIZE, 3)).astype(np.uint8)
 
 
-def details(content):
+def read_details(content):
     interpreter = Interpreter(model_content=content)
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     return source, target
@@ -65,7 +65,7 @@ def details(content):
 
 @pytest.fixture(scope="module")
 def net():
-    return classifier()
+    return build_classifier()
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_variants(variants):
 
 @pytest.mark.parametrize("variant", ["float", "dynamic", "int8"])
 def test_every_variant_takes_one_image_of_plain_bytes(variants, variant):
-    source, target = details(variants[variant])
+    source, target = read_details(variants[variant])
     assert source["shape"].tolist() == source["shape_signature"].tolist() == [1, SIZE, SIZE, 3]
     assert source["dtype"] == np.uint8
     assert target["shape"].tolist() == [1, 3]
@@ -89,7 +89,7 @@ def test_every_variant_takes_one_image_of_plain_bytes(variants, variant):
 
 def test_int8_takes_pixel_values_as_they_are(variants):
     # The calibration pictures span 40 to 179 only: without help the range of the input would be theirs.
-    source, target = details(variants["int8"])
+    source, target = read_details(variants["int8"])
     assert source["quantization"] == (1.0, 0)
     assert target["quantization"] == (1 / 256, 0)
 
@@ -137,7 +137,7 @@ def test_a_fully_quantised_net_is_proven(variants, tmp_path):
 
 def test_an_op_that_stayed_in_float_is_named(tmp_path):
     # The converter is told INT8 only, and leaves SIN in float without a word.
-    with_sin = classifier(between=lambda x: keras.ops.sin(x))
+    with_sin = build_classifier(between=lambda x: keras.ops.sin(x))
     file = tmp_path / "int8.tflite"
     file.write_bytes(convert.convert(convert.freeze(with_sin, SIZE), "int8", CALIBRATION))
     with pytest.raises(proof.NotFullyQuantizedError) as refused:
@@ -178,8 +178,8 @@ def test_dynamic_range_is_not_taken_for_int8(variants, tmp_path):
 def judged(tmp_path_factory):
     """Four pictures by a net whose answers are known: red, green, blue, red, of which the last is labelled blue."""
     file = tmp_path_factory.mktemp("judge") / "model.tflite"
-    file.write_bytes(convert.convert(convert.freeze(colour_judge(), SIZE), "float"))
-    pictures = np.stack([plain(colour) for colour in (RED, GREEN, BLUE, RED)])
+    file.write_bytes(convert.convert(convert.freeze(build_color_judge(), SIZE), "float"))
+    pictures = np.stack([fill(colour) for colour in (RED, GREEN, BLUE, RED)])
     labels = np.array([0, 1, 2, 2])
     reference = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]  # it calls the second blue and the third green
     dataset = tf.data.Dataset.from_tensor_slices((pictures, labels))
@@ -209,7 +209,7 @@ def test_latencies_are_percentiles_of_the_runs_without_warm_up(judged, monkeypat
     # Each run takes one tick more than the one before: 1, 2, ... 100 ms.
     ticks = iter(np.concatenate([[0, number / 1e3] for number in range(1, 101)]))
     monkeypatch.setattr(measure, "time", types.SimpleNamespace(perf_counter=lambda: next(ticks)))
-    dataset = tf.data.Dataset.from_tensors((plain(RED), 0)).repeat(100)
+    dataset = tf.data.Dataset.from_tensors((fill(RED), 0)).repeat(100)
     _, measured = measure.measure(file, dataset, np.zeros(100), np.eye(3)[np.zeros(100, int)])
     assert (measured["latency_ms_p50"], measured["latency_ms_p99"]) == (50.5, 99.01)
     assert next(ticks, None) is None
@@ -261,7 +261,7 @@ def test_predictions_that_do_not_belong_together_are_refused(tmp_path):
 # ---- the executor
 
 
-def artifact(kind, folder):
+def make_artifact(kind, folder):
     made = kind()
     made.uri = str(folder)
     return made
@@ -272,7 +272,7 @@ class Inputs:
 
     def __init__(self, folder, blessed=True):
         model = folder / "model"
-        judge = colour_judge()
+        judge = build_color_judge()
         module = tf.Module()
 
         @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8, name="pixels")])
@@ -286,14 +286,14 @@ class Inputs:
         preprocessing = Preprocessing(size=SIZE, resize="pad", store_size=96)
         (model / "Format-Serving" / "assets.extra" / "preprocessing.json").write_text(preprocessing.to_json())
         judge.save(model / "model.keras")
-        self.model = artifact(standard_artifacts.Model, model)
+        self.model = make_artifact(standard_artifacts.Model, model)
 
         (folder / "blessing").mkdir()
         (folder / "blessing" / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
-        self.blessing = artifact(standard_artifacts.ModelBlessing, folder / "blessing")
+        self.blessing = make_artifact(standard_artifacts.ModelBlessing, folder / "blessing")
         self.blessing.set_int_custom_property("blessed", int(blessed))
 
-        self.examples = artifact(standard_artifacts.Examples, folder / "examples")
+        self.examples = make_artifact(standard_artifacts.Examples, folder / "examples")
         self.examples.split_names = artifact_utils.encode_split_names(["train", "eval", "test"])
         rows = {
             "Split-train/transformed_examples-00000-of-00001.gz": [(RED, 0), (GREEN, 1), (BLUE, 2)],
@@ -306,11 +306,11 @@ class Inputs:
             (folder / "examples" / name).parent.mkdir(parents=True, exist_ok=True)
             with gzip.open(folder / "examples" / name, "wb") as stream:
                 for colour, label in pictures:
-                    stored = lossless.encode(tf.constant(plain(colour))).numpy()
+                    stored = lossless.encode(tf.constant(fill(colour))).numpy()
                     row = {"image_xf": stored, "label_xf": label}
                     tfrecord.write(stream, tfrecord.serialize_example(row))
-        self.tflite = artifact(standard_artifacts.Model, folder / "tflite")
-        self.predictions = artifact(standard_artifacts.Examples, folder / "predictions")
+        self.tflite = make_artifact(standard_artifacts.Model, folder / "tflite")
+        self.predictions = make_artifact(standard_artifacts.Examples, folder / "predictions")
 
     def export(self, push=("int8", "float")):
         executor.export(
@@ -336,15 +336,15 @@ def exported(tmp_path_factory):
 def test_artifacts_may_lie_in_an_object_store(exported):
     folder, inputs = exported
     stored = copy.copy(inputs)
-    stored.model = artifact(
+    stored.model = make_artifact(
         standard_artifacts.Model, object_store.upload(Path(inputs.model.uri), "ram://exporter/model")
     )
-    stored.examples = artifact(
+    stored.examples = make_artifact(
         standard_artifacts.Examples, object_store.upload(Path(inputs.examples.uri), "ram://exporter/examples")
     )
     stored.examples.split_names = inputs.examples.split_names
-    stored.tflite = artifact(standard_artifacts.Model, "ram://exporter/tflite")
-    stored.predictions = artifact(standard_artifacts.Examples, "ram://exporter/predictions")
+    stored.tflite = make_artifact(standard_artifacts.Model, "ram://exporter/tflite")
+    stored.predictions = make_artifact(standard_artifacts.Examples, "ram://exporter/predictions")
     stored.export()
     assert object_store.files("ram://exporter/tflite") == sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()

@@ -9,14 +9,22 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from components.tflite_exporter.metadata import Tensor, attach_metadata
-from tests.components.tflite_metadata import child, children, enum, field, floats, read_metadata, text
+from tests.components.tflite_metadata import (
+    find_field,
+    read_child,
+    read_children,
+    read_enum,
+    read_floats,
+    read_metadata,
+    read_text,
+)
 
 LABELS = "cat\nKäfer\n".encode()
 IMAGE = Tensor("image", "RGB, 8 x 8 pixels.", low=0, high=255, image=True)
 PROBABILITIES = Tensor("probabilities", "Of each class.", low=0, high=1, labels="labels.txt")
 
 
-def model():
+def build_model():
     """One input, one output and no op: what TFLite calls a model."""
     graph = schema.SubGraphT()
     graph.tensors = [schema.TensorT(), schema.TensorT()]
@@ -30,7 +38,7 @@ def model():
 
 def attach(**changed):
     given = {"name": "Judge", "description": "Tells cats.", "inputs": [IMAGE], "outputs": [PROBABILITIES]}
-    return attach_metadata(model(), **given | {"files": {"labels.txt": LABELS, "other.json": b"{}"}} | changed)
+    return attach_metadata(build_model(), **given | {"files": {"labels.txt": LABELS, "other.json": b"{}"}} | changed)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,7 @@ def metadata(written):
 
 
 def test_it_is_still_the_same_model(written):
-    whole, before = (schema.ModelT.InitFromPackedBuf(each, 0) for each in (written, model()))
+    whole, before = (schema.ModelT.InitFromPackedBuf(each, 0) for each in (written, build_model()))
     assert written[4:8] == b"TFL3"
     assert whole.subgraphs[0].inputs.tolist() == before.subgraphs[0].inputs.tolist()
     assert len(whole.subgraphs[0].tensors) == 2
@@ -64,33 +72,36 @@ def test_equal_models_have_equal_bytes(written):
 
 
 def test_model_and_tensors_are_described(metadata):
-    assert (text(metadata, 0), text(metadata, 1)) == ("Judge", "Tells cats.")
-    assert [text(file, 0) for file in children(metadata, 6)] == ["other.json"]
-    assert text(metadata, 7) == "1.0.0"
-    (graph,) = children(metadata, 3)
-    (image,), (probabilities,) = children(graph, 2), children(graph, 3)
-    assert (text(image, 0), text(image, 1)) == ("image", "RGB, 8 x 8 pixels.")
-    assert (text(probabilities, 0), text(probabilities, 1)) == ("probabilities", "Of each class.")
-    assert (floats(child(image, 5), 1), floats(child(image, 5), 0)) == ([0], [255])
-    assert (floats(child(probabilities, 5), 1), floats(child(probabilities, 5), 0)) == ([0], [1])
+    assert (read_text(metadata, 0), read_text(metadata, 1)) == ("Judge", "Tells cats.")
+    assert [read_text(file, 0) for file in read_children(metadata, 6)] == ["other.json"]
+    assert read_text(metadata, 7) == "1.0.0"
+    (graph,) = read_children(metadata, 3)
+    (image,), (probabilities,) = read_children(graph, 2), read_children(graph, 3)
+    assert (read_text(image, 0), read_text(image, 1)) == ("image", "RGB, 8 x 8 pixels.")
+    assert (read_text(probabilities, 0), read_text(probabilities, 1)) == ("probabilities", "Of each class.")
+    assert (read_floats(read_child(image, 5), 1), read_floats(read_child(image, 5), 0)) == ([0], [255])
+    assert (read_floats(read_child(probabilities, 5), 1), read_floats(read_child(probabilities, 5), 0)) == ([0], [1])
 
 
 def test_pixels_are_rgb_and_go_in_as_they_are(metadata):
-    (image,) = children(children(metadata, 3)[0], 2)
-    content = child(image, 3)
-    assert enum(content, 0) == 2  # ImageProperties
-    assert enum(child(content, 1), 0) == 1  # RGB
-    (unit,) = children(image, 4)
-    assert enum(unit, 0) == 1  # NormalizationOptions
-    assert (floats(child(unit, 1), 0), floats(child(unit, 1), 1)) == ([0], [1])  # mean and deviation
+    (image,) = read_children(read_children(metadata, 3)[0], 2)
+    content = read_child(image, 3)
+    assert read_enum(content, 0) == 2  # ImageProperties
+    assert read_enum(read_child(content, 1), 0) == 1  # RGB
+    (unit,) = read_children(image, 4)
+    assert read_enum(unit, 0) == 1  # NormalizationOptions
+    assert (read_floats(read_child(unit, 1), 0), read_floats(read_child(unit, 1), 1)) == (
+        [0],
+        [1],
+    )  # mean and deviation
 
 
 def test_classes_are_named_along_the_axis(metadata):
-    (probabilities,) = children(children(metadata, 3)[0], 3)
-    assert enum(child(probabilities, 3), 0) == 1  # FeatureProperties
-    (labels,) = children(probabilities, 6)
-    assert (text(labels, 0), enum(labels, 2)) == ("labels.txt", 2)  # TENSOR_AXIS_LABELS
-    assert field(probabilities, 4) is None  # nothing is done to probabilities
+    (probabilities,) = read_children(read_children(metadata, 3)[0], 3)
+    assert read_enum(read_child(probabilities, 3), 0) == 1  # FeatureProperties
+    (labels,) = read_children(probabilities, 6)
+    assert (read_text(labels, 0), read_enum(labels, 2)) == ("labels.txt", 2)  # TENSOR_AXIS_LABELS
+    assert find_field(probabilities, 4) is None  # nothing is done to probabilities
 
 
 def test_tensors_that_are_not_the_models_are_rejected():

@@ -19,24 +19,24 @@ rng = np.random.default_rng(0)
 IMAGES = [np.kron(rng.integers(0, 256, (4, 4, 3)), np.ones((4, 4, 1))).astype(np.uint8) for _ in range(40)]
 
 
-def column(*weights):
+def make_column(*weights):
     return np.array(weights, np.float64)[:, None]
 
 
 def test_weights_of_independent_inputs_are_rounded_to_the_nearest():
-    assert round_weights(column(0.4, -1.6, 2.2), np.eye(3)).ravel().tolist() == [0, -2, 2]
+    assert round_weights(make_column(0.4, -1.6, 2.2), np.eye(3)).ravel().tolist() == [0, -2, 2]
 
 
 def test_a_weight_makes_up_for_the_error_of_the_one_before():
     # Inputs that always are the same: only the sum of the weights counts, 0.8. The nearest integers would give 0.
-    assert round_weights(column(0.4, 0.4), np.ones((2, 2))).ravel().tolist() == [0, 1]
+    assert round_weights(make_column(0.4, 0.4), np.ones((2, 2))).ravel().tolist() == [0, 1]
     # Inputs that are opposite: only the difference counts, 0.
-    assert round_weights(column(0.4, 0.6), np.array([[1.0, -1], [-1, 1]])).ravel().tolist() == [0, 0]
+    assert round_weights(make_column(0.4, 0.6), np.array([[1.0, -1], [-1, 1]])).ravel().tolist() == [0, 0]
 
 
 def test_weights_stay_within_int8():
-    assert round_weights(column(127.0, 127.0), np.ones((2, 2))).ravel().tolist() == [127, 127]
-    assert round_weights(column(300.0, -300.0), np.eye(2)).ravel().tolist() == [127, -127]
+    assert round_weights(make_column(127.0, 127.0), np.ones((2, 2))).ravel().tolist() == [127, 127]
+    assert round_weights(make_column(300.0, -300.0), np.eye(2)).ravel().tolist() == [127, -127]
 
 
 def test_channels_and_outputs_are_rounded_apart():
@@ -56,17 +56,17 @@ def test_many_weights_in_blocks_are_rounded_as_one_after_the_other():
         alone[index] = np.rint(left[index])
         left[index:] -= inverse[:, :1] / inverse[0, 0] * (left[index] - alone[index])
 
-    def lost(rounded):
+    def measure_loss(rounded):
         return np.einsum("io,ij,jo->", weights - rounded, covariance, weights - rounded)
 
     blocks = round_weights(weights, covariance)
     assert np.mean(blocks == alone) > 0.98  # a weight just between two integers may go either way
-    assert lost(blocks) == pytest.approx(lost(alone), rel=0.02)
-    assert lost(blocks) < lost(np.rint(weights)) / 2
+    assert measure_loss(blocks) == pytest.approx(measure_loss(alone), rel=0.02)
+    assert measure_loss(blocks) < measure_loss(np.rint(weights)) / 2
 
 
 def test_inputs_that_never_vary_are_no_error():
-    assert round_weights(column(0.4, 1.6), np.zeros((2, 2))).ravel().tolist() == [0, 2]
+    assert round_weights(make_column(0.4, 1.6), np.zeros((2, 2))).ravel().tolist() == [0, 2]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def refined(files):
     return refine(files[1], files[0], IMAGES[:20])
 
 
-def logits(content):
+def compute_logits(content):
     """What goes into the softmax: the probabilities themselves are rounded to 1/256."""
     model = flatbuffer.unpack(content)
     (softmax,) = [each for each in model.subgraphs[0].operators if flatbuffer.read_op_name(model, each) == "SOFTMAX"]
@@ -115,7 +115,7 @@ def logits(content):
 
 @pytest.mark.slow
 def test_answers_come_nearer_to_the_float_models(files, refined):
-    exact, before, after = map(logits, (files[0], files[1], refined))
+    exact, before, after = map(compute_logits, (files[0], files[1], refined))
     assert np.abs(after - exact).mean() < 0.85 * np.abs(before - exact).mean()
 
 
@@ -137,7 +137,7 @@ def test_it_is_the_same_net_in_integers_only(files, refined, tmp_path):
 def test_the_range_of_a_branch_is_its_own(files, refined):
     """The converter gives it that of the sum."""
 
-    def ranges(content):
+    def read_ranges(content):
         model = flatbuffer.unpack(content)
         graph = model.subgraphs[0]
         residuals = [
@@ -148,7 +148,7 @@ def test_the_range_of_a_branch_is_its_own(files, refined):
         ((add, *_),) = [each for each in residuals if all(model.buffers[one.buffer].data is None for one in each[1:])]
         return [255 * float(graph.tensors[index].quantization.scale[0]) for index in (*add.inputs, *add.outputs)]
 
-    (*before, total), (*after, same) = ranges(files[1]), ranges(refined)
+    (*before, total), (*after, same) = read_ranges(files[1]), read_ranges(refined)
     assert max(before) >= total
     assert same == total
     assert sum(after) < sum(before)

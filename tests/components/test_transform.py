@@ -22,11 +22,11 @@ SIZE = 32
 SETTINGS = Augmentation(copies=3)
 
 
-def picture(seed):
+def draw_image(seed):
     return np.random.default_rng(seed).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
 
 
-def transformed(seed, label=1):
+def make_transformed(seed, label=1):
     """A serialized example as Transform stores it."""
 
     def feature(value):
@@ -37,7 +37,7 @@ def transformed(seed, label=1):
         return tf.train.Feature(float_list=tf.train.FloatList(value=value))
 
     values = {
-        features.IMAGE: lossless.encode(tf.constant(picture(seed))).numpy(),
+        features.IMAGE: lossless.encode(tf.constant(draw_image(seed))).numpy(),
         features.LABEL: label,
         features.PIXEL_MEAN: [1.5, 2.5, 3.5],
     }
@@ -46,10 +46,10 @@ def transformed(seed, label=1):
 
 
 def augment(record, settings=SETTINGS):
-    return list(worker(settings).process(record))
+    return list(set_up_worker(settings).process(record))
 
 
-def worker(settings=SETTINGS, size=SIZE):
+def set_up_worker(settings=SETTINGS, size=SIZE):
     function = executor.Augment(settings, size)
     function.setup()
     return function
@@ -59,25 +59,25 @@ def parse(record):
     return tf.train.Example.FromString(record).features.feature
 
 
-def pixels(record):
+def decode_pixels(record):
     encoded = parse(record)[features.IMAGE].bytes_list.value[0]
     return lossless.decode(tf.constant(encoded), SIZE).numpy()
 
 
 @pytest.fixture(scope="module")
 def variants():
-    return augment(transformed(0))
+    return augment(make_transformed(0))
 
 
 def test_there_are_as_many_variants_as_copies_and_all_differ(variants):
     assert len(variants) == 3
-    pictures = [picture(0), *map(pixels, variants)]
+    pictures = [draw_image(0), *map(decode_pixels, variants)]
     assert all(image.shape == (SIZE, SIZE, 3) for image in pictures)
     assert len({image.tobytes() for image in pictures}) == 4
 
 
 def test_all_but_the_image_stays(variants):
-    original = parse(transformed(0))
+    original = parse(make_transformed(0))
     for variant in map(parse, variants):
         assert set(variant) == set(original)
         for key in (features.LABEL, features.PIXEL_MEAN):
@@ -85,16 +85,16 @@ def test_all_but_the_image_stays(variants):
 
 
 def test_each_variant_is_the_augmentation_of_the_original_with_its_number(variants):
-    encoded = parse(transformed(0))[features.IMAGE].bytes_list.value[0]
+    encoded = parse(make_transformed(0))[features.IMAGE].bytes_list.value[0]
     for copy, variant in enumerate(variants):
         seed = augmentation.derive_seed(tf.constant(encoded), copy)
-        expected = augmentation.augment(tf.constant(picture(0)), seed, SETTINGS)
-        np.testing.assert_array_equal(pixels(variant), expected)
+        expected = augmentation.augment(tf.constant(draw_image(0)), seed, SETTINGS)
+        np.testing.assert_array_equal(decode_pixels(variant), expected)
 
 
 def test_another_worker_makes_the_same_variants(variants):
-    assert [pixels(variant).tobytes() for variant in augment(transformed(0))] == [
-        pixels(variant).tobytes() for variant in variants
+    assert [decode_pixels(variant).tobytes() for variant in augment(make_transformed(0))] == [
+        decode_pixels(variant).tobytes() for variant in variants
     ]
 
 
@@ -102,21 +102,21 @@ def test_other_images_get_other_changes():
     horizontal_only = Augmentation(
         copies=1, rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, horizontal_flip=True
     )
-    function = worker(horizontal_only)
-    variants = [pixels(next(function.process(transformed(seed)))) for seed in range(12)]
-    flipped = [np.array_equal(variant, picture(seed)[:, ::-1]) for seed, variant in enumerate(variants)]
-    same = [np.array_equal(variant, picture(seed)) for seed, variant in enumerate(variants)]
+    function = set_up_worker(horizontal_only)
+    variants = [decode_pixels(next(function.process(make_transformed(seed)))) for seed in range(12)]
+    flipped = [np.array_equal(variant, draw_image(seed)[:, ::-1]) for seed, variant in enumerate(variants)]
+    same = [np.array_equal(variant, draw_image(seed)) for seed, variant in enumerate(variants)]
     assert 0 < sum(flipped) < 12
     assert sum(flipped) + sum(same) == 12
 
 
 def test_no_copies_are_no_variants():
-    assert augment(transformed(0), Augmentation(copies=0)) == []
+    assert augment(make_transformed(0), Augmentation(copies=0)) == []
 
 
 def test_a_image_of_another_size_is_refused():
     with pytest.raises(tf.errors.InvalidArgumentError):
-        next(worker(size=SIZE * 2).process(transformed(0)))
+        next(set_up_worker(size=SIZE * 2).process(make_transformed(0)))
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ def run(tmp_path, monkeypatch):
                 file = str(folder / "transformed_examples-00000-of-00001.gz")
                 with tf.io.TFRecordWriter(file, "GZIP") as writer:
                     for seed in seeds:
-                        writer.write(transformed(seed))
+                        writer.write(make_transformed(seed))
 
         monkeypatch.setattr(tfx_transform.Executor, "Do", leave)
         context = executor.Executor.Context(
@@ -165,8 +165,10 @@ def test_variants_lie_beside_the_training_images_and_nowhere_else(run):
     files = run(copies=2)
     made = [record for name, records in files.items() if executor.AUGMENTED_PREFIX in name for record in records]
     assert {name.split("/")[0] for name in files if executor.AUGMENTED_PREFIX in name} == {"Split-train"}
-    expected = [pixels(variant) for seed in (0, 1) for variant in augment(transformed(seed), Augmentation(copies=2))]
-    assert sorted(pixels(record).tobytes() for record in made) == sorted(image.tobytes() for image in expected)
+    expected = [
+        decode_pixels(variant) for seed in (0, 1) for variant in augment(make_transformed(seed), Augmentation(copies=2))
+    ]
+    assert sorted(decode_pixels(record).tobytes() for record in made) == sorted(image.tobytes() for image in expected)
     assert [len(records) for name, records in files.items() if "transformed_examples" in name] == [1, 2]
 
 

@@ -14,29 +14,29 @@ def read_metadata(model):
     return Table(content, int.from_bytes(content[:4], "little"))
 
 
-def field(table, place):
+def find_field(table, place):
     """The field's position, or None."""
     offset = table.Offset(4 + 2 * place)
     return offset + table.Pos if offset else None
 
 
-def text(table, place):
-    return table.String(field(table, place)).decode()
+def read_text(table, place):
+    return table.String(find_field(table, place)).decode()
 
 
-def child(table, place):
-    return Table(table.Bytes, table.Indirect(field(table, place)))
+def read_child(table, place):
+    return Table(table.Bytes, table.Indirect(find_field(table, place)))
 
 
-def children(table, place):
+def read_children(table, place):
     offset = table.Offset(4 + 2 * place)
     start = table.Vector(offset)
     return [Table(table.Bytes, table.Indirect(start + 4 * number)) for number in range(table.VectorLen(offset))]
 
 
-def floats(table, place):
+def read_floats(table, place):
     return table.GetVectorAsNumpy(number_types.Float32Flags, table.Offset(4 + 2 * place)).tolist()
 
 
-def enum(table, place):
-    return table.Get(number_types.Uint8Flags, field(table, place))
+def read_enum(table, place):
+    return table.Get(number_types.Uint8Flags, find_field(table, place))

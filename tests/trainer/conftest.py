@@ -41,7 +41,7 @@ class Exported:
 @pytest.fixture(scope="session")
 def transformed(tmp_path_factory):
     """Ids as labels, the schema that ingest writes."""
-    return tiny_data.transform(tmp_path_factory.mktemp("transformed"), tiny_data.splits())
+    return tiny_data.transform(tmp_path_factory.mktemp("transformed"), tiny_data.make_splits())
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def text_transformed(tmp_path_factory):
     """Another maker's records: texts as labels, other keys, and a schema that knows no shapes."""
 
     def record(number, text):
-        values = {"picture": tiny_data.picture(number % 3, number)} | ({"kind": text} if text else {})
+        values = {"picture": tiny_data.draw_image(number % 3, number)} | ({"kind": text} if text else {})
         return tfrecord.serialize_example(values)
 
     texts: dict[str, list[str | None]] = {

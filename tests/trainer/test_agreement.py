@@ -17,10 +17,10 @@ from atelier import images
 from tests.atelier import icc
 from tests.deferred import deferred_imports
 from tests.trainer import golden_pictures
-from tests.trainer.golden_pictures import PICTURES, exif, jpeg_with_segments, png_16_bit, scene, xmp
+from tests.trainer.golden_pictures import PICTURES, build_16_bit_png, build_exif, build_jpeg, build_xmp, draw_scene
 
 MAX_PIXELS = 1_000_000
-SCENE = scene(41, 30)
+SCENE = draw_scene(41, 30)
 P3 = icc.matrix_profile("p3")
 with deferred_imports():
     import tensorflow as tf
@@ -29,70 +29,72 @@ with deferred_imports():
 
 
 @functools.cache
-def graph():
+def trace_decoder():
     return tf.function(ops.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def decode(data):
-    return graph()(data)
+    return trace_decoder()(data)
 
 
-def encoded(image, pillow_format, **options):
+def encode(image, pillow_format, **options):
     stream = io.BytesIO()
     image.save(stream, pillow_format, **({"lossless": True} if pillow_format == "WEBP" else {}), **options)
     return stream.getvalue()
 
 
-def chunk(kind, content):
+def build_chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def with_chunk(png, kind, content):
-    return png[:33] + chunk(kind, content) + png[33:]
+def add_chunk(png, kind, content):
+    return png[:33] + build_chunk(kind, content) + png[33:]
 
 
-def with_text(zipped=False, **texts):
+def build_png_with_text(zipped=False, **texts):
     info = PngInfo()
     for key, text in texts.items():
         if key == "xmp":
             info.add_itxt("XML:com.adobe.xmp", text, zip=zipped)
         else:
             info.add_text(key.replace("_", " "), text, zip=zipped)
-    return encoded(SCENE, "PNG", pnginfo=info)
+    return encode(SCENE, "PNG", pnginfo=info)
 
 
-def gray_and_inks(_c, _m, _y, k):
+def convert_inks(_c, _m, _y, k):
     return (100 - 80 * k, 0, 0)
 
 
-def without_adobe(jpeg):
+def remove_adobe(jpeg):
     start = jpeg.index(b"\xff\xee")
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big") :]
 
 
-def bmp(masks, bits=32):
+def build_bmp(masks, bits=32):
     pixels = np.random.default_rng(3).integers(0, 256, (13, 20, bits // 8), dtype=np.uint8).tobytes()
     header = struct.pack("<IiiHHIIiiII", 108, 20, 13, 1, bits, 3, len(pixels), 2835, 2835, 0, 0)
     header += struct.pack("<4I", *masks) + bytes(52)
     return b"BM" + struct.pack("<IHHI", 122 + len(pixels), 0, 0, 122) + header + pixels
 
 
-def on_a_larger_canvas(gif):
+def enlarge_canvas(gif):
     return gif[:6] + struct.pack("<HH", 90, 70) + gif[10:]
 
 
-PNG = encoded(SCENE, "PNG")
-RAW_EXIF = f"\nexif\n    {len(exif(6))}\n{exif(6).hex()}\n"
+PNG = encode(SCENE, "PNG")
+RAW_EXIF = f"\nexif\n    {len(build_exif(6))}\n{build_exif(6).hex()}\n"
 PARAMETRIC = icc.parametric_curve(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 SAME = {
     **{
-        f"{kind} orientation {value}": encoded(SCENE, kind, exif=exif(value)[6:] if kind != "JPEG" else exif(value))
+        f"{kind} orientation {value}": encode(
+            SCENE, kind, exif=build_exif(value)[6:] if kind != "JPEG" else build_exif(value)
+        )
         for kind in ("JPEG", "PNG", "WEBP")
         for value in (2, 5, 8)
     },
     **{
-        f"{kind} profile {name}": encoded(SCENE, kind, icc_profile=profile)
+        f"{kind} profile {name}": encode(SCENE, kind, icc_profile=profile)
         for kind in ("JPEG", "PNG", "WEBP")
         for name, profile in {
             "gamma": icc.matrix_profile("adobe", icc.gamma_curve(2.2)),
@@ -101,55 +103,55 @@ SAME = {
             "in parts": P3 + bytes(150_000),
         }.items()
     },
-    "gray JPEG, gray profile": encoded(SCENE.convert("L"), "JPEG", icc_profile=icc.gray_profile(1.8)),
-    "gray PNG, gray profile": encoded(SCENE.convert("L"), "PNG", icc_profile=icc.gray_profile(1.0)),
-    "gray JPEG, RGB profile": encoded(
+    "gray JPEG, gray profile": encode(SCENE.convert("L"), "JPEG", icc_profile=icc.gray_profile(1.8)),
+    "gray PNG, gray profile": encode(SCENE.convert("L"), "PNG", icc_profile=icc.gray_profile(1.0)),
+    "gray JPEG, RGB profile": encode(
         SCENE.convert("L"), "JPEG", icc_profile=icc.matrix_profile("p3", icc.gamma_curve(1.8))
     ),
-    "palette with profile": encoded(SCENE.quantize(50), "PNG", icc_profile=P3, transparency=3),
-    "cICP of sRGB before iCCP": with_chunk(encoded(SCENE, "PNG", icc_profile=P3), b"cICP", b"\x01\x0d\0\1"),
-    "EXIF behind the pixels": PNG[:-12] + chunk(b"eXIf", exif(6)[6:]) + PNG[-12:],
-    "EXIF before XMP": encoded(SCENE, "JPEG", exif=exif(1), xmp=xmp(6)),
-    "XMP of WebP": encoded(SCENE, "WEBP", xmp=xmp(6)),
-    "XMP out of range": encoded(SCENE, "WEBP", xmp=xmp(9)),
-    "EXIF in two segments": jpeg_with_segments((0xE1, exif(6)[:20]), (0xE1, b"Exif\0\0" + exif(6)[20:])),
-    "filling before a marker": (j := jpeg_with_segments((0xE1, exif(6))))[:2] + b"\xff\xff\xff" + j[2:],
-    "16-bit alpha": png_16_bit(6, np.random.default_rng(1).integers(0, 1024, (6, 7, 4))),
-    "sBIT": png_16_bit(0, np.full((3, 3, 1), 900), (b"sBIT", b"\x0c")),
-    "sBIT with alpha": png_16_bit(4, np.full((3, 3, 2), 900), (b"sBIT", b"\x0a\x10")),
-    "GIF with comments": encoded(SCENE.quantize(8), "GIF", transparency=2, comment=b"hello" * 80),
-    "animated GIF": encoded(
+    "palette with profile": encode(SCENE.quantize(50), "PNG", icc_profile=P3, transparency=3),
+    "cICP of sRGB before iCCP": add_chunk(encode(SCENE, "PNG", icc_profile=P3), b"cICP", b"\x01\x0d\0\1"),
+    "EXIF behind the pixels": PNG[:-12] + build_chunk(b"eXIf", build_exif(6)[6:]) + PNG[-12:],
+    "EXIF before XMP": encode(SCENE, "JPEG", exif=build_exif(1), xmp=build_xmp(6)),
+    "XMP of WebP": encode(SCENE, "WEBP", xmp=build_xmp(6)),
+    "XMP out of range": encode(SCENE, "WEBP", xmp=build_xmp(9)),
+    "EXIF in two segments": build_jpeg((0xE1, build_exif(6)[:20]), (0xE1, b"Exif\0\0" + build_exif(6)[20:])),
+    "filling before a marker": (j := build_jpeg((0xE1, build_exif(6))))[:2] + b"\xff\xff\xff" + j[2:],
+    "16-bit alpha": build_16_bit_png(6, np.random.default_rng(1).integers(0, 1024, (6, 7, 4))),
+    "sBIT": build_16_bit_png(0, np.full((3, 3, 1), 900), (b"sBIT", b"\x0c")),
+    "sBIT with alpha": build_16_bit_png(4, np.full((3, 3, 2), 900), (b"sBIT", b"\x0a\x10")),
+    "GIF with comments": encode(SCENE.quantize(8), "GIF", transparency=2, comment=b"hello" * 80),
+    "animated GIF": encode(
         SCENE.quantize(8), "GIF", transparency=2, save_all=True, append_images=[SCENE.rotate(180).quantize(8)], loop=0
     ),
-    "gray GIF": encoded(SCENE.convert("L"), "GIF", transparency=100),
-    "BMP masks without alpha": bmp((0xFF0000, 0xFF00, 0xFF, 0)),
+    "gray GIF": encode(SCENE.convert("L"), "GIF", transparency=100),
+    "BMP masks without alpha": build_bmp((0xFF0000, 0xFF00, 0xFF, 0)),
 }
 
 REFUSED = {
-    "broken profile": (encoded(SCENE, "JPEG", icc_profile=P3[:300]), "it is broken"),
-    "profile cut in its table": (encoded(SCENE, "PNG", icc_profile=P3[:140]), "it is broken"),
-    "no zlib": (with_chunk(PNG, b"iCCP", b"x\0\0none"), "color profile is broken"),
-    "gray profile of RGB": (encoded(SCENE, "PNG", icc_profile=icc.gray_profile(1.8)), "the image is not"),
-    "CMYK profile of RGB": (encoded(SCENE, "WEBP", icc_profile=icc.cmyk_profile(gray_and_inks)), "lookup tables"),
+    "broken profile": (encode(SCENE, "JPEG", icc_profile=P3[:300]), "it is broken"),
+    "profile cut in its table": (encode(SCENE, "PNG", icc_profile=P3[:140]), "it is broken"),
+    "no zlib": (add_chunk(PNG, b"iCCP", b"x\0\0none"), "color profile is broken"),
+    "gray profile of RGB": (encode(SCENE, "PNG", icc_profile=icc.gray_profile(1.8)), "the image is not"),
+    "CMYK profile of RGB": (encode(SCENE, "WEBP", icc_profile=icc.cmyk_profile(convert_inks)), "lookup tables"),
     "CMYK with profile": (
-        encoded(SCENE.convert("CMYK"), "JPEG", icc_profile=icc.cmyk_profile(gray_and_inks)),
+        encode(SCENE.convert("CMYK"), "JPEG", icc_profile=icc.cmyk_profile(convert_inks)),
         "CMYK JPEG with a color profile",
     ),
-    "CMYK without a marker": (without_adobe(encoded(SCENE.convert("CMYK"), "JPEG")), "inks are inverted"),
-    "part of a profile": (jpeg_with_segments((0xE2, b"ICC_PROFILE\0\1\2" + P3[:99])), "lacks parts"),
-    "cICP of Display P3": (with_chunk(PNG, b"cICP", b"\x0c\x0d\0\1"), "cICP"),
-    "EXIF as text": (with_text(Raw_profile_type_exif=RAW_EXIF), "text chunk"),
-    "XMP compressed": (with_text(zipped=True, xmp=xmp(6).decode()), "compressed XMP"),
-    "BMP of other masks": (bmp((0xFF, 0xFF00, 0xFF0000, 0xFF000000)), "unusual masks"),
-    "GIF larger than its frame": (on_a_larger_canvas(encoded(SCENE.quantize(8), "GIF")), "does not cover"),
+    "CMYK without a marker": (remove_adobe(encode(SCENE.convert("CMYK"), "JPEG")), "inks are inverted"),
+    "part of a profile": (build_jpeg((0xE2, b"ICC_PROFILE\0\1\2" + P3[:99])), "lacks parts"),
+    "cICP of Display P3": (add_chunk(PNG, b"cICP", b"\x0c\x0d\0\1"), "cICP"),
+    "EXIF as text": (build_png_with_text(Raw_profile_type_exif=RAW_EXIF), "text chunk"),
+    "XMP compressed": (build_png_with_text(zipped=True, xmp=build_xmp(6).decode()), "compressed XMP"),
+    "BMP of other masks": (build_bmp((0xFF, 0xFF00, 0xFF0000, 0xFF000000)), "unusual masks"),
+    "GIF larger than its frame": (enlarge_canvas(encode(SCENE.quantize(8), "GIF")), "does not cover"),
 }
 
 
-def by_pillow(data):
+def decode_by_pillow(data):
     return np.asarray(images.decode(data, MAX_PIXELS).image).astype(int)
 
 
-def by_graph(data):
+def decode_by_graph(data):
     return decode(data).numpy().astype(int)
 
 
@@ -157,7 +159,7 @@ def by_graph(data):
 @pytest.mark.parametrize("kind", [*SAME, *PICTURES])
 def test_the_same_pixels(kind):
     data = (SAME | PICTURES)[kind]
-    want, got = by_pillow(data), by_graph(data)
+    want, got = decode_by_pillow(data), decode_by_graph(data)
     assert got.shape == want.shape
     may_differ = "profile" in kind or kind in golden_pictures.INEXACT
     assert abs(got - want).max() <= (2 if may_differ else 0)
@@ -169,18 +171,18 @@ def test_refused_with_the_reason_and_the_remedy(kind):
     with pytest.raises(tf.errors.InvalidArgumentError, match=reason) as refused:
         decode(data)
     assert "sRGB" in str(refused.value) or "PNG" in str(refused.value)
-    by_pillow(data)
+    decode_by_pillow(data)
 
 
 @pytest.mark.parametrize("kind", [*SAME, *REFUSED, *PICTURES])
 def test_what_is_sent_and_stored_is_never_refused(kind):
     data = REFUSED[kind][0] if kind in REFUSED else (SAME | PICTURES)[kind]
-    want = by_pillow(data)
+    want = decode_by_pillow(data)
     for ours in (
         images.convert_for_tensorflow(data, MAX_PIXELS),
         images.normalize(data, 1000, MAX_PIXELS).encoded,
     ):
-        got = by_graph(ours)
+        got = decode_by_graph(ours)
         assert got.shape == want.shape
         lossy = ours != data and ours.startswith(b"\xff\xd8")
         # A JPEG of quality 95 is another one in single pixels, not on average.
@@ -195,12 +197,12 @@ def test_damaged_profiles_are_refused_or_agree():
         profile = bytearray(P3)
         for position in random.integers(0, 620, 2):
             profile[position] = random.integers(256)
-        data = encoded(SCENE, "PNG", icc_profile=bytes(profile))
+        data = encode(SCENE, "PNG", icc_profile=bytes(profile))
         try:
-            got = by_graph(data)
+            got = decode_by_graph(data)
         except tf.errors.InvalidArgumentError:
             continue
-        assert abs(got - by_pillow(data)).max() <= 2, bytes(profile)[:128].hex()
+        assert abs(got - decode_by_pillow(data)).max() <= 2, bytes(profile)[:128].hex()
         agreed += 1
     assert agreed > 20
 
@@ -208,8 +210,8 @@ def test_damaged_profiles_are_refused_or_agree():
 def test_damaged_exif_turns_both_alike():
     random = np.random.default_rng(7)
     for _ in range(150):
-        block = bytearray(exif(6))
+        block = bytearray(build_exif(6))
         for position in random.integers(6, len(block), 2):
             block[position] = random.integers(256)
-        data = jpeg_with_segments((0xE1, bytes(block)))
-        assert by_graph(data).shape == by_pillow(data).shape, bytes(block).hex()
+        data = build_jpeg((0xE1, bytes(block)))
+        assert decode_by_graph(data).shape == decode_by_pillow(data).shape, bytes(block).hex()

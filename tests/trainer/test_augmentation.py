@@ -8,7 +8,7 @@ import scipy.ndimage
 from PIL import Image
 
 from tests.deferred import deferred_imports
-from tests.trainer.golden_pictures import scene
+from tests.trainer.golden_pictures import draw_scene
 from trainer.settings import Augmentation
 
 with deferred_imports():
@@ -29,19 +29,19 @@ SAME_COLOUR = {"brightness": 0, "contrast": 1, "saturation": 1, "hue": 0}
 
 @pytest.fixture(scope="module")
 def picture():
-    return np.asarray(scene(61, 40))
+    return np.asarray(draw_scene(61, 40))
 
 
 @pytest.fixture(scope="module")
 def square():
-    return np.asarray(scene(48, 48))
+    return np.asarray(draw_scene(48, 48))
 
 
 def augment(image, seed, settings):
     return augmentation.augment(tf.constant(image), tf.constant(seed, tf.int64), settings).numpy()
 
 
-def with_params(monkeypatch, image, settings=RECIPE, **params):
+def augment_with(monkeypatch, image, settings=RECIPE, **params):
     """`augment` with these parameters instead of drawn ones."""
     chosen = STILL | WHOLE | SAME_COLOUR | params
     tensors = {key: tf.constant(value, tf.float32) for key, value in chosen.items()}
@@ -50,12 +50,12 @@ def with_params(monkeypatch, image, settings=RECIPE, **params):
     return augment(image, [0, 0], settings)
 
 
-def numbers(seed, settings):
+def draw_numbers(seed, settings):
     drawn = augmentation.draw(tf.constant(seed, tf.int64), settings)
     return {key: value.numpy() for key, value in drawn.items()}
 
 
-def matrix_by_hand(p, height, width):
+def compute_matrix(p, height, width):
     """Output to input, (x, y, 1): Keras' rotation, shift, shear and zoom about the centre, after crop and flip."""
     theta, shear = np.deg2rad(p["rotation"]), np.deg2rad(p["shear"])
     rotation = np.array([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
@@ -77,7 +77,7 @@ def matrix_by_hand(p, height, width):
     return keras_matrix @ np.linalg.inv(half) @ window @ half @ flip
 
 
-def warped_by_scipy(image, matrix):
+def warp_by_scipy(image, matrix):
     swap = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1]])
     rows_first = swap @ matrix @ swap
     channels = [
@@ -92,17 +92,17 @@ def warped_by_scipy(image, matrix):
 
 @pytest.mark.parametrize("seed", range(12))
 def test_geometry_is_the_matrix_and_one_interpolation(picture, seed):
-    params = numbers([seed, 7], GEOMETRY_ONLY)
-    matrix = matrix_by_hand(params, *picture.shape[:2])
+    params = draw_numbers([seed, 7], GEOMETRY_ONLY)
+    matrix = compute_matrix(params, *picture.shape[:2])
     np.testing.assert_allclose(augmentation.compose_affine_matrix(params, *picture.shape[:2]), matrix, atol=2e-5)
-    want = warped_by_scipy(picture, matrix)
+    want = warp_by_scipy(picture, matrix)
     assert abs(augment(picture, [seed, 7], GEOMETRY_ONLY) - want).max() <= 0.6  # rounding, and float32 coordinates
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_geometry_is_keras(square, seed):
     settings = Augmentation(horizontal_flip=False, shear=15.0)
-    p = numbers([seed, 1], settings)
+    p = draw_numbers([seed, 1], settings)
     side = square.shape[0]
     want = apply_affine_transform(
         square.astype(np.float64),
@@ -122,19 +122,19 @@ def test_geometry_is_keras(square, seed):
 
 @pytest.mark.parametrize("side", [47, 48])
 def test_quarter_turns_are_exact(monkeypatch, side):
-    image = np.asarray(scene(side, side))
-    np.testing.assert_array_equal(with_params(monkeypatch, image, rotation=90), np.rot90(image))
-    np.testing.assert_array_equal(with_params(monkeypatch, image, rotation=-90), np.rot90(image, -1))
-    np.testing.assert_array_equal(with_params(monkeypatch, image, rotation=180), np.rot90(image, 2))
+    image = np.asarray(draw_scene(side, side))
+    np.testing.assert_array_equal(augment_with(monkeypatch, image, rotation=90), np.rot90(image))
+    np.testing.assert_array_equal(augment_with(monkeypatch, image, rotation=-90), np.rot90(image, -1))
+    np.testing.assert_array_equal(augment_with(monkeypatch, image, rotation=180), np.rot90(image, 2))
 
 
 def test_flip_is_exact(monkeypatch, picture):
-    np.testing.assert_array_equal(with_params(monkeypatch, picture, flip=True), picture[:, ::-1])
+    np.testing.assert_array_equal(augment_with(monkeypatch, picture, flip=True), picture[:, ::-1])
 
 
 def test_whole_pixel_shifts_repeat_the_border(monkeypatch, picture):
     height, width = picture.shape[:2]
-    shifted = with_params(monkeypatch, picture, shift_x=3 / width, shift_y=-2 / height)
+    shifted = augment_with(monkeypatch, picture, shift_x=3 / width, shift_y=-2 / height)
     want = np.pad(picture, ((2, 0), (0, 3), (0, 0)), mode="edge")[:-2, 3:]
     np.testing.assert_array_equal(shifted, want)
 
@@ -144,7 +144,7 @@ def test_crop_is_pillows_extent(monkeypatch, picture):
     window = {"crop_left": 0.25, "crop_top": 0.1, "crop_width": 0.5, "crop_height": 0.7}
     box = (0.25 * width, 0.1 * height, 0.75 * width, 0.8 * height)
     extent = Image.fromarray(picture).transform((width, height), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
-    assert abs(with_params(monkeypatch, picture, **window).astype(int) - np.asarray(extent)).max() <= 1
+    assert abs(augment_with(monkeypatch, picture, **window).astype(int) - np.asarray(extent)).max() <= 1
 
 
 # Color
@@ -152,7 +152,7 @@ def test_crop_is_pillows_extent(monkeypatch, picture):
 
 def test_brightness_and_contrast_by_hand(monkeypatch, picture):
     settings = OFF.model_copy(update={"brightness": 0.5, "contrast": 0.5})
-    got = with_params(monkeypatch, picture, settings, brightness=0.1, contrast=1.4)
+    got = augment_with(monkeypatch, picture, settings, brightness=0.1, contrast=1.4)
     lighter = picture / 255 + 0.1
     mean = lighter.mean(axis=(0, 1))
     want = np.clip((lighter - mean) * 1.4 + mean, 0, 1) * 255
@@ -161,7 +161,7 @@ def test_brightness_and_contrast_by_hand(monkeypatch, picture):
 
 def test_saturation_and_hue_by_colorsys(monkeypatch, picture):
     settings = OFF.model_copy(update={"saturation": 0.5, "hue": 0.5})
-    got = with_params(monkeypatch, picture, settings, saturation=0.6, hue=0.15)
+    got = augment_with(monkeypatch, picture, settings, saturation=0.6, hue=0.15)
     for y, x in ((0, 0), (5, 50), (20, 30), (39, 60), (16, 42)):
         hue, saturation, value = colorsys.rgb_to_hsv(*picture[y, x] / 255)
         want = np.multiply(colorsys.hsv_to_rgb((hue + 0.15) % 1, saturation * 0.6, value), 255)
@@ -240,7 +240,7 @@ def test_crop_windows_fit_and_keep_their_share(drawn):
 def test_one_setting_leaves_the_other_draws_alone():
     for key in ("rotation", "zoom", "horizontal_flip", "crop_area", "hue"):
         without = EVERYTHING.model_copy(update={key: getattr(OFF, key)})
-        before, after = numbers([5, 5], EVERYTHING), numbers([5, 5], without)
+        before, after = draw_numbers([5, 5], EVERYTHING), draw_numbers([5, 5], without)
         changed = {name for name in before if before[name] != after[name]}
         belongs = {"zoom": {"zoom_x", "zoom_y"}, "horizontal_flip": {"flip"}}
         belongs["crop_area"] = {f"crop_{side}" for side in ("left", "top", "width", "height")}
@@ -257,7 +257,7 @@ def test_everything_off_gives_the_very_same_pixels(picture, seed):
     half_off = OFF.model_copy(update={"horizontal_flip": True})
     np.testing.assert_array_equal(
         augment(picture, [seed, seed], half_off),
-        picture[:, ::-1] if numbers([seed, seed], half_off)["flip"] else picture,
+        picture[:, ::-1] if draw_numbers([seed, seed], half_off)["flip"] else picture,
     )
 
 
@@ -304,10 +304,10 @@ def test_only_stateless_ops_and_no_python():
     signature = [tf.TensorSpec((32, 32, 3), tf.uint8), tf.TensorSpec((), tf.string)]
 
     @tf.function(input_signature=signature)
-    def variant(image, encoded):
+    def make_variant(image, encoded):
         return augmentation.augment(image, augmentation.derive_seed(encoded, 1), EVERYTHING)
 
-    graph = variant.get_concrete_function().graph
+    graph = make_variant.get_concrete_function().graph
     kinds = {op.type for op in graph.get_operations()}
     assert "ImageProjectiveTransformV3" in kinds
     assert "StatelessRandomUniformV2" in kinds

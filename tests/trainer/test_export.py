@@ -89,7 +89,7 @@ def test_features_are_what_the_last_layer_takes(exported, classifier):
 
 
 def test_classify_names_every_class_of_every_image(exported):
-    requests = tf.constant([tiny_data.only_picture(encoded) for encoded in ENCODED])
+    requests = tf.constant([tiny_data.make_request(encoded) for encoded in ENCODED])
     found = exported.serve("classify", inputs=requests)
     assert found["classes"].tolist() == [[name.encode() for name in CLASSES]] * len(ENCODED)
     want = exported.serve("serving_default", examples=requests)["probabilities"]
@@ -150,7 +150,7 @@ def test_sparse_raw_features_may_be_left_out(classifier, text_transformed):
     """Another maker's schema without shapes; nothing is saved here, the functions are those that would be."""
     preprocessing = Preprocessing(size=SIZE, resize="pad", store_size=None)
     served = export.ServedClassifier(classifier, CLASSES, text_transformed.output, "picture", preprocessing)
-    requests = tf.constant([tiny_data.only_picture(encoded, "picture") for encoded in ENCODED])
+    requests = tf.constant([tiny_data.make_request(encoded, "picture") for encoded in ENCODED])
     found = served.transform_features(requests)
     assert found[features.LABEL].numpy().tolist() == [-1, -1, -1]
     want = lossless.encode_batch(ops.decode_and_resize(tf.constant(ENCODED), SIZE, "pad"))
@@ -183,7 +183,7 @@ def test_the_keras_file_is_the_same_network_of_stock_layers(exported, classifier
         np.testing.assert_array_equal(ours, theirs)
 
 
-def warmup(exported):
+def read_warmup(exported):
     file = exported.directory / "assets.extra" / "tf_serving_warmup_requests"
     return [
         prediction_log_pb2.PredictionLog.FromString(record)
@@ -192,7 +192,7 @@ def warmup(exported):
 
 
 def test_warm_up_asks_every_signature_once(exported):
-    *predictions, classification = warmup(exported)
+    *predictions, classification = read_warmup(exported)
     asked = [log.predict_log.request.model_spec.signature_name for log in predictions]
     assert sorted([*asked, classification.classify_log.request.model_spec.signature_name]) == sorted(
         signatures.SIGNATURES
@@ -200,7 +200,7 @@ def test_warm_up_asks_every_signature_once(exported):
 
 
 def test_warm_up_classifies_the_same_example(exported):
-    *predictions, classification = warmup(exported)
+    *predictions, classification = read_warmup(exported)
     (example,) = classification.classify_log.request.input.example_list.examples
     request = predictions[0].predict_log.request
     assert request.model_spec.signature_name == "serving_default"
@@ -213,7 +213,7 @@ def test_warm_up_requests_hold_a_training_image_and_are_answered(exported, trans
             request.model_spec.signature_name,
             **{name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()},
         )
-        for request in (log.predict_log.request for log in warmup(exported) if log.HasField("predict_log"))
+        for request in (log.predict_log.request for log in read_warmup(exported) if log.HasField("predict_log"))
     }
     image = transformed.pixels("train")[0]
     as_jpeg = tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=95), dct_method="INTEGER_ACCURATE").numpy()
@@ -227,7 +227,7 @@ def test_warm_up_requests_hold_a_training_image_and_are_answered(exported, trans
 # Nothing random
 
 
-def saved_model_ops(directory):
+def list_saved_model_ops(directory):
     """Names of all ops of a SavedModel: main graph and function library, whatever signature they belong to."""
     saved = saved_model_pb2.SavedModel.FromString((Path(directory) / "saved_model.pb").read_bytes())
     graphs = [meta.graph_def for meta in saved.meta_graphs]
@@ -236,7 +236,7 @@ def saved_model_ops(directory):
     }
 
 
-def tflite_ops(flatbuffer):
+def list_tflite_ops(flatbuffer):
     """Names of all ops of a TFLite file, those of TensorFlow that it carries included."""
     builtin = {number: name for name, number in vars(lite.BuiltinOperator).items() if isinstance(number, int)}
     codes = lite.ModelT.InitFromPackedBuf(flatbuffer, 0).operatorCodes
@@ -244,7 +244,7 @@ def tflite_ops(flatbuffer):
     return names | {code.customCode.decode() for code in codes if code.customCode}
 
 
-def random_ops(names):
+def find_random_ops(names):
     """Ops that draw or that warp by a matrix. StatelessIf, -While and -Case are TensorFlow's plain control flow."""
     flow = {"StatelessIf", "StatelessWhile", "StatelessCase"}
     pattern = re.compile("random|stateless|multinomial|imageprojectivetransform", re.IGNORECASE)
@@ -273,7 +273,7 @@ def test_the_search_finds_augmentation_in_a_saved_model(augmenting, tmp_path):
     module = tf.Module()
     module.augmenting = augmenting
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": augmenting})
-    found = random_ops(saved_model_ops(tmp_path))
+    found = find_random_ops(list_saved_model_ops(tmp_path))
     assert {"StatelessRandomUniformV2", "ImageProjectiveTransformV3"} <= found
 
 
@@ -286,26 +286,26 @@ def test_the_search_finds_augmentation_in_a_tflite_file():
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
-    assert "FlexImageProjectiveTransformV3" in random_ops(tflite_ops(converter.convert()))
+    assert "FlexImageProjectiveTransformV3" in find_random_ops(list_tflite_ops(converter.convert()))
 
 
 def test_no_augmentation_in_the_saved_model(exported):
-    names = saved_model_ops(exported.directory)
+    names = list_saved_model_ops(exported.directory)
     # The search has seen decoders, resizing, the network, and Transform's graph.
     assert {"DecodeJpeg", "ScaleAndTranslate", "DepthwiseConv2dNative", "EncodePng", "ParseExampleV2"} <= names
-    assert not random_ops(names)
+    assert not find_random_ops(names)
 
 
 def test_no_augmentation_in_transforms_graph(transformed):
-    names = saved_model_ops(Path(transformed.output.transform_savedmodel_dir))
+    names = list_saved_model_ops(Path(transformed.output.transform_savedmodel_dir))
     assert {"DecodeJpeg", "ScaleAndTranslate", "EncodePng"} <= names
-    assert not random_ops(names)
+    assert not find_random_ops(names)
 
 
 def test_no_augmentation_in_tflite(float_tflite):
-    names = tflite_ops(float_tflite)
+    names = list_tflite_ops(float_tflite)
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"} <= names
-    assert not random_ops(names)
+    assert not find_random_ops(names)
 
 
 @pytest.mark.slow
@@ -331,8 +331,8 @@ def test_a_signature_is_added_by_one_registered_function(exported, classifier, t
         provenance={},
     )
     added = type(exported)(directory, tf.saved_model.load(str(directory)))
-    request = [tiny_data.only_picture(ENCODED[0])]
+    request = [tiny_data.make_request(ENCODED[0])]
     best = added.serve("serving_default", examples=request)["probabilities"].max(axis=-1)
     np.testing.assert_allclose(added.serve("best_score", examples=request)["score"], best, rtol=1e-6)
-    asked = [log.predict_log.request.model_spec.signature_name for log in warmup(added)]
+    asked = [log.predict_log.request.model_spec.signature_name for log in read_warmup(added)]
     assert "best_score" in asked

@@ -30,7 +30,7 @@ class Vocabularies:
         return (self._folder / name).read_bytes().removesuffix(b"\n").split(b"\n")
 
 
-def schema(text):
+def parse_schema(text):
     return text_format.Parse(text, schema_pb2.Schema())
 
 
@@ -40,13 +40,13 @@ TEXTS = 'feature { name: "label" type: BYTES }'
 
 
 def test_names_come_from_the_schema_that_ingest_writes(tmp_path):
-    written = schema(records.build_schema(["big cat", "dog", "Käfer"]))
+    written = parse_schema(records.build_schema(["big cat", "dog", "Käfer"]))
     found = features.read_classes(written, "image/class/label", Vocabularies(tmp_path, label_counts="30 1\n7 0\n"))
     assert found == features.Classes(["big cat", "dog", "Käfer"], [7, 30, 0])
 
 
 def test_a_shared_domain_of_the_schema_is_found_by_its_name(tmp_path):
-    shared = schema(
+    shared = parse_schema(
         COUNTED + 'feature { name: "image/class/text" type: BYTES domain: "kinds" }'
         'string_domain { name: "others" value: "x" } string_domain { name: "kinds" value: "a" value: "b" }'
     )
@@ -57,7 +57,7 @@ def test_a_shared_domain_of_the_schema_is_found_by_its_name(tmp_path):
 @pytest.mark.parametrize("label", [INTEGERS, 'feature { name: "label" type: INT int_domain { max: 2 } }'])
 def test_names_of_a_schema_that_does_not_count_the_ids_are_not_theirs(tmp_path, label):
     # As TFDV infers it: the names by the alphabet, the ids without a domain.
-    inferred = schema(
+    inferred = parse_schema(
         label + 'feature { name: "image/class/text" type: BYTES string_domain { value: "negative" value: "positive" } }'
     )
     found = features.read_classes(inferred, "label", Vocabularies(tmp_path, label_counts="2 0\n1 1\n1 2\n"))
@@ -65,7 +65,7 @@ def test_names_of_a_schema_that_does_not_count_the_ids_are_not_theirs(tmp_path, 
 
 
 def test_names_that_are_known_go_before_those_of_the_schema(tmp_path):
-    written = schema(records.build_schema(["a", "b"]))
+    written = parse_schema(records.build_schema(["a", "b"]))
     vocabularies = Vocabularies(tmp_path, label_counts="30 1\n7 0\n")
     found = features.read_classes(written, "image/class/label", vocabularies, names=["positive", "negative"])
     assert found == features.Classes(["positive", "negative"], [7, 30])
@@ -73,12 +73,12 @@ def test_names_that_are_known_go_before_those_of_the_schema(tmp_path):
 
 def test_texts_that_are_known_have_their_ids_in_that_order(tmp_path):
     vocabularies = Vocabularies(tmp_path, label_counts="5 zebra\n4 apple\n")
-    found = features.read_classes(schema(TEXTS), "label", vocabularies, names=["apple", "zebra", "yak"])
+    found = features.read_classes(parse_schema(TEXTS), "label", vocabularies, names=["apple", "zebra", "yak"])
     assert found == features.Classes(["apple", "zebra", "yak"], [4, 5, 0])
 
 
 def test_the_key_of_the_names_is_configured(tmp_path):
-    named = schema(COUNTED + 'feature { name: "kind" type: BYTES string_domain { value: "b" value: "a" } }')
+    named = parse_schema(COUNTED + 'feature { name: "kind" type: BYTES string_domain { value: "b" value: "a" } }')
     vocabularies = Vocabularies(tmp_path, label_counts="2 0\n1 1\n")
     assert features.read_classes(named, "label", vocabularies, text_key="kind").names == ["b", "a"]
 
@@ -88,7 +88,7 @@ def test_texts_get_the_ids_of_the_vocabulary(tmp_path):
     vocabularies = Vocabularies(
         tmp_path, label_counts="5 big cat\n4 a\u2028b\n4 Käfer\n", label_vocabulary="Käfer\nbig cat\na\u2028b\n"
     )
-    found = features.read_classes(schema(TEXTS), "label", vocabularies)
+    found = features.read_classes(parse_schema(TEXTS), "label", vocabularies)
     assert found == features.Classes(["Käfer", "big cat", "a\u2028b"], [4, 5, 4])
 
 
@@ -103,13 +103,13 @@ def test_texts_get_the_ids_of_the_vocabulary(tmp_path):
     ],
 )
 def test_without_names_the_ids_are_the_names(tmp_path, described, counts, names):
-    found = features.read_classes(schema(described), "label", Vocabularies(tmp_path, label_counts="9 2\n3 0\n"))
+    found = features.read_classes(parse_schema(described), "label", Vocabularies(tmp_path, label_counts="9 2\n3 0\n"))
     assert found == features.Classes(names, counts)
 
 
 @pytest.mark.parametrize(("stray", "listed"), [("3", "1, 3"), ("-1", "-1, 1")])
 def test_a_label_outside_of_the_named_classes_is_refused(tmp_path, stray, listed):
-    written = schema(records.build_schema(["a", "b", "c"]))
+    written = parse_schema(records.build_schema(["a", "b", "c"]))
     vocabularies = Vocabularies(tmp_path, label_counts=f"30 1\n1 {stray}\n")
     with pytest.raises(ValueError, match=rf"image/class/label: .* the labels {listed}, .* 3 classes, ids 0 to 2"):
         features.read_classes(written, "image/class/label", vocabularies)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.deferred import deferred_imports
 from tests.trainer import golden_pictures
-from tests.trainer.golden_pictures import INEXACT, PICTURES, expected
+from tests.trainer.golden_pictures import INEXACT, PICTURES, compute_expected
 from tests.trainer.tiny_classes import GOLDEN, SIZE
 
 with deferred_imports():
@@ -51,7 +51,7 @@ def probabilities(pixels, keras_file):
 
 @pytest.fixture(scope="module")
 def requests():
-    return [tiny_data.only_picture(PICTURES[kind]) for kind in GOLDEN]
+    return [tiny_data.make_request(PICTURES[kind]) for kind in GOLDEN]
 
 
 def close(got, want):
@@ -178,7 +178,7 @@ def test_a_fresh_process_without_our_packages(exported, keras_file, pixels, prob
 
 def test_pillow_decodes_to_the_same_pixels(exported, pixels, probabilities):
     """A client may decode by Pillow, resize as we do, and send pixels."""
-    decoded = np.stack([ops.resize(tf.constant(expected(PICTURES[kind])), SIZE, "crop") for kind in GOLDEN])
+    decoded = np.stack([ops.resize(tf.constant(compute_expected(PICTURES[kind])), SIZE, "crop") for kind in GOLDEN])
     difference = abs(decoded.astype(int) - pixels).max(axis=(1, 2, 3))
     assert {kind for kind, levels in zip(GOLDEN, difference, strict=True) if levels} <= set(INEXACT)
     assert difference.max() <= golden_pictures.TOLERANCE
@@ -193,7 +193,7 @@ def test_fast_jpeg_decoding(exported, probabilities):
     """The default of `tf.io.decode_jpeg` is a faster, coarser DCT and plain upsampling: a few levels off."""
     kinds = [kind for kind in GOLDEN if kind in ("jpeg", "jpeg_444", "jpeg_progressive", "jpeg_large")]
     fast = [tf.io.decode_jpeg(PICTURES[kind], channels=3, fancy_upscaling=False) for kind in kinds]
-    exact = [expected(PICTURES[kind]) for kind in kinds]
+    exact = [compute_expected(PICTURES[kind]) for kind in kinds]
     levels = [abs(one.numpy().astype(int) - other) for one, other in zip(fast, exact, strict=True)]
     assert 0 < np.mean([one.mean() for one in levels]) < 4
     sent = np.stack([ops.resize(one, SIZE, "crop") for one in fast])

@@ -13,15 +13,15 @@ with deferred_imports():
     import tensorflow as tf
 
     from tests.trainer import tiny_data
-    from tests.trainer.tiny_data import value
+    from tests.trainer.tiny_data import read_value
     from trainer import features, preprocessing
     from trainer.images import ops
 
 pytestmark = pytest.mark.slow
 
 
-def raw_values(transformed, split, key):
-    return [value(tf.train.Example.FromString(record), key) for record in transformed.raw[split]]
+def read_raw_values(transformed, split, key):
+    return [read_value(tf.train.Example.FromString(record), key) for record in transformed.raw[split]]
 
 
 # Images
@@ -29,7 +29,7 @@ def raw_values(transformed, split, key):
 
 @pytest.mark.parametrize("split", ["train", "eval", "golden"])
 def test_stored_form_decodes_to_the_very_pixels_of_the_one_preprocessing(transformed, split):
-    encoded = raw_values(transformed, split, "image/encoded")
+    encoded = read_raw_values(transformed, split, "image/encoded")
     want = ops.decode_and_resize(tf.constant(encoded), SIZE, "crop")
     np.testing.assert_array_equal(transformed.pixels(split), want)
 
@@ -42,14 +42,14 @@ def test_only_the_four_features_are_stored(transformed):
 
 def test_stored_images_are_smaller_than_their_float32_pixels(transformed):
     # Noise, and 48 pixels a side: the eighth that photos reach is tested with ops.
-    stored = [len(value(row, features.IMAGE)) for row in transformed.rows("train")]
+    stored = [len(read_value(row, features.IMAGE)) for row in transformed.rows("train")]
     assert max(stored) < SIZE**2 * 3 * 4 / 3
 
 
 # Statistics
 
 
-def statistics(transformed, split):
+def read_statistics(transformed, split):
     rows = transformed.rows(split)
     return [
         np.unique([row.features.feature[name].float_list.value for row in rows], axis=0)
@@ -60,7 +60,7 @@ def statistics(transformed, split):
 def test_mean_and_variance_are_those_of_the_training_split(transformed):
     pixels = transformed.pixels("train").astype(np.float64)
     for split in ("train", "eval", "golden"):
-        mean, variance = statistics(transformed, split)
+        mean, variance = read_statistics(transformed, split)
         # One value for all rows.
         np.testing.assert_allclose(mean, [pixels.mean(axis=(0, 1, 2))], rtol=1e-6)
         np.testing.assert_allclose(variance, [pixels.var(axis=(0, 1, 2))], rtol=1e-6)
@@ -73,7 +73,7 @@ def test_mean_and_variance_are_those_of_the_training_split(transformed):
 
 @pytest.mark.parametrize("split", ["train", "eval", "golden"])
 def test_integer_labels_stay_as_they_are(transformed, split):
-    assert transformed.labels(split) == raw_values(transformed, split, "image/class/label")
+    assert transformed.labels(split) == read_raw_values(transformed, split, "image/class/label")
 
 
 def test_training_labels_are_counted(transformed):
@@ -91,8 +91,8 @@ def test_texts_get_ids_by_frequency_and_unknown_ones_none(text_transformed):
 def test_texts_that_are_known_have_ids_in_that_order(tmp_path):
     names = ("Käfer", "dog", "big cat")
     raw = {
-        "train": [example_of(number, text) for number, text in enumerate(["big cat", "big cat", "Käfer"])],
-        "eval": [example_of(number, text) for number, text in enumerate(["dog", "cow", "big cat"])],
+        "train": [make_example(number, text) for number, text in enumerate(["big cat", "big cat", "Käfer"])],
+        "eval": [make_example(number, text) for number, text in enumerate(["dog", "cow", "big cat"])],
     }
     schema = 'feature { name: "picture" type: BYTES } feature { name: "kind" type: BYTES }'
     made = tiny_data.transform(tmp_path, raw, schema, image_key="picture", label_key="kind", class_names=names)
@@ -108,18 +108,18 @@ def test_texts_that_are_known_have_ids_in_that_order(tmp_path):
     tf.saved_model.save(holder, str(tmp_path / "saved"))
     served = tf.saved_model.load(str(tmp_path / "saved"))
     texts = tf.sparse.from_dense(tf.constant([["big cat"], ["Käfer"]]))
-    pictures = tf.sparse.from_dense(tf.constant([[tiny_data.picture(0, 0)], [tiny_data.picture(1, 1)]]))
+    pictures = tf.sparse.from_dense(tf.constant([[tiny_data.draw_image(0, 0)], [tiny_data.draw_image(1, 1)]]))
     assert served.ids(texts, pictures).numpy().tolist() == [2, 0]
 
 
-def example_of(number, text):
-    return tfrecord.serialize_example({"picture": tiny_data.picture(number % 3, number), "kind": text})
+def make_example(number, text):
+    return tfrecord.serialize_example({"picture": tiny_data.draw_image(number % 3, number), "kind": text})
 
 
 def test_sparse_features_and_padding(text_transformed):
     """A schema without shapes makes sparse tensors of all features."""
     assert {type(spec) for spec in text_transformed.output.raw_feature_spec().values()} == {tf.io.VarLenFeature}
-    encoded = raw_values(text_transformed, "train", "picture")
+    encoded = read_raw_values(text_transformed, "train", "picture")
     padded, cropped = (ops.decode_and_resize(tf.constant(encoded), SIZE, m) for m in ("pad", "crop"))
     np.testing.assert_array_equal(text_transformed.pixels("train"), padded)
     assert (padded.numpy() != cropped.numpy()).any()
@@ -128,23 +128,25 @@ def test_sparse_features_and_padding(text_transformed):
 # Shapes that a schema can give to one value
 
 
-def ragged_and_sparse(rows, dtype):
+def make_ragged_and_sparse(rows, dtype):
     ragged = tf.ragged.constant(rows, dtype)
     return [ragged, ragged.to_sparse()]
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["ragged", "sparse"])
 def test_missing_values_keep_their_rows(kind):
-    assert preprocessing._flatten_column(ragged_and_sparse([[5], [], [7], []], tf.int64)[kind]).numpy().tolist() == [
+    assert preprocessing._flatten_column(
+        make_ragged_and_sparse([[5], [], [7], []], tf.int64)[kind]
+    ).numpy().tolist() == [
         5,
         -1,
         7,
         -1,
     ]
-    texts = preprocessing._flatten_column(ragged_and_sparse([[], ["a"]], tf.string)[kind])
+    texts = preprocessing._flatten_column(make_ragged_and_sparse([[], ["a"]], tf.string)[kind])
     assert texts.numpy().tolist() == [b"", b"a"]
     # What a request without labels looks like.
-    assert preprocessing._flatten_column(ragged_and_sparse([[], [], []], tf.int64)[kind]).numpy().tolist() == [
+    assert preprocessing._flatten_column(make_ragged_and_sparse([[], [], []], tf.int64)[kind]).numpy().tolist() == [
         -1,
         -1,
         -1,
@@ -154,7 +156,7 @@ def test_missing_values_keep_their_rows(kind):
 @pytest.mark.parametrize("kind", [0, 1], ids=["ragged", "sparse"])
 def test_two_values_in_a_row_are_refused(kind):
     with pytest.raises(tf.errors.InvalidArgumentError, match="out of bounds"):
-        preprocessing._flatten_column(ragged_and_sparse([[5], [6, 7]], tf.int64)[kind])
+        preprocessing._flatten_column(make_ragged_and_sparse([[5], [6, 7]], tf.int64)[kind])
 
 
 @pytest.mark.parametrize("shape", [[3], [3, 1]])

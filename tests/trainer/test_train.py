@@ -18,7 +18,7 @@ with deferred_imports():
 
     from tests import object_store
     from tests.trainer.callbacks import Kill, KilledError, Rates
-    from tests.trainer.tiny_backbone import tiny_backbone
+    from tests.trainer.tiny_backbone import build_tiny_backbone
     from trainer import backbones, export, signatures, train
     from trainer.training import optimization, precision, task
 
@@ -72,13 +72,13 @@ class Training:
         return np.mean(self.model.predict(pixels.astype(np.float32), verbose=0).argmax(axis=1) == labels)
 
 
-def surrounded(training, patch, real_export=False):
+def surround(training, patch, real_export=False):
     """Puts the tiny network in, leaves the export's work out if told so, and writes down what goes by."""
     keras_fit = keras.Model.fit
 
     def build(*args, **options):
-        backbone = tiny_backbone(*args, **options)
-        before = weights(backbone.model)
+        backbone = build_tiny_backbone(*args, **options)
+        before = read_weights(backbone.model)
         training.built.append({"policy": keras.config.dtype_policy().name, "initial": before, **options})
         return backbone
 
@@ -98,14 +98,14 @@ def surrounded(training, patch, real_export=False):
 
 @pytest.fixture
 def training(transformed, tmp_path, monkeypatch):
-    return surrounded(Training(transformed, tmp_path), monkeypatch)
+    return surround(Training(transformed, tmp_path), monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def trained(transformed, tmp_path_factory):
     """One training with everything on; most of what follows looks at it."""
     with pytest.MonkeyPatch.context() as patch:
-        training = surrounded(Training(transformed, tmp_path_factory.mktemp("trained")), patch)
+        training = surround(Training(transformed, tmp_path_factory.mktemp("trained")), patch)
         training.added = [Rates()]
         training.written = training(
             fine_tune_epochs=4,
@@ -119,11 +119,11 @@ def trained(transformed, tmp_path_factory):
     return training
 
 
-def weights(model):
+def read_weights(model):
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
-def changed(before, after):
+def find_changed(before, after):
     """Names of the layers whose weights differ."""
     return {
         name
@@ -136,7 +136,7 @@ def changed(before, after):
 
 
 def test_artifacts_may_lie_in_an_object_store(transformed, tmp_path, monkeypatch):
-    training = surrounded(Training(transformed, tmp_path), monkeypatch, real_export=True)
+    training = surround(Training(transformed, tmp_path), monkeypatch, real_export=True)
     training.artifacts = "ram://trainer"
     training(fine_tune_epochs=1)
     written = object_store.files("ram://trainer")
@@ -149,7 +149,7 @@ def test_artifacts_may_lie_in_an_object_store(transformed, tmp_path, monkeypatch
 
 
 def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path, monkeypatch):
-    training = surrounded(Training(transformed, tmp_path), monkeypatch, real_export=True)
+    training = surround(Training(transformed, tmp_path), monkeypatch, real_export=True)
     written = training(fine_tune_epochs=1, fine_tune_learning_rate=0.02, mixed_precision="mixed_bfloat16")
     assert written["precision"] == "mixed_bfloat16"
     assert [built["policy"] for built in training.built] == ["mixed_bfloat16", "float32"]
@@ -165,7 +165,7 @@ def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path,
     exported = keras.models.load_model(model / "model.keras", compile=False)
     assert {layer.compute_dtype for layer in exported.layers} == {"float32"}
     assert {weight.dtype for weight in exported.weights} == {"float32"}
-    assert changed(training.built[0]["initial"], weights(exported)) == {"block1a_conv", "top_conv"}
+    assert find_changed(training.built[0]["initial"], read_weights(exported)) == {"block1a_conv", "top_conv"}
     pixels = transformed.pixels("eval")
     served = tf.saved_model.load(str(model / "Format-Serving")).signatures["serving_pixels"](tf.constant(pixels))
     assert served["probabilities"].dtype == tf.float32
@@ -210,7 +210,7 @@ def test_what_is_written(trained):
 
 def test_fine_tuning_changes_kernels_from_its_block_on_and_no_statistics(trained):
     """Gamma, beta, moving mean and variance of batch normalisation stay."""
-    assert changed(trained.built[0]["initial"], weights(trained.model)) == {"block1a_conv", "top_conv"}
+    assert find_changed(trained.built[0]["initial"], read_weights(trained.model)) == {"block1a_conv", "top_conv"}
 
 
 def test_the_best_weights_are_exported(trained):
@@ -304,7 +304,7 @@ def test_the_head_alone_without_weights_by_class_and_without_a_place_for_its_sta
     written = training(state_dir="")
     assert list(written["phases"]) == ["head"]
     assert training.fits[0]["class_weight"] is None
-    assert changed(training.built[0]["initial"], weights(training.model)) == set()
+    assert find_changed(training.built[0]["initial"], read_weights(training.model)) == set()
     assert not list((tmp_path / "tmp").iterdir())
     assert not training.state.exists()
 
@@ -356,15 +356,20 @@ def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
 
 
 def test_another_configuration_or_other_data_do_not_go_on_with_this_state(transformed):
-    def state(tuned=None, **changes):
+    def compute_state(tuned=None, **changes):
         fn_args = transformed.fn_args(trainer={"seed": changes.pop("seed", 0)}, state_dir="/state")
         for name, value in changes.items():
             setattr(fn_args, name, value)
         return train._compute_digest(fn_args, tuned or {})
 
-    assert state() == state()
-    different = [state(), state(seed=1), state(train_files=["a/*"]), state(eval_files=["a/*"])]
-    different += [state(transform_graph_path="other"), state({"dropout": 0.5})]
+    assert compute_state() == compute_state()
+    different = [
+        compute_state(),
+        compute_state(seed=1),
+        compute_state(train_files=["a/*"]),
+        compute_state(eval_files=["a/*"]),
+    ]
+    different += [compute_state(transform_graph_path="other"), compute_state({"dropout": 0.5})]
     assert len(set(different)) == 6
 
 

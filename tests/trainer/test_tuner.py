@@ -21,7 +21,7 @@ with deferred_imports():
     from tfx.utils import json_utils
 
     from tests.trainer.callbacks import KilledError
-    from tests.trainer.tiny_backbone import tiny_backbone
+    from tests.trainer.tiny_backbone import build_tiny_backbone
     from trainer import backbones, tuned, tuner
     from trainer.training import feature_cache, task
 
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.slow
 SPACE = {"head_learning_rate": Interval(min=1e-3, max=1e-1, sampling="log"), "dropout": None, "label_smoothing": None}
 
 
-def sections(algorithm="random", trainer=None, space=None, **bounds):
+def build_sections(algorithm="random", trainer=None, space=None, **bounds):
     """The sections `tuner` and `trainer`."""
     settings = Tuner(enabled=True, algorithm=algorithm, space=Space(**(SPACE | (space or {}))), **bounds)
     return settings, Trainer(**(trainer or {}))
 
 
-def values(oracle, count, score=lambda _: 0.5):
+def draw_values(oracle, count, score=lambda _: 0.5):
     """Of the first `count` trials, each scored; fewer if the oracle stops."""
     found = []
     for _ in range(count):
@@ -53,7 +53,7 @@ def values(oracle, count, score=lambda _: 0.5):
 @pytest.fixture
 def oracle(tmp_path):
     def make(*arguments, name="trials", **settings):
-        made = tuner.build_oracle(*sections(*arguments, **settings))
+        made = tuner.build_oracle(*build_sections(*arguments, **settings))
         made._set_project_dir(str(tmp_path), name)
         return made
 
@@ -64,7 +64,7 @@ def oracle(tmp_path):
 
 
 def test_the_space_in_keras_tuners_terms():
-    settings, trainer = sections(space={"optimizer": ("adam", "sgd"), "batch_size": (8, 16)})
+    settings, trainer = build_sections(space={"optimizer": ("adam", "sgd"), "batch_size": (8, 16)})
     found = {parameter.name: parameter for parameter in tuner.build_space(settings.space, trainer).space}
     assert set(found) == {"head_learning_rate", "optimizer", "batch_size"}
     rate = found["head_learning_rate"]
@@ -76,19 +76,19 @@ def test_the_space_in_keras_tuners_terms():
 @pytest.mark.parametrize("algorithm", ["random", "bayesian", "hyperband"])
 def test_the_first_trial_has_the_trainers_own_values_and_the_others_stay_in_the_space(oracle, algorithm):
     made = oracle(algorithm, {"head_learning_rate": 5e-3, "head_epochs": 4}, {"dropout": Interval(min=0.1, max=0.4)})
-    found = values(made, 8)
+    found = draw_values(made, 8)
     assert (found[0]["head_learning_rate"], found[0]["dropout"]) == (5e-3, 0.2)
     assert len({each["head_learning_rate"] for each in found}) > 3
     assert all(1e-3 <= each["head_learning_rate"] <= 1e-1 and 0.1 <= each["dropout"] <= 0.4 for each in found)
 
 
 def test_values_of_the_trainer_that_lie_outside_are_not_tried(oracle):
-    assert values(oracle("random", {"head_learning_rate": 10.0}), 1)[0]["head_learning_rate"] <= 1e-1
+    assert draw_values(oracle("random", {"head_learning_rate": 10.0}), 1)[0]["head_learning_rate"] <= 1e-1
 
 
 def test_the_same_seed_searches_the_same_values(oracle):
     one, two, other = (
-        values(oracle("random", {"seed": seed}, name=str(number)), 4) for number, seed in enumerate((0, 0, 1))
+        draw_values(oracle("random", {"seed": seed}, name=str(number)), 4) for number, seed in enumerate((0, 0, 1))
     )
     assert one == two
     assert one[1:] != other[1:]
@@ -99,7 +99,7 @@ def test_the_same_seed_searches_the_same_values(oracle):
 
 @pytest.mark.parametrize("algorithm", ["random", "bayesian", "hyperband"])
 def test_the_number_of_trials_is_bounded(oracle, algorithm):
-    assert len(values(oracle(algorithm, max_trials=5), 50)) == 5
+    assert len(draw_values(oracle(algorithm, max_trials=5), 50)) == 5
 
 
 def test_time_bounds_it_too_and_the_first_trial_always_runs(oracle, monkeypatch):
@@ -107,10 +107,10 @@ def test_time_bounds_it_too_and_the_first_trial_always_runs(oracle, monkeypatch)
     monkeypatch.setattr(tuner, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
     made = oracle(max_minutes=0.5)
     clock[0] += 40
-    assert len(values(made, 3)) == 1
+    assert len(draw_values(made, 3)) == 1
     clock[0] = 100.0
     again = oracle(max_minutes=0.5, name="again")
-    assert len(values(again, 2)) == 2
+    assert len(draw_values(again, 2)) == 2
     clock[0] += 29
     assert again.seconds_left == pytest.approx(1)
     again.save()
@@ -120,7 +120,7 @@ def test_time_bounds_it_too_and_the_first_trial_always_runs(oracle, monkeypatch)
     resumed.reload()
     assert resumed.seconds_left == pytest.approx(1)
     clock[0] += 2
-    assert values(resumed, 1) == []
+    assert draw_values(resumed, 1) == []
 
 
 def test_hyperband_gives_the_best_more_epochs_and_ranks_by_them(oracle):
@@ -131,7 +131,7 @@ def test_hyperband_gives_the_best_more_epochs_and_ranks_by_them(oracle):
         rate = values["head_learning_rate"]
         return 1.0 if values["tuner/epochs"] < 9 and rate > 0.05 else 0.9 - rate
 
-    found = values(made, 13, score)
+    found = draw_values(made, 13, score)
     assert {each["tuner/epochs"] for each in found} == {1, 3, 9}
     best = made.get_best_trials(3)
     assert best[0].hyperparameters.values["tuner/epochs"] == 9
@@ -141,20 +141,20 @@ def test_hyperband_gives_the_best_more_epochs_and_ranks_by_them(oracle):
 
 def test_a_trial_that_was_written_down_as_ended_is_not_run_again(oracle):
     made = oracle()
-    (first,) = values(made, 1)
+    (first,) = draw_values(made, 1)
     # Killed between the two moments in which Keras Tuner saves the end of a trial.
     made.ongoing_trials = {"tuner0": made.trials[made.end_order[0]]}
     made.save()
     resumed = oracle()
     resumed.reload()
-    (second,) = values(resumed, 1)
+    (second,) = draw_values(resumed, 1)
     assert second != first
 
 
 # Searches
 
 
-def custom_config_of(settings, trainer_settings, state_dir):
+def build_custom_config(settings, trainer_settings, state_dir):
     """What the Tuner is told."""
     return {
         "trainer": trainer_settings.model_dump(mode="json"),
@@ -176,8 +176,8 @@ class Searching:
     def __call__(self, algorithm="random", trainer=None, space=None, **bounds):
         """Searches; returns the best values as Keras Tuner writes them, and the rows of all trials."""
         defaults = {"head_epochs": 3, "mixed_precision": "float32", "batch_size": 16}
-        settings, trainer_settings = sections(algorithm, defaults | (trainer or {}), space, **bounds)
-        custom_config = custom_config_of(settings, trainer_settings, str(self.state))
+        settings, trainer_settings = build_sections(algorithm, defaults | (trainer or {}), space, **bounds)
+        custom_config = build_custom_config(settings, trainer_settings, str(self.state))
         properties = {"train_args": "{}", "eval_args": "{}", "custom_config": json_utils.dumps(custom_config)}
         best, results = standard_artifacts.HyperParameters(), standard_artifacts.TunerResults()
         best.uri, results.uri = str(self._folder / "best"), str(self._folder / "results")
@@ -191,7 +191,7 @@ class Searching:
 
 @pytest.fixture
 def search(transformed, tmp_path, monkeypatch):
-    monkeypatch.setattr(backbones, "build", tiny_backbone)
+    monkeypatch.setattr(backbones, "build", build_tiny_backbone)
     # TFX would import the module anew, and what a test changes in it would be gone.
     monkeypatch.setattr(executor, "_get_tuner_fn", lambda _: tuner.tuner_fn)
     return Searching(transformed.artifacts(), tmp_path)
@@ -212,11 +212,11 @@ def test_each_trial_begins_with_the_same_head(search, monkeypatch):
     """Whatever ran before in this process, which a killed search does not repeat."""
     train_head, first = task.Task.train_head, []
 
-    def watched(self, classifier, *rest, **options):
+    def watch(self, classifier, *rest, **options):
         first.append(classifier.head.get_weights())
         return train_head(self, classifier, *rest, **options)
 
-    monkeypatch.setattr(task.Task, "train_head", watched)
+    monkeypatch.setattr(task.Task, "train_head", watch)
     search(trainer={"head_epochs": 1}, max_trials=2)
     assert len(first) == 2
     for one, other in zip(*first, strict=True):
@@ -227,7 +227,7 @@ def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch
     computed = []
     original = feature_cache.freeze_weights
 
-    def counted(extractor):
+    def count_features(extractor):
         extract = original(extractor)
 
         def counting(pixels):
@@ -236,7 +236,7 @@ def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch
 
         return counting
 
-    monkeypatch.setattr(feature_cache, "freeze_weights", counted)
+    monkeypatch.setattr(feature_cache, "freeze_weights", count_features)
     search(max_trials=3)
     assert computed == [16, 16, 8, 15]  # 40 and 15 images
     assert len(list(search.state.glob("features-*/train.npy"))) == 1
@@ -245,13 +245,13 @@ def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch
 def test_a_killed_search_repeats_no_finished_trial(search, monkeypatch):
     run_trial, ran = tuner.Search.run_trial, []
 
-    def killed(self, trial):
+    def kill(self, trial):
         ran.append(trial.trial_id)
         if len(ran) == 3:
             raise KilledError
         return run_trial(self, trial)
 
-    monkeypatch.setattr(tuner.Search, "run_trial", killed)
+    monkeypatch.setattr(tuner.Search, "run_trial", kill)
     with pytest.raises(KilledError):
         search(max_trials=5)
     _, trials = search(max_trials=5)
@@ -266,11 +266,11 @@ def test_a_trial_of_fine_tuning_begins_with_the_first_weights_and_varies_the_ima
     seen = []
     fine_tune = task.Task.fine_tune
 
-    def watched(self, classifier, backbone, examples, settings, *rest, **options):
+    def watch(self, classifier, backbone, examples, settings, *rest, **options):
         seen.append((settings.fine_tune_at, settings.augmentation_strength, backbone.model.get_weights()))
         return fine_tune(self, classifier, backbone, examples, settings, *rest, **options)
 
-    monkeypatch.setattr(task.Task, "fine_tune", watched)
+    monkeypatch.setattr(task.Task, "fine_tune", watch)
     space = {
         "fine_tune_at": (0, 1),
         "augmentation_strength": Interval(min=0.0, max=1.0),
@@ -302,17 +302,17 @@ def test_values_that_cannot_be_trained_fail_a_trial_and_the_search_goes_on(searc
     error = tf.errors.ResourceExhaustedError(None, None, "OOM") if cause == "memory" else DivergedError("loss is nan")
     train_head = task.Task.train_head
 
-    def hungry(self, classifier, kept, settings, *rest, **options):
+    def fail(self, classifier, kept, settings, *rest, **options):
         if settings.batch_size == 64:
             raise error
         return train_head(self, classifier, kept, settings, *rest, **options)
 
-    monkeypatch.setattr(task.Task, "train_head", hungry)
+    monkeypatch.setattr(task.Task, "train_head", fail)
     _, trials = search("random", None, {"batch_size": (16, 64)}, max_trials=3)
     assert trials
     assert {trial["batch_size"] for trial in trials} == {16}
 
-    monkeypatch.setattr(task.Task, "train_head", lambda *_, **__: hungry(None, None, None, Trainer(batch_size=64)))
+    monkeypatch.setattr(task.Task, "train_head", lambda *_, **__: fail(None, None, None, Trainer(batch_size=64)))
     with pytest.raises(ValueError, match="no trial finished"):
         search("random", None, {"batch_size": (16, 64)}, max_trials=2)
 
@@ -333,9 +333,11 @@ def test_a_running_trial_ends_with_its_epoch_when_the_time_is_up(search, monkeyp
 
 
 def test_two_machines_share_one_search_through_tfxs_own_extension(transformed, tmp_path):
-    settings, trainer_settings = sections("random", {"head_epochs": 1, "mixed_precision": "float32"}, max_trials=4)
+    settings, trainer_settings = build_sections(
+        "random", {"head_epochs": 1, "mixed_precision": "float32"}, max_trials=4
+    )
     told = {name: artifact.uri for name, (artifact,) in transformed.artifacts().items()}
-    told["custom_config"] = custom_config_of(settings, trainer_settings, "")
+    told["custom_config"] = build_custom_config(settings, trainer_settings, "")
     file = tmp_path / "told.json"
     file.write_text(json.dumps(told))
     with socket.socket() as free:

@@ -5,7 +5,7 @@ import keras
 from trainer import backbones
 
 
-def tiny_backbone(name, size, *, weights, weights_sha256, mean, variance):
+def build_tiny_backbone(name, size, *, weights, weights_sha256, mean, variance):
     """Three convolutions with the names and the blocks that a real one has."""
     x = pixels = keras.Input((size, size, 3), name="pixels")
     x = keras.layers.Rescaling(1 / 255)(x)

@@ -53,11 +53,11 @@ class Transformed:
 
     def pixels(self, split: str) -> np.ndarray:
         """[N, size, size, 3] uint8, in the order of the file."""
-        encoded = [value(row, features.IMAGE) for row in self.rows(split)]
+        encoded = [read_value(row, features.IMAGE) for row in self.rows(split)]
         return np.stack([lossless.decode(picture, SIZE).numpy() for picture in encoded])
 
     def labels(self, split: str) -> list[int]:
-        return [value(row, features.LABEL) for row in self.rows(split)]
+        return [read_value(row, features.LABEL) for row in self.rows(split)]
 
     def artifacts(self) -> dict[str, list[Any]]:
         """What TFX's Trainer and Tuner are given."""
@@ -77,14 +77,14 @@ class Transformed:
         )
 
 
-def value(example: tf.train.Example, name: str) -> Any:
+def read_value(example: tf.train.Example, name: str) -> Any:
     """The one value of a feature."""
     feature = example.features.feature[name]
     (one,) = (feature.bytes_list.value or feature.int64_list.value) or feature.float_list.value
     return one
 
 
-def raw_example(encoded: bytes, label: int, *, image_key: str = "image/encoded") -> bytes:
+def make_raw_example(encoded: bytes, label: int, *, image_key: str = "image/encoded") -> bytes:
     """A record as ingest writes it."""
     return tfrecord.serialize_example(
         {
@@ -99,12 +99,12 @@ def raw_example(encoded: bytes, label: int, *, image_key: str = "image/encoded")
     )
 
 
-def only_picture(encoded: bytes, image_key: str = "image/encoded") -> bytes:
+def make_request(encoded: bytes, image_key: str = "image/encoded") -> bytes:
     """What a client sends."""
     return tfrecord.serialize_example({image_key: encoded})
 
 
-def picture(label: int, number: int) -> bytes:
+def draw_image(label: int, number: int) -> bytes:
     """A PNG or JPEG of 30 to 69 pixels a side whose channel `label` is the lightest."""
     random = np.random.default_rng([label, number])
     height, width = random.integers(30, 70, 2)
@@ -115,19 +115,19 @@ def picture(label: int, number: int) -> bytes:
     return stream.getvalue()
 
 
-def pictures(counts: Sequence[int], first: int) -> Iterator[tuple[bytes, int]]:
+def draw_images(counts: Sequence[int], first: int) -> Iterator[tuple[bytes, int]]:
     """As many of each class as `counts` says, the classes mixed."""
-    found = [(picture(label, first + n), label) for label, count in enumerate(counts) for n in range(count)]
+    found = [(draw_image(label, first + n), label) for label, count in enumerate(counts) for n in range(count)]
     for at in np.random.default_rng(first).permutation(len(found)):
         yield found[at]
 
 
-def splits() -> dict[str, list[bytes]]:
+def make_splits() -> dict[str, list[bytes]]:
     """Raw examples by split; `golden` holds one image of every kind, in the order of `GOLDEN`."""
     return {
-        "train": [raw_example(*one) for one in pictures(TRAIN_COUNTS, 0)],
-        "eval": [raw_example(*one) for one in pictures(EVAL_COUNTS, 1000)],
-        "golden": [raw_example(PICTURES[kind], at % len(CLASSES)) for at, kind in enumerate(GOLDEN)],
+        "train": [make_raw_example(*one) for one in draw_images(TRAIN_COUNTS, 0)],
+        "eval": [make_raw_example(*one) for one in draw_images(EVAL_COUNTS, 1000)],
+        "golden": [make_raw_example(PICTURES[kind], at % len(CLASSES)) for at, kind in enumerate(GOLDEN)],
     }
 
 

@@ -80,7 +80,7 @@ class EnginePainter:
         schedule = settings
         if task.start and task.place and task.place.size:
             start = _read_own(task.start)
-            left = _go_on(settings, task.place)
+            left = _plan_rest(settings, task.place)
             if left is None:
                 return start
             schedule = left
@@ -186,7 +186,7 @@ def _notify_part(notify: Callable[[float], object], number: int, parts: int, don
     notify((number + done) / parts)
 
 
-def _go_on(settings: Settings, place: Place) -> Settings | None:
+def _plan_rest(settings: Settings, place: Place) -> Settings | None:
     """The schedule that is left; None: nothing."""
     scales = [scale for scale in settings.scales if scale.size > place.size]
     if place.left:

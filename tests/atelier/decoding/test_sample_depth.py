@@ -9,7 +9,7 @@ from PIL import Image
 
 from atelier import images
 from atelier.images import Reason, RejectedImageError, Remark
-from tests.trainer.golden_pictures import png_16_bit
+from tests.trainer.golden_pictures import build_16_bit_png
 
 NOISE = np.random.default_rng(5).random((6, 8, 4))
 PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
@@ -44,7 +44,7 @@ def test_png(bits, color_type):
     has_alpha = color_type >= 4
     if has_alpha:
         stored[..., -1] = np.linspace(0, 65535, 48).reshape(6, 8)
-    got, remarks = decoded(png_16_bit(color_type, stored))
+    got, remarks = decoded(build_16_bit_png(color_type, stored))
     want = stored[..., : 3 if color_type in (2, 6) else 1] >> (bits - 8)
     if has_alpha:
         want = over_white(want, stored[..., -1:] >> 8)
@@ -66,21 +66,21 @@ def test_tiff(bits, byte_order, compression, kind):
 
 def test_alpha_of_as_few_bits_as_the_colors():
     stored = samples(12, 4)
-    got, _ = decoded(png_16_bit(6, stored))
+    got, _ = decoded(build_16_bit_png(6, stored))
     assert np.abs(got - over_white(stored[..., :3] >> 4, stored[..., 3:] >> 4)).max() <= 1
 
 
 def test_what_a_file_declares_widens_the_range():
     dark = samples(10, 1)
-    assert decoded(png_16_bit(0, dark))[0].max() == 255
+    assert decoded(build_16_bit_png(0, dark))[0].max() == 255
     for declared, shift in ((12, 4), (16, 8)):
-        assert decoded(png_16_bit(0, dark, (b"sBIT", bytes([declared]))))[0].max() == 1023 >> shift
+        assert decoded(build_16_bit_png(0, dark, (b"sBIT", bytes([declared]))))[0].max() == 1023 >> shift
         largest = (281, "H", 1, 2**declared - 1, True)
         assert decoded(tiff(dark[..., 0], photometric="minisblack", extratags=[largest]))[0].max() == 1023 >> shift
     # A writer that follows the standard has scaled the samples already.
-    assert decoded(png_16_bit(0, samples(16, 1), (b"sBIT", b"\x0c")))[0].max() == 255
+    assert decoded(build_16_bit_png(0, samples(16, 1), (b"sBIT", b"\x0c")))[0].max() == 255
     # Alpha's significant bits are not the colors'.
-    assert decoded(png_16_bit(4, samples(10, 2), (b"sBIT", b"\x0a\x10")))[1] == (Remark.DEPTH_SCALED,)
+    assert decoded(build_16_bit_png(4, samples(10, 2), (b"sBIT", b"\x0a\x10")))[1] == (Remark.DEPTH_SCALED,)
 
 
 def test_white_is_zero():
@@ -93,12 +93,12 @@ def test_a_transparent_color_of_16_bits():
     stored = samples(16, 3)
     stored[0, 1] = (0x1234, 0x5678, 0x9ABC)
     stored[0, 2] = (0x1234, 0x5678, 0x9ABD)  # the same high bytes
-    got, _ = decoded(png_16_bit(2, stored, (b"tRNS", stored[0, 1].astype(">u2").tobytes())))
+    got, _ = decoded(build_16_bit_png(2, stored, (b"tRNS", stored[0, 1].astype(">u2").tobytes())))
     assert got[0, 1:3].tolist() == [[255] * 3, [0x12, 0x56, 0x9A]]
 
 
 def test_black_stays_black():
-    assert not decoded(png_16_bit(0, np.zeros((3, 3, 1), np.uint16)))[0].any()
+    assert not decoded(build_16_bit_png(0, np.zeros((3, 3, 1), np.uint16)))[0].any()
 
 
 def test_planes_stored_apart_are_refused():

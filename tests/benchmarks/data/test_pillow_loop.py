@@ -10,7 +10,7 @@ from pipeline.config import config
 from pipeline.ingest import ingest
 
 
-def records(folder):
+def read_records(folder):
     found: list[bytes] = []
     for file in folder.glob("*/images-*.tfrecord"):
         with file.open("rb") as stream:
@@ -34,7 +34,7 @@ def test_records_are_those_of_ingest(tmp_path):
     ingest.ingest(str(source), tmp_path / "ours", config.Ingest(), pipeline_options.IN_MEMORY)
     pillow_loop.write(source, tmp_path / "loop")
 
-    ours, loop = records(tmp_path / "ours"), records(tmp_path / "loop")
+    ours, loop = read_records(tmp_path / "ours"), read_records(tmp_path / "loop")
     assert len(ours) == 65
     assert loop == ours
     assert (tmp_path / "loop/labels.txt").read_text() == (tmp_path / "ours/labels.txt").read_text()

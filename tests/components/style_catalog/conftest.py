@@ -6,7 +6,7 @@ import yaml
 from PIL import Image
 
 
-def noise(seed, height=80, width=96):
+def draw_noise(seed, height=80, width=96):
     """[height, width, 3] uint8: an image like no other."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
@@ -17,7 +17,7 @@ def entry_for(tmp_path):
 
     def make(style_id, seed=0, height=80, width=96, **values):
         file = tmp_path / f"{style_id}.png"
-        Image.fromarray(noise(seed, height, width)).save(file)
+        Image.fromarray(draw_noise(seed, height, width)).save(file)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         known = {"id": style_id, "file": file.name, "title": "A title", "licence": "CC0-1.0", "sha256": digest}
         return {key: value for key, value in {**known, **values}.items() if value is not ...}

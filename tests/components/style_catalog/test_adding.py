@@ -9,7 +9,7 @@ from PIL import Image
 from components.style_catalog import adding, catalog
 from components.style_catalog.style import CatalogError
 from components.style_renderer.engine.settings import Scale
-from tests.components.style_catalog.conftest import noise
+from tests.components.style_catalog.conftest import draw_noise
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def image(tmp_path):
     """Makes an image outside the catalog's folder."""
 
     def make(seed=0, name="picture.png", **options):
-        Image.fromarray(noise(seed)).save(tmp_path / name, **options)
+        Image.fromarray(draw_noise(seed)).save(tmp_path / name, **options)
         return tmp_path / name
 
     return make
@@ -29,7 +29,7 @@ def file(tmp_path):
     return tmp_path / "styles" / "catalog.yaml"
 
 
-def names(folder):
+def list_names(folder):
     return sorted(file.name for file in folder.iterdir())
 
 
@@ -45,7 +45,7 @@ def test_the_first_style_makes_the_catalog(tmp_path, image):
     assert style.file.read_bytes() == source.read_bytes()
     assert style.sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert "Dünen" in file.read_text(encoding="utf-8")
-    assert names(file.parent) == ["catalog.yaml", "pictures"]
+    assert list_names(file.parent) == ["catalog.yaml", "pictures"]
 
 
 def test_a_second_style_leaves_the_rest_of_the_file_as_it_is(file, image):
@@ -140,7 +140,7 @@ def test_the_same_image_is_refused_twice(file, image):
     with pytest.raises(CatalogError, match=r"picture\.png: .*catalog\.yaml already holds this image, as one$"):
         adding.add_style(file, image(), title="Two", licence="CC0-1.0")
     assert file.read_text() == before
-    assert len(names(file.parent / "pictures")) == 1
+    assert len(list_names(file.parent / "pictures")) == 1
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_wrong_values_are_refused(file, image, values, fault):
         adding.add_style(file, image(1), **{"title": "Two", "licence": "CC0-1.0", **values})
     assert fault in str(refused.value)
     assert file.read_text() == before
-    assert names(file.parent / "pictures") == ["one.png"]
+    assert list_names(file.parent / "pictures") == ["one.png"]
 
 
 def test_a_bad_image_is_refused(tmp_path, file):
@@ -172,7 +172,7 @@ def test_a_bad_image_is_refused(tmp_path, file):
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(CatalogError, match=r"text\.png: not_an_image"):
         adding.add_style(file, tmp_path / "text.png", title="One", licence="CC0-1.0")
-    assert names(file.parent) == []
+    assert list_names(file.parent) == []
 
 
 def test_a_faulty_catalog_is_not_added_to(file, image):
@@ -183,14 +183,14 @@ def test_a_faulty_catalog_is_not_added_to(file, image):
 
 
 def test_where_the_catalog_cannot_be_written_no_copy_stays(file, image, monkeypatch):
-    def full(*_, **__):
+    def raise_full(*_, **__):
         raise OSError(28, "No space left on device")
 
     source = image()
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, "replace", raise_full)
     with pytest.raises(CatalogError, match=r"catalog\.yaml: .*No space left on device"):
         adding.add_style(file, source, title="One", licence="CC0-1.0")
-    assert names(file.parent / "pictures") == []
+    assert list_names(file.parent / "pictures") == []
     assert not file.exists()
 
 

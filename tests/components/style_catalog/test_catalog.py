@@ -13,7 +13,7 @@ from components.style_catalog.style import CatalogError, load_pixels, resolve_se
 from components.style_renderer.engine.settings import Settings
 
 
-def faults(path):
+def read_faults(path):
     with pytest.raises(CatalogError) as refused:
         catalog.load_catalog(path)
     lines = str(refused.value).splitlines()
@@ -96,7 +96,7 @@ def test_overrides_lie_over_the_preset_and_that_over_the_defaults(entry_for, wri
     ],
 )
 def test_a_wrong_preset_is_named(entry_for, written, preset, fault):
-    (line,) = faults(written(entry_for("a", preset=preset)))
+    (line,) = read_faults(written(entry_for("a", preset=preset)))
     assert line.startswith(f"entry 1 (a): {fault}")
 
 
@@ -126,40 +126,40 @@ def test_a_wrong_preset_is_named(entry_for, written, preset, fault):
     ],
 )
 def test_a_faulty_entry_is_named(entry_for, written, values, fault):
-    (line,) = faults(written(entry_for("good", 1), entry_for("a", **values)))
+    (line,) = read_faults(written(entry_for("good", 1), entry_for("a", **values)))
     assert line.startswith(f"entry 2 (a): {fault}")
 
 
 @pytest.mark.parametrize("style_id", ["A", "-a", "a b", "ä", "a" * 65, "a\n"])
 def test_an_id_has_a_form(entry_for, written, style_id):
     entry = {**entry_for("a"), "id": style_id}
-    assert f"id {style_id!r} must be 1 to 64 lower-case letters" in "\n".join(faults(written(entry)))
+    assert f"id {style_id!r} must be 1 to 64 lower-case letters" in "\n".join(read_faults(written(entry)))
     catalog.load_catalog(written({**entry, "id": "a" * 64}))
 
 
 def test_a_missing_id_is_named_by_its_number(entry_for, written):
-    assert faults(written(entry_for("a"), {**entry_for("b", 1), "id": None})) == ["entry 2: id is missing"]
-    (line,) = faults(written("just a text"))
+    assert read_faults(written(entry_for("a"), {**entry_for("b", 1), "id": None})) == ["entry 2: id is missing"]
+    (line,) = read_faults(written("just a text"))
     assert line.startswith("entry 1: is 'just a text', not a mapping with the keys id, file")
 
 
 def test_a_double_id_names_both(entry_for, written):
     again = {**entry_for("b", 1), "id": "a"}
-    assert faults(written(entry_for("a"), again)) == ["entry 2 (a): entry 1 has the id a already"]
+    assert read_faults(written(entry_for("a"), again)) == ["entry 2 (a): entry 1 has the id a already"]
 
 
 def test_a_missing_file_is_named(tmp_path, entry_for, written):
     entry = entry_for("a")
     (tmp_path / "a.png").unlink()
     missing = f"{tmp_path}/a.png: the file cannot be read: No such file or directory"
-    assert faults(written(entry)) == [f"entry 1 (a): {missing}"]
+    assert read_faults(written(entry)) == [f"entry 1 (a): {missing}"]
     (tmp_path / "a.png").mkdir()
-    assert faults(written(entry)) == [f"entry 1 (a): {tmp_path}/a.png: it is not a file"]
+    assert read_faults(written(entry)) == [f"entry 1 (a): {tmp_path}/a.png: it is not a file"]
 
 
 def test_a_wrong_hash_shows_both(tmp_path, entry_for, written):
     found = hashlib.sha256((tmp_path / entry_for("a")["file"]).read_bytes()).hexdigest()
-    (line,) = faults(written(entry_for("a", sha256="0" * 64)))
+    (line,) = read_faults(written(entry_for("a", sha256="0" * 64)))
     assert line.startswith(f"entry 1 (a): a.png: its SHA-256 is {found}, the catalog says {'0' * 64}")
 
 
@@ -168,13 +168,13 @@ def test_an_unreadable_image_has_its_reason(tmp_path, entry_for, written):
     cut = (tmp_path / "a.png").read_bytes()[:-200]
     (tmp_path / "a.png").write_bytes(cut)
     entry["sha256"] = hashlib.sha256(cut).hexdigest()
-    (line,) = faults(written(entry))
+    (line,) = read_faults(written(entry))
     assert line.startswith("entry 1 (a): a.png: truncated: ")
 
 
 def test_a_tiny_image_is_refused(entry_for, written):
     catalog.load_catalog(written(entry_for("a", height=64, width=300)))
-    (line,) = faults(written(entry_for("a", height=300, width=63)))
+    (line,) = read_faults(written(entry_for("a", height=300, width=63)))
     assert line == "entry 1 (a): a.png: 63 x 300 pixels are too few; a style needs 64 on the shorter side"
 
 
@@ -185,7 +185,7 @@ def test_all_faults_are_reported_together(entry_for, written):
         entry_for("c", 2, sha256="0" * 64),
         entry_for("d", 3, x=1),
     ]
-    lines = faults(written(*entries))
+    lines = read_faults(written(*entries))
     assert [line[: line.index(")") + 1] for line in lines] == ["entry 1 (a)", "entry 3 (c)", "entry 4 (d)"]
 
 
@@ -202,7 +202,7 @@ def test_all_faults_are_reported_together(entry_for, written):
 def test_what_is_no_catalog_is_named(tmp_path, content, fault):
     file = tmp_path / "catalog.yaml"
     file.write_bytes(content)
-    (line,) = faults(file)
+    (line,) = read_faults(file)
     assert line.startswith(fault)
 
 

@@ -14,7 +14,7 @@ def images():
     return {name: drawn.draw(name) for name in drawn.DRAWINGS}
 
 
-def pixels(encoded):
+def decode_pixels(encoded):
     return np.asarray(Image.open(io.BytesIO(encoded)))
 
 
@@ -32,7 +32,7 @@ def test_there_are_at_least_four_and_all_differ(images):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", drawn.DRAWINGS)
 def test_a_drawing_has_colors_and_strokes(images, name):
-    image = pixels(images[name])
+    image = decode_pixels(images[name])
     assert image.shape == (brush.SIZE, brush.SIZE, 3)
     assert image.dtype == np.uint8
     # Five or more colors, far from each other, cover a hundredth of the image or more each.

@@ -15,14 +15,14 @@ IN_MEMORY = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direc
 def folder(tmp_path):
     (tmp_path / "contents" / "sub").mkdir(parents=True)
     for seed, name in enumerate(("a.png", "b.png", "sub/c.png")):
-        (tmp_path / "contents" / name).write_bytes(fake_engine.encoded(seed))
+        (tmp_path / "contents" / name).write_bytes(fake_engine.encode_noise(seed))
     return tmp_path / "contents"
 
 
 @pytest.fixture
 def styles(tmp_path):
     (tmp_path / "styles").mkdir()
-    return [fake_engine.style(tmp_path / "styles", *pair) for pair in (("red", "#ff0000"), ("blue", "#0000ff"))]
+    return [fake_engine.make_style(tmp_path / "styles", *pair) for pair in (("red", "#ff0000"), ("blue", "#0000ff"))]
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def die_at_fourth(content, styles, settings, **options):
     return render(content, styles, settings, **options)
 
 
-def encoded(seed, height=20, width=SIZE, picture_format="PNG"):
+def encode_noise(seed, height=20, width=SIZE, picture_format="PNG"):
     """The bytes of an image of noise."""
     stream = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -52,7 +52,7 @@ def encoded(seed, height=20, width=SIZE, picture_format="PNG"):
     return stream.getvalue()
 
 
-def style(folder, name, color, **fields):
+def make_style(folder, name, color, **fields):
     """A plain style of one color."""
     file = Path(folder) / f"{name}.png"
     Image.new("RGB", (64, 64), color).save(file)

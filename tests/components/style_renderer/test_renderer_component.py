@@ -22,7 +22,7 @@ with deferred_imports():
 pytestmark = pytest.mark.slow
 
 
-def artifact(kind, path):
+def make_artifact(kind, path):
     made = kind()
     made.uri = str(path)
     path.mkdir(exist_ok=True)
@@ -32,7 +32,7 @@ def artifact(kind, path):
 @pytest.fixture
 def catalog(styles, tmp_path):
     """A published catalog."""
-    made = artifact(simple_artifacts.Dataset, tmp_path / "catalog")
+    made = make_artifact(simple_artifacts.Dataset, tmp_path / "catalog")
     entries = []
     for style in styles:
         (tmp_path / "catalog" / style.file.name).write_bytes(style.file.read_bytes())
@@ -44,11 +44,11 @@ def catalog(styles, tmp_path):
 @pytest.fixture
 def examples(tmp_path):
     """Examples whose split `test` holds three images."""
-    made = artifact(standard_artifacts.Examples, tmp_path / "examples")
+    made = make_artifact(standard_artifacts.Examples, tmp_path / "examples")
     made.split_names = artifact_utils.encode_split_names(["train", "test"])
     stream = io.BytesIO()
     for seed in range(3):
-        values = {"picture": fake_engine.encoded(seed), "image/filename": f"{seed}.png"}
+        values = {"picture": fake_engine.encode_noise(seed), "image/filename": f"{seed}.png"}
         tfrecord.write(stream, tfrecord.serialize_example(values))
     (tmp_path / "examples" / "Split-test").mkdir()
     (tmp_path / "examples" / "Split-test" / "data_tfrecord-00000-of-00001").write_bytes(stream.getvalue())
@@ -70,7 +70,7 @@ def do(catalog, tmp_path, monkeypatch):
             overrides={"scales": [{"size": 32, "iterations": 1}]},
             **arguments,
         )
-        gallery = artifact(simple_artifacts.Dataset, tmp_path / name)
+        gallery = make_artifact(simple_artifacts.Dataset, tmp_path / name)
         context = base_beam_executor.BaseBeamExecutor.Context(
             beam_pipeline_args=list(IN_MEMORY), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
         )
@@ -81,13 +81,13 @@ def do(catalog, tmp_path, monkeypatch):
     return run
 
 
-def manifest(folder):
+def read_manifest(folder):
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
 def test_a_splits_images_are_rendered_in_the_catalogs_styles(do, examples, tmp_path):
     gallery = do(examples, contents="split:test", image_key="picture", max_contents=2, strengths=(0.5, 1))
-    lines = manifest(tmp_path / "gallery")
+    lines = read_manifest(tmp_path / "gallery")
     assert [(line["content"]["id"], line["style"]["id"], line["strength"]) for line in lines] == [
         (content, style, strength)
         for content in ("0.png", "1.png")
@@ -121,7 +121,7 @@ def test_the_next_execution_takes_from_the_store(do, examples, rendered, tmp_pat
 def test_a_folder_of_contents(do, folder, tmp_path):
     (folder / "b.png").write_bytes(b"broken")
     do(contents=str(folder), max_bad_fraction=0.4, picture_format="png")
-    assert {line["file"].rpartition(".")[2] for line in manifest(tmp_path / "gallery")} == {"png"}
+    assert {line["file"].rpartition(".")[2] for line in read_manifest(tmp_path / "gallery")} == {"png"}
     assert "not_an_image" in (tmp_path / "gallery" / "dead_letters.jsonl").read_text()
 
 

@@ -9,7 +9,7 @@ from components.stylizer.settings import CatalogSettings
 from components.stylizer_evaluator.settings import GateSettings
 
 
-def artifact(kind: Any, folder: Path) -> Any:
+def make_artifact(kind: Any, folder: Path) -> Any:
     made = kind()
     made.uri = str(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def publish(folder: Path, catalog: str, ids: list[str] | None = None) -> Path:
 
     from components.style_catalog import executor
 
-    executor.publish(catalog, json.dumps(ids or []), artifact(simple_artifacts.Dataset, folder))
+    executor.publish(catalog, json.dumps(ids or []), make_artifact(simple_artifacts.Dataset, folder))
     return folder
 
 
@@ -35,10 +35,10 @@ def train(catalog: Path, contents: Path | str, output: Path, settings: CatalogSe
 
     properties = {"image_key": "image", "max_contents": 10, "state_directory": "", "tflite_sizes": "[]", "code": ""}
     executor.Executor().Do(
-        {"catalog": [artifact(simple_artifacts.Dataset, catalog)]},
+        {"catalog": [make_artifact(simple_artifacts.Dataset, catalog)]},
         {
-            "model": [artifact(standard_artifacts.Model, output / "model")],
-            "model_run": [artifact(standard_artifacts.ModelRun, output / "run")],
+            "model": [make_artifact(standard_artifacts.Model, output / "model")],
+            "model_run": [make_artifact(standard_artifacts.ModelRun, output / "run")],
         },
         {**properties, "contents": str(contents), "settings": settings.model_dump_json(), **values},
     )
@@ -54,15 +54,15 @@ def evaluate(
 
     from components.stylizer_evaluator import executor
 
-    blessing = artifact(standard_artifacts.ModelBlessing, output / "blessing")
+    blessing = make_artifact(standard_artifacts.ModelBlessing, output / "blessing")
     properties = {"image_key": "image", "style_size": 512, "store_directory": "", "engine_code": "", "code": ""}
     executor.Executor().Do(
         {
-            "model": [artifact(standard_artifacts.Model, model)],
-            "catalog": [artifact(simple_artifacts.Dataset, catalog)],
+            "model": [make_artifact(standard_artifacts.Model, model)],
+            "catalog": [make_artifact(simple_artifacts.Dataset, catalog)],
         },
         {
-            "evaluation": [artifact(standard_artifacts.ModelEvaluation, output / "evaluation")],
+            "evaluation": [make_artifact(standard_artifacts.ModelEvaluation, output / "evaluation")],
             "blessing": [blessing],
         },
         {**properties, "held_out": str(held_out), "settings": settings.model_dump_json(), **values},

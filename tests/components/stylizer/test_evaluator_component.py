@@ -27,7 +27,7 @@ GOOD = {"ssim": 1.0, "size": 1000, "latency_ms": 5.0, "tflite": {}}
 random = np.random.default_rng(0)
 
 
-def image(height=64, width=64):
+def draw_image(height=64, width=64):
     return random.integers(0, 256, (height, width, 3), np.uint8)
 
 
@@ -94,7 +94,7 @@ def test_the_optimizers_image_is_rendered_once_for_each_of_its_inputs(tmp_path, 
         return render.Rendering(255 - content, {}, 1, 0.0, None)
 
     monkeypatch.setattr(render, "render", rendered)
-    content, style = image(), image()
+    content, style = draw_image(), draw_image()
     first = references.read_or_render(content, style, settings, str(tmp_path), "a")
     np.testing.assert_array_equal(references.read_or_render(content, style, settings, str(tmp_path), "a"), first)
     np.testing.assert_array_equal(first, 255 - content)
@@ -111,7 +111,7 @@ def test_the_optimizers_image_is_rendered_once_for_each_of_its_inputs(tmp_path, 
 
 
 def test_the_losses_are_the_optimizers(tmp_path):
-    content, stylized, optimized, style = image(), image(), image(), image()
+    content, stylized, optimized, style = draw_image(), draw_image(), draw_image(), draw_image()
     found = measure.measure_losses("dots", style, [Compared(content, optimized, stylized, stylized)], 64)
     recipe = networks.choose_recipe(Settings())
     features = networks.build(Settings())
@@ -128,7 +128,7 @@ def test_the_losses_are_the_optimizers(tmp_path):
 
 
 def test_structural_similarity_is_that_of_the_paper():
-    one, other = image(), image()
+    one, other = draw_image(), draw_image()
     assert measure.compute_ssim(one, one) == pytest.approx(1)
     light, dark = (np.full((32, 32, 3), value, np.uint8) for value in (200, 100))
     c1 = (0.01 * 255) ** 2  # equation 13 with two flat images: their variances and covariance are 0

@@ -26,7 +26,7 @@ def model():
     return tiny.build_network(3)
 
 
-def restyled(model, image, style, strength):
+def restyle(model, image, style, strength):
     return model.predict_on_batch(
         {"image": image, "style": np.asarray(style, np.float32), "strength": np.asarray(strength, np.float32)}
     )
@@ -35,7 +35,7 @@ def restyled(model, image, style, strength):
 @pytest.mark.parametrize("size", [(16, 16), (4, 12), (36, 20)])
 def test_any_size_comes_out_as_it_went_in(model, random, size):
     image = random.integers(0, 256, (2, *size, 3), np.uint8)
-    found = restyled(model, image, np.eye(3)[:2], [1, 0.5])
+    found = restyle(model, image, np.eye(3)[:2], [1, 0.5])
     assert found.shape == image.shape
     assert found.dtype == np.float32
     assert (found >= 0).all()
@@ -44,7 +44,7 @@ def test_any_size_comes_out_as_it_went_in(model, random, size):
 
 def test_strength_0_is_the_image_and_more_is_further_away(model, random):
     image = np.repeat(random.integers(0, 256, (1, 16, 16, 3), np.uint8), 4, axis=0)
-    found = restyled(model, image, np.repeat(np.eye(3)[:1], 4, 0), [0, 0.3, 0.6, 1])
+    found = restyle(model, image, np.repeat(np.eye(3)[:1], 4, 0), [0, 0.3, 0.6, 1])
     away = np.abs(found - image).mean((1, 2, 3))
     assert away[0] < 1e-3
     assert (np.diff(away) > 1).all()
@@ -53,10 +53,10 @@ def test_strength_0_is_the_image_and_more_is_further_away(model, random):
 def test_images_of_a_batch_do_not_see_each_other(model, random):
     image = random.integers(0, 256, (3, 16, 16, 3), np.uint8)
     style, strength = np.eye(3), [1, 0.7, 0.4]
-    together = restyled(model, image, style, strength)
+    together = restyle(model, image, style, strength)
     for number in range(3):
         one = slice(number, number + 1)
-        alone = restyled(model, image[one], style[one], strength[one])
+        alone = restyle(model, image[one], style[one], strength[one])
         np.testing.assert_allclose(together[one], alone, atol=1e-2)
 
 
@@ -108,7 +108,7 @@ def test_a_flat_image_without_grain_stays_flat(monkeypatch):
     """Zeros around it would draw a frame; on another network it was 25 gray levels."""
     monkeypatch.setattr(network, "_GRAIN", tuple(np.zeros_like(table) for table in network._GRAIN))
     model = network.build(2, channels=(3, 4, 5), blocks=2)
-    found = restyled(model, np.full((1, 24, 16, 3), 77, np.uint8), [[1, 0]], [1])
+    found = restyle(model, np.full((1, 24, 16, 3), 77, np.uint8), [[1, 0]], [1])
     assert np.abs(found - 77).max() > 1
     assert np.ptp(found, axis=(1, 2)).max() < 1e-3
 
@@ -120,11 +120,11 @@ def test_the_base_network_draws_no_frame():
     photograph = Image.open(packaged.find("skimage", "data/chelsea.png")).convert("RGB").resize((192, 128))
     for style in stylizer.styles:
         found = stylizer.stylize(np.asarray(photograph), {style: 1}).astype(float)
-        jump = np.abs(ring(found, 0, 2) - ring(found, 3, 8)).max()
+        jump = np.abs(measure_ring(found, 0, 2) - measure_ring(found, 3, 8)).max()
         assert jump < 20, style
 
 
-def ring(image, start, end):
+def measure_ring(image, start, end):
     """The mean color of the pixels that are `start` to `end` pixels away from the border."""
     outer = np.pad(np.ones([side - 2 * start for side in image.shape[:2]]), start)
     inner = np.pad(np.ones([side - 2 * end for side in image.shape[:2]]), end)

@@ -19,7 +19,7 @@ def model():
     return tiny.build_network(blocks=2)
 
 
-def uneven(height, width):
+def draw_uneven(height, width):
     """Noise that is dark at the top and bright at the bottom: each strip has statistics of its own."""
     random = np.random.default_rng(height)
     ramp = np.linspace(0, 200, height)[:, np.newaxis, np.newaxis]
@@ -36,7 +36,7 @@ def restyle(model, image, strength=1.0, values=2**22):
 @pytest.mark.parametrize(("height", "width"), [(24, 16), (68, 40)])
 @pytest.mark.parametrize("values", [1, 3000])
 def test_strips_give_what_one_piece_gives(model, height, width, values):
-    image = uneven(height, width)
+    image = draw_uneven(height, width)
     whole = model.predict_on_batch(
         {"image": image[np.newaxis], "style": STYLE[np.newaxis], "strength": np.array([0.8], np.float32)}
     )[0]
@@ -47,7 +47,7 @@ def test_strips_give_what_one_piece_gives(model, height, width, values):
 
 
 def test_features_in_files_give_the_same_and_leave_nothing(model, tmp_path, monkeypatch):
-    image = uneven(68, 40)
+    image = draw_uneven(68, 40)
     in_memory = restyle(model, image, values=3000)
     monkeypatch.setattr(strips, "IN_MEMORY", 0)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -59,7 +59,7 @@ def test_features_in_files_give_the_same_and_leave_nothing(model, tmp_path, monk
 
 def test_strips_alone_would_have_seams(model):
     """The test image tells: restyled half by half, each half has its own statistics."""
-    image = uneven(64, 40)
+    image = draw_uneven(64, 40)
     whole = restyle(model, image)
     halves = np.concatenate([restyle(model, half) for half in (image[:32], image[32:])])
     assert np.abs(whole - halves).mean() > 5
@@ -67,7 +67,7 @@ def test_strips_alone_would_have_seams(model):
 
 def test_a_large_image_is_restyled_in_strips(model, monkeypatch):
     small = stylizer.Stylizer(model, ("red", "blue"))
-    image = uneven(67, 41)
+    image = draw_uneven(67, 41)
     whole = small.stylize(image, {"red": 3, "blue": 7}, 0.8)
     monkeypatch.setattr(stylizer, "IN_ONE_PIECE", 1000)
     monkeypatch.setattr(model, "predict_on_batch", None)

@@ -123,13 +123,13 @@ def test_a_killed_training_goes_on(catalog, contents, trained, tmp_path, monkeyp
     (file,) = files
     assert not (tmp_path / "killed" / "model" / "stylizer.npz").exists()
     steps = []
-    batch = Crops.batch
+    build_batch = Crops.build_batch
 
-    def seen(self, step):
+    def note_step(self, step):
         steps.append(step)
-        return batch(self, step)
+        return build_batch(self, step)
 
-    monkeypatch.setattr(Crops, "batch", seen)
+    monkeypatch.setattr(Crops, "build_batch", note_step)
     components.train(catalog, contents, tmp_path / "again", SETTINGS, state_directory=str(tmp_path / "state"))
     assert steps
     assert min(steps) > 0  # it did not begin anew

@@ -7,7 +7,7 @@ from tests.deferred import deferred_imports
 
 with deferred_imports():
     from serving.web import server, site
-    from tests.trainer.golden_pictures import scene
+    from tests.trainer.golden_pictures import draw_scene
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ def chromium():
 def page(request, chromium, stylizing, tmp_path_factory):
     """The page, with a photograph that it may load; and whether WebAssembly has threads."""
     photo = tmp_path_factory.mktemp("photo") / "photo.jpg"
-    scene(640, 480).save(photo)
+    draw_scene(640, 480).save(photo)
     files = site.collect(stylizing) | {"photo.jpg": site.SiteFile(photo.read_bytes())}
     runtime, worker = (files[f"model/{name}.js"].content.decode() for name in ("runtime", "worker"))
     assert runtime.count(THREADS[0]) == 1

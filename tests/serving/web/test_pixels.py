@@ -9,7 +9,7 @@ import pytest
 from atelier.preprocessing import Preprocessing
 from tests.deferred import deferred_imports
 from tests.serving.web.conftest import encode
-from tests.trainer.golden_pictures import PICTURES, png_16_bit
+from tests.trainer.golden_pictures import PICTURES, build_16_bit_png
 
 with deferred_imports():
     import numpy as np
@@ -111,7 +111,7 @@ def test_the_color_of_a_deep_png_that_is_transparent_is_white(page, color_type):
     samples = np.zeros((20, 24, 3 if color_type else 1), np.uint16)
     samples[:, ::2] = 40_000
     key = struct.pack(f">{samples.shape[2]}H", *samples[0, 0])
-    encoded = png_16_bit(color_type, samples, (b"tRNS", key), (b"sBIT", bytes(samples.shape[2] * [16])))
+    encoded = build_16_bit_png(color_type, samples, (b"tRNS", key), (b"sBIT", bytes(samples.shape[2] * [16])))
     assert difference(page, encoded, size=24, resize="crop", store_size=None) == 0
     assert by_page(page, encoded, Preprocessing(size=24, resize="stretch", store_size=96)).max() == 255
 
@@ -135,7 +135,7 @@ def test_a_deep_png_is_turned_and_one_that_ends_early_is_damaged(page):
             "The image has 16 bits a channel and is interlaced",
         ),
         (
-            lambda: png_16_bit(2, np.ones((9, 9, 3), np.uint16), (b"iCCP", b"P3\0\0")),
+            lambda: build_16_bit_png(2, np.ones((9, 9, 3), np.uint16), (b"iCCP", b"P3\0\0")),
             "The image has 16 bits a channel and a color profile",
         ),
     ],

@@ -13,7 +13,7 @@ with deferred_imports():
 
     from components.stylizer import stylizer
     from serving.web import packages
-    from tests.trainer.golden_pictures import scene
+    from tests.trainer.golden_pictures import draw_scene
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +68,7 @@ def mean_difference(one, other):
 
 
 def test_a_restyled_image_is_pythons(page, tmp_path):
-    image = scene(64, 64)
+    image = draw_scene(64, 64)
     choose(page, save(image, tmp_path))
     assert mean_difference(read(page), by_python(image, {"swirls": 1})) < 0.1
     change(page, page.get_by_role("button", name="Great wave").click)
@@ -80,7 +80,7 @@ def test_a_restyled_image_is_pythons(page, tmp_path):
 
 
 def test_styles_are_blended(page, tmp_path):
-    image = scene(64, 64)
+    image = draw_scene(64, 64)
     choose(page, save(image, tmp_path))
     page.get_by_label("Blend several styles").check()
     change(page, page.get_by_role("button", name="Mosaic").click)
@@ -92,7 +92,7 @@ def test_styles_are_blended(page, tmp_path):
 
 
 def test_the_longer_side_is_chosen_and_the_image_scaled_as_by_python(page, tmp_path):
-    image = scene(300, 300)
+    image = draw_scene(300, 300)
     choose(page, save(image, tmp_path))
     change(page, lambda: page.get_by_label("Longer side").select_option(str(SIDES[1])))
     image.thumbnail((SIDES[1], SIDES[1]), Image.Resampling.LANCZOS)
@@ -101,21 +101,21 @@ def test_the_longer_side_is_chosen_and_the_image_scaled_as_by_python(page, tmp_p
 
 @pytest.mark.parametrize("size", [(64, 44), (21, 64), (64, 3)])
 def test_an_image_that_is_no_square_is_pythons_too(page, tmp_path, size):
-    image = scene(*size)
+    image = draw_scene(*size)
     choose(page, save(image, tmp_path))
     assert read(page).shape == (size[1], size[0], 3)
     assert mean_difference(read(page), by_python(image, {"swirls": 1})) < 0.1
 
 
 def test_an_image_that_is_smaller_than_the_square_is_pythons_too(page, tmp_path):
-    image = scene(101, 59)
+    image = draw_scene(101, 59)
     choose(page, save(image, tmp_path))
     change(page, lambda: page.get_by_label("Longer side").select_option(str(SIDES[1])))
     assert mean_difference(read(page), by_python(image, {"swirls": 1})) < 0.1
 
 
 def test_colors_are_kept(page, tmp_path):
-    image = scene(64, 64)
+    image = draw_scene(64, 64)
     choose(page, save(image, tmp_path))
     change(page, page.get_by_label("Keep the colors of the image").check)
     original, stylized = np.asarray(image).astype(float), by_python(image, {"swirls": 1}).astype(float)
@@ -125,7 +125,7 @@ def test_colors_are_kept(page, tmp_path):
 
 
 def test_thumbnails_the_slider_and_the_download(page, tmp_path):
-    choose(page, save(scene(64, 64), tmp_path))
+    choose(page, save(draw_scene(64, 64), tmp_path))
     page.wait_for_selector(".style:last-child canvas[width='128']")
     page.get_by_label("Original and restyled").fill("20")
     assert page.evaluate("getComputedStyle(document.querySelector('.compare')).getPropertyValue('--split')") == "20%"
@@ -141,7 +141,7 @@ def test_what_is_no_image_is_told_and_the_next_one_is_restyled(page, tmp_path):
     page.set_input_files("#restyle input[type=file]", tmp_path / "notes.txt")
     page.wait_for_selector("#restyle [role=alert]:not([hidden])")
     assert "notes.txt: This is not an image" in page.inner_text("#restyle [role=alert]")
-    choose(page, save(scene(64, 64), tmp_path))
+    choose(page, save(draw_scene(64, 64), tmp_path))
     assert page.locator("#restyle [role=alert]").is_hidden()
 
 
@@ -150,7 +150,7 @@ def test_tabs_and_styles_work_by_keyboard(page, tmp_path):
     assert page.locator("#classify").is_visible()
     page.keyboard.press("ArrowRight")
     assert page.locator("#restyle").is_visible()
-    choose(page, save(scene(64, 64), tmp_path))
+    choose(page, save(draw_scene(64, 64), tmp_path))
     change(page, lambda: page.get_by_role("button", name="Woodcut").press("Enter"))
     assert page.get_by_role("button", name="Woodcut").get_attribute("aria-pressed") == "true"
 
@@ -158,7 +158,7 @@ def test_tabs_and_styles_work_by_keyboard(page, tmp_path):
 @pytest.mark.parametrize("wide", [390, 1300])
 def test_axe_finds_nothing_and_nothing_is_cut_off(page, tmp_path, wide):
     page.set_viewport_size({"width": wide, "height": 900})
-    choose(page, save(scene(64, 64), tmp_path))
+    choose(page, save(draw_scene(64, 64), tmp_path))
     page.get_by_label("Blend several styles").check()
     page.get_by_role("button", name="Mosaic").click()
     page.wait_for_timeout(200)  # transitions of colors

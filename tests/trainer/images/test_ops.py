@@ -19,12 +19,12 @@ with deferred_imports():
 
 
 @functools.cache
-def graph():
+def trace_decoder():
     return tf.function(ops.decode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def decode(encoded):
-    return graph()(encoded)
+    return trace_decoder()(encoded)
 
 
 # Decoding
@@ -33,7 +33,7 @@ def decode(encoded):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", PICTURES)
 def test_decodes_as_pillow_does(kind):
-    want = golden_pictures.expected(PICTURES[kind]).astype(int)
+    want = golden_pictures.compute_expected(PICTURES[kind]).astype(int)
     got = decode(PICTURES[kind]).numpy()
     assert got.dtype == np.uint8
     assert got.shape == want.shape
@@ -45,7 +45,7 @@ def test_cmyk_noise_differs_from_pillow_by_rounding_only():
     inks = np.random.default_rng(1).integers(0, 256, (64, 64, 4)).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(inks, "CMYK").save(stream, "JPEG", quality=95)
-    difference = decode(stream.getvalue()).numpy().astype(int) - golden_pictures.expected(stream.getvalue())
+    difference = decode(stream.getvalue()).numpy().astype(int) - golden_pictures.compute_expected(stream.getvalue())
     assert 0 < abs(difference).max() <= golden_pictures.TOLERANCE
 
 
@@ -61,7 +61,7 @@ def test_orientation_moves_the_mark_of_the_upper_left_corner():
         assert (image.shape[0] > image.shape[1]) == (orientation >= 5)
 
 
-def exif_block(byte_order=b"II", magic=42, directory=8, entries=1, tag=274, kind=3, count=1, value=6):
+def build_exif(byte_order=b"II", magic=42, directory=8, entries=1, tag=274, kind=3, count=1, value=6):
     endian = "<" if byte_order == b"II" else ">"
     entry = struct.pack(endian + "HHIHH", tag, kind, count, value, 0)
     header = byte_order + struct.pack(endian + "HI", magic, directory)
@@ -71,56 +71,56 @@ def exif_block(byte_order=b"II", magic=42, directory=8, entries=1, tag=274, kind
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(exif_block(value=0), id="orientation 0"),
-        pytest.param(exif_block(value=9), id="orientation 9"),
-        pytest.param(exif_block(kind=2), id="wrong type"),
-        pytest.param(exif_block(count=2), id="wrong count"),
-        pytest.param(exif_block(tag=275), id="other tag"),
-        pytest.param(exif_block(magic=43), id="not TIFF"),
-        pytest.param(exif_block(byte_order=b"XX"), id="no byte order"),
-        pytest.param(exif_block(entries=0), id="no entries"),
-        pytest.param(exif_block(directory=2**32 - 1), id="directory past the end"),
-        pytest.param(exif_block(byte_order=b"MM", directory=2**31), id="directory past the end, big-endian"),
-        pytest.param(exif_block()[:-6], id="cut inside the entry"),
-        pytest.param(exif_block()[:12], id="cut inside the header"),
+        pytest.param(build_exif(value=0), id="orientation 0"),
+        pytest.param(build_exif(value=9), id="orientation 9"),
+        pytest.param(build_exif(kind=2), id="wrong type"),
+        pytest.param(build_exif(count=2), id="wrong count"),
+        pytest.param(build_exif(tag=275), id="other tag"),
+        pytest.param(build_exif(magic=43), id="not TIFF"),
+        pytest.param(build_exif(byte_order=b"XX"), id="no byte order"),
+        pytest.param(build_exif(entries=0), id="no entries"),
+        pytest.param(build_exif(directory=2**32 - 1), id="directory past the end"),
+        pytest.param(build_exif(byte_order=b"MM", directory=2**31), id="directory past the end, big-endian"),
+        pytest.param(build_exif()[:-6], id="cut inside the entry"),
+        pytest.param(build_exif()[:12], id="cut inside the header"),
         pytest.param(b"Exif\0\0", id="empty"),
         pytest.param(b"Exif\0", id="half a name"),
         pytest.param(b"", id="nothing"),
     ],
 )
 def test_broken_exif_means_upright(content):
-    encoded = golden_pictures.jpeg_with_segments((0xE1, content))
+    encoded = golden_pictures.build_jpeg((0xE1, content))
     assert decode(encoded).shape == (30, 41, 3)
 
 
 def test_more_entries_promised_than_there_are():
-    encoded = golden_pictures.jpeg_with_segments((0xE1, exif_block(entries=65535)))
+    encoded = golden_pictures.build_jpeg((0xE1, build_exif(entries=65535)))
     assert decode(encoded).shape == (41, 30, 3)
 
 
 def test_an_orientation_of_another_whole_number_type():
-    for block in (exif_block(kind=4), exif_block(kind=1), exif_block(kind=4, byte_order=b"MM", value=0, count=1)):
+    for block in (build_exif(kind=4), build_exif(kind=1), build_exif(kind=4, byte_order=b"MM", value=0, count=1)):
         turned = (41, 30, 3) if b"II" in block else (30, 41, 3)
-        assert decode(golden_pictures.jpeg_with_segments((0xE1, block))).shape == turned
+        assert decode(golden_pictures.build_jpeg((0xE1, block))).shape == turned
 
 
 def test_exif_with_random_bytes_never_fails():
     random = np.random.default_rng(2)
     for _ in range(100):
-        content = bytearray(exif_block())
+        content = bytearray(build_exif())
         for position in random.integers(6, len(content), 3):
             content[position] = random.integers(256)
-        assert sorted(decode(golden_pictures.jpeg_with_segments((0xE1, bytes(content)))).shape) == [3, 30, 41]
+        assert sorted(decode(golden_pictures.build_jpeg((0xE1, bytes(content)))).shape) == [3, 30, 41]
 
 
 def test_exif_in_a_comment_or_after_a_broken_length_is_not_found():
-    comment = golden_pictures.jpeg_with_segments((0xFE, exif_block()), (0xE2, exif_block()))
+    comment = golden_pictures.build_jpeg((0xFE, build_exif()), (0xE2, build_exif()))
     assert decode(comment).shape == (30, 41, 3)
     # Behind 70 other segments it is; further than the bound of the walk, nobody can say.
-    many = golden_pictures.jpeg_with_segments(*[(0xE5, b"x")] * 70, (0xE1, exif_block()))
+    many = golden_pictures.build_jpeg(*[(0xE5, b"x")] * 70, (0xE1, build_exif()))
     assert decode(many).shape == (41, 30, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 512 segments"):
-        decode(golden_pictures.jpeg_with_segments(*[(0xE5, b"x")] * 600, (0xE1, exif_block())))
+        decode(golden_pictures.build_jpeg(*[(0xE5, b"x")] * 600, (0xE1, build_exif())))
 
 
 def test_alpha_rounds_as_pillow_for_every_color_and_alpha():
@@ -161,7 +161,7 @@ def test_what_cannot_be_decoded_says_why(encoded, message):
 # Resizing
 
 
-def triangle_weights(source: int, target: int, offset: float, length: float) -> np.ndarray:
+def compute_triangle_weights(source: int, target: int, offset: float, length: float) -> np.ndarray:
     """[target, source] weights of a triangle filter, as wide as the shrinking factor, over `length` from `offset`."""
     scale = length / target
     radius = max(scale, 1.0)
@@ -170,9 +170,9 @@ def triangle_weights(source: int, target: int, offset: float, length: float) -> 
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def resampled(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    rows = triangle_weights(image.shape[0], height, 0, image.shape[0])
-    columns = triangle_weights(image.shape[1], width, 0, image.shape[1])
+def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    rows = compute_triangle_weights(image.shape[0], height, 0, image.shape[0])
+    columns = compute_triangle_weights(image.shape[1], width, 0, image.shape[1])
     return np.einsum("ih,hwc,jw->ijc", rows, image.astype(float), columns, optimize=True)
 
 
@@ -181,21 +181,21 @@ def resize_by_hand(image: np.ndarray, size: int, mode: str) -> np.ndarray:
     if mode == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        return resampled(image[top : top + side, left : left + side], size, size)
+        return resample(image[top : top + side, left : left + side], size, size)
     if mode == "pad":
         ratio = size / max(height, width)
         inner = [max(1, int(np.floor(side * ratio + 0.5))) for side in (height, width)]
         canvas = np.zeros((size, size, 3))
         top, left = (size - inner[0]) // 2, (size - inner[1]) // 2
-        canvas[top : top + inner[0], left : left + inner[1]] = resampled(image, *inner)
+        canvas[top : top + inner[0], left : left + inner[1]] = resample(image, *inner)
         return canvas
-    return resampled(image, size, size)
+    return resample(image, size, size)
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("kind", ["png", "png_one_pixel", "jpeg_tiny", "jpeg_tall", "jpeg_wide", "jpeg_large"])
 def test_resizes_as_a_triangle_filter(kind, mode):
-    image = golden_pictures.expected(PICTURES[kind])
+    image = golden_pictures.compute_expected(PICTURES[kind])
     for size in (24, 96):
         got = ops.resize(tf.constant(image), size, mode)
         assert got.dtype == tf.uint8
@@ -235,7 +235,7 @@ def batch():
     return tf.constant(list(PICTURES.values()))
 
 
-def preprocess(mode):
+def trace_preprocessing(mode):
     return tf.function(
         lambda encoded: ops.decode_and_resize(encoded, 48, mode),
         input_signature=[tf.TensorSpec([None], tf.string)],
@@ -245,7 +245,7 @@ def preprocess(mode):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 def test_batch_is_its_images_one_by_one(batch, mode):
-    together = preprocess(mode)(batch)
+    together = trace_preprocessing(mode)(batch)
     assert together.shape == (len(PICTURES), 48, 48, 3)
     for got, encoded in zip(together, batch, strict=True):
         np.testing.assert_array_equal(got, ops.resize(decode(encoded), 48, mode))
@@ -253,20 +253,20 @@ def test_batch_is_its_images_one_by_one(batch, mode):
 
 @pytest.mark.slow
 def test_empty_batch():
-    assert preprocess("crop")(tf.constant([], tf.string)).shape == (0, 48, 48, 3)
+    assert trace_preprocessing("crop")(tf.constant([], tf.string)).shape == (0, 48, 48, 3)
     assert lossless.encode_batch(tf.zeros((0, 48, 48, 3), tf.uint8)).shape == (0,)
     assert lossless.decode_batch(tf.constant([], tf.string), 48).shape == (0, 48, 48, 3)
 
 
 @pytest.mark.slow
 def test_static_shape_is_known_to_what_follows():
-    assert preprocess("pad").get_concrete_function().output_shapes.as_list() == [None, 48, 48, 3]
+    assert trace_preprocessing("pad").get_concrete_function().output_shapes.as_list() == [None, 48, 48, 3]
 
 
 @pytest.mark.slow
 def test_survives_saving(batch, tmp_path):
     module = tf.Module()
-    module.preprocess = preprocess("crop")
+    module.preprocess = trace_preprocessing("crop")
     tf.saved_model.save(module, tmp_path)
     loaded = tf.saved_model.load(tmp_path)
     np.testing.assert_array_equal(loaded.preprocess(batch), module.preprocess(batch))
@@ -274,7 +274,7 @@ def test_survives_saving(batch, tmp_path):
 
 @pytest.mark.slow
 def test_nothing_random_and_no_python_in_the_graph():
-    graph_def = preprocess("crop").get_concrete_function().graph.as_graph_def()
+    graph_def = trace_preprocessing("crop").get_concrete_function().graph.as_graph_def()
     nodes = [*graph_def.node, *(node for function in graph_def.library.function for node in function.node_def)]
     kinds = {node.op for node in nodes}
     assert "ScaleAndTranslate" in kinds
@@ -286,7 +286,7 @@ def test_nothing_random_and_no_python_in_the_graph():
 
 @pytest.mark.slow
 def test_lossless_gives_back_every_pixel(batch):
-    images = preprocess("crop")(batch)
+    images = trace_preprocessing("crop")(batch)
     noise = tf.constant(np.random.default_rng(4).integers(0, 256, (2, 48, 48, 3)), tf.uint8)
     images = tf.concat([images, noise], axis=0)
     packed = lossless.encode_batch(images)

@@ -28,13 +28,13 @@ def batches(transformed):
     return make
 
 
-def epoch(dataset):
+def read_epoch(dataset):
     """Pixels and labels of one pass."""
     pixels, labels = zip(*dataset.as_numpy_iterator(), strict=True)
     return np.concatenate(pixels), np.concatenate(labels)
 
 
-def places(pixels, among):
+def locate(pixels, among):
     """Where in `among` each image lies, as it is or mirrored."""
     at = {one.tobytes(): n for n, one in enumerate(among)} | {one[:, ::-1].tobytes(): n for n, one in enumerate(among)}
     return [at[one.tobytes()] for one in pixels]
@@ -49,7 +49,7 @@ def test_without_a_seed_everything_comes_in_the_order_of_the_file(batches, trans
     dataset = batches()
     assert [len(labels) for _, labels in dataset] == [16, 16, 8]
     for _ in range(2):
-        pixels, labels = epoch(dataset)
+        pixels, labels = read_epoch(dataset)
         assert pixels.dtype == np.float32
         assert labels.dtype == np.int64
         np.testing.assert_array_equal(pixels, stored)
@@ -67,8 +67,8 @@ def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed,
     labels_at = np.array(transformed.labels("train"))
     orders = []
     for _ in range(3):
-        pixels, labels = epoch(dataset)
-        orders.append(places(pixels, stored))
+        pixels, labels = read_epoch(dataset)
+        orders.append(locate(pixels, stored))
         assert sorted(orders[-1]) == list(range(COUNT))
         np.testing.assert_array_equal(labels, labels_at[orders[-1]])
     assert len({tuple(order) for order in [*orders, range(COUNT)]}) == 4
@@ -78,7 +78,7 @@ def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed,
 def test_the_same_seed_gives_the_same_epochs_and_another_does_not(batches, flip):
     def two_epochs(seed):
         dataset = batches(seed=seed, flip=flip, batch_size=4)
-        return np.stack([epoch(dataset)[0] for _ in range(2)])
+        return np.stack([read_epoch(dataset)[0] for _ in range(2)])
 
     first = two_epochs(5)
     np.testing.assert_array_equal(first, two_epochs(5))
@@ -89,8 +89,8 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
     dataset = batches(seed=1, flip=True)
     mirrored = []
     for _ in range(5):
-        pixels, _ = epoch(dataset)
-        order = places(pixels, stored)  # fails for an image that is neither as stored nor mirrored
+        pixels, _ = read_epoch(dataset)
+        order = locate(pixels, stored)  # fails for an image that is neither as stored nor mirrored
         assert sorted(order) == list(range(COUNT))
         flips = np.empty(COUNT, bool)
         flips[order] = [(one != stored[at]).any() for one, at in zip(pixels, order, strict=True)]
@@ -107,7 +107,7 @@ def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their
 
     def epochs(seed, count=2):
         dataset = batches(seed=seed, augment=settings)
-        return [epoch(dataset) for _ in range(count)]
+        return [read_epoch(dataset) for _ in range(count)]
 
     first, again, other = epochs(5), epochs(5), epochs(6)
     for one, same in zip(first, again, strict=True):
@@ -125,8 +125,8 @@ def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their
 
 
 def test_nothing_is_flipped_unless_asked_for(batches, stored):
-    pixels, _ = epoch(batches(seed=1))
-    np.testing.assert_array_equal(pixels, stored[places(pixels, stored)])
+    pixels, _ = read_epoch(batches(seed=1))
+    np.testing.assert_array_equal(pixels, stored[locate(pixels, stored)])
 
 
 def test_images_of_another_size_are_refused(batches):

@@ -43,7 +43,7 @@ def compute(extractor, passes, directory, name):
     return feature_cache.compute(feature_cache.freeze_weights(extractor), passes, directory, name)
 
 
-def by_hand(extractor):
+def compute_by_hand(extractor):
     """The convolution and the mean, in NumPy."""
     kernel, bias = extractor.get_weights()
     windows = np.lib.stride_tricks.sliding_window_view(PIXELS.astype(np.float64), (3, 3), axis=(1, 2))
@@ -53,7 +53,7 @@ def by_hand(extractor):
 def test_equals_direct_extraction_in_the_order_of_the_batches(extractor, tmp_path):
     features, labels = compute(extractor, Passes(), tmp_path / "new", "train")
     assert features.dtype == np.float32
-    np.testing.assert_allclose(features, by_hand(extractor), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(features, compute_by_hand(extractor), rtol=1e-4, atol=1e-3)
     np.testing.assert_array_equal(labels, LABELS)
 
 
@@ -67,10 +67,10 @@ def test_one_pass_and_never_again(extractor, tmp_path):
     passes = Passes()
     first = compute(extractor, passes, tmp_path, "train")
 
-    def never(_):
+    def raise_error(_):
         raise AssertionError
 
-    second = feature_cache.compute(never, passes, tmp_path, "train")
+    second = feature_cache.compute(raise_error, passes, tmp_path, "train")
     assert passes.begun == 1
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -102,7 +102,7 @@ def test_a_run_killed_on_the_way_leaves_nothing_that_looks_whole(extractor, tmp_
     with pytest.raises(KeyboardInterrupt):
         compute(extractor, Killed(), tmp_path, "train")
     features, _ = compute(extractor, Passes(), tmp_path, "train")
-    np.testing.assert_allclose(features, by_hand(extractor), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(features, compute_by_hand(extractor), rtol=1e-4, atol=1e-3)
 
 
 def test_an_empty_split_is_named(extractor, tmp_path):
@@ -156,7 +156,7 @@ def test_mixed_precision_is_kept_as_float32(tmp_path):
     features, _ = compute(half, Passes(), tmp_path, "train")
     assert features.dtype == np.float32
     # bfloat16 has 8 bits: a relative error of 2^-8 in each of some 27 terms.
-    want = by_hand(half)
+    want = compute_by_hand(half)
     assert abs(features - want).max() < 0.03 * abs(want).max()
     assert abs(features - want).max() > 0
 
@@ -167,7 +167,7 @@ def test_mixed_precision_is_kept_as_float32(tmp_path):
 FEATURES = np.arange(23 * 3, dtype=np.float32).reshape(23, 3)
 
 
-def rows(cache):
+def list_rows(cache):
     """Which images an epoch has, batch by batch."""
     return [(features[:, 0] / 3).astype(int).tolist() for features, _ in (cache[at] for at in range(len(cache)))]
 
@@ -176,7 +176,7 @@ def test_batches_without_a_seed_by_hand():
     cache = FeatureCache(FEATURES, LABELS, CLASSES, batch_size=10, seed=None)
     assert len(cache) == 3
     for _ in range(2):
-        assert rows(cache) == [list(range(10)), list(range(10, 20)), [20, 21, 22]]
+        assert list_rows(cache) == [list(range(10)), list(range(10, 20)), [20, 21, 22]]
         cache.on_epoch_end()
     features, one_hot = cache[2]
     np.testing.assert_array_equal(features, FEATURES[20:])
@@ -191,7 +191,7 @@ def test_epochs_are_shuffled_and_whole():
         cache = FeatureCache(FEATURES, LABELS, CLASSES, batch_size=10, seed=seed)
         seen = []
         for _ in range(3):
-            seen.append(rows(cache))
+            seen.append(list_rows(cache))
             cache.on_epoch_end()
         return seen
 

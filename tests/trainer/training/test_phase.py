@@ -22,7 +22,7 @@ GOOD = [np.eye(CLASSES, dtype=np.float32) * 2, np.zeros(CLASSES, np.float32)]
 """Weights that know the labels: the largest feature."""
 
 
-def batches(labels, count):
+def make_batches(labels, count):
     return tf.data.Dataset.from_tensor_slices((FEATURES, labels)).batch(len(FEATURES) // count)
 
 
@@ -61,8 +61,8 @@ def fit(monkeypatch, tmp_path):
         run.watch = watch  # type: ignore[attr-defined]  # a function may carry what its caller asks for
         rows = phase.fit(
             model,
-            batches(labels, STEPS),
-            batches(LABELS, 1),
+            make_batches(labels, STEPS),
+            make_batches(LABELS, 1),
             name="head",
             epochs=epochs,
             steps=steps,
@@ -76,11 +76,11 @@ def fit(monkeypatch, tmp_path):
     return run
 
 
-def accuracy(model):
+def measure_accuracy(model):
     return np.mean(model.predict(FEATURES, verbose=0).argmax(axis=1) == LABELS.argmax(axis=1))
 
 
-def same(weights, others):
+def are_equal(weights, others):
     return all((one == other).all() for one, other in zip(weights, others, strict=True))
 
 
@@ -95,7 +95,7 @@ def test_a_row_for_each_epoch(fit):
     assert all(row["seconds"] > 0 for row in rows)
     assert rows[-1]["loss"] < rows[0]["loss"]
     best = max(row["val_accuracy"] for row in rows)
-    assert accuracy(model) == pytest.approx(best)
+    assert measure_accuracy(model) == pytest.approx(best)
 
 
 def test_losses_are_those_of_the_network(fit):
@@ -128,7 +128,7 @@ def test_the_best_epoch_before_a_loss_that_is_no_number_is_kept(fit, caplog):
     model, rows = fit(_poison(2))
     assert [row["epoch"] for row in rows] == [0, 1]
     assert np.isfinite(model.get_weights()[0]).all()
-    assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
+    assert measure_accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
     assert "head epoch 3: loss is nan" in caplog.text
 
 
@@ -139,15 +139,15 @@ def test_the_best_weights_are_given_back_not_the_last(fit):
     curve = [row["val_accuracy"] for row in rows]
     best = int(np.argmax(curve))
     assert curve[-1] < curve[best] - 0.2
-    assert same(model.get_weights(), fit.watch.weights[best])
-    assert not same(model.get_weights(), fit.watch.weights[5])
-    assert accuracy(model) == pytest.approx(curve[best])
+    assert are_equal(model.get_weights(), fit.watch.weights[best])
+    assert not are_equal(model.get_weights(), fit.watch.weights[5])
+    assert measure_accuracy(model) == pytest.approx(curve[best])
 
 
 def test_of_equal_epochs_the_first_is_kept(fit):
     model, rows = fit(weights=GOOD, rate=1e-4)
     assert {row["val_accuracy"] for row in rows} == {1.0}
-    assert same(model.get_weights(), fit.watch.weights[0])
+    assert are_equal(model.get_weights(), fit.watch.weights[0])
 
 
 @pytest.mark.parametrize("patience", [1, 3])
@@ -192,7 +192,7 @@ def test_a_kill_between_any_two_callbacks_loses_one_epoch_at_most(fit, tmp_path,
     assert sorted(trained.begun) == ([2, 3] if at == count_of_callbacks() else [1, 2, 3])
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
     assert rows[0]["seconds"] == float(before[0]["seconds"])
-    assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
+    assert measure_accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
 
 
 @pytest.mark.slow
@@ -225,7 +225,7 @@ def test_the_best_epoch_of_the_killed_call_is_kept(fit):
     model, rows = fit(**wrong)
     curve = [row["val_accuracy"] for row in rows]
     assert curve[0] == max(curve) > max(curve[2:])
-    assert same(model.get_weights(), first)
+    assert are_equal(model.get_weights(), first)
 
 
 @pytest.mark.slow
@@ -234,7 +234,7 @@ def test_a_better_epoch_after_the_kill_replaces_it(fit):
         fit(Kill(epoch=0), weights=[-one for one in GOOD], rate=0.3, epochs=8)
     model, rows = fit(weights=[-one for one in GOOD], rate=0.3, epochs=8)
     assert rows[0]["val_accuracy"] < max(row["val_accuracy"] for row in rows)
-    assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
+    assert measure_accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
 
 
 @pytest.mark.slow
@@ -250,7 +250,7 @@ def test_a_file_cut_by_the_kill_does_no_harm(fit, tmp_path, kept):
     model, rows = fit()
     assert sorted(fit.watch.begun) == [2, 3]
     assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
-    assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
+    assert measure_accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
 
 
 @pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_kill_after_the_last_epoch_trains_nothing_more(fit, tmp_path):
         fit(Kill(epoch=3))
     model, rows = fit()
     assert not fit.watch.begun
-    assert accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
+    assert measure_accuracy(model) == pytest.approx(max(row["val_accuracy"] for row in rows))
     assert {file.name for file in (tmp_path / "state" / "head").iterdir()} == {"done.npz", "epochs.csv"}
 
 
@@ -268,7 +268,7 @@ def test_a_finished_phase_is_not_trained_again(fit):
     second, again = fit(weights=GOOD)
     assert not fit.watch.begun
     assert again == rows
-    assert same(first.get_weights(), second.get_weights())
+    assert are_equal(first.get_weights(), second.get_weights())
 
 
 def test_phases_are_kept_apart(fit, tmp_path):

@@ -23,19 +23,19 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def manifest(folder):
+def read_manifest(folder):
     return [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
 
 
-def dead_letters(folder):
+def read_dead_letters(folder):
     return [json.loads(line) for line in (folder / "dead_letters.jsonl").read_text().splitlines()]
 
 
-def named(lines):
+def name_units(lines):
     return [(line["content"]["id"], line["style"]["id"], line["strength"]) for line in lines]
 
 
-def files(folder):
+def list_files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
@@ -46,8 +46,8 @@ def test_every_content_is_rendered_in_every_style(run, out, styles):
     report = run(picture_format="png")
     assert (report.contents, report.images, report.rendered, report.dead) == (3, 6, 6, ())
     assert report.gallery == str(out / "gallery.html")
-    lines = manifest(out)
-    assert named(lines) == ALL
+    lines = read_manifest(out)
+    assert name_units(lines) == ALL
     image = np.asarray(Image.open(out / lines[1]["file"]))
     source = np.random.default_rng(0).integers(0, 256, (20, 32, 3), dtype=np.uint8)
     np.testing.assert_array_equal(image, (source * 0.5 + np.array([0, 0, 127.5])).astype(np.uint8))
@@ -57,7 +57,7 @@ def test_every_content_is_rendered_in_every_style(run, out, styles):
 
 def test_the_manifest_says_how_each_image_came_about(run, out, styles):
     run(code="engine-1", overrides={"scales": [{"size": 40, "iterations": 9}], "seed": 5})
-    (line, *_) = manifest(out)
+    (line, *_) = read_manifest(out)
     assert line["content"]["id"] == "a.png"
     assert len(line["content"]["sha256"]) == len(line["key"]) == 64
     assert {name: line["style"][name] for name in ("title", "artist", "year", "licence")} == {
@@ -79,12 +79,12 @@ def test_the_manifest_says_how_each_image_came_about(run, out, styles):
 
 @pytest.mark.slow
 def test_a_presets_settings_and_each_strength_reach_the_engine(run, out, tmp_path):
-    style = fake_engine.style(tmp_path, "green", "#00ff00", preset={"strength": 0.5, "seed": 3})
+    style = fake_engine.make_style(tmp_path, "green", "#00ff00", preset={"strength": 0.5, "seed": 3})
     run(styles=[style])
-    assert {(line["strength"], line["settings"]["seed"]) for line in manifest(out)} == {(0.5, 3)}
+    assert {(line["strength"], line["settings"]["seed"]) for line in read_manifest(out)} == {(0.5, 3)}
     run(styles=[style], strengths=(0.25, 1.0))
-    assert named(manifest(out))[:2] == [("a.png", "green", 0.25), ("a.png", "green", 1.0)]
-    weak, strong = (np.asarray(Image.open(out / line["file"])).mean(axis=(0, 1)) for line in manifest(out)[:2])
+    assert name_units(read_manifest(out))[:2] == [("a.png", "green", 0.25), ("a.png", "green", 1.0)]
+    weak, strong = (np.asarray(Image.open(out / line["file"])).mean(axis=(0, 1)) for line in read_manifest(out)[:2])
     assert strong[1] > weak[1] + 50  # 0.75 of 127.5 brighter in green
 
 
@@ -93,7 +93,7 @@ def test_the_records_hold_the_images(run, out):
     (file,) = out.glob("renders-*.tfrecord")
     assert file.name == "renders-00000-of-00001.tfrecord"
     records = list(tfrecord.read(io.BytesIO(file.read_bytes())))
-    for record, line in zip(records, manifest(out), strict=True):
+    for record, line in zip(records, read_manifest(out), strict=True):
         assert tfrecord.read_first_bytes(record, "image/encoded") == (out / line["file"]).read_bytes()
         assert tfrecord.read_first_bytes(record, "image/format") == b"jpeg"
         assert tfrecord.read_first_bytes(record, "content/id") == line["content"]["id"].encode()
@@ -133,11 +133,11 @@ def test_many_records_are_split_and_former_ones_do_not_stay(run, out, monkeypatc
 def test_a_rerun_renders_nothing_and_changes_nothing(run, out, rendered):
     run()
     assert len(rendered()) == 6
-    before = {name: (out / name).read_bytes() for name in files(out)}
+    before = {name: (out / name).read_bytes() for name in list_files(out)}
     report = run()
     assert rendered() == []
     assert (report.images, report.rendered) == (6, 0)
-    assert {name: (out / name).read_bytes() for name in files(out)} == before
+    assert {name: (out / name).read_bytes() for name in list_files(out)} == before
 
 
 @pytest.mark.slow
@@ -146,11 +146,11 @@ def test_only_what_is_missing_is_rendered(run, out, rendered, part):
     run()
     rendered()
     (victim,) = (out / part).glob("b--blue--*")
-    before = {name: (out / name).read_bytes() for name in files(out) if name.startswith("pictures/")}
+    before = {name: (out / name).read_bytes() for name in list_files(out) if name.startswith("pictures/")}
     victim.unlink()
     assert run().rendered == 1
     assert [call[0] for call in rendered()] == ["blue"]
-    assert {name: (out / name).read_bytes() for name in files(out) if name.startswith("pictures/")} == before
+    assert {name: (out / name).read_bytes() for name in list_files(out) if name.startswith("pictures/")} == before
 
 
 @pytest.mark.slow
@@ -162,14 +162,14 @@ def test_a_damaged_sidecar_or_an_empty_image_is_as_none(run, out, rendered, dama
     next((out / "pictures").glob("b--red--*")).write_bytes(b"")
     assert run().rendered == 2
     assert len(rendered()) == 2
-    assert named(manifest(out)) == ALL
+    assert name_units(read_manifest(out)) == ALL
 
 
 @pytest.mark.slow
 def test_a_new_style_is_one_new_column(run, out, rendered, styles, tmp_path):
     run()
     rendered()
-    green = fake_engine.style(tmp_path, "green", "#00ff00")
+    green = fake_engine.make_style(tmp_path, "green", "#00ff00")
     report = run(styles=[*styles, green])
     assert [call[0] for call in rendered()] == ["green"] * 3
     assert (report.images, report.rendered) == (9, 3)
@@ -182,7 +182,7 @@ def test_a_content_by_another_name_is_not_rendered_again(run, out, rendered, fol
     (folder / "a.png").rename(folder / "z.png")
     report = run()
     assert (rendered(), report.rendered) == ([], 0)
-    assert {line["content"]["id"] for line in manifest(out)} == {"b.png", "sub/c.png", "z.png"}
+    assert {line["content"]["id"] for line in read_manifest(out)} == {"b.png", "sub/c.png", "z.png"}
 
 
 def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, rendered, folder):
@@ -190,7 +190,7 @@ def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, rende
     report = run()
     assert len(rendered()) == 4
     assert (report.contents, report.images) == (3, 6)
-    assert named(manifest(out)) == ALL
+    assert name_units(read_manifest(out)) == ALL
 
 
 @pytest.mark.slow
@@ -206,19 +206,19 @@ def test_what_changes_images_renders_all_again(run, rendered, change):
 def test_a_changed_content_is_rendered_again(run, rendered, folder):
     run()
     rendered()
-    (folder / "a.png").write_bytes(fake_engine.encoded(77))
+    (folder / "a.png").write_bytes(fake_engine.encode_noise(77))
     assert run().rendered == 2
 
 
 def test_results_may_go_to_another_folder_whole(run, out, tmp_path, folder):
-    (folder / "a.png").write_bytes(fake_engine.encoded(0, 8, 1200))
+    (folder / "a.png").write_bytes(fake_engine.encode_noise(0, 8, 1200))
     run(overrides={"scales": [{"size": 1024, "iterations": 1}]}, output=str(tmp_path / "artifact"))
     artifact = tmp_path / "artifact"
     assert not (out / "manifest.jsonl").exists()
-    for line in manifest(artifact):
+    for line in read_manifest(artifact):
         assert (artifact / line["file"]).read_bytes() == (out / line["file"]).read_bytes()
     page = (artifact / "gallery.html").read_text()
-    shown = {name for name in files(artifact) if name.endswith(".jpg")} - {"contact_sheet.jpg"}
+    shown = {name for name in list_files(artifact) if name.endswith(".jpg")} - {"contact_sheet.jpg"}
     # Renderings, originals and styles; thumbnails of a's original and its two renderings.
     assert len(shown) == 6 + 3 + 2 + 3
     assert all(name in page for name in shown)
@@ -227,8 +227,8 @@ def test_results_may_go_to_another_folder_whole(run, out, tmp_path, folder):
 def test_broken_contents_go_to_the_dead_letters_and_the_rest_is_rendered(run, out, folder):
     (folder / "b.png").write_bytes(b"\x89PNG broken")
     report = run(max_bad_fraction=0.34)
-    assert named(manifest(out)) == [unit for unit in ALL if unit[0] != "b.png"]
-    assert [(letter["content"], letter["reason"], letter["style"]) for letter in dead_letters(out)] == [
+    assert name_units(read_manifest(out)) == [unit for unit in ALL if unit[0] != "b.png"]
+    assert [(letter["content"], letter["reason"], letter["style"]) for letter in read_dead_letters(out)] == [
         ("b.png", "truncated", "")
     ]
     assert "truncated" in (out / "gallery.html").read_text()
@@ -243,7 +243,7 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
     assert "--max-bad-fraction" in str(error.value)
     assert "truncated" in str(error.value)
     assert "b.png" in str(error.value)
-    assert len(manifest(out)) == len(list(out.glob("pictures/*.jpg"))) == 4
+    assert len(read_manifest(out)) == len(list(out.glob("pictures/*.jpg"))) == 4
     assert (out / "gallery.html").is_file()
 
 
@@ -251,7 +251,7 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
 def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, rendered):
     report = run(engine=fake_engine.refuse_red, max_bad_fraction=0.5)
     assert (report.images, report.rendered, len(report.dead)) == (3, 3, 3)
-    assert dead_letters(out)[0] == {
+    assert read_dead_letters(out)[0] == {
         "content": "a.png",
         "reason": "FloatingPointError",
         "detail": "the loss is not finite",
@@ -260,8 +260,8 @@ def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, rendere
     }
     rendered()
     assert run().rendered == 3
-    assert dead_letters(out) == []
-    assert named(manifest(out)) == ALL
+    assert read_dead_letters(out) == []
+    assert name_units(read_manifest(out)) == ALL
 
 
 @pytest.mark.slow
@@ -270,7 +270,7 @@ def test_a_unit_that_goes_missing_without_a_word_is_a_dead_letter_too(run, out, 
     skip = lambda self, unit: None if unit.content.id == "b.png" else process(self, unit)  # noqa: E731
     monkeypatch.setattr(rendering.Render, "process", skip)
     run(max_bad_fraction=0.5)
-    assert [(letter["content"], letter["style"], letter["reason"]) for letter in dead_letters(out)] == [
+    assert [(letter["content"], letter["style"], letter["reason"]) for letter in read_dead_letters(out)] == [
         ("b.png", "red", "lost"),
         ("b.png", "blue", "lost"),
     ]
@@ -287,8 +287,8 @@ def test_nothing_at_all_is_never_within_the_budget(run, out, folder):
     with pytest.raises(outcome.RenderError, match="not_an_image") as error:
         run(max_bad_fraction=1.0)
     assert "--max-bad-fraction" not in str(error.value)  # it would not help
-    assert len(dead_letters(out)) == 3
-    assert manifest(out) == []
+    assert len(read_dead_letters(out)) == 3
+    assert read_manifest(out) == []
 
 
 def test_progress_counts_units_and_ends_at_one(run):
@@ -312,7 +312,7 @@ def test_worker_processes_share_the_processors(monkeypatch, mode, workers, expec
 @pytest.mark.slow
 def test_nothing_of_the_work_stays_behind(run, out):
     run()
-    assert not [name for name in files(out) if "partial" in name or ".work" in name]
+    assert not [name for name in list_files(out) if "partial" in name or ".work" in name]
 
 
 def test_wrong_settings_are_named_before_anything_is_done(run, out):
@@ -324,9 +324,9 @@ def test_wrong_settings_are_named_before_anything_is_done(run, out):
 def test_contents_may_come_from_records(run, out, tmp_path):
     stream = io.BytesIO()
     tfrecord.write(
-        stream, tfrecord.serialize_example({"image/encoded": fake_engine.encoded(5), "image/filename": "x.png"})
+        stream, tfrecord.serialize_example({"image/encoded": fake_engine.encode_noise(5), "image/filename": "x.png"})
     )
     (tmp_path / "split").mkdir()
     (tmp_path / "split" / "data-00000").write_bytes(stream.getvalue())
     run(sources=contents.list_records(str(tmp_path / "split"), "image/encoded"))
-    assert named(manifest(out)) == [("x.png", "red", 1.0), ("x.png", "blue", 1.0)]
+    assert name_units(read_manifest(out)) == [("x.png", "red", 1.0), ("x.png", "blue", 1.0)]

@@ -25,7 +25,7 @@ batch.render_batch(
 """
 
 
-def images(folder):
+def read_images(folder):
     return {path.name: path.read_bytes() for path in (folder / "pictures").glob("*.jpg")}
 
 
@@ -38,7 +38,7 @@ def test_two_worker_processes_make_the_same_images(run, rendered, tmp_path, monk
     report = run(beam_args=TWO, threads=1)
     calls = rendered()
     assert report.rendered == len(calls) == 6
-    assert images(tmp_path / "out") == images(tmp_path / "one")
+    assert read_images(tmp_path / "out") == read_images(tmp_path / "one")
     assert {threads for _, threads, _ in calls} == {"1"}
     assert len({process for *_, process in calls}) == 2
 
@@ -48,12 +48,12 @@ def test_a_killed_batch_loses_the_unit_in_work_and_no_other(run, rendered, folde
     out = tmp_path / "out"
     command = [sys.executable, "-c", KILLED, str(folder), str(styles[0].file.parent), str(out)]
     assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 9
-    before = images(out)
+    before = read_images(out)
     assert len(rendered()) == len(before) == 3
     assert len(list((out / "sidecars").glob("*.json"))) == 3
     assert not (out / "manifest.jsonl").exists()
 
     report = run(styles=catalog.load_folder(styles[0].file.parent), overrides={})
     assert report.rendered == len(rendered()) == 3
-    assert before.items() <= images(out).items()
+    assert before.items() <= read_images(out).items()
     assert len((out / "manifest.jsonl").read_text().splitlines()) == 6

@@ -59,14 +59,14 @@ def render(folder, styles, file, tmp_path):
     return render_batch
 
 
-def manifest(tmp_path):
+def read_manifest(tmp_path):
     return [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
 
 
 def test_fast_gives_what_the_stylizer_gives(render, folder, file, tmp_path):
     report = render(strengths=(0.5,))
     assert (report.images, report.rendered, report.dead) == (6, 6, ())
-    line = manifest(tmp_path)[1]
+    line = read_manifest(tmp_path)[1]
     assert (line["content"]["id"], line["style"]["id"], line["strength"]) == ("a.png", "blue", 0.5)
     assert (line["engine"], line["iterations"], line["losses"]) == ("fast", 0, {})
     assert line["stylizer"] == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -87,7 +87,7 @@ def test_a_rendering_is_made_again_when_engine_or_stylizer_change(render, styles
     assert render(stylizer=str(again)).rendered == 6
     assert render().rendered == 0
     assert render(code="another").rendered == 6
-    assert len({line["file"] for line in manifest(tmp_path)}) == 6
+    assert len({line["file"] for line in read_manifest(tmp_path)}) == 6
 
 
 def test_refined_starts_from_the_one_pass(render, monkeypatch, file, folder, tmp_path):
@@ -109,23 +109,23 @@ def test_refined_starts_from_the_one_pass(render, monkeypatch, file, folder, tmp
     scaled = Image.fromarray(canvas.resize(expected, 40, 64))
     smooth = np.asarray(scaled.filter(ImageFilter.GaussianBlur(0.7)))  # without its grain
     assert np.abs(start.astype(int) - smooth).mean() < 10
-    assert {line["engine"] for line in manifest(tmp_path)} == {"refined"}
+    assert {line["engine"] for line in read_manifest(tmp_path)} == {"refined"}
 
 
 def test_colors_of_the_content_are_kept(render, folder, tmp_path):
     content = np.asarray(Image.open(folder / "a.png")).astype(float)
     render(overrides={"colors": "match"}, size=512)
-    image = np.asarray(Image.open(tmp_path / "out" / manifest(tmp_path)[0]["file"])).astype(float)
+    image = np.asarray(Image.open(tmp_path / "out" / read_manifest(tmp_path)[0]["file"])).astype(float)
     assert np.abs(image.mean((0, 1)) - content.mean((0, 1))).max() < 10
     render(overrides={"colors": "luminance"}, size=512)
-    found = Image.open(tmp_path / "out" / manifest(tmp_path)[0]["file"]).convert("YCbCr")
+    found = Image.open(tmp_path / "out" / read_manifest(tmp_path)[0]["file"]).convert("YCbCr")
     wanted = Image.open(folder / "a.png").resize((512, 320), Image.Resampling.LANCZOS).convert("YCbCr")
     away = np.abs(np.asarray(found).astype(float) - np.asarray(wanted)).mean((0, 1))
     assert away[1:].max() < 8 < away[0]
 
 
 def test_a_style_that_the_stylizer_does_not_know_is_named(render, tmp_path):
-    green = fake_engine.style(tmp_path, "green", "#00ff00")
+    green = fake_engine.make_style(tmp_path, "green", "#00ff00")
     with pytest.raises(outcome.RenderError, match=r"the style green: .*atelier styles train"):
         render(styles=[green])
     assert not (tmp_path / "out" / "pictures").exists()
@@ -133,7 +133,7 @@ def test_a_style_that_the_stylizer_does_not_know_is_named(render, tmp_path):
 
 def test_another_image_under_a_known_id_is_not_rendered_in_the_known_look(render, tmp_path):
     (tmp_path / "mine").mkdir()
-    mine = fake_engine.style(tmp_path / "mine", "red", "#ff8800")
+    mine = fake_engine.make_style(tmp_path / "mine", "red", "#ff8800")
     for engine_name in ("fast", "refined"):
         with pytest.raises(outcome.RenderError, match="the style red from another image"):
             render(styles=[mine], engine=engine_name)

@@ -30,7 +30,7 @@ def images(tmp_path_factory):
     return root
 
 
-def rendered(settings, images, output):
+def render_once(settings, images, output):
     """A process for each runner: TensorFlow's number of threads, on which the last bits depend, is set once."""
     module = "tests.components.style_renderer.batch.render_once"
     command = ["python", "-m", module, settings.model_dump_json(), str(images), str(output)]
@@ -42,7 +42,7 @@ def test_runners_render_the_same_bytes(images, tmp_path):
     here = {"in_memory": Beam(), "processes": Beam(workers=2), "dask": Beam(runner="dask", workers=2)}
     with job_service.running(tmp_path / "service", environment=ENVIRONMENT) as portable:
         runners = here | {"portable": portable}
-        found = {name: rendered(settings, images, tmp_path / name) for name, settings in runners.items()}
+        found = {name: render_once(settings, images, tmp_path / name) for name, settings in runners.items()}
     assert len(found["in_memory"]) == 4
     for name in found:
         assert found[name] == found["in_memory"], name

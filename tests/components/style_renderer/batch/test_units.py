@@ -13,13 +13,13 @@ A, B = "a" * 64, "b" * 64
 CONTENT = units.Content("sub/My Cat.jpg", A, 20, 32)
 
 
-def key(content=A, style=B, picture_format="jpeg", code="1", engine="finest", stylizer="", **settings):
+def compute_key(content=A, style=B, picture_format="jpeg", code="1", engine="finest", stylizer="", **settings):
     return units.compute_key(content, style, Settings(**settings), picture_format, units.Method(engine, code, stylizer))
 
 
 def test_equal_inputs_have_equal_keys():
-    assert key(seed=0) == key()
-    assert len(key()) == 64
+    assert compute_key(seed=0) == compute_key()
+    assert len(compute_key()) == 64
 
 
 @pytest.mark.parametrize(
@@ -43,18 +43,18 @@ def test_equal_inputs_have_equal_keys():
     ],
 )
 def test_whatever_changes_the_image_changes_the_key(changed):
-    assert key(**changed) != key()
+    assert compute_key(**changed) != compute_key()
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 def test_every_setting_is_in_the_key(name):
     changed = Settings().model_copy(update={name: "another"})
-    assert units.compute_key(A, B, changed, "jpeg", units.Method(code="1")) != key()
+    assert units.compute_key(A, B, changed, "jpeg", units.Method(code="1")) != compute_key()
 
 
 def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
-    red, blue = (fake_engine.style(tmp_path, *pair) for pair in (("red", "#f00"), ("blue", "#00f")))
+    red, blue = (fake_engine.make_style(tmp_path, *pair) for pair in (("red", "#f00"), ("blue", "#00f")))
     recipes = units.make_variants([(red, Settings()), (blue, Settings(seed=4))], (0.25, 1.0))
     assert [(r.style.id, r.settings.strength, r.settings.seed) for r in recipes] == [
         ("red", 0.25, 0),
@@ -71,7 +71,7 @@ def test_every_content_is_planned_in_every_style_at_every_strength(tmp_path):
 
 
 def test_a_style_without_strengths_keeps_its_own_and_names_none(tmp_path):
-    recipes = units.make_variants([(fake_engine.style(tmp_path, "red", "#f00"), Settings(strength=0.7))], ())
+    recipes = units.make_variants([(fake_engine.make_style(tmp_path, "red", "#f00"), Settings(strength=0.7))], ())
     assert recipes[0].settings.strength == 0.7
     (unit,) = units.plan_units([CONTENT], recipes, "jpeg", units.Method(code="1"))
     assert unit.stem == f"my-cat--red--{unit.key[:12]}"
@@ -79,7 +79,7 @@ def test_a_style_without_strengths_keeps_its_own_and_names_none(tmp_path):
 
 def test_a_strength_out_of_range_is_refused(tmp_path):
     with pytest.raises(ValueError, match="less than or equal to 1"):
-        units.make_variants([(fake_engine.style(tmp_path, "red", "#f00"), Settings())], (2.0,))
+        units.make_variants([(fake_engine.make_style(tmp_path, "red", "#f00"), Settings())], (2.0,))
 
 
 @pytest.mark.slow

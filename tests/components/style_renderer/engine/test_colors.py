@@ -9,7 +9,7 @@ from tests.components.style_renderer import soft_noise
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601
 
 
-def moments(picture):
+def compute_moments(picture):
     pixels = picture.reshape(-1, 3).astype(np.float64)
     return pixels.mean(axis=0), np.cov(pixels.T)
 
@@ -38,7 +38,7 @@ def test_a_recolored_style_has_the_content_s_mean_and_covariance():
     assert (found.shape, found.dtype) == (style.shape, np.float32)
     assert found.min() > 0
     assert found.max() < 255  # or cutting would have changed the moments
-    (mean, covariance), (wanted_mean, wanted_covariance) = moments(found), moments(content)
+    (mean, covariance), (wanted_mean, wanted_covariance) = compute_moments(found), compute_moments(content)
     np.testing.assert_allclose(mean, wanted_mean, atol=1e-2)
     np.testing.assert_allclose(covariance, wanted_covariance, atol=1e-3 * np.abs(wanted_covariance).max())
     # It is the style still: brighter where that is brighter.
@@ -56,7 +56,7 @@ def test_pictures_of_one_color_have_nothing_to_divide_by():
     onto_plain = colors.match_colors(style, plain)
     np.testing.assert_allclose(onto_plain, plain, atol=1)
     of_plain = colors.match_colors(plain, style)
-    np.testing.assert_allclose(of_plain, np.broadcast_to(moments(style)[0], plain.shape), atol=1)
+    np.testing.assert_allclose(of_plain, np.broadcast_to(compute_moments(style)[0], plain.shape), atol=1)
 
 
 def test_a_memory_map_is_a_content_too(tmp_path):

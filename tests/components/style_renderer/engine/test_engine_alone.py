@@ -23,7 +23,7 @@ FOREIGN = (
 FOREIGN_DOTTED = tuple(f"{name}." for name in FOREIGN)
 
 
-def names(file):
+def list_imports(file):
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -34,7 +34,9 @@ def names(file):
 def test_no_module_of_the_engine_names_what_is_foreign_to_it():
     files = sorted(Path(engine.__file__).parent.glob("*.py"))
     assert len(files) > 5
-    found = [(file.name, name) for file in files for name in names(file) if f"{name}.".startswith(FOREIGN_DOTTED)]
+    found = [
+        (file.name, name) for file in files for name in list_imports(file) if f"{name}.".startswith(FOREIGN_DOTTED)
+    ]
     assert found == []
 
 

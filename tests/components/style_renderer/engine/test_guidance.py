@@ -37,7 +37,7 @@ def pictures():
     return [soft_noise.batch(seed, HEIGHT, WIDTH) for seed in range(4)]
 
 
-def halves(height=HEIGHT, width=WIDTH):
+def draw_halves(height=HEIGHT, width=WIDTH):
     """The left half, and a soft stripe at the top: they overlap, and leave a part free."""
     left, top = np.zeros((2, height, width), np.uint8)
     left[:, : width // 2] = 255
@@ -45,7 +45,7 @@ def halves(height=HEIGHT, width=WIDTH):
     return [left, top]
 
 
-def regions(masks):
+def group_regions(masks):
     return guidance.group([(np.zeros((40, 40, 3), np.uint8), 1.0)] * len(masks), masks)
 
 
@@ -62,7 +62,11 @@ def test_a_mask_of_ones_is_no_mask(loss, pictures):
     image, content, style, _ = (tf.constant(each) for each in pictures)
     arguments = (image, loss.compute_contents(content), loss.compute_grams(style), tf.constant([1.0, 30.0, 6e-4]))
     whole = guidance.scale(
-        regions([np.full((7, 5), 255, np.uint8)]), (HEIGHT, WIDTH), (HEIGHT, WIDTH), loss.network, loss.style_layers
+        group_regions([np.full((7, 5), 255, np.uint8)]),
+        (HEIGHT, WIDTH),
+        (HEIGHT, WIDTH),
+        loss.network,
+        loss.style_layers,
     )
     found, slope = loss.evaluate_guided(*arguments, whole.tensors, tf.constant(whole.shares))
     expected, expected_slope = loss.evaluate(*arguments)
@@ -73,7 +77,7 @@ def test_a_mask_of_ones_is_no_mask(loss, pictures):
 def test_masks_are_scaled_to_each_layer(loss):
     """Blocks of 32 pixels stay what they are at a stride of 8: far from their edges, values are the mask's own."""
     mask = np.kron(np.array([[255, 0, 51]], np.uint8), np.ones((64, 32), np.uint8))
-    guides = guidance.scale(regions([mask]), (64, 96), (64, 96), loss.network, loss.style_layers)
+    guides = guidance.scale(group_regions([mask]), (64, 96), (64, 96), loss.network, loss.style_layers)
     for name, layer in zip(loss.style_layers, guides.layers, strict=True):
         stride = loss.network.strides[name]
         assert layer.shape == (1, 64 // stride, 96 // stride, 1)
@@ -87,25 +91,25 @@ def test_masks_are_scaled_to_each_layer(loss):
 def test_a_mask_lies_on_the_image_and_not_on_what_is_padded(loss):
     """An image 34 px high is padded to 48: its lower half begins at 17, and the padding is as the last row."""
     mask = np.repeat([[0], [255]], 10, axis=1).astype(np.uint8).repeat(17, axis=0)
-    (layer, *_) = guidance.scale(regions([mask]), (34, 10), (48, 16), loss.network, ["stem_activation"]).layers
+    (layer, *_) = guidance.scale(group_regions([mask]), (34, 10), (48, 16), loss.network, ["stem_activation"]).layers
     np.testing.assert_allclose(layer[0, :, 3, 0], np.r_[np.zeros(8), 0.5, np.ones(15)], atol=1e-6)
 
 
 def test_no_speck_vanishes(loss):
     mask = np.zeros((3000, 4000), np.uint8)
     mask[1499, 1777] = 1
-    guides = guidance.scale(regions([mask]), (48, 64), (48, 64), loss.network, loss.style_layers)
+    guides = guidance.scale(group_regions([mask]), (48, 64), (48, 64), loss.network, loss.style_layers)
     for layer in guides.layers:
         assert np.square(layer).sum() > 0
 
 
 def test_losses_are_those_composed_in_numpy(loss, pictures):
     image, content, *styles = pictures
-    masks = halves()
-    exact = double_precision.network(loss.network.model)
-    here, there = (double_precision.features(exact, each) for each in (image, content))
-    painted = [double_precision.features(exact, style) for style in styles]
-    guides = guidance.scale(regions(masks), (HEIGHT, WIDTH), (HEIGHT, WIDTH), loss.network, loss.style_layers)
+    masks = draw_halves()
+    exact = double_precision.build_network(loss.network.model)
+    here, there = (double_precision.compute_features(exact, each) for each in (image, content))
+    painted = [double_precision.compute_features(exact, style) for style in styles]
+    guides = guidance.scale(group_regions(masks), (HEIGHT, WIDTH), (HEIGHT, WIDTH), loss.network, loss.style_layers)
     style = 0.0
     for number, mask in enumerate(masks):
         layers = []
@@ -113,7 +117,7 @@ def test_losses_are_those_composed_in_numpy(loss, pictures):
             guided = here[name] * layer[number].astype(np.float64)
             positions = guided.reshape(-1, guided.shape[-1])
             found = positions.T @ positions / np.square(layer[number].astype(np.float64)).sum()
-            layers.append(np.square(found - double_precision.gram(painted[number][name])).mean())
+            layers.append(np.square(found - double_precision.compute_gram(painted[number][name])).mean())
         style += np.square(mask / 255).mean() * np.average(layers, weights=loss.layer_weights)
     content_term = np.mean([np.square(here[name] - there[name]).mean() for name in loss.content_layers])
 
@@ -139,7 +143,7 @@ def test_in_tiles_it_is_as_in_one_piece(loss):
     height, width, tile = 160, 208, 96  # the last tiles are smaller
     image, content, *styles = (soft_noise.batch(seed, height, width) for seed in range(4))
     sides = (height, width)
-    guides = guidance.scale(regions(halves(height, width)), sides, sides, loss.network, loss.style_layers)
+    guides = guidance.scale(group_regions(draw_halves(height, width)), sides, sides, loss.network, loss.style_layers)
     contents = loss.compute_contents(tf.constant(content))
     grams = [
         tf.concat(pair, 0) for pair in zip(*(loss.compute_grams(tf.constant(each)) for each in styles), strict=True)
@@ -185,9 +189,9 @@ def test_two_styles_go_to_two_regions_and_the_rest_stays():
 def test_tiles_paint_what_one_piece_paints(monkeypatch):
     content = soft_noise.make_image(3, 64, 96)
     few = {"scales": [{"size": 96, "iterations": 4}], "optimizer": "adam", "learning_rate": 6.0}
-    whole = paint(halves(), content=content, **few).image.astype(int)
+    whole = paint(draw_halves(), content=content, **few).image.astype(int)
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 48)
-    tiled = paint(halves(), content=content, **few).image.astype(int)
+    tiled = paint(draw_halves(), content=content, **few).image.astype(int)
     change = np.abs(whole - content).mean()
     assert change > 5
     assert np.abs(whole - tiled).mean() < 0.02 * change
@@ -205,7 +209,7 @@ def test_equal_masks_blend():
 
 
 def test_with_nothing_of_a_style_its_region_stays():
-    masks = halves()
+    masks = draw_halves()
     assert [region.styles for region in guidance.group([(A, 1.0), (B, 0.0)], masks)] == [[(A, 1.0)]]
 
 

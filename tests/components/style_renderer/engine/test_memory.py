@@ -19,21 +19,21 @@ def network():
     return networks.build(Settings())
 
 
-def budget(megabytes):
+def build_settings(megabytes):
     return Settings(memory_mb=megabytes)
 
 
 @pytest.mark.slow
 def test_what_fits_is_worked_on_in_one_piece(network):
-    assert memory.choose_tile((512, 512, 3), network, budget(4096)) is None
-    assert memory.choose_tile((64, 64, 3), network, budget(2048)) is None
+    assert memory.choose_tile((512, 512, 3), network, build_settings(4096)) is None
+    assert memory.choose_tile((64, 64, 3), network, build_settings(2048)) is None
 
 
 @pytest.mark.parametrize(
     ("megabytes", "shape"), [(4096, (4000, 6000, 3)), (2048, (2048, 2048, 3)), (512, (512, 512, 3))]
 )
 def test_what_does_not_gets_tiles_of_whole_strides(network, megabytes, shape):
-    side = memory.choose_tile(shape, network, budget(megabytes))
+    side = memory.choose_tile(shape, network, build_settings(megabytes))
     assert side is not None
     assert side >= 128
     assert side % network.stride == 0
@@ -41,7 +41,7 @@ def test_what_does_not_gets_tiles_of_whole_strides(network, megabytes, shape):
 
 def test_the_side_is_the_largest_that_fits(network):
     shape = (4000, 6000, 3)
-    roomy, tight = (memory.choose_tile(shape, network, budget(megabytes)) for megabytes in (4096, 3072))
+    roomy, tight = (memory.choose_tile(shape, network, build_settings(megabytes)) for megabytes in (4096, 3072))
     assert roomy is not None
     assert tight is not None
     assert roomy > tight > 128
@@ -60,9 +60,11 @@ def test_the_activations_of_a_pass_are_in_the_estimate(network):
 
 
 def test_each_region_has_the_style_layers_once_more(network):
-    alone, many = (memory.choose_tile((4000, 6000, 3), network, budget(3072), regions) or 0 for regions in (0, 4))
+    alone, many = (
+        memory.choose_tile((4000, 6000, 3), network, build_settings(3072), regions) or 0 for regions in (0, 4)
+    )
     assert alone > many > 0
-    more = memory._count_floats(network, budget(3072), 2) - network.floats_per_pixel
+    more = memory._count_floats(network, build_settings(3072), 2) - network.floats_per_pixel
     layers = networks.choose_recipe(Settings()).style_layers
     assert more == 2 * sum(network.channels[name] / network.strides[name] ** 2 for name in layers)
 

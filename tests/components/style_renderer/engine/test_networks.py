@@ -31,11 +31,11 @@ LITE_LAYERS: dict[str, Any] = {
 }
 
 
-def vgg19(**changes):
+def build_vgg19(**changes):
     return networks.build(Settings(**{"network": "vgg19", "weights": "random"} | VGG_LAYERS | changes))
 
 
-def lite0(**changes):
+def build_lite0(**changes):
     return networks.build(Settings(**LITE_LAYERS | changes))
 
 
@@ -73,7 +73,7 @@ def vgg_file(keras_vgg, tmp_path_factory):
     return folder
 
 
-def sha256(path):
+def hash_file(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -85,7 +85,7 @@ def test_folding_the_normalisation_leaves_lite0_what_it_is(weights, pixels):
         lite_weights.load(own, "efficientnet_lite0", "imagenet")
     else:
         networks._draw_weights(own)
-    network = lite0(weights=weights)
+    network = build_lite0(weights=weights)
     assert not [layer for layer in network.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     original = keras.Model(own.input, {name: own.get_layer(name).output for name in network.strides})
     expected = original(pixels[:, :, :64], training=False)
@@ -98,7 +98,7 @@ def test_folding_the_normalisation_leaves_lite0_what_it_is(weights, pixels):
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["vgg.h5", "vgg.weights.h5"])
 def test_vgg19_equals_keras_with_its_preprocessing(keras_vgg, vgg_file, file, pixels):
-    network = vgg19(weights=str(vgg_file / file), weights_sha256=sha256(vgg_file / file))
+    network = build_vgg19(weights=str(vgg_file / file), weights_sha256=hash_file(vgg_file / file))
     original = keras.Model(keras_vgg.input, {name: keras_vgg.get_layer(name).output for name in network.strides})
     expected = original(keras.applications.vgg19.preprocess_input(pixels.copy()))
     found = network(tf.constant(pixels))
@@ -109,7 +109,7 @@ def test_vgg19_equals_keras_with_its_preprocessing(keras_vgg, vgg_file, file, pi
 @pytest.mark.slow
 def test_average_pooling_is_the_mean_of_four(pixels):
     layers = {"content_layers": ("block1_conv2",), "style_layers": {"block1_pool": 1.0}}
-    averaged, largest = (vgg19(pooling=pooling, **layers)(tf.constant(pixels)) for pooling in ("average", "max"))
+    averaged, largest = (build_vgg19(pooling=pooling, **layers)(tf.constant(pixels)) for pooling in ("average", "max"))
     np.testing.assert_array_equal(averaged["block1_conv2"], largest["block1_conv2"])
     below = largest["block1_conv2"].numpy()
     quarters = below.reshape(2, 32, 2, 48, 2, 64)
@@ -119,10 +119,10 @@ def test_average_pooling_is_the_mean_of_four(pixels):
 
 @pytest.mark.slow
 def test_nothing_deeper_than_the_deepest_layer_is_there():
-    names = [layer.name for layer in vgg19().model.layers]
+    names = [layer.name for layer in build_vgg19().model.layers]
     assert names[-1] == "block5_conv2"
     assert not {"block5_conv3", "block5_conv4", "block5_pool"} & set(names)
-    names = [layer.name for layer in lite0().model.layers]
+    names = [layer.name for layer in build_lite0().model.layers]
     assert names[-1] == "block5a_expand_activation"
     assert not [name for name in names if name.startswith(("block5a_dw", "block5b", "block6", "block7", "top"))]
 
@@ -130,9 +130,9 @@ def test_nothing_deeper_than_the_deepest_layer_is_there():
 @pytest.mark.slow
 def test_an_unknown_layer_is_named_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"content_layers names block5_conv5: no layer of vgg19; did you mean block5_"):
-        vgg19(content_layers=("block5_conv5",))
+        build_vgg19(content_layers=("block5_conv5",))
     with pytest.raises(ValueError, match=r"efficientnet_lite0 has no layer block1_conv1; there are .*stem_activation"):
-        lite0(style_layers={"block1_conv1": 1.0})
+        build_lite0(style_layers={"block1_conv1": 1.0})
 
 
 @pytest.mark.slow
@@ -144,7 +144,7 @@ def test_the_layers_that_settings_know_are_those_of_the_network(name):
 
 @pytest.mark.slow
 def test_sizes_and_channels_are_told_as_they_are(pixels):
-    for network in (lite0(), vgg19()):
+    for network in (build_lite0(), build_vgg19()):
         found = network(tf.constant(pixels))
         for name, features in found.items():
             assert features.shape[1:3] == (64 // network.strides[name], 96 // network.strides[name])
@@ -156,7 +156,7 @@ def test_sizes_and_channels_are_told_as_they_are(pixels):
 @pytest.mark.slow
 def test_activations_are_counted_by_pixel():
     # block1: pixels, normalised pixels and two convolutions; then a pool and a convolution at a quarter.
-    found = vgg19(content_layers=("block1_conv2",), style_layers={"block2_conv1": 1.0})
+    found = build_vgg19(content_layers=("block1_conv2",), style_layers={"block2_conv1": 1.0})
     assert found.floats_per_pixel == pytest.approx(3 + 3 + 64 + 64 + 64 / 4 + 128 / 4)
 
 
@@ -164,11 +164,11 @@ def test_activations_are_counted_by_pixel():
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "vgg19"])
 def test_a_feature_sees_as_far_as_the_radius_says(name, axis):
-    network = lite0() if name == "efficientnet_lite0" else vgg19()
+    network = build_lite0() if name == "efficientnet_lite0" else build_vgg19()
     deepest = network.model.layers[-1].name
     long, middle = 288, 144  # the middle is a multiple of the stride
     image = soft_noise.make_image(4, *((long, 32) if axis == 0 else (32, long))).astype(np.float64)[np.newaxis]
-    exact = double_precision.network(network.model)  # float64, in which what is not seen has a gradient of just 0
+    exact = double_precision.build_network(network.model)  # float64, in which what is not seen has a gradient of just 0
     x = tf.constant(image)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -179,7 +179,7 @@ def test_a_feature_sees_as_far_as_the_radius_says(name, axis):
     assert network.radius - 2 <= reach <= network.radius
 
 
-@pytest.mark.parametrize("build", [lite0, vgg19])
+@pytest.mark.parametrize("build", [build_lite0, build_vgg19])
 def test_pixels_further_away_change_nothing(build):
     network = build()
     near = soft_noise.batch(5, 32, 288)
@@ -196,7 +196,7 @@ def test_pixels_further_away_change_nothing(build):
 
 @pytest.mark.slow
 def test_random_weights_are_the_same_each_time(pixels):
-    for build in (vgg19, lite0):
+    for build in (build_vgg19, build_lite0):
         first = build(weights="random")
         networks._build.cache_clear()
         again = build(weights="random")
@@ -243,7 +243,7 @@ def no_download(monkeypatch, tmp_path):
 def test_missing_weights_are_an_error_with_the_remedy_and_no_other_network(no_download):
     before = networks._build.cache_info().currsize
     with pytest.raises(WeightsError) as caught:
-        vgg19(weights="imagenet")
+        build_vgg19(weights="imagenet")
     assert_says_the_remedy(str(caught.value))
     assert networks._build.cache_info().currsize == before
 
@@ -257,8 +257,10 @@ def test_weights_that_keras_has_are_used(keras_vgg, vgg_file, no_download, tmp_p
     monkeypatch.setattr(
         keras_vgg19.file_utils, "get_file", lambda *given, **named: get_file(*given, **named | {"file_hash": None})
     )
-    found = vgg19(weights="imagenet")(tf.constant(pixels))
-    by_path = vgg19(weights=str(vgg_file / "vgg.h5"), weights_sha256=sha256(vgg_file / "vgg.h5"))(tf.constant(pixels))
+    found = build_vgg19(weights="imagenet")(tf.constant(pixels))
+    by_path = build_vgg19(weights=str(vgg_file / "vgg.h5"), weights_sha256=hash_file(vgg_file / "vgg.h5"))(
+        tf.constant(pixels)
+    )
     np.testing.assert_array_equal(found["block5_conv2"], by_path["block5_conv2"])
     networks._build.cache_clear()  # `imagenet` must not mean these weights for other tests
 
@@ -267,15 +269,15 @@ def test_weights_that_keras_has_are_used(keras_vgg, vgg_file, no_download, tmp_p
 def test_files_with_another_hash_or_of_another_network_are_refused(vgg_file, tmp_path):
     path = vgg_file / "vgg.h5"
     with pytest.raises(WeightsError, match=r"its SHA-256 is .*, expected 0000"):
-        vgg19(weights=str(path), weights_sha256="0" * 64)
+        build_vgg19(weights=str(path), weights_sha256="0" * 64)
     with pytest.raises(ValidationError, match=r"weights is 'lite0\.pth': .* ends in \.weights\.h5 or \.h5"):
-        vgg19(weights="lite0.pth", weights_sha256="0" * 64)
+        build_vgg19(weights="lite0.pth", weights_sha256="0" * 64)
     other = tmp_path / "vgg16.h5"
     keras.applications.VGG16(include_top=False, weights=None).save(other)
     with pytest.raises(WeightsError, match=r"vgg16\.h5: not a weights file of vgg19"):
-        vgg19(weights=str(other), weights_sha256=sha256(other))
+        build_vgg19(weights=str(other), weights_sha256=hash_file(other))
     with pytest.raises(WeightsError, match=r"efficientnet_lite0 takes its weights from a \.pth file"):
-        lite0(weights=str(path), weights_sha256=sha256(path))
+        build_lite0(weights=str(path), weights_sha256=hash_file(path))
 
 
 def test_a_file_needs_its_hash():

@@ -26,7 +26,7 @@ def loss(request):
 
 @pytest.fixture(scope="module")
 def exact(loss):
-    return double_precision.network(loss.network.model)
+    return double_precision.build_network(loss.network.model)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def images():
     return [soft_noise.batch(seed, HEIGHT, WIDTH) for seed in range(3)]
 
 
-def evaluated(loss, images, weights):
+def evaluate(loss, images, weights):
     image, content, style = (tf.constant(picture) for picture in images)
     found, gradient = loss.evaluate(
         image, loss.compute_contents(content), loss.compute_grams(style), tf.constant(weights)
@@ -46,8 +46,8 @@ def evaluated(loss, images, weights):
 @pytest.fixture(scope="module")
 def exact_terms(loss, exact, images):
     """Content, style and variation loss of an image, in float64."""
-    wanted = double_precision.targets(exact, loss, *images[1:])
-    return lambda image: double_precision.terms(exact, loss, image, wanted)
+    wanted = double_precision.compute_targets(exact, loss, *images[1:])
+    return lambda image: double_precision.compute_terms(exact, loss, image, wanted)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def balanced(exact_terms, images):
 
 def test_losses_are_those_composed_in_numpy(loss, exact_terms, images, balanced):
     expected = exact_terms(images[0])
-    found, _ = evaluated(loss, images, balanced.astype(np.float32))
+    found, _ = evaluate(loss, images, balanced.astype(np.float32))
     # float32 rounds features to some 1e-6 of themselves by the last layer, and losses are squares of differences.
     np.testing.assert_allclose(found[1:], expected, rtol=2e-5)
     np.testing.assert_allclose(found[0], balanced @ expected, rtol=2e-5)
@@ -68,7 +68,7 @@ def test_losses_are_those_composed_in_numpy(loss, exact_terms, images, balanced)
 @pytest.mark.parametrize("only", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
 def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, images, balanced, only):
     weights = balanced * only
-    _, gradient = evaluated(loss, images, weights.astype(np.float32))
+    _, gradient = evaluate(loss, images, weights.astype(np.float32))
     image = images[0]
     random = np.random.default_rng(11)
     # So small that no kink of ReLU6 lies within, and float64 still leaves nine digits of the difference.
@@ -82,7 +82,7 @@ def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, images, b
 
 
 def test_without_a_difference_there_is_no_loss(loss, images):
-    found, gradient = evaluated(loss, [images[0]] * 3, np.array([1, 1, 0], np.float32))
+    found, gradient = evaluate(loss, [images[0]] * 3, np.array([1, 1, 0], np.float32))
     np.testing.assert_array_equal(found[:3], 0)
     np.testing.assert_array_equal(gradient, 0)
 

@@ -16,15 +16,15 @@ with deferred_imports():
 SHAPE = (1, 6, 7, 3)
 
 
-def lbfgs(evaluate, image, iterations, notify=lambda _: False):
+def run_lbfgs(evaluate, image, iterations, notify=lambda _: False):
     return optimizers.run_lbfgs(evaluate, image, iterations, notify, frequency_slope=0.6)
 
 
-def adam(evaluate, image, iterations, notify=lambda _: False):
+def run_adam(evaluate, image, iterations, notify=lambda _: False):
     return optimizers.run_adam(evaluate, image, iterations, notify, learning_rate=3.0)
 
 
-BOTH = pytest.mark.parametrize("minimise", [lbfgs, adam])
+BOTH = pytest.mark.parametrize("minimise", [run_lbfgs, run_adam])
 
 
 class Bowl:
@@ -102,7 +102,7 @@ def test_a_changed_function_is_followed(minimise, bowl, start):
         return False
 
     found = minimise(lambda image: functions[0](image), start, 300, notify)
-    assert count == 300 or minimise is lbfgs  # which may reach the minimum before
+    assert count == 300 or minimise is run_lbfgs  # which may reach the minimum before
     np.testing.assert_allclose(found, np.clip(other.target, 0, 255), atol=0.1)
 
 
@@ -122,17 +122,17 @@ def test_after_a_change_nothing_learned_before_is_used(minimise, bowl, start):
 
 
 def test_lbfgs_stops_where_nothing_leads_down(bowl, start):
-    found = lbfgs(lambda image: (5.0, np.zeros_like(image)), start, 10, pytest.fail)
+    found = run_lbfgs(lambda image: (5.0, np.zeros_like(image)), start, 10, pytest.fail)
     np.testing.assert_array_equal(found, start)
     bowl.target = np.clip(bowl.target, 0, 255)
-    found = lbfgs(bowl, start, 100_000)
+    found = run_lbfgs(bowl, start, 100_000)
     assert bowl.calls < 2000
     np.testing.assert_allclose(found, bowl.target, atol=1e-2)
 
 
 def test_lbfgs_gets_along_with_a_wrong_gradient(bowl, start):
     """Rounding makes gradients a little wrong near a minimum; a wholly wrong one is the worst of that."""
-    found = lbfgs(lambda image: (bowl(image)[0], -bowl(image)[1]), start, 20)
+    found = run_lbfgs(lambda image: (bowl(image)[0], -bowl(image)[1]), start, 20)
     assert np.isfinite(found).all()
     # Up to rounding: float32 pixels have gone through cosines and back.
     assert bowl(found)[0] <= bowl(start)[0] * (1 + 1e-7)
@@ -144,7 +144,7 @@ def test_adam_is_keras_adam_with_its_step_cut_to_the_bounds(bowl, start):
     for _ in range(12):
         optimizer.apply([bowl(variable.numpy())[1]], [variable])
         variable.assign(np.clip(variable, 0, 255))
-    np.testing.assert_allclose(adam(bowl, start, 12), variable, atol=1e-3)
+    np.testing.assert_allclose(run_adam(bowl, start, 12), variable, atol=1e-3)
 
 
 def test_the_step_on_files_equals_keras_adam(bowl, start):

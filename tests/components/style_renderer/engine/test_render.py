@@ -35,7 +35,7 @@ VGG: dict[str, Any] = {
 }
 
 
-def settings(*scales, **changes):
+def build_settings(*scales, **changes):
     """Of float32 and a few iterations; `scales` are (size, iterations)."""
     steps = tuple(Scale(size=size, iterations=iterations) for size, iterations in scales or ((64, 8),))
     return Settings(**RECIPE | {"precision": "float32", "scales": steps} | changes)
@@ -46,17 +46,17 @@ STYLE = soft_noise.make_image(2, 64, 80, grain=4)
 OTHER = soft_noise.make_image(3, 80, 64, 0, 120, grain=12)
 
 
-def rendered(chosen, content=CONTENT, styles=((STYLE, 1.0),), **options):
+def render_image(chosen, content=CONTENT, styles=((STYLE, 1.0),), **options):
     return render.render(content, styles, chosen, **options)
 
 
 @functools.cache
-def usual():
+def render_usual():
     """What most tests compare with."""
-    return rendered(settings())
+    return render_image(build_settings())
 
 
-def distance(one, other):
+def measure_distance(one, other):
     return float(np.abs(one.astype(float) - other).mean())
 
 
@@ -66,21 +66,23 @@ def distance(one, other):
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"start": "noise"}, {"colors": "luminance"}, {"optimizer": "adam"}])
 def test_a_strength_of_0_gives_the_content_back(changes):
-    found = rendered(settings((32, 3), (64, 3), strength=0.0, **changes))
+    found = render_image(build_settings((32, 3), (64, 3), strength=0.0, **changes))
     np.testing.assert_array_equal(found.image, CONTENT)
     assert (found.iterations, found.losses, found.seam_score) == (0, {}, None)
 
 
 @pytest.mark.slow
 def test_at_another_size_it_is_the_content_scaled():
-    found = rendered(settings((32, 3), strength=0.0)).image
+    found = render_image(build_settings((32, 3), strength=0.0)).image
     np.testing.assert_array_equal(found, canvas.resize(CONTENT, 24, 32))
 
 
 @pytest.mark.slow
 def test_the_change_grows_with_the_strength():
-    images = [rendered(settings((64, 40), strength=strength)).image for strength in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    distances = [distance(image, CONTENT) for image in images]
+    images = [
+        render_image(build_settings((64, 40), strength=strength)).image for strength in (0.0, 0.25, 0.5, 0.75, 1.0)
+    ]
+    distances = [measure_distance(image, CONTENT) for image in images]
     assert distances[0] == 0
     assert all(1.01 * weaker < stronger for weaker, stronger in itertools.pairwise(distances))
 
@@ -90,19 +92,19 @@ def test_the_change_grows_with_the_strength():
 
 @pytest.mark.slow
 def test_a_blend_with_nothing_of_the_second_is_the_first():
-    found = rendered(settings(), styles=((STYLE, 2.5), (OTHER, 0.0)))
-    np.testing.assert_array_equal(found.image, usual().image)
+    found = render_image(build_settings(), styles=((STYLE, 2.5), (OTHER, 0.0)))
+    np.testing.assert_array_equal(found.image, render_usual().image)
 
 
 def test_a_blend_of_a_style_with_itself_is_that_style():
-    found = rendered(settings(), styles=((STYLE, 1.0), (STYLE, 1.0)))
-    np.testing.assert_array_equal(found.image, usual().image)  # halves add up to the whole in float32 too
+    found = render_image(build_settings(), styles=((STYLE, 1.0), (STYLE, 1.0)))
+    np.testing.assert_array_equal(found.image, render_usual().image)  # halves add up to the whole in float32 too
 
 
 def test_the_targets_of_a_blend_are_the_weighted_mean(monkeypatch):
     wanted = watch_targets(monkeypatch)
-    rendered(settings((64, 1)), styles=((STYLE, 3.0), (OTHER, 1.0)))
-    loss = objective.get_objective(settings(), "float32")
+    render_image(build_settings((64, 1)), styles=((STYLE, 3.0), (OTHER, 1.0)))
+    loss = objective.get_objective(build_settings(), "float32")
     one, other = loss.compute_style_targets(STYLE, 64), loss.compute_style_targets(OTHER, 64)
     for found, a, b in zip(wanted[0], one, other, strict=True):
         expected = 0.75 * a.numpy() + 0.25 * b.numpy()
@@ -112,7 +114,7 @@ def test_the_targets_of_a_blend_are_the_weighted_mean(monkeypatch):
 def watch_targets(monkeypatch):
     """The Gram matrices that the objective is given, call by call."""
     seen = []
-    loss = objective.get_objective(settings(), "float32")
+    loss = objective.get_objective(build_settings(), "float32")
     evaluate = loss.evaluate
 
     def watch(image, contents, grams, weights):
@@ -124,7 +126,7 @@ def watch_targets(monkeypatch):
 
 
 def test_a_blend_lies_between_its_styles():
-    loss = objective.get_objective(settings(), "float32")
+    loss = objective.get_objective(build_settings(), "float32")
 
     def style_loss(image, style):
         grams = loss.compute_style_targets(style, 64)
@@ -132,32 +134,32 @@ def test_a_blend_lies_between_its_styles():
         found, _ = loss.evaluate(picture, loss.compute_contents(picture), grams, tf.constant([0.0, 1.0, 0.0]))
         return float(found[2])
 
-    blend = rendered(settings(), styles=((STYLE, 1.0), (OTHER, 1.0))).image
-    pure = rendered(settings(), styles=((OTHER, 1.0),)).image
-    assert style_loss(usual().image, STYLE) < style_loss(blend, STYLE) < style_loss(pure, STYLE)
-    assert style_loss(pure, OTHER) < style_loss(blend, OTHER) < style_loss(usual().image, OTHER)
+    blend = render_image(build_settings(), styles=((STYLE, 1.0), (OTHER, 1.0))).image
+    pure = render_image(build_settings(), styles=((OTHER, 1.0),)).image
+    assert style_loss(render_usual().image, STYLE) < style_loss(blend, STYLE) < style_loss(pure, STYLE)
+    assert style_loss(pure, OTHER) < style_loss(blend, OTHER) < style_loss(render_usual().image, OTHER)
 
 
 # The same again
 
 
 def test_the_same_twice_is_the_same_byte_for_byte():
-    again = rendered(settings())
-    np.testing.assert_array_equal(again.image, usual().image)
-    assert again.losses == usual().losses
+    again = render_image(build_settings())
+    np.testing.assert_array_equal(again.image, render_usual().image)
+    assert again.losses == render_usual().losses
 
 
 @pytest.mark.slow
 def test_the_seed_decides_the_noise_and_only_that():
-    one, same, other = (rendered(settings(start="noise", seed=seed)).image for seed in (1, 1, 2))
+    one, same, other = (render_image(build_settings(start="noise", seed=seed)).image for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
-    assert distance(one, other) > 5
-    np.testing.assert_array_equal(rendered(settings(seed=1)).image, usual().image)
+    assert measure_distance(one, other) > 5
+    np.testing.assert_array_equal(render_image(build_settings(seed=1)).image, render_usual().image)
 
 
 def test_noise_is_where_it_starts():
     first = []
-    rendered(settings((64, 1), start="noise"), callback=lambda at: first.append(at.image()))
+    render_image(build_settings((64, 1), start="noise"), callback=lambda at: first.append(at.image()))
     # Of uniform noise: mean 127.5, standard deviation 73.6; 9216 values leave less than 3 by chance.
     assert abs(first[0].mean() - 127.5) < 3
     assert abs(first[0].std() - 73.6) < 3
@@ -165,9 +167,11 @@ def test_noise_is_where_it_starts():
 
 def test_a_start_picture_is_where_it_starts():
     first = []
-    found = rendered(settings((64, 8), start="noise"), start=OTHER, callback=lambda at: first.append(at.image()))
+    found = render_image(
+        build_settings((64, 8), start="noise"), start=OTHER, callback=lambda at: first.append(at.image())
+    )
     np.testing.assert_array_equal(first[0], canvas.resize(OTHER, 48, 64))
-    assert distance(found.image, usual().image) > 1
+    assert measure_distance(found.image, render_usual().image) > 1
 
 
 # The callback
@@ -175,8 +179,8 @@ def test_a_start_picture_is_where_it_starts():
 
 def test_the_callback_sees_each_iteration_in_order():
     seen = []
-    chosen = settings((32, 3), (64, 4))
-    found = rendered(chosen, callback=lambda at: seen.append((at, at.image())))
+    chosen = build_settings((32, 3), (64, 4))
+    found = render_image(chosen, callback=lambda at: seen.append((at, at.image())))
     iterates = [at for at, _ in seen]
     assert [(at.scale, at.size, at.iteration, at.iterations) for at in iterates] == [
         *((0, 32, number, 3) for number in range(4)),
@@ -197,31 +201,31 @@ def test_the_callback_sees_each_iteration_in_order():
 
 
 def test_watching_changes_nothing():
-    np.testing.assert_array_equal(rendered(settings(), callback=lambda _: None).image, usual().image)
-    same = rendered(settings(), callback=lambda _: 1.0)  # the strength that it has
-    np.testing.assert_array_equal(same.image, usual().image)
+    np.testing.assert_array_equal(render_image(build_settings(), callback=lambda _: None).image, render_usual().image)
+    same = render_image(build_settings(), callback=lambda _: 1.0)  # the strength that it has
+    np.testing.assert_array_equal(same.image, render_usual().image)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_a_strength_that_the_callback_returns_is_taken(optimizer):
-    chosen = settings((64, 24), optimizer=optimizer)
-    full = rendered(chosen).image
-    weaker = rendered(chosen, callback=lambda at: 0.3 if at.iteration == 2 else None).image
-    assert distance(weaker, CONTENT) < distance(full, CONTENT)
-    none = rendered(chosen, callback=lambda at: 0 if at.iteration == 2 else None)
+    chosen = build_settings((64, 24), optimizer=optimizer)
+    full = render_image(chosen).image
+    weaker = render_image(chosen, callback=lambda at: 0.3 if at.iteration == 2 else None).image
+    assert measure_distance(weaker, CONTENT) < measure_distance(full, CONTENT)
+    none = render_image(chosen, callback=lambda at: 0 if at.iteration == 2 else None)
     np.testing.assert_array_equal(none.image, CONTENT)
 
 
 def test_a_strength_from_the_start_is_that_of_the_settings():
-    expected = rendered(settings(strength=0.5)).image
-    found = rendered(settings(), callback=lambda at: 0.5 if at.iteration == 0 else None).image
+    expected = render_image(build_settings(strength=0.5)).image
+    found = render_image(build_settings(), callback=lambda at: 0.5 if at.iteration == 0 else None).image
     np.testing.assert_array_equal(found, expected)
 
 
 def test_a_new_strength_holds_for_the_scales_to_come():
-    found = rendered(
-        settings((32, 2), (64, 8)), callback=lambda at: 0.0 if (at.scale, at.iteration) == (0, 1) else None
+    found = render_image(
+        build_settings((32, 2), (64, 8)), callback=lambda at: 0.0 if (at.scale, at.iteration) == (0, 1) else None
     )
     np.testing.assert_array_equal(found.image, CONTENT)
     assert found.iterations == 2
@@ -230,7 +234,7 @@ def test_a_new_strength_holds_for_the_scales_to_come():
 @pytest.mark.parametrize("answer", [2.0, -0.1, float("nan")])
 def test_no_other_number_is_a_strength(answer):
     with pytest.raises(ValueError, match=r"the callback returned the strength .*: expected 0\.\.1"):
-        rendered(settings(), callback=lambda _: answer)
+        render_image(build_settings(), callback=lambda _: answer)
 
 
 # Sizes
@@ -249,7 +253,7 @@ def test_no_other_number_is_a_strength(answer):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_the_result_has_the_last_size_and_the_content_s_aspect(shape, sizes, expected, optimizer):
     content = soft_noise.make_image(4, *shape)
-    found = rendered(settings(*((size, 2) for size in sizes), optimizer=optimizer), content=content)
+    found = render_image(build_settings(*((size, 2) for size in sizes), optimizer=optimizer), content=content)
     assert (found.image.shape, found.image.dtype) == ((*expected, 3), np.uint8)
     assert np.isfinite(list(found.losses.values())).all()
     assert found.iterations == 2 * len(sizes)
@@ -257,32 +261,34 @@ def test_the_result_has_the_last_size_and_the_content_s_aspect(shape, sizes, exp
 
 def test_the_coarse_scale_is_where_the_fine_one_starts():
     seen = {}
-    rendered(settings((32, 4), (64, 1)), callback=lambda at: seen.update({(at.scale, at.iteration): at.image()}))
+    render_image(
+        build_settings((32, 4), (64, 1)), callback=lambda at: seen.update({(at.scale, at.iteration): at.image()})
+    )
     enlarged = canvas.resize(seen[0, 4], 48, 64)
-    assert distance(seen[1, 0], enlarged) < 1  # which was rounded in between
-    assert distance(seen[0, 4], canvas.resize(CONTENT, 24, 32)) > 1
-    assert distance(seen[1, 0], CONTENT) > 1.2 * distance(seen[1, 0], enlarged)
+    assert measure_distance(seen[1, 0], enlarged) < 1  # which was rounded in between
+    assert measure_distance(seen[0, 4], canvas.resize(CONTENT, 24, 32)) > 1
+    assert measure_distance(seen[1, 0], CONTENT) > 1.2 * measure_distance(seen[1, 0], enlarged)
 
 
 def test_style_scale_is_the_size_at_which_the_style_is_seen(monkeypatch):
     wanted = watch_targets(monkeypatch)
     style = soft_noise.make_image(5, 256, 256, grain=4)
-    loss = objective.get_objective(settings(), "float32")
+    loss = objective.get_objective(build_settings(), "float32")
     for style_scale, size in ((1.0, 64), (0.5, 32), (2.0, 128), (0.01, 32), (8.0, 256)):
         wanted.clear()
-        rendered(settings((64, 1), style_scale=style_scale), styles=((style, 1.0),))
+        render_image(build_settings((64, 1), style_scale=style_scale), styles=((style, 1.0),))
         for found, expected in zip(wanted[0], loss.compute_style_targets(style, size), strict=True):
             np.testing.assert_array_equal(found, expected)
 
 
 def test_total_variation_by_scale():
-    def at(tv_weight):
+    def render_at(tv_weight):
         scale = Scale(size=64, iterations=8, tv_weight=tv_weight)
-        return rendered(settings(scales=(scale,)))
+        return render_image(build_settings(scales=(scale,)))
 
-    rough, smooth = at(0.0), at(1.0)
+    rough, smooth = render_at(0.0), render_at(1.0)
     assert smooth.losses["tv"] < 0.5 * rough.losses["tv"]
-    np.testing.assert_array_equal(at(RECIPE["tv_weight"]).image, usual().image)
+    np.testing.assert_array_equal(render_at(RECIPE["tv_weight"]).image, render_usual().image)
 
 
 # Colors
@@ -290,8 +296,8 @@ def test_total_variation_by_scale():
 
 def test_luminance_keeps_the_content_s_chroma():
     content = soft_noise.make_image(6, 48, 64, 100, 156, grain=16)  # in gamut with whatever brightness
-    found = rendered(settings(colors="luminance"), content=content).image
-    free = rendered(settings(), content=content).image
+    found = render_image(build_settings(colors="luminance"), content=content).image
+    free = render_image(build_settings(), content=content).image
     np.testing.assert_array_equal(found, colors.keep_content_colors(free, content))
     chroma, wanted, styled = (
         np.asarray(Image.fromarray(picture).convert("YCbCr"))[..., 1:].astype(int) for picture in (found, content, free)
@@ -302,16 +308,16 @@ def test_luminance_keeps_the_content_s_chroma():
 
 def test_luminance_holds_for_previews_too():
     seen = []
-    rendered(settings((64, 2), colors="luminance"), callback=lambda at: seen.append(at.image()))
+    render_image(build_settings((64, 2), colors="luminance"), callback=lambda at: seen.append(at.image()))
     free = []
-    rendered(settings((64, 2)), callback=lambda at: free.append(at.image()))
+    render_image(build_settings((64, 2)), callback=lambda at: free.append(at.image()))
     np.testing.assert_array_equal(seen[1], colors.keep_content_colors(free[1], CONTENT))
 
 
 def test_match_recolors_the_style(monkeypatch):
     wanted = watch_targets(monkeypatch)
-    rendered(settings((64, 1), colors="match"))
-    loss = objective.get_objective(settings(), "float32")
+    render_image(build_settings((64, 1), colors="match"))
+    loss = objective.get_objective(build_settings(), "float32")
     for found, expected in zip(
         wanted[0], loss.compute_style_targets(colors.match_colors(STYLE, CONTENT), 64), strict=True
     ):
@@ -341,19 +347,19 @@ def test_match_recolors_the_style(monkeypatch):
 )
 def test_what_cannot_be_rendered_is_named(content, styles, start, message):
     with pytest.raises(ValueError, match=message):
-        render.render(content, styles, settings(), start=start)
+        render.render(content, styles, build_settings(), start=start)
 
 
 @pytest.mark.slow
 def test_an_unknown_layer_is_named():
     with pytest.raises(ValueError, match="efficientnet_lite0 has no layer block1_conv1"):
-        rendered(settings(content_layers=("block1_conv1",)))
+        render_image(build_settings(content_layers=("block1_conv1",)))
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_a_loss_that_float32_cannot_hold_is_an_error_and_no_picture(optimizer):
     with pytest.raises(FloatingPointError, match="a weight is too large for float32"):
-        rendered(settings(style_weight=3e38, optimizer=optimizer))
+        render_image(build_settings(style_weight=3e38, optimizer=optimizer))
 
 
 # Contents with nothing to go by
@@ -363,7 +369,7 @@ def test_a_loss_that_float32_cannot_hold_is_an_error_and_no_picture(optimizer):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_grey_in_its_own_style_stays_grey(optimizer):
     gray = np.full((48, 64, 3), 128, np.uint8)
-    found = rendered(settings(optimizer=optimizer), content=gray, styles=((gray, 1.0),))
+    found = render_image(build_settings(optimizer=optimizer), content=gray, styles=((gray, 1.0),))
     np.testing.assert_array_equal(found.image, gray)
     assert found.losses["total"] == pytest.approx(0, abs=1e-8)  # there and back through cosines, in float32
 
@@ -372,10 +378,10 @@ def test_grey_in_its_own_style_stays_grey(optimizer):
 @pytest.mark.parametrize("keep", ["style", "luminance", "match"])
 def test_a_content_of_one_grey_takes_a_style(value, keep):
     plain = np.full((48, 64, 3), value, np.uint8)
-    found = rendered(settings(colors=keep), content=plain)
+    found = render_image(build_settings(colors=keep), content=plain)
     assert np.isfinite(list(found.losses.values())).all()
     if keep == "style":
-        assert distance(found.image, plain) > 1
+        assert measure_distance(found.image, plain) > 1
 
 
 def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
@@ -388,7 +394,7 @@ def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
         return found
 
     monkeypatch.setattr(optimizers, "run_lbfgs", look_aside)
-    assert rendered(settings()).losses == usual().losses
+    assert render_image(build_settings()).losses == render_usual().losses
 
 
 # Tiles
@@ -397,12 +403,12 @@ def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
 @pytest.mark.slow
 def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
     content = soft_noise.make_image(7, 144, 160, grain=16)
-    chosen = settings((160, 12), optimizer="adam", learning_rate=2.0)
-    whole = rendered(chosen, content=content)
+    chosen = build_settings((160, 12), optimizer="adam", learning_rate=2.0)
+    whole = render_image(chosen, content=content)
     assert whole.seam_score is None
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 64)
     totals = []
-    found = rendered(
+    found = render_image(
         chosen, content=content, callback=lambda at: totals.append(at.losses["total"]) if at.iteration else None
     )
     assert found.image.shape == (144, 160, 3)
@@ -412,7 +418,7 @@ def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
     assert found.seam_score == pytest.approx(1, abs=0.25)
     assert found.seam_score == pytest.approx(tiles.measure_seams(found.image, 64), abs=0.1)
     # Adam magnifies rounding where a gradient is next to nothing; what one sees is the same.
-    assert distance(found.image, whole.image) < 0.5
+    assert measure_distance(found.image, whole.image) < 0.5
     assert found.losses["total"] == pytest.approx(whole.losses["total"], rel=0.01)
 
 
@@ -421,14 +427,14 @@ def test_tiles_need_no_content_in_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
     mapped = np.memmap(tmp_path / "content.u8", np.uint8, "w+", shape=CONTENT.shape)
     mapped[:] = CONTENT
-    expected = rendered(settings((64, 2))).image
-    np.testing.assert_array_equal(rendered(settings((64, 2)), content=mapped).image, expected)
+    expected = render_image(build_settings((64, 2))).image
+    np.testing.assert_array_equal(render_image(build_settings((64, 2)), content=mapped).image, expected)
 
 
 @pytest.mark.slow
 def test_the_callback_changes_the_strength_in_tiles_too(monkeypatch):
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 32)
-    found = rendered(settings((64, 3)), callback=lambda at: 0.0 if at.iteration == 1 else None)
+    found = render_image(build_settings((64, 3)), callback=lambda at: 0.0 if at.iteration == 1 else None)
     np.testing.assert_array_equal(found.image, CONTENT)
 
 
@@ -442,7 +448,7 @@ def test_bfloat16_ends_within_two_percent_of_float32():
     Content and style weigh about the same here, so that there is a loss below which neither format gets.
     """
     chosen = VGG | {"style_weight": 1e-3}
-    loss = objective.get_objective(settings(**chosen), "float32")
+    loss = objective.get_objective(build_settings(**chosen), "float32")
     weights, grams = tf.constant([1.0, 1e-3, 0.0]), loss.compute_style_targets(STYLE, 64)
     ratios = []
     for seed in range(10, 18):
@@ -452,8 +458,8 @@ def test_bfloat16_ends_within_two_percent_of_float32():
             float(loss.evaluate(tf.constant(image[np.newaxis], tf.float32), contents, grams, weights)[0][0])
             for image in (
                 content,
-                rendered(settings((64, 25), **chosen), content=content).image,
-                rendered(settings((64, 25), **chosen | {"precision": "bfloat16"}), content=content).image,
+                render_image(build_settings((64, 25), **chosen), content=content).image,
+                render_image(build_settings((64, 25), **chosen | {"precision": "bfloat16"}), content=content).image,
             )
         )
         assert exact < 0.05 * start
@@ -466,15 +472,15 @@ def test_bfloat16_ends_within_two_percent_of_float32():
 def test_the_last_steps_are_in_float32(monkeypatch):
     used = []
     for number_format in ("float32", "bfloat16"):
-        loss = objective.get_objective(settings(), number_format)
+        loss = objective.get_objective(build_settings(), number_format)
 
         def watch(*given, evaluate=loss.evaluate, number_format=number_format):
             used.append(number_format)
             return evaluate(*given)
 
         monkeypatch.setattr(loss, "evaluate", watch)
-    rendered(settings((32, 4), (64, 8), precision="bfloat16", optimizer="adam"))
+    render_image(build_settings((32, 4), (64, 8), precision="bfloat16", optimizer="adam"))
     assert used == ["bfloat16"] * (4 + 6) + ["float32"] * 2
     used.clear()
-    rendered(settings((64, 3)))
+    render_image(build_settings((64, 3)))
     assert set(used) == {"float32"}

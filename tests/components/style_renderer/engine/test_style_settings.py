@@ -64,7 +64,7 @@ def test_what_makes_sense_is_taken():
         taken.strength = 1
 
 
-def sizes(settings):
+def list_scales(settings):
     return [(scale.size, scale.iterations, scale.tv_weight) for scale in settings.scales]
 
 
@@ -80,12 +80,12 @@ def sizes(settings):
     ],
 )
 def test_another_size_keeps_the_scales_below_it(size, expected):
-    assert sizes(Settings(scales=SCALES, seed=3).with_size(size)) == expected
+    assert list_scales(Settings(scales=SCALES, seed=3).with_size(size)) == expected
     assert Settings(scales=SCALES, seed=3).with_size(size).seed == 3
 
 
 def test_iterations_do_not_fall_to_nothing():
-    assert sizes(Settings(scales=(Scale(size=32, iterations=2),)).with_size(256))[-1] == (256, 1, None)
+    assert list_scales(Settings(scales=(Scale(size=32, iterations=2),)).with_size(256))[-1] == (256, 1, None)
 
 
 @pytest.mark.parametrize("size", [8, 40_000])

@@ -58,7 +58,7 @@ def page(tmp_path):
     """A page of contents, styles and strengths; without the units whose position in the plan is in `without`."""
 
     def build(contents=("a.png", "b.png"), strengths=(), without=(), dead=(), width=32, styles=None):
-        styles = styles or [fake_engine.style(tmp_path, *pair) for pair in (("red", "#f00"), ("blue", "#00f"))]
+        styles = styles or [fake_engine.make_style(tmp_path, *pair) for pair in (("red", "#f00"), ("blue", "#00f"))]
         shown = [units.Content(name, f"{number:064x}", 20, 32) for number, name in enumerate(contents)]
         recipes = units.make_variants([(style, Settings()) for style in styles], strengths)
         lines = []
@@ -75,7 +75,7 @@ def page(tmp_path):
     return build
 
 
-def cells(parsed):
+def read_cells(parsed):
     return [
         (int(cell["data-row"]), int(cell["data-column"]), json.loads(cell["data-renderings"]))
         for cell in parsed.all("a", "cell")
@@ -85,7 +85,7 @@ def cells(parsed):
 def test_contents_go_down_and_styles_across_with_originals_at_the_edges(page):
     built = page()
     parsed = Parsed(gallery.render(built))
-    found = {(row, column): renderings[0]["file"] for row, column, renderings in cells(parsed)}
+    found = {(row, column): renderings[0]["file"] for row, column, renderings in read_cells(parsed)}
     assert list(found) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert list(found.values()) == [line["file"] for line in built.lines]
     sources = [image.get("src") for image in parsed.all("img")]
@@ -97,7 +97,7 @@ def test_contents_go_down_and_styles_across_with_originals_at_the_edges(page):
 
 def test_a_large_rendering_is_shown_by_its_thumbnail_and_opened_in_full(page):
     parsed = Parsed(gallery.render(page(width=513)))
-    (_, _, (rendering,)), *_ = cells(parsed)
+    (_, _, (rendering,)), *_ = read_cells(parsed)
     assert rendering["file"].startswith("pictures/a--red--")
     assert rendering["thumbnail"] == "thumbnails/" + rendering["file"]
     assert rendering["thumbnail"] in [image.get("src") for image in parsed.all("img")]
@@ -114,7 +114,7 @@ def test_hovering_tells_parameters_losses_and_seconds(page):
 def test_several_strengths_share_a_cell_and_get_a_dial(page):
     text = gallery.render(page(strengths=(1.0, 0.25)))
     parsed = Parsed(text)
-    assert [[each["strength"] for each in renderings] for _, _, renderings in cells(parsed)] == [[0.25, 1.0]] * 4
+    assert [[each["strength"] for each in renderings] for _, _, renderings in read_cells(parsed)] == [[0.25, 1.0]] * 4
     assert parsed.all("a", "cell")[0]["href"].endswith(".jpg")
     assert "--s1--" in parsed.all("a", "cell")[0]["href"]
     assert len(parsed.all("label", "dial")) == 2
@@ -124,7 +124,7 @@ def test_several_strengths_share_a_cell_and_get_a_dial(page):
 def test_what_could_not_be_rendered_keeps_its_place_and_is_listed(page):
     dead = (DeadLetter("b.png", "NanError", "not finite", "red", 1.0), DeadLetter("c.png", "truncated", "too short"))
     parsed = Parsed(gallery.render(page(without=(2,), dead=dead)))
-    assert [(row, column) for row, column, _ in cells(parsed)] == [(0, 0), (0, 1), (1, 1)]
+    assert [(row, column) for row, column, _ in read_cells(parsed)] == [(0, 0), (0, 1), (1, 1)]
     assert len(parsed.all("div", "missing")) == 1
     assert "NanError" in parsed.text("span")
     rows = parsed.text("td")
@@ -132,7 +132,9 @@ def test_what_could_not_be_rendered_keeps_its_place_and_is_listed(page):
 
 
 def test_everything_is_escaped(page, tmp_path):
-    style = fake_engine.style(tmp_path, "red", "#f00", title=EVIL, artist=EVIL, licence=EVIL, source=EVIL, year=EVIL)
+    style = fake_engine.make_style(
+        tmp_path, "red", "#f00", title=EVIL, artist=EVIL, licence=EVIL, source=EVIL, year=EVIL
+    )
     dead = (DeadLetter(EVIL, EVIL, EVIL, EVIL, 1.0),)
     parsed = Parsed(gallery.render(page(contents=(EVIL,), styles=[style], dead=dead)))
     assert [attributes.get("type") for attributes in parsed.all("script")] == ["application/json", None]
@@ -145,7 +147,7 @@ def test_everything_is_escaped(page, tmp_path):
 
 @pytest.mark.parametrize(("source", "linked"), [("https://a.b/c?d=e&f", True), ("javascript:alert(1)", False)])
 def test_only_web_addresses_become_links(page, tmp_path, source, linked):
-    style = fake_engine.style(tmp_path, "red", "#f00", source=source)
+    style = fake_engine.make_style(tmp_path, "red", "#f00", source=source)
     parsed = Parsed(gallery.render(page(styles=[style])))
     assert (source in [link.get("href") for link in parsed.all("a")]) is linked
 

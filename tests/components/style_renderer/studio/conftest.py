@@ -72,12 +72,12 @@ def upload(client, encoded=None, name="photo.png"):
     return answer.json()["id"]
 
 
-def wish(image, size=64, style="gravel", **changes):
+def build_request(image, size=64, style="gravel", **changes):
     return {"image": image, "regions": [{"styles": {style: 1.0}}], "size": size, **changes}
 
 
 def add_job(client, size=64, **changes):
-    answer = client.post("/api/jobs", json=wish(upload(client), size, **changes))
+    answer = client.post("/api/jobs", json=build_request(upload(client), size, **changes))
     assert answer.status_code == 200, answer.text
     return answer.json()["id"]
 

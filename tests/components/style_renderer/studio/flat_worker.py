@@ -29,18 +29,18 @@ class FlatPainter:
                 os._exit(3)
             time.sleep(PAUSE_S)
             place = Place(size=size, iteration=iteration, left=count - iteration)
-            controls = tell(_gray(task, controls.strength), place, iteration / count, {"total": 1.0})
-        return _gray(task, controls.strength)
+            controls = tell(_draw_gray(task, controls.strength), place, iteration / count, {"total": 1.0})
+        return _draw_gray(task, controls.strength)
 
     def preview(self, task, size):
-        return None if [*task.styles] == ["swirls"] else _gray(task, task.request.strength)
+        return None if [*task.styles] == ["swirls"] else _draw_gray(task, task.request.strength)
 
     def estimate(self, task):
         tiles = 1 + sum(map(bool, task.masks))
         return {"seconds": 1.5, "memory_mb": task.request.size, "disk_mb": 0, "disk_free_mb": 1, "tiles": tiles}
 
 
-def _gray(task, strength):
+def _draw_gray(task, strength):
     size, weights = task.request.size, task.request.regions[0].styles
     share = weights.get("gravel", 0) / sum(weights.values()) if len(task.request.regions) == 1 else 1
     return np.full((size // 2, size, 3), round(255 * strength * share), np.uint8)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.components.style_renderer.studio.conftest import add_job, encode, read_jobs, upload, wait_for, wish
+from tests.components.style_renderer.studio.conftest import add_job, build_request, encode, read_jobs, upload, wait_for
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -18,7 +18,7 @@ with deferred_imports():
     from components.style_renderer.studio.request import StudioError
 
 
-def gray(folder, identity, name="result.jpg"):
+def measure_gray(folder, identity, name="result.jpg"):
     with Image.open(folder / "jobs" / identity / name) as image:
         return np.asarray(image).mean()
 
@@ -38,7 +38,7 @@ def test_jobs_run_one_after_the_other(client, folder):
     client.post(f"/api/jobs/{first}/stop")
     wait_for(client, second, "done")
     assert read_jobs(client)[first]["state"] == "stopped"
-    assert gray(folder, second) > 254
+    assert measure_gray(folder, second) > 254
     assert list(read_jobs(client)) == [first, second]
 
 
@@ -53,7 +53,7 @@ def test_moved_controls_act_on_the_next_iteration(client, folder):
     assert seen["request"]["strength"] == 0.4  # what the history loads
     client.post(f"/api/jobs/{job}/stop")
     wait_for(client, job, "stopped")
-    assert abs(gray(folder, job, "latest.jpg") - 102) <= 1
+    assert abs(measure_gray(folder, job, "latest.jpg") - 102) <= 1
 
 
 def test_a_stopped_job_goes_on_where_it_was(client):
@@ -89,7 +89,7 @@ def test_a_restart_goes_on_with_what_was_at_work(start, folder):
     assert read_jobs(client)[waiting]["state"] == "queued"
     client.post(f"/api/jobs/{job}/stop")
     wait_for(client, waiting, "done")
-    assert abs(gray(folder, waiting) - 51) < 1
+    assert abs(measure_gray(folder, waiting) - 51) < 1
 
 
 def test_a_job_that_fails_says_why_and_the_next_one_runs(client):
@@ -119,7 +119,7 @@ def test_what_a_job_names_must_be_there(client):
         ({"image": "../../etc/passwd"}, "image"),
         ({"colour": "red"}, "colour"),
     ):
-        answer = client.post("/api/jobs", json=wish(image) | changes)
+        answer = client.post("/api/jobs", json=build_request(image) | changes)
         assert (answer.status_code, word in answer.json()["error"]) == (400, True), answer.text
     assert read_jobs(client) == {}
 
@@ -128,10 +128,10 @@ def test_preview_and_estimate_come_beside_a_running_job(client):
     job = add_job(client, 1024)
     wait_for(client, job, "running")
     image, mask = upload(client), upload(client, encode(color="white"))
-    assert client.post("/api/preview", json=wish(image)).json()["jpeg"]
-    assert client.post("/api/preview", json=wish(image, style="swirls")).json() == {"jpeg": None}
+    assert client.post("/api/preview", json=build_request(image)).json()["jpeg"]
+    assert client.post("/api/preview", json=build_request(image, style="swirls")).json() == {"jpeg": None}
     regions = [{"styles": {"gravel": 1}, "mask": mask}]
-    assert client.post("/api/estimate", json=wish(image, 96, regions=regions)).json() == {
+    assert client.post("/api/estimate", json=build_request(image, 96, regions=regions)).json() == {
         "seconds": 1.5,
         "memory_mb": 96,
         "disk_mb": 0,
@@ -170,7 +170,7 @@ def test_a_full_disk_is_told_and_the_studio_goes_on(start, folder, request):
     empty = request.getfixturevalue("full")
     for path, sent in (
         ("/api/images", {"content": encode(color="red")}),
-        ("/api/jobs", {"json": wish(image)}),
+        ("/api/jobs", {"json": build_request(image)}),
         ("/api/presets", {"json": {"name": "soft", "request": {}}}),
     ):
         answer = client.post(path, **sent)
@@ -189,7 +189,7 @@ def test_a_full_disk_is_told_and_the_studio_goes_on(start, folder, request):
 
 def test_presets_survive_a_restart_and_a_damaged_file_is_named_and_kept(start, folder):
     client = start()
-    request = wish(upload(client))
+    request = build_request(upload(client))
     for name in ("soft", "hard"):
         assert client.post("/api/presets", json={"name": name, "request": request}).status_code == 200
     assert client.delete("/api/presets?name=hard").status_code == 200

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.components.style_renderer import soft_noise
-from tests.components.style_renderer.studio.conftest import HOME, upload, wait_for, wish
+from tests.components.style_renderer.studio.conftest import HOME, build_request, upload, wait_for
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -36,7 +36,7 @@ def test_large_jobs_are_predicted_shown_downloaded_and_stopped(folder):
         image = upload(client, encode_photo())
         while not client.get("/api/state").json()["ready"]:
             time.sleep(0.2)
-        fast, finest = wish(image, 2048, engine="fast"), wish(image, 256, engine="finest")
+        fast, finest = build_request(image, 2048, engine="fast"), build_request(image, 256, engine="finest")
         expected = client.post("/api/estimate", json=fast).json()
         assert expected["disk_mb"] == pytest.approx(2048 * 1365 * 55 / 2**20, abs=2)
         assert expected["seconds"] > 0
@@ -64,7 +64,7 @@ def test_large_jobs_are_predicted_shown_downloaded_and_stopped(folder):
         client.post(f"/api/jobs/{job}/stop")
         assert wait_for(client, job, "stopped")["version"] > 0
 
-        job = client.post("/api/jobs", json=wish(image, 8192, engine="fast")).json()["id"]
+        job = client.post("/api/jobs", json=build_request(image, 8192, engine="fast")).json()["id"]
         wait_for(client, job, "running", until=lambda job: job["progress"])
         client.post(f"/api/jobs/{job}/stop")
         wait_for(client, job, "stopped")

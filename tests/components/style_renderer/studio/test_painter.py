@@ -161,7 +161,9 @@ def test_a_job_for_which_the_disk_is_too_small_is_not_begun(engine, make_task, m
     ],
 )
 def test_a_job_goes_on_with_what_is_left(place, expected):
-    left = painter._go_on(Settings(strength=0.5), Place(**dict(zip(("size", "iteration", "left"), place, strict=True))))
+    left = painter._plan_rest(
+        Settings(strength=0.5), Place(**dict(zip(("size", "iteration", "left"), place, strict=True)))
+    )
     assert (left and [(scale.size, scale.iterations) for scale in left.scales]) == expected
     assert left is None or left.strength == 0.5
 

@@ -10,7 +10,7 @@ import zlib
 
 import pytest
 
-from tests.components.style_renderer.studio.conftest import FLAT, HOME, encode, read_jobs, upload, wish
+from tests.components.style_renderer.studio.conftest import FLAT, HOME, build_request, encode, read_jobs, upload
 from tests.deferred import deferred_imports
 
 with deferred_imports():
@@ -62,7 +62,7 @@ def test_the_machine_s_own_names_are(client, host):
 def test_another_site_s_page_changes_nothing(client, headers):
     image, before = upload(client), read_jobs(client)
     for method, path in (("POST", "/api/jobs"), ("POST", "/api/images"), ("DELETE", "/api/presets?name=x")):
-        assert client.request(method, path, headers=headers, json=wish(image)).status_code == 403
+        assert client.request(method, path, headers=headers, json=build_request(image)).status_code == 403
     assert read_jobs(client) == before
 
 
@@ -110,11 +110,11 @@ def test_a_name_is_for_people_and_never_a_path(client, kept):
     assert answer["name"] == "../../<b>x</b>.png"
     assert {path.name for path in (kept / "images").iterdir()} >= {f"{answer['id']}.image", f"{answer['id']}.json"}
     assert [*kept.rglob("*x<*"), *kept.parent.glob("*x<*"), *kept.parent.parent.glob("*x<*")] == []
-    job = client.post("/api/jobs", json=wish(answer["id"])).json()
+    job = client.post("/api/jobs", json=build_request(answer["id"])).json()
     assert job["title"] == answer["name"]
 
 
-def promise(width, height):
+def build_png(width, height):
     """A PNG that promises so many pixels, and holds nearly nothing."""
 
     def chunk(kind, data):
@@ -129,7 +129,7 @@ def promise(width, height):
     [
         (b"remember the milk", "a.png: "),
         (b"", "a.png: "),
-        (promise(60_000, 60_000), "pixels are more than"),
+        (build_png(60_000, 60_000), "pixels are more than"),
         (encode, "a.png: "),
     ],
 )

@@ -37,21 +37,21 @@ def photographs():
     return [Image.fromarray(np.random.default_rng(1).integers(0, 256, (70, 80, 3), np.uint8))]
 
 
-def rows(found, style):
+def read_rows(found, style):
     """All values that one style has of its own."""
     position = found.styles.index(style)
     values = [v for v in found.model.variables if v.path.endswith(("norm/scale", "norm/offset", "offset/offset"))]
     return np.concatenate([np.ravel(v[position]) for v in values])
 
 
-def shared(found):
+def read_shared(found):
     return np.concatenate([np.ravel(v) for v in found.model.variables if v.path.endswith("kernel")])
 
 
 def test_nothing_is_trained_where_the_base_knows_all(base, tmp_path):
     found = learning.learn_styles({"blue": BLUE}, [], SETTINGS, base=base, state=tmp_path)
     assert found.styles == ("blue",)
-    np.testing.assert_array_equal(rows(found, "blue"), rows(base, "blue"))
+    np.testing.assert_array_equal(read_rows(found, "blue"), read_rows(base, "blue"))
     image = np.random.default_rng(2).integers(0, 256, (20, 30, 3), np.uint8)
     np.testing.assert_array_equal(found.stylize(image, {"blue": 1}, 0.7), base.stylize(image, {"blue": 1}, 0.7))
     assert list(tmp_path.iterdir()) == []
@@ -67,7 +67,12 @@ def test_first_the_new_styles_values_then_all(base, photographs, tmp_path):
 
         def on_train_end(self, logs=None):
             steps = int(self.model.optimizer.iterations)
-            phases[self.phase] = (steps, rows(self.trained, "red"), rows(self.trained, "gold"), shared(self.trained))
+            phases[self.phase] = (
+                steps,
+                read_rows(self.trained, "red"),
+                read_rows(self.trained, "gold"),
+                read_shared(self.trained),
+            )
 
     found = learning.learn_styles(
         {"gold": GOLD, "red": RED},
@@ -81,9 +86,9 @@ def test_first_the_new_styles_values_then_all(base, photographs, tmp_path):
     assert found.images == {"red": identify(RED, 64), "gold": identify(GOLD, 64)}
     (steps, red, gold, kernels), (more, *last) = phases["values"], phases["whole"]
     assert (steps, more) == (4, 4)
-    np.testing.assert_array_equal(red, rows(base, "red"))
-    np.testing.assert_array_equal(kernels, shared(base))
-    assert (gold != (rows(base, "red") + rows(base, "blue")) / 2).mean() > 0.5
+    np.testing.assert_array_equal(red, read_rows(base, "red"))
+    np.testing.assert_array_equal(kernels, read_shared(base))
+    assert (gold != (read_rows(base, "red") + read_rows(base, "blue")) / 2).mean() > 0.5
     for before, after in zip((red, gold, kernels), last, strict=True):
         assert (before != after).mean() > 0.5
 
@@ -95,7 +100,7 @@ def test_what_is_not_the_very_same_style_is_learned(base, photographs, tmp_path,
     settings = SETTINGS.model_copy(update={"style_size": size, "steps": 1, "values_share": 1.0})
     image = GOLD if (style, size) == ("red", 64) else RED
     found = learning.learn_styles({style: image}, photographs, settings, base=base, state=tmp_path)
-    assert (rows(found, style) != rows(base, "red")).any()
+    assert (read_rows(found, style) != read_rows(base, "red")).any()
     assert (tmp_path / "values.npz").exists()
     assert not (tmp_path / "whole.npz").exists()
 

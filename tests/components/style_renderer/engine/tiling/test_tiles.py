@@ -23,14 +23,14 @@ ODD_LAYOUTS = [
 ]
 
 
-def loss_of(name):
+def build_loss(name):
     return objective.get_objective(
         Settings(network=name, weights="random" if name == "vgg19" else "imagenet"), "float32"
     )
 
 
 def assert_equal_in_tiles(name, height, width, tile):
-    loss = loss_of(name)
+    loss = build_loss(name)
     image, content, style = (soft_noise.batch(seed, height, width) for seed in range(3))
     contents, grams = loss.compute_contents(tf.constant(content)), loss.compute_grams(tf.constant(style))
     terms, _ = loss.evaluate(tf.constant(image), contents, grams, tf.constant([0.0, 0.0, 0.0]))
@@ -63,7 +63,7 @@ def test_layouts_whose_last_tiles_are_smaller(name, height, width, tile):
 
 @pytest.mark.slow
 def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes():
-    loss = loss_of("efficientnet_lite0")
+    loss = build_loss("efficientnet_lite0")
     tiled = tiles.TiledObjective(loss, 400, 304, 64)
     owners = np.zeros((400, 304), int)
     for tile in tiled.tiles:
@@ -82,7 +82,7 @@ def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes():
 @pytest.mark.slow
 def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece():
     """`optimizers.run_adam` on `Objective` goes the same way, but for rounding, which Adam's steps enlarge."""
-    loss = loss_of("efficientnet_lite0")
+    loss = build_loss("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 96, 80) for seed in range(3))
     contents, grams = loss.compute_contents(tf.constant(content)), loss.compute_grams(tf.constant(style))
     weights = Weights(1.0, 30.0, 1e-3)
@@ -121,7 +121,7 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece():
 
 @pytest.mark.slow
 def test_a_change_begins_anew():
-    loss = loss_of("efficientnet_lite0")
+    loss = build_loss("efficientnet_lite0")
     image, content, style = (soft_noise.batch(seed, 48, 64)[0] for seed in range(3))
     grams = loss.compute_grams(tf.constant(style[np.newaxis]))
 
