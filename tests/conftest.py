@@ -1,5 +1,6 @@
 """What holds for all tests: imports wait until a test needs them, and a test that hangs ends and says where."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ LONGEST = (
 )
 """What takes 20 seconds or more, files that share a fixture as one: it begins first, in this order."""
 
+gc.set_threshold(10_000, 20, 50)  # with TensorFlow and TFX in memory, to look through everything takes seconds
 deferred.begin_collecting()
 hanging.show_stacks_of_children()
 

@@ -1,6 +1,7 @@
 """`atelier` as a process: started as a user does, or forked from one that has imported TFX, which saves 10 s."""
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import runpy
@@ -70,7 +71,17 @@ def started(*arguments: object, tree: Path = ROOT, variables: Mapping[str, str] 
             process.join()
 
 
+def collect_rarely() -> None:
+    """Keeps Python's garbage collector from what is imported: to look through TensorFlow and TFX takes a second a time.
+
+    A small run that does so needs a twentieth less of processor time, and a seventh more memory.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
+
+
 def _run(arguments: list[str], tree: Path, stdout: Path, stderr: Path, variables: Mapping[str, str]) -> None:
+    collect_rarely()
     _redirect(stdout, stderr)
     os.environ.update(variables)
     os.chdir(tree)
