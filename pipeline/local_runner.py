@@ -11,7 +11,7 @@ from atelier import builtin_names, strict_json
 from atelier.files import image_files, tree
 from atelier.files.replacing import replace_text
 from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
-from compat import tfx_beam_package
+from compat import beam_options, tfx_beam_package
 from compat.standard_streams import send_to_file
 from pipeline import fingerprint
 from pipeline.beam import pipeline_options
@@ -240,6 +240,7 @@ def _run_dag(
             database.watch_connection(config.metadata),
             unfinished.cleaned(connection, pipeline_name, Path(places.pipeline_root)),
             package,
+            beam_options.parse_once(),
         ):
             tfx.orchestration.LocalDagRunner().run(dag)
     except NotBlessedError:

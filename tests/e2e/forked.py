@@ -134,7 +134,7 @@ def run_node(
 
 
 def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> None:
-    from compat import tfx_beam_package
+    from compat import beam_options, tfx_beam_package
 
     _redirect(log)
     os.chdir(folder)
@@ -143,5 +143,5 @@ def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping
     python, option, module, *_ = command
     assert (python, option) == ("python", "-m")
     sys.argv = list(command[2:])
-    with tfx_beam_package.skip_package():
+    with tfx_beam_package.skip_package(), beam_options.parse_once():
         runpy.run_module(module, run_name="__main__", alter_sys=True)
