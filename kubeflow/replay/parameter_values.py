@@ -127,7 +127,7 @@ def check(name: str, value: object, kind: str) -> object:
     Raises:
       KubeflowError: it is not.
     """
-    number = _number(value)
+    number = _read_number(value)
     if kind == "NUMBER_INTEGER" and number is not None and number.is_integer() and -MAX_INTEGER < number < MAX_INTEGER:
         return int(number)
     if kind == "NUMBER_DOUBLE" and number is not None:
@@ -138,7 +138,7 @@ def check(name: str, value: object, kind: str) -> object:
     raise KubeflowError(_build_error(name, value, kind))
 
 
-def _number(value: object) -> float | None:
+def _read_number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -125,10 +125,10 @@ class _Run:
                 self._tasks[name] = Task(name, "failed", round(time.monotonic() - started, 1), reason="interrupted")
                 raise
         seconds = round(time.monotonic() - started, 1)
-        self._tasks[name] = replace(task, seconds=seconds, log=self._log(name))
+        self._tasks[name] = replace(task, seconds=seconds, log=self._find_log(name))
         return self._tasks[name]
 
-    def _log(self, name: str) -> Path | None:
+    def _find_log(self, name: str) -> Path | None:
         logs = [self._folder / name / file for file in (EXECUTOR_LOG, DRIVER_LOG)]
         return next((log for log in logs if log.exists()), None)
 

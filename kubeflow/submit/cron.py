@@ -67,9 +67,9 @@ def _parse_field(field: _Field, text: str) -> set[int]:
             raise ValueError(f"expected {FORM}; {part!r} is not a {field.name}")
         low, high = field.least, field.most
         if match["low"]:
-            low = _number(field, match["low"])
+            low = _parse_number(field, match["low"])
             # A step without an end goes to the field's own.
-            high = _number(field, match["high"]) if match["high"] else field.most if match["step"] else low
+            high = _parse_number(field, match["high"]) if match["high"] else field.most if match["step"] else low
         if low > high:
             raise ValueError(f"{part} ends before it begins in the field {field.name}")
         step = int(match["step"] or 1)
@@ -79,7 +79,7 @@ def _parse_field(field: _Field, text: str) -> set[int]:
     return found
 
 
-def _number(field: _Field, text: str) -> int:
+def _parse_number(field: _Field, text: str) -> int:
     if text in field.names:
         return field.least + field.names.index(text)
     if not text.isdecimal():

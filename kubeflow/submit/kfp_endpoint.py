@@ -38,7 +38,7 @@ def connect(settings: Kubeflow) -> Any:
             return self._healthz_api.healthz_service_get_healthz()
 
     from_file = ServiceAccountTokenVolumeCredentials() if os.environ.get(_TOKEN_FILE) else None
-    with _explained(settings), _quiet():
+    with _explain_errors(settings), _silence_sdk():
         connected = Client(
             host=settings.endpoint.rstrip("/"),
             existing_token=os.environ.get(TOKEN) or None,
@@ -76,7 +76,7 @@ def create(
         "service_account": settings.service_account or None,
     }
     namespace = settings.namespace or None
-    with _explained(settings), _quiet():
+    with _explain_errors(settings), _silence_sdk():
         if settings.schedule:
             belongs = client.create_experiment(experiment, namespace=namespace)
             schedule = client.create_recurring_run(
@@ -109,8 +109,8 @@ def create(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the SDK prints and warns of; with a limit to its patience."""
+def _silence_sdk() -> Iterator[None]:
+    """Drops what the SDK prints and warns of, and limits how long it waits for the server."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -122,8 +122,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _explained(settings: Kubeflow) -> Iterator[None]:
-    """Makes one line of what the SDK raises."""
+def _explain_errors(settings: Kubeflow) -> Iterator[None]:
+    """Replaces what the SDK raises by an error of one line."""
     import urllib3
     from google.auth.exceptions import GoogleAuthError
     from kfp_server_api import ApiException

@@ -75,7 +75,7 @@ class EndpointClient:
         Raises:
           KubeflowError: there is none, or Vertex AI cannot be reached.
         """
-        with self._connected() as client:
+        with self._connect() as client:
             return _parse(client.get_endpoint(name=self._name, timeout=TIMEOUT))
 
     def change_split(self, split: Mapping[str, int], etag: str) -> Endpoint:
@@ -94,13 +94,13 @@ class EndpointClient:
         from google.cloud.aiplatform_v1 import types
         from google.protobuf import field_mask_pb2
 
-        with self._connected() as client:
+        with self._connect() as client:
             endpoint = types.Endpoint(name=self._name, traffic_split=dict(split), etag=etag)
             mask = field_mask_pb2.FieldMask(paths=["traffic_split"])
             return _parse(client.update_endpoint(endpoint=endpoint, update_mask=mask, timeout=TIMEOUT))
 
     @contextmanager
-    def _connected(self) -> Iterator[Any]:
+    def _connect(self) -> Iterator[Any]:
         from google.cloud.aiplatform_v1.services.endpoint_service import EndpointServiceClient
 
         with explained(self._settings, self._hints):

@@ -71,12 +71,14 @@ def _parse_share(text: str) -> Share:
     if not separator or not name.strip():
         raise KubeflowError(f"--share {text}: expected NAME=PERCENT, as in 2=10")
     if not re.fullmatch("[0-9]{1,3}", percent) or int(percent) > 100:
-        raise KubeflowError(f"--share {text}: {percent!r} is not a whole percent from 0 to 100{_guess(percent)}")
+        raise KubeflowError(
+            f"--share {text}: {percent!r} is not a whole percent from 0 to 100{_suggest_percent(percent)}"
+        )
     return Share(name.strip(), int(percent))
 
 
-def _guess(percent: str) -> str:
-    """Shares of the split client are fractions."""
+def _suggest_percent(percent: str) -> str:
+    """Suggests the percent for a fraction, which is how the split client takes its shares."""
     fraction = re.fullmatch(r"0?\.([0-9]{1,2})0*", percent)
     return f" (did you mean {int(fraction[1].ljust(2, '0'))}?)" if fraction else ""
 
