@@ -53,7 +53,7 @@ def join(folder: str, *parts: str) -> str:
 def write_bytes(path: str, data: bytes) -> None:
     """Writes or replaces a file, whose folder is made if it is missing."""
     if is_url(path):
-        with _remote(path) as (store, name):
+        with _open_remote(path) as (store, name):
             store.pipe_file(name, data)
         return
     file = Path(path)
@@ -74,7 +74,7 @@ def read_bytes(path: str, most: int = -1) -> bytes:
       OSError: the file cannot be read.
     """
     if is_url(path):
-        with _remote(path) as (store, name):
+        with _open_remote(path) as (store, name):
             return cast(bytes, store.cat_file(name, end=None if most < 0 else most))
     if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
         raise OSError(f"{path}: not a regular file")  # a pipe would block for ever
@@ -91,7 +91,7 @@ def open_stream(path: str) -> Iterator[BinaryIO]:
     """
     with contextlib.ExitStack() as stack:
         if is_url(path):
-            store, name = stack.enter_context(_remote(path))
+            store, name = stack.enter_context(_open_remote(path))
             stream = stack.enter_context(store.open(name, "rb"))
         else:
             stream = stack.enter_context(open(path, "rb"))  # noqa: PTH123
@@ -131,7 +131,7 @@ def list_tree(folder: str, leave_out: str = "") -> dict[str, Entry]:
 def remove(path: str) -> None:
     """Removes a file, or a folder with all in it; nothing happens if it is not there."""
     if is_url(path):
-        with _remote(path) as (store, name):
+        with _open_remote(path) as (store, name):
             if store.exists(name):
                 store.rm(name, recursive=True)
     elif os.path.isdir(path):  # noqa: PTH112
@@ -173,7 +173,7 @@ def copy_folder(source: str, target: str) -> None:
       OSError: a file cannot be read or written.
     """
     if is_url(source):
-        with _remote(source) as (store, _):
+        with _open_remote(source) as (store, _):
             names = [name for name, _ in _list(source, deep=True)]
             local = [str(Path(target, name)) for name in names]
             for file in local:
@@ -181,7 +181,7 @@ def copy_folder(source: str, target: str) -> None:
             store.get([store._strip_protocol(join(source, name)) for name in names], local)
     elif is_url(target):
         remove(target)
-        with _remote(target) as (store, _):
+        with _open_remote(target) as (store, _):
             files = sorted(path for path in Path(source).rglob("*") if path.is_file())
             names = [path.relative_to(source).as_posix() for path in files]
             store.put([str(path) for path in files], [store._strip_protocol(join(target, name)) for name in names])
@@ -216,7 +216,7 @@ def write_folder(path: str) -> Iterator[Path]:
 def _list(folder: str, deep: bool) -> Iterator[tuple[str, Entry]]:
     """Yields names relative to `folder`, with `/` between their parts, and what is there."""
     if is_url(folder):
-        with _remote(folder) as (store, name):
+        with _open_remote(folder) as (store, name):
             root = name.rstrip("/") + "/"
             try:
                 found = store.find(root, detail=True) if deep else {each["name"]: each for each in store.ls(root)}
@@ -236,7 +236,7 @@ def _list(folder: str, deep: bool) -> Iterator[tuple[str, Entry]]:
 
 
 @contextlib.contextmanager
-def _remote(url: str) -> Iterator[tuple[Any, str]]:
+def _open_remote(url: str) -> Iterator[tuple[Any, str]]:
     """Yields the file system of a URL, and the path in it; whatever its library raises becomes an OSError."""
     import fsspec  # here: a fifth of a second, which `--help` has not
 

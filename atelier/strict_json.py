@@ -12,12 +12,12 @@ def dumps(value: Any, **options: Any) -> str:
       value: dictionaries, lists, tuples, texts and numbers.
       options: of `json.dumps`.
     """
-    return json.dumps(_finite(value), allow_nan=False, **options)
+    return json.dumps(_replace_nonfinite(value), allow_nan=False, **options)
 
 
-def _finite(value: Any) -> Any:
+def _replace_nonfinite(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
+        return {key: _replace_nonfinite(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
+        return [_replace_nonfinite(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -101,7 +101,7 @@ def read_file(file: Path) -> Iterator[bytes]:
     with file.open("rb") as stream:
         start = stream.read(12)
         stream.seek(0)
-        kind = _compression(start)
+        kind = _detect_compression(start)
         if not is_gzip(file):
             if kind:
                 raise CompressionError(f"it is compressed with {kind}: {_REMEDIES[kind]}")
@@ -119,7 +119,7 @@ def read_file(file: Path) -> Iterator[bytes]:
 def write(stream: BinaryIO, data: bytes) -> int:
     """Appends one record (length, its checksum, data, its checksum) and returns the bytes written."""
     length = struct.pack("<Q", len(data))
-    stream.write(length + _checksum(length) + data + _checksum(data))
+    stream.write(length + _compute_checksum(length) + data + _compute_checksum(data))
     return len(data) + 16
 
 
@@ -130,18 +130,18 @@ def read(stream: BinaryIO) -> Iterator[bytes]:
       DamagedError: a checksum is wrong, or the last record is cut short.
     """
     while header := stream.read(12):
-        if len(header) < 12 or header[8:] != _checksum(header[:8]):
+        if len(header) < 12 or header[8:] != _compute_checksum(header[:8]):
             raise DamagedError("a record's length is damaged")
         (length,) = struct.unpack("<Q", header[:8])
         data, check = stream.read(length), stream.read(4)
-        if len(data) < length or check != _checksum(data):
+        if len(data) < length or check != _compute_checksum(data):
             raise DamagedError("a record is damaged or cut short")
         yield data
 
 
-def _compression(start: bytes) -> str:
-    """What the first 12 bytes of a file are compressed with; "" if they begin a record, or anything else."""
-    if len(start) == 12 and start[8:] == _checksum(start[:8]):
+def _detect_compression(start: bytes) -> str:
+    """Returns what the first 12 bytes of a file are compressed with; "" if they begin a record, or anything else."""
+    if len(start) == 12 and start[8:] == _compute_checksum(start[:8]):
         return ""
     for magic, kind in _MAGIC.items():
         if start.startswith(magic):
@@ -150,14 +150,14 @@ def _compression(start: bytes) -> str:
     return "ZLIB" if is_zlib else ""
 
 
-def _checksum(data: bytes) -> bytes:
-    """TFRecord's masked CRC-32C."""
+def _compute_checksum(data: bytes) -> bytes:
+    """Returns TFRecord's masked CRC-32C."""
     crc = google_crc32c.value(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
-def _example_classes() -> dict[str, Any]:
-    """tensorflow/core/example/example.proto by name of the message, in a pool of its own beside TensorFlow's."""
+def _build_example_classes() -> dict[str, Any]:
+    """Builds the messages of tensorflow/core/example/example.proto, by name, in a pool apart from TensorFlow's."""
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tensorflow", syntax="proto3")
 
@@ -187,7 +187,7 @@ def _example_classes() -> dict[str, Any]:
     return {descriptor.name: message_factory.GetMessageClass(descriptor) for descriptor in descriptors}
 
 
-_CLASSES = _example_classes()
+_CLASSES = _build_example_classes()
 """All of them, those of the parts included: protobuf keeps none alive. It makes the class of a part whenever a message
 has one, and where threads parse at once, one takes what the garbage collector of another is taking apart: a crash."""
 _Example = _CLASSES["Example"]

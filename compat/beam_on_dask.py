@@ -54,7 +54,7 @@ class DaskRunner(dask_runner.DaskRunner):
         dask_options = options.view_as(dask_runner.DaskOptions).get_all_options(drop_default=True, current_only=True)
         visitor = self.to_dask_bag_visitor(dask_runner.DaskOptions._extract_bag_kwargs(dask_options))
         pipeline.visit(visitor)
-        with _cluster(dask_options, options.view_as(WorkersOption).dask_workers) as client:
+        with _connect_to_cluster(dask_options, options.view_as(WorkersOption).dask_workers) as client:
             futures = client.compute(list(optimize(*_find_ends(visitor.bags))))
             for _ in distributed.as_completed(futures, with_results=True):
                 pass  # taking a result raises what its worker has raised
@@ -73,8 +73,8 @@ class Finished(PipelineResult):
 
 
 @contextlib.contextmanager
-def _cluster(named: dict[str, object], workers: int) -> Iterator[distributed.Client]:
-    """A client of the cluster that Beam's options name, or of one that lives as long as it."""
+def _connect_to_cluster(named: dict[str, object], workers: int) -> Iterator[distributed.Client]:
+    """Yields a client of the cluster that Beam's options name, or of a local one that ends with the client."""
     if "address" in named or "scheduler_file" in named:
         with distributed.Client(**named) as client:
             yield client

@@ -86,7 +86,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):
         """Lets the process end; one that works on is ended: what it does is of no use any more."""
         self._closing = True
         grace = 0.0 if sys.exc_info()[0] else _GRACE_S
-        with self._ended_after(grace):
+        with self._kill_after(grace):
             super().close()
 
     def stop_worker(self) -> None:
@@ -94,7 +94,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):
         self._thread.join()
 
     @contextlib.contextmanager
-    def _ended_after(self, seconds: float) -> Iterator[None]:
+    def _kill_after(self, seconds: float) -> Iterator[None]:
         killer = threading.Timer(seconds, self._kill)
         killer.daemon = True
         killer.start()
@@ -150,7 +150,7 @@ class Worker(worker_handlers.GrpcWorkerHandler):
         if future is not None:
             with self._lock:
                 if self._failure:
-                    future.set(_error(request.instruction_id, self._failure))
+                    future.set(_build_error_response(request.instruction_id, self._failure))
         return future
 
     def _fail(self, reason: str) -> None:
@@ -158,8 +158,8 @@ class Worker(worker_handlers.GrpcWorkerHandler):
         with self._lock:
             self._failure = reason
             for number, future in list(self.control_conn._futures_by_id.items()):
-                future.set(_error(number, reason))
+                future.set(_build_error_response(number, reason))
 
 
-def _error(number: str, reason: str) -> beam_fn_api_pb2.InstructionResponse:
+def _build_error_response(number: str, reason: str) -> beam_fn_api_pb2.InstructionResponse:
     return beam_fn_api_pb2.InstructionResponse(instruction_id=number, error=reason)

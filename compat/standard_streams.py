@@ -53,7 +53,7 @@ def record_errors(record: list[str]) -> Iterator[None]:
 
 def drop_output() -> None:
     """Lets what is still to be written to standard output go nowhere, instead of failing at the process's end."""
-    _lead_nowhere(sys.stdout)
+    _redirect_to_devnull(sys.stdout)
 
 
 def _flush(stream: TextIO) -> None:
@@ -61,11 +61,11 @@ def _flush(stream: TextIO) -> None:
     try:
         stream.flush()
     except OSError:
-        _lead_nowhere(stream)
+        _redirect_to_devnull(stream)
         stream.flush()
 
 
-def _lead_nowhere(stream: TextIO) -> None:
+def _redirect_to_devnull(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -81,7 +81,10 @@ def main() -> None:
     parser.add_argument("root", type=Path, help="folder that the Debian packages are unpacked into")
     parser.add_argument("output", type=Path, help="folder for the photographs")
     options = parser.parse_args()
-    for folder, photographs in (("train", _training(options.root)), ("held_out", _from_python(HELD_OUT))):
+    for folder, photographs in (
+        ("train", _read_training_photographs(options.root)),
+        ("held_out", _read_from_packages(HELD_OUT)),
+    ):
         (options.output / folder).mkdir(parents=True, exist_ok=True)
         for name, encoded in photographs:
             image = Image.open(io.BytesIO(encoded)).convert("RGB")
@@ -89,7 +92,7 @@ def main() -> None:
             image.save(options.output / folder / f"{name}.jpg", quality=82)
 
 
-def _training(root: Path) -> Iterator[tuple[str, bytes]]:
+def _read_training_photographs(root: Path) -> Iterator[tuple[str, bytes]]:
     for archive in (*GCOMPRIS, "details"):
         resources = dict(_read_resources((root / f"usr/share/gcompris-qt/rcc/{archive}.rcc").read_bytes()))
         for path, encoded in sorted(resources.items()):
@@ -108,7 +111,7 @@ def _training(root: Path) -> Iterator[tuple[str, bytes]]:
             if not found:
                 raise SystemExit(f"{root}: {stem} of {package} is not there: unpack the package into it")
             yield f"{package}-{stem}", found[0].read_bytes()
-    yield from _from_python(PYTHON)
+    yield from _read_from_packages(PYTHON)
 
 
 def _read_resources(data: bytes) -> Iterator[tuple[str, bytes]]:
@@ -129,7 +132,7 @@ def _read_resources(data: bytes) -> Iterator[tuple[str, bytes]]:
         yield path, zlib.decompress(content[4:]) if flags & 1 else content
 
 
-def _from_python(files: dict[str, tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
+def _read_from_packages(files: dict[str, tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
     for name, (package, file) in files.items():
         yield f"{package}-{Path(name).stem}", packaged.find(package, file).read_bytes()
 

@@ -19,10 +19,10 @@ def list_messages(source: str) -> Iterator[tuple[int, str]]:
     """Yields the line and the text of each message of a module: of raised errors, options and commands."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
-            yield from ((node.lineno, text) for value in node.exc.args if (text := _text(value)))
+            yield from ((node.lineno, text) for value in node.exc.args if (text := _read_text(value)))
         elif isinstance(node, ast.Call):
             for keyword in node.keywords:
-                if keyword.arg in TEXTS_OF_OPTIONS and (text := _text(keyword.value)):
+                if keyword.arg in TEXTS_OF_OPTIONS and (text := _read_text(keyword.value)):
                     yield keyword.value.lineno, text
         elif isinstance(node, ast.FunctionDef) and _is_command(node):
             yield node.lineno, " ".join((ast.get_docstring(node) or "").split())
@@ -32,8 +32,8 @@ def _is_command(node: ast.FunctionDef) -> bool:
     return any("command" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
-def _text(node: ast.expr) -> str:
-    """The text of a literal, of one with values in it, or of several that are added; "" for anything else."""
+def _read_text(node: ast.expr) -> str:
+    """Returns the text of a literal, of one with values in it, or of several that are added; "" for anything else."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else ""
     if isinstance(node, ast.JoinedStr):
@@ -43,7 +43,7 @@ def _text(node: ast.expr) -> str:
             if isinstance(part, ast.Constant | ast.FormattedValue)
         )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return _text(node.left) + (_text(node.right) or f"{{{ast.unparse(node.right)}}}")
+        return _read_text(node.left) + (_read_text(node.right) or f"{{{ast.unparse(node.right)}}}")
     return ""
 
 

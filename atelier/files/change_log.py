@@ -114,7 +114,7 @@ class ChangeLog(Generic[_IntentT]):
           AtelierError: the log cannot be read, a record is missing, or one is not such a record.
         """
         found: dict[str, Change[_IntentT]] = {}
-        for record in self._records():
+        for record in self._read_records():
             values = {key: value for key, value in record.items() if key not in _STAMP}
             try:
                 if record["record"] == "intent":
@@ -142,7 +142,7 @@ class ChangeLog(Generic[_IntentT]):
         changes = self.list_changes()
         return changes[-1] if changes and not changes[-1].outcome else None
 
-    def _records(self) -> list[dict[str, Any]]:
+    def _read_records(self) -> list[dict[str, Any]]:
         try:
             lines = self.file.read_bytes().split(b"\n")
         except FileNotFoundError:
@@ -165,7 +165,7 @@ class ChangeLog(Generic[_IntentT]):
         return records
 
     def _append(self, record: Mapping[str, Any]) -> None:
-        stamp = {"number": len(self._records()) + 1, "when": _now(), "who": _who()}
+        stamp = {"number": len(self._read_records()) + 1, "when": _format_now(), "who": _describe_user()}
         line = strict_json.dumps(stamp | dict(record), ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
         try:
             file = os.open(self.file, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -191,11 +191,11 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return record if complete else None
 
 
-def _now() -> str:
+def _format_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _who() -> str:
+def _describe_user() -> str:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

@@ -16,7 +16,7 @@ def replace_text(file: Path, text: str, errors: str = "strict") -> None:
     """
     partial = file.with_name(f".{file.name}.partial")
     try:
-        with _own(partial) as stream:
+        with _open_exclusively(partial) as stream:
             try:
                 stream.write(text.encode("utf-8", errors))
                 stream.flush()
@@ -29,7 +29,7 @@ def replace_text(file: Path, text: str, errors: str = "strict") -> None:
 
 
 @contextlib.contextmanager
-def _own(partial: Path) -> Iterator[BinaryIO]:
+def _open_exclusively(partial: Path) -> Iterator[BinaryIO]:
     """Opens a file, empty, that no other process writes to; waits for one that does."""
     while True:
         with partial.open("ab") as stream:

@@ -57,17 +57,17 @@ def walk(root: str | Path, start: str = "", leave_out: str | Path | None = None)
     """
     root = str(root)
     ignored: Counter[str] = Counter()
-    output = _identity(leave_out) if leave_out and os.path.isdir(leave_out) else None  # noqa: PTH112 (bytes of any kind)
+    output = _read_identity(leave_out) if leave_out and os.path.isdir(leave_out) else None  # noqa: PTH112 (bytes of any kind)
     parts = start.split("/") if start else []
     above = [os.path.join(root, *parts[:depth]) for depth in range(len(parts))]  # noqa: PTH118
     # A link from below to a folder above would bring the files of other folders here.
-    seen = {_identity(folder) for folder in above}
+    seen = {_read_identity(folder) for folder in above}
     paths: list[str] = []
     pending = [start]
     while pending:
         relative = pending.pop()
         folder = os.path.join(root, relative) if relative else root  # noqa: PTH118
-        identity = _identity(folder)
+        identity = _read_identity(folder)
         if identity == output:
             ignored["output_folder"] += 1
             continue
@@ -111,6 +111,6 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _identity(folder: str | Path) -> tuple[int, int]:
+def _read_identity(folder: str | Path) -> tuple[int, int]:
     status = os.stat(folder)  # noqa: PTH116
     return status.st_dev, status.st_ino

@@ -46,9 +46,9 @@ def repair(wheel: Path, output: Path) -> Path:
         (content,) = Path(scratch).iterdir()
         repaired = [_repair_library(path) for path in sorted(content.rglob("*.so*")) if elf.is_shared_library(path)]
         if any(repaired):
-            _replace(_info_file(content, "WHEEL"), r"manylinux_\w+", "linux_x86_64")
+            _replace(_find_info_file(content, "WHEEL"), r"manylinux_\w+", "linux_x86_64")
         for old, new in RELAXED_REQUIREMENTS.items():
-            _replace(_info_file(content, "METADATA"), f"^{re.escape(old)}$", new)
+            _replace(_find_info_file(content, "METADATA"), f"^{re.escape(old)}$", new)
         output.mkdir(parents=True, exist_ok=True)
         before = set(output.iterdir())
         # Packing hashes every file again for RECORD, and names the wheel after the tags in WHEEL.
@@ -59,7 +59,7 @@ def repair(wheel: Path, output: Path) -> Path:
 
 def _repair_library(library: Path) -> bool:
     """Puts the shim beside a library that this host is too old for; says whether there was need to."""
-    missing = _unmet(library)
+    missing = _list_unmet_needs(library)
     if not missing:
         return False
     shim = library.with_name(SHIM_NAME)
@@ -75,14 +75,14 @@ def _repair_library(library: Path) -> bool:
     # The run path replaces upstream's, which names a folder of its build machine.
     _run(["patchelf", "--add-needed", SHIM_NAME, "--set-rpath", "$ORIGIN", str(library)])
     # patchelf has moved things: where the flags are now is read again.
-    elf.make_weak(library, _unmet(library))
-    still_missing = [need.version for need in _unmet(library) if not need.weak]
+    elf.make_weak(library, _list_unmet_needs(library))
+    still_missing = [need.version for need in _list_unmet_needs(library) if not need.weak]
     if still_missing:
         raise RepairError(f"{library.name}: still needs {', '.join(still_missing)} after the repair")
     return True
 
 
-def _unmet(library: Path) -> list[elf.Need]:
+def _list_unmet_needs(library: Path) -> list[elf.Need]:
     try:
         return elf.list_unmet_needs(library)
     except OSError as error:
@@ -99,7 +99,7 @@ def _build_shim(target: Path) -> None:
     _run(["patchelf", "--add-needed", "libstdc++.so.6", str(target)])
 
 
-def _info_file(content: Path, name: str) -> Path:
+def _find_info_file(content: Path, name: str) -> Path:
     (path,) = content.glob(f"*.dist-info/{name}")
     return path
 
@@ -117,11 +117,11 @@ def _run(command: list[str]) -> None:
     done = subprocess.run([tool, *command[1:]], capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        raise RepairError(f"{Path(command[0]).name} failed: {_telling(reason)}")
+        raise RepairError(f"{Path(command[0]).name} failed: {_find_error_line(reason)}")
 
 
-def _telling(lines: list[str]) -> str:
-    """The line that says what is wrong: a compiler's first error, else the last line."""
+def _find_error_line(lines: list[str]) -> str:
+    """Returns the line that says what is wrong: a compiler's first error, else the last line."""
     return next((line for line in lines if "error:" in line), lines[-1])
 
 
