@@ -51,7 +51,7 @@ class TFLiteModel:
             raise ServingError(f"{path}: the folder holds versions; give one of them, such as {pushed[max(pushed)]}")
         folder = file.parent.resolve()
         self._version = versions.parse_version(folder.name) or 0
-        self._interpreter = _interpreter(file)
+        self._interpreter = _load_interpreter(file)
         self._source, self._target = find_tensors(self._interpreter, file, ServingError)
         self._labels = _read(file.parent / LABELS_FILE, labels.parse_labels)
         card = file.parent / CARD_FILE
@@ -116,7 +116,7 @@ class TFLiteModel:
         )
 
 
-def _interpreter(file: Path) -> Interpreter:
+def _load_interpreter(file: Path) -> Interpreter:
     try:
         interpreter = Interpreter(model_content=file.read_bytes())
         interpreter.allocate_tensors()

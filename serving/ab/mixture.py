@@ -74,7 +74,7 @@ def estimate_ratio(factors: Sequence[Factor], alpha: float) -> tuple[float, floa
       alpha: 0..1.
     """
 
-    def excess(log_ratio: float) -> float:
+    def compute_excess(log_ratio: float) -> float:
         return _log_e_at(factors, log_ratio) + math.log(alpha)
 
     best = optimize.minimize_scalar(
@@ -82,7 +82,9 @@ def estimate_ratio(factors: Sequence[Factor], alpha: float) -> tuple[float, floa
         bounds=(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO),
         method="bounded",
     ).x
-    return _find_root(excess, -_LARGEST_LOG_RATIO, best, 0.0), _find_root(excess, best, _LARGEST_LOG_RATIO, math.inf)
+    low = _find_root(compute_excess, -_LARGEST_LOG_RATIO, best, 0.0)
+    high = _find_root(compute_excess, best, _LARGEST_LOG_RATIO, math.inf)
+    return low, high
 
 
 def bound_quantile(values: np.ndarray, quantile: float, alpha: float) -> tuple[float, float]:
@@ -119,8 +121,8 @@ def _log_e_at(factors: Sequence[Factor], log_ratio: float) -> float:
     return total
 
 
-def _find_root(excess: Callable[[float], float], low: float, high: float, unbounded: float) -> float:
+def _find_root(compute_excess: Callable[[float], float], low: float, high: float, unbounded: float) -> float:
     """Returns exp of the zero of a function between two places; `unbounded` if it has none there."""
-    if excess(low) * excess(high) > 0:
+    if compute_excess(low) * compute_excess(high) > 0:
         return unbounded
-    return math.exp(optimize.brentq(excess, low, high))
+    return math.exp(optimize.brentq(compute_excess, low, high))

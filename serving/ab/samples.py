@@ -66,7 +66,7 @@ class SampleFolder:
             samples.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.sweep()
         except OSError as error:
-            raise _tell(samples.folder, error) from None
+            raise _build_error(samples.folder, error) from None
 
     def keep(self, request_id: str, encoded: bytes, max_pixels: int = MAX_PIXELS) -> None:
         """Keeps the image of a request, if the request is one of the share; `max_pixels` is its limit.
@@ -92,7 +92,7 @@ class SampleFolder:
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink()
-            raise _tell(self._samples.folder, error) from None
+            raise _build_error(self._samples.folder, error) from None
 
     def sweep(self) -> None:
         """Removes what is too old, and the oldest of what is too much."""
@@ -135,5 +135,5 @@ def list_samples(folder: Path) -> Iterator[tuple[float, int, Path]]:
                 yield status.st_mtime, status.st_size, file
 
 
-def _tell(folder: Path, error: OSError) -> AnswerLogError:
+def _build_error(folder: Path, error: OSError) -> AnswerLogError:
     return AnswerLogError(f"{folder}: images cannot be kept: {error.strerror}")

@@ -97,7 +97,7 @@ class SharesFile:
         """
         self._file = file
         self._lock = threading.Lock()
-        self._seen = self._stamp()
+        self._seen = self._read_stamp()
         self._shares = read_shares(file)
         self._looked = time.monotonic()
 
@@ -107,7 +107,7 @@ class SharesFile:
             now = time.monotonic()
             if now < self._looked + _LOOK_S:
                 return self._shares
-            self._looked, stamp = now, self._stamp()
+            self._looked, stamp = now, self._read_stamp()
             if stamp != self._seen:
                 self._seen = stamp
                 try:
@@ -116,7 +116,7 @@ class SharesFile:
                     _log.warning("%s; the shares before stay in force", error)
             return self._shares
 
-    def _stamp(self) -> tuple[int, int, int] | None:
+    def _read_stamp(self) -> tuple[int, int, int] | None:
         try:
             status = os.stat(self._file)  # noqa: PTH116
         except OSError:

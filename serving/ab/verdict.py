@@ -113,13 +113,13 @@ def _decide(
         if arm.requests < rules.min_requests
     ]
     if few:
-        return _wait(few, arms, rules, now)
-    if slow := [_tell_slow(each, rules) for each in latency if each.slower]:
+        return _decide_to_wait(few, arms, rules, now)
+    if slow := [_describe_slowdown(each, rules) for each in latency if each.slower]:
         return ROLL_BACK, slow
     threshold = compute_threshold(rules)
     told = (
-        f"{_tell_errors(test.canary)} of the canary, {_tell_errors(test.control)} of the control group; E-value "
-        f"{e_value:.3g}, {threshold:.3g} decides"
+        f"{_describe_errors(test.canary)} of the canary, {_describe_errors(test.control)} of the control group; "
+        f"E-value {e_value:.3g}, {threshold:.3g} decides"
     )
     decided = log_e >= math.log(threshold)
     if decided and low >= 1:
@@ -132,14 +132,14 @@ def _decide(
         if arm.known < rules.min_requests
     ]
     if few:
-        return _wait(few, arms, rules, now)
+        return _decide_to_wait(few, arms, rules, now)
     if decided:
         return PROMOTE, [f"the canary makes fewer errors: {told}"]
-    return _wait([f"the arms are not told apart: {told}"], arms, rules, now)
+    return _decide_to_wait([f"the arms are not told apart: {told}"], arms, rules, now)
 
 
-def _wait(reasons: list[str], arms: dict[str, Arm], rules: Rules, now: datetime) -> tuple[str, list[str]]:
-    """Waits; for requests that do not come there is nothing to wait for."""
+def _decide_to_wait(reasons: list[str], arms: dict[str, Arm], rules: Rules, now: datetime) -> tuple[str, list[str]]:
+    """Decides to wait; where an arm gets no requests any more, there is nothing to wait for."""
     silent = {name: (now - datetime.fromisoformat(arm.last)).total_seconds() for name, arm in arms.items()}
     if gone := {name: seconds for name, seconds in silent.items() if seconds > rules.max_silence}:
         told = [f"no request of the {name} for {seconds:.0f} s" for name, seconds in gone.items()]
@@ -153,23 +153,23 @@ def _compare_latency(test: Test, quantile: float, rules: Rules) -> LatencyBounds
     canary = bound_quantile(test.canary.latencies, quantile, alpha)
     control = bound_quantile(test.control.latencies, quantile, alpha)
     return LatencyBounds(
-        quantile, _finite(canary), _finite(control), slower=canary[0] > rules.max_slowdown * control[1]
+        quantile, _drop_infinite(canary), _drop_infinite(control), slower=canary[0] > rules.max_slowdown * control[1]
     )
 
 
-def _finite(bounds: tuple[float, float]) -> tuple[float | None, float | None]:
+def _drop_infinite(bounds: tuple[float, float]) -> tuple[float | None, float | None]:
     low, high = (each if math.isfinite(each) else None for each in bounds)
     return low, high
 
 
-def _tell_slow(bounds: LatencyBounds, rules: Rules) -> str:
+def _describe_slowdown(bounds: LatencyBounds, rules: Rules) -> str:
     return (
         f"the canary is slower: the {bounds.quantile:.0%} quantile of its latency is at least {bounds.canary[0]:.1f} "
         f"ms, the control group's at most {bounds.control[1]:.1f} ms; {rules.max_slowdown:g} times that is allowed"
     )
 
 
-def _tell_errors(arm: Arm) -> str:
+def _describe_errors(arm: Arm) -> str:
     failed = f" ({arm.failed} failed)" if arm.failed else ""
     return f"{arm.errors} errors{failed} in {arm.known} requests"
 

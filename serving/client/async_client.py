@@ -118,7 +118,7 @@ class AsyncClient(BaseClient):
 
     async def _find_preparation(self, version: int | None, deadline: float | None) -> Preparation:
         async with self._lock:  # one of many tasks asks, the others find its answer
-            if known := self._known_preparation(version):
+            if known := self._get_known_preparation(version):
                 return known
             request = messages.build_description_request(self._model, PREPROCESSING_SIGNATURE, version)
             try:

@@ -90,7 +90,7 @@ class BaseClient:
     def _start_batches(self, images: Sequence[ImageSource], how: Preparation) -> Batches:
         return Batches(self._prepare_all(images, how), self._limits)
 
-    def _known_preparation(self, version: int | None) -> Preparation | None:
+    def _get_known_preparation(self, version: int | None) -> Preparation | None:
         """Returns what no server need be asked for; `version` None: that of the last answer."""
         if self._given_preparation or version is None:
             return self._given_preparation or self._latest_preparation

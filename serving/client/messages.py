@@ -225,7 +225,7 @@ def read_metadata_response(response: Any) -> Metadata:
 def read_status_response(response: Any) -> list[VersionStatus]:
     """Reads the versions' states of a GetModelStatusResponse, newest first."""
     found = [
-        VersionStatus(each.version, _name(VersionState, each.state), each.status.error_message)
+        VersionStatus(each.version, _format_enum(VersionState, each.state), each.status.error_message)
         for each in response.model_version_status
     ]
     return sorted(found, key=lambda each: -each.version)
@@ -238,7 +238,7 @@ def read_tensor(tensor: Any) -> np.ndarray:
       ValueError: it is of another type, or its values do not fill its shape.
     """
     if tensor.dtype not in _VALUES:
-        raise ValueError(f"a tensor of type DT_{_name(DataType, tensor.dtype)}")
+        raise ValueError(f"a tensor of type DT_{_format_enum(DataType, tensor.dtype)}")
     field, dtype, fill = _VALUES[tensor.dtype]
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     if tensor.tensor_content:
@@ -277,12 +277,12 @@ def _build_spec(model: ServedModel, signature: str = "", version: int | None = N
 def _read_tensors(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
     return {
         name: TensorInfo(
-            _name(DataType, info.dtype).lower(),
+            _format_enum(DataType, info.dtype).lower(),
             None if info.tensor_shape.unknown_rank else tuple(dimension.size for dimension in info.tensor_shape.dim),
         )
         for name, info in infos.items()
     }
 
 
-def _name(kind: type[enum.IntEnum], number: int) -> str:
+def _format_enum(kind: type[enum.IntEnum], number: int) -> str:
     return kind(number).name if number in set(kind) else str(number)

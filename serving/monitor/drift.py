@@ -67,10 +67,10 @@ def compute_discrepancy(within_first: np.ndarray, within_second: np.ndarray, bet
       within_second: [m, m] kernel, m > 1.
       between: [n, m] kernel.
     """
-    return float(_mean_of_pairs(within_first) + _mean_of_pairs(within_second) - 2 * between.mean())
+    return float(_average_pairs(within_first) + _average_pairs(within_second) - 2 * between.mean())
 
 
-def _mean_of_pairs(kernel: np.ndarray) -> float:
+def _average_pairs(kernel: np.ndarray) -> float:
     """Returns the mean over pairs of different rows."""
     count = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))

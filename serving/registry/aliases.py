@@ -173,8 +173,8 @@ class Registry:
 
     def _carry_out(self, intent: Intent, before: ModelsConfig) -> Change:
         try:
-            self._load(intent, before)
-            self._point(intent)
+            self._load_version(intent, before)
+            self._point_aliases(intent)
         except AtelierError as error:
             reason = f"{error}; {self._restore(intent)}"
             self.history.end(intent, change_log.FAILED, reason)
@@ -184,7 +184,7 @@ class Registry:
         self.history.end(intent, change_log.DONE)
         return self.history.list_changes()[-1]
 
-    def _load(self, intent: Intent, before: ModelsConfig) -> None:
+    def _load_version(self, intent: Intent, before: ModelsConfig) -> None:
         """Step one: the version is loaded beside those that are, and no alias moves."""
         loaded = {*before.list_loaded_versions(self.model), *before.read_aliases(self.model).values()}
         if intent.to_version not in loaded:
@@ -201,7 +201,7 @@ class Registry:
         for server in self.servers:
             server.wait_until_available(self.model, intent.to_version, deadline)
 
-    def _point(self, intent: Intent) -> None:
+    def _point_aliases(self, intent: Intent) -> None:
         """Step two: the aliases move, and every server must say so."""
         after = models_config.restore(self.config_file, intent.after)
         after.write()

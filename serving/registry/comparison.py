@@ -96,7 +96,7 @@ def compare(
       RegistryError: there are no records, they cannot be read, or a version cannot answer.
     """
     known = [
-        (_name(example, number), _find_truth(example, label_key, class_names))
+        (_name_record(example, number), _find_truth(example, label_key, class_names))
         for number, example in enumerate(read_records(records), start=1)
     ]
     if not known:
@@ -184,6 +184,6 @@ def _find_truth(example: bytes, label_key: str, names: Sequence[str]) -> str:
     return names[number] if 0 <= number < len(names) else str(number)
 
 
-def _name(example: bytes, number: int) -> str:
+def _name_record(example: bytes, number: int) -> str:
     found = tfrecord.read_first_bytes(example, IMAGE_FILE)
     return found.decode("utf-8", "replace") if found else f"record {number}"

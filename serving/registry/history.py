@@ -90,13 +90,13 @@ def list_earlier(changes: Sequence[Change], model: str, alias: str, current: int
         if intent.from_version is not None and stack[-1:] != [intent.from_version]:
             stack.append(intent.from_version)
         if intent.verb == ROLLBACK and intent.to_version in stack:
-            del stack[_last_index(stack, intent.to_version) + 1 :]
+            del stack[_find_last_index(stack, intent.to_version) + 1 :]
         elif stack[-1:] != [intent.to_version]:
             stack.append(intent.to_version)
     if current in stack:
-        return stack[: _last_index(stack, current)]
+        return stack[: _find_last_index(stack, current)]
     return stack
 
 
-def _last_index(stack: Sequence[int], version: int) -> int:
+def _find_last_index(stack: Sequence[int], version: int) -> int:
     return len(stack) - 1 - stack[::-1].index(version)

@@ -41,7 +41,7 @@ class BatchScheduler:
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"batch-{number}", daemon=True)
+            threading.Thread(target=self._run_batches, name=f"batch-{number}", daemon=True)
             for number in range(parameters.num_batch_threads)
         ]
         for thread in self._threads:
@@ -86,11 +86,11 @@ class BatchScheduler:
         for thread in self._threads:
             thread.join()
 
-    def _work(self) -> None:
-        while tasks := self._next_batch():
-            _answer(tasks, self._padding, self._note_batch)
+    def _run_batches(self) -> None:
+        while tasks := self._wait_for_batch():
+            _answer(tasks, self._count_padding, self._note_batch)
 
-    def _next_batch(self) -> list[_Task]:
+    def _wait_for_batch(self) -> list[_Task]:
         """Waits for a batch that is full, or whose oldest task has waited long enough; empty at the end."""
         timeout = self._parameters.batch_timeout_micros / 1e6
         with self._changed:
@@ -118,8 +118,8 @@ class BatchScheduler:
         self._changed.notify()  # what is left may be due for another thread
         return tasks
 
-    def _padding(self, rows: int) -> int:
-        """Rows to add, so that the model meets few different batch sizes."""
+    def _count_padding(self, rows: int) -> int:
+        """Returns how many rows to add, so that the model meets few different batch sizes."""
         return next((size - rows for size in self._parameters.allowed_batch_sizes if size >= rows), 0)
 
 

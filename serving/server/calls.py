@@ -47,21 +47,23 @@ def check_predict(signatures: Signatures, request: predict_pb2.PredictRequest, m
     Raises:
       StatusError: FAILED_PRECONDITION for an unknown signature, else INVALID_ARGUMENT.
     """
-    name = _signature_name(request.model_spec)
+    name = _get_signature_name(request.model_spec)
     if name not in signatures:
         raise StatusError(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{name}" not found.')
     signature = signatures[name]
     _check_names(request.inputs, signature.inputs)
-    inputs = {alias: _array(alias, tensor, signature, max_pixels) for alias, tensor in request.inputs.items()}
+    inputs = {alias: _read_array(alias, tensor, signature, max_pixels) for alias, tensor in request.inputs.items()}
     for alias in request.output_filter:
         if alias not in signature.outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
-                f"{_set(signature.outputs)}."
+                f"{_format_set(signature.outputs)}."
             )
     if len(set(request.output_filter)) < len(request.output_filter):
         raise invalid(f"duplicate output tensor alias: {','.join(request.output_filter)}")
-    return CheckedRequest(name, inputs, _rows(inputs), tuple(request.output_filter) or tuple(sorted(signature.outputs)))
+    return CheckedRequest(
+        name, inputs, _count_rows(inputs), tuple(request.output_filter) or tuple(sorted(signature.outputs))
+    )
 
 
 def check_classify(
@@ -72,14 +74,14 @@ def check_classify(
     Raises:
       StatusError: INVALID_ARGUMENT.
     """
-    name = _signature_name(request.model_spec)
+    name = _get_signature_name(request.model_spec)
     if name not in signatures:
         raise invalid(f"No signature was found with the name: {name}")
     signature = signatures[name]
     if set(signature.inputs) != {_CLASSIFY_INPUT} or not {_CLASSES, _SCORES} & set(signature.outputs):
         raise invalid(
-            f"Signature {name} does not belong to Classify: it takes {_set(signature.inputs)} and gives "
-            f"{_set(signature.outputs)}; expected {{{_CLASSIFY_INPUT}}} and {{{_CLASSES},{_SCORES}}}"
+            f"Signature {name} does not belong to Classify: it takes {_format_set(signature.inputs)} and gives "
+            f"{_format_set(signature.outputs)}; expected {{{_CLASSIFY_INPUT}}} and {{{_CLASSES},{_SCORES}}}"
         )
     kind = request.input.WhichOneof("kind")
     examples = list(getattr(request.input, kind).examples) if kind else []
@@ -118,7 +120,7 @@ def build_classify_response(outputs: Mapping[str, np.ndarray]) -> classification
     return response
 
 
-def _signature_name(spec: model_pb2.ModelSpec) -> str:
+def _get_signature_name(spec: model_pb2.ModelSpec) -> str:
     return spec.signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 
 
@@ -126,17 +128,19 @@ def _check_names(sent: Mapping[str, object], wanted: Mapping[str, object]) -> No
     if len(sent) != len(wanted):
         extra, missing = set(sent) - set(wanted), set(wanted) - set(sent)
         raise invalid(
-            f"input size does not match signature: {len(sent)}!={len(wanted)} len({_set(sent)}) != "
-            f"len({_set(wanted)}). Sent extra: {_set(extra)}. Missing but required: {_set(missing)}."
+            f"input size does not match signature: {len(sent)}!={len(wanted)} len({_format_set(sent)}) != "
+            f"len({_format_set(wanted)}). Sent extra: {_format_set(extra)}. "
+            f"Missing but required: {_format_set(missing)}."
         )
     for alias in sent:
         if alias not in wanted:
             raise invalid(
-                f"input tensor alias not found in signature: {alias}. Inputs expected to be in the set {_set(wanted)}."
+                f"input tensor alias not found in signature: {alias}. "
+                f"Inputs expected to be in the set {_format_set(wanted)}."
             )
 
 
-def _array(
+def _read_array(
     alias: str, tensor: tensor_pb2.TensorProto, signature: meta_graph_pb2.SignatureDef, max_pixels: int
 ) -> np.ndarray:
     """Returns one input, checked against the signature."""
@@ -164,7 +168,7 @@ def _array(
     return array
 
 
-def _rows(inputs: Mapping[str, np.ndarray]) -> int:
+def _count_rows(inputs: Mapping[str, np.ndarray]) -> int:
     rows = {array.shape[0] if array.ndim else None for array in inputs.values()}
     if None in rows:
         raise invalid("input tensors must have at least one dimension")
@@ -193,5 +197,5 @@ def _read_encoded_images(value: bytes) -> list[bytes]:
         return [value]
 
 
-def _set(names: Iterable[str]) -> str:
+def _format_set(names: Iterable[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"

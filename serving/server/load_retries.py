@@ -63,10 +63,10 @@ def read_contents(folder: Path) -> Contents:
     paths = [str(folder)]
     for parent, folders, files in os.walk(folder):
         paths += [os.path.join(parent, name) for name in (*folders, *files)]  # noqa: PTH118  # a look every second
-    return frozenset((path, *_status(path)) for path in paths)
+    return frozenset((path, *_read_status(path)) for path in paths)
 
 
-def _status(path: str) -> tuple[int, ...]:
+def _read_status(path: str) -> tuple[int, ...]:
     try:
         status = os.stat(path)  # noqa: PTH116  # likewise
     except OSError:

@@ -27,12 +27,12 @@ class LoadedModel:
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=_build_session_config())
         try:
-            with _plain(directory) as path, self._graph.as_default():
+            with _provide_plain_path(directory) as path, self._graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], path)
             self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
                 name: signature for name, signature in meta_graph.signature_def.items() if name != _INIT
             }
-            self._calls = {name: self._callable(signature) for name, signature in self.signatures.items()}
+            self._calls = {name: self._build_call(signature) for name, signature in self.signatures.items()}
         except Exception as error:
             self.close()
             if isinstance(error, tf.errors.OpError):
@@ -58,10 +58,10 @@ class LoadedModel:
         try:
             return dict(zip(fetches, call(*(inputs[name] for name in feeds)), strict=True))
         except tf.errors.OpError as error:
-            raise status.from_number(error.error_code, _reason(error.message)) from None
+            raise status.from_number(error.error_code, _find_reason(error.message)) from None
         except UnicodeDecodeError as error:
             # TensorFlow's message quotes the request's own bytes, of which Python's binding makes this.
-            raise status.invalid(_reason(error.object.decode("utf-8", "backslashreplace"))) from None
+            raise status.invalid(_find_reason(error.object.decode("utf-8", "backslashreplace"))) from None
 
     def close(self) -> None:
         """Gives the memory of the variables and of the graph back; nothing may be running any more."""
@@ -69,8 +69,8 @@ class LoadedModel:
         self._calls = {}
         self.signatures = {}
 
-    def _callable(self, signature: meta_graph_pb2.SignatureDef) -> tuple:
-        """The compiled call, and the names of its inputs and outputs in their order."""
+    def _build_call(self, signature: meta_graph_pb2.SignatureDef) -> tuple:
+        """Returns the compiled call, and the names of its inputs and outputs in their order."""
         feeds, fetches = sorted(signature.inputs), sorted(signature.outputs)
         call = self._session.make_callable(
             [signature.outputs[name].name for name in fetches], [signature.inputs[name].name for name in feeds]
@@ -92,8 +92,8 @@ def _build_session_config() -> config_pb2.ConfigProto:
 
 
 @contextlib.contextmanager
-def _plain(directory: Path) -> Iterator[str]:
-    """A path to the folder that TensorFlow does not read as a pattern, as it does `[`, `*` and `?`."""
+def _provide_plain_path(directory: Path) -> Iterator[str]:
+    """Yields a path to the folder that TensorFlow does not read as a pattern, as it does `[`, `*` and `?`."""
     if not set("[]*?\\") & set(str(directory)):
         yield str(directory)
         return
@@ -103,7 +103,7 @@ def _plain(directory: Path) -> Iterator[str]:
         yield str(link)
 
 
-def _reason(message: str) -> str:
-    """The one line of TensorFlow's that says what is wrong; about it stand headings, the op's name and its origin."""
+def _find_reason(message: str) -> str:
+    """Returns the line of TensorFlow's that says what is wrong; around it are headings, the op's name and origin."""
     lines = [line.strip() for line in message.splitlines()]
     return next((line for line in lines if line and line != "Graph execution error:"), message)

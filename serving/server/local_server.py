@@ -109,19 +109,19 @@ class LocalServer:
             PredictionService(self._models, self._batches, options.max_pixels, observer), self._server
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-            ModelService(self._models, self._tell_health, observer), self._server
+            ModelService(self._models, self._report_health, observer), self._server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
-        self._tell_health()
+        self._report_health()
         try:
             self._models.configure(config)
         except Exception:
             self.stop()
             raise
-        self._tell_health()
+        self._report_health()
         self._server.start()
-        self._models.watch(options.poll_seconds, self._tell_health)
+        self._models.watch(options.poll_seconds, self._report_health)
 
     @property
     def target(self) -> str:
@@ -153,14 +153,14 @@ class LocalServer:
         address = f"{self._options.host}:{self._options.port}"
         try:
             if self._options.ssl:
-                return self._server.add_secure_port(address, _credentials(self._options.ssl))
+                return self._server.add_secure_port(address, _build_credentials(self._options.ssl))
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise ServerError(
                 f"{address} cannot be listened on: it may be in use; give another --port, or 0 for a free one"
             ) from None
 
-    def _tell_health(self) -> None:
+    def _report_health(self) -> None:
         states = health_pb2.HealthCheckResponse
         state = states.SERVING if self._models.is_ready else states.NOT_SERVING
         for service in ("", *SERVICES):
@@ -183,7 +183,7 @@ def load(directory: Path) -> LoadedModel:
     return model
 
 
-def _credentials(ssl: SSLConfig) -> grpc.ServerCredentials:
+def _build_credentials(ssl: SSLConfig) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials(
         [(ssl.server_key.encode(), ssl.server_cert.encode())],
         root_certificates=ssl.custom_ca.encode() or None,

@@ -134,22 +134,22 @@ def check(config: model_server_config_pb2.ModelServerConfig, source: str = "the 
         if model.name in names:
             raise ModelServerConfigError(f"{where} is listed twice; give each model a name of its own")
         names.add(model.name)
-        for fault in _model_faults(model):
+        for fault in _find_model_faults(model):
             raise ModelServerConfigError(f"{where}: {fault}")
 
 
-def _model_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str]:
+def _find_model_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str]:
     if not model.name:
         yield 'no name; add one, such as name: "default"'
     if not model.base_path:
         yield 'no base_path; add the folder that holds the versions, such as base_path: "/models/default"'
     if not (model.base_path.startswith("/") or storage.is_url(model.base_path)):
         yield f"base_path {model.base_path!r} is relative; ModelServer takes absolute paths and URIs only"
-    yield from _platform_faults(model)
-    yield from _version_faults(model)
+    yield from _find_platform_faults(model)
+    yield from _find_version_faults(model)
 
 
-def _platform_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str]:
+def _find_platform_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str]:
     old_field = model_server_config_pb2.ModelType.Name(model.model_type)
     if old_field == "MODEL_TYPE_UNSPECIFIED":
         platform = model.model_platform
@@ -162,7 +162,7 @@ def _platform_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str
         yield f'model_platform is {platform or "missing"}; write model_platform: "tensorflow"'
 
 
-def _version_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str]:
+def _find_version_faults(model: model_server_config_pb2.ModelConfig) -> Iterable[str]:
     policy = model.model_version_policy
     specific = policy.WhichOneof("policy_choice") == "specific"
     if specific and not policy.specific.versions:
@@ -183,13 +183,13 @@ def read_batching_parameters(path: str | os.PathLike[str]) -> BatchingParameters
     """
     message = _parse(path, _MESSAGES["BatchingParameters"]())
     sizes = tuple(message.allowed_batch_sizes)
-    parameters = BatchingParameters(**_values(message) | {"allowed_batch_sizes": sizes})
-    for fault in _batching_faults(parameters):
+    parameters = BatchingParameters(**_read_values(message) | {"allowed_batch_sizes": sizes})
+    for fault in _find_batching_faults(parameters):
         raise ModelServerConfigError(f"{os.fspath(path)}: {fault}")
     return parameters
 
 
-def _batching_faults(parameters: BatchingParameters) -> Iterable[str]:
+def _find_batching_faults(parameters: BatchingParameters) -> Iterable[str]:
     for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
         if getattr(parameters, name) < 1:
             yield f"{name} is {getattr(parameters, name)}; it must be at least 1"
@@ -213,13 +213,13 @@ def read_ssl_config(path: str | os.PathLike[str]) -> SSLConfig:
     Raises:
       ModelServerConfigError: the file cannot be read, or TLS cannot be served with what is in it.
     """
-    config = SSLConfig(**{"server_key": "", "server_cert": ""} | _values(_parse(path, _MESSAGES["SSLConfig"]())))
-    for fault in _ssl_faults(config):
+    config = SSLConfig(**{"server_key": "", "server_cert": ""} | _read_values(_parse(path, _MESSAGES["SSLConfig"]())))
+    for fault in _find_ssl_faults(config):
         raise ModelServerConfigError(f"{os.fspath(path)}: {fault}")
     return config
 
 
-def _ssl_faults(config: SSLConfig) -> Iterable[str]:
+def _find_ssl_faults(config: SSLConfig) -> Iterable[str]:
     for name in ("server_key", "server_cert", "custom_ca"):
         text = getattr(config, name)
         if not text and name != "custom_ca":
@@ -227,15 +227,15 @@ def _ssl_faults(config: SSLConfig) -> Iterable[str]:
         if text and "-----BEGIN " not in text:
             yield f"{name} is not PEM text; paste what is in the file, a path is not followed"
     for name in ("server_cert", "custom_ca"):
-        if reason := _unreadable(getattr(config, name)):
+        if reason := _find_certificate_fault(getattr(config, name)):
             yield f"{name} is not a readable certificate ({reason}); look at it with `openssl x509 -text`"
-    if reason := _mismatch(config.server_key, config.server_cert):
+    if reason := _find_key_fault(config.server_key, config.server_cert):
         yield f"server_key is not the key of server_cert, without a passphrase ({reason}); create both again"
     if config.client_verify and not config.custom_ca:
         yield "client_verify without custom_ca; add the certificate that signs the clients'"
 
 
-def _unreadable(certificates: str) -> str:
+def _find_certificate_fault(certificates: str) -> str:
     try:
         if certificates:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=certificates)
@@ -244,7 +244,7 @@ def _unreadable(certificates: str) -> str:
     return ""
 
 
-def _mismatch(key: str, certificates: str) -> str:
+def _find_key_fault(key: str, certificates: str) -> str:
     # Python loads keys from files only: this one is in memory, so that no copy of the key reaches a disk.
     descriptor = os.memfd_create("server_key")
     try:
@@ -264,7 +264,7 @@ def read_monitoring_config(path: str | os.PathLike[str]) -> MonitoringConfig:
     Raises:
       ModelServerConfigError: the file cannot be read, or the metrics' path is none.
     """
-    config = MonitoringConfig(**_values(_parse(path, _MESSAGES["MonitoringConfig"]()).prometheus_config))
+    config = MonitoringConfig(**_read_values(_parse(path, _MESSAGES["MonitoringConfig"]()).prometheus_config))
     if not config.path.startswith("/"):
         raise ModelServerConfigError(f"{os.fspath(path)}: path {config.path!r} must begin with a slash")
     return config
@@ -282,10 +282,10 @@ def _parse(path: str | os.PathLike[str], message: Message) -> Any:
     except text_format.ParseError as error:
         # The error begins with "line:column : ".
         text = str(error).replace(" : ", ": ", 1)
-        raise ModelServerConfigError(f"{os.fspath(path)}:{text}{_known_fields(text, message)}") from None
+        raise ModelServerConfigError(f"{os.fspath(path)}:{text}{_suggest_fields(text, message)}") from None
 
 
-def _known_fields(error: str, message: Message) -> str:
+def _suggest_fields(error: str, message: Message) -> str:
     unknown = re.search(r'Message type "([\w.]+)" has no field named "(\w+)"', error)
     if not unknown:
         return ""
@@ -294,6 +294,6 @@ def _known_fields(error: str, message: Message) -> str:
     return f" Did you mean {near[0]}?" if near else f" It has {', '.join(known)}."
 
 
-def _values(message: Message) -> dict[str, Any]:
-    """What the file sets, without the wrappers that tell 0 from nothing."""
+def _read_values(message: Message) -> dict[str, Any]:
+    """Returns what the file sets, without the wrappers that tell 0 from nothing."""
     return {known.name: getattr(value, "value", value) for known, value in message.ListFields()}

@@ -109,7 +109,7 @@ class Models:
 
     def _watch(self, seconds: float, then: Callable[[], None]) -> None:
         while not self._closing.wait(seconds):
-            with _logged("looking for new versions"):
+            with _log_errors("looking for new versions"):
                 self.update()
                 then()
 
@@ -119,15 +119,15 @@ class Models:
         with self._table.changed:
             for name, label, number in list_labels(configs):
                 if number not in self._table.list_available(name):
-                    raise _label_rejected(name, number)
+                    raise _build_label_error(name, number)
                 self._table.labels.setdefault(name, {})[label] = number
 
     def _update(self) -> None:
         """Loads what is wanted and not there, oldest first; then unloads what is not wanted any more."""
         wanted = self._base_paths.look(self._configs or {})
-        for name, number, folder in self._missing(wanted):
+        for name, number, folder in self._find_missing(wanted):
             if not self._closing.is_set() and self._is_due(name, number, folder):
-                version = self._bring(name, number, folder)
+                version = self._load_version(name, number, folder)
                 with self._table.changed:
                     self._table.publish(version)
         self._unload_all_but(wanted)
@@ -137,7 +137,7 @@ class Models:
         changed = {name for name, config in new.items() if name not in old or not are_alike(config, old[name])}
         wanted = self._base_paths.look(new)
         if missing := {name: f"no version to load in {new[name].base_path}" for name in changed if not wanted[name]}:
-            raise _not_loaded(missing)
+            raise _build_load_error(missing)
         # As in ModelServer, before anything is loaded. `fixed` labels are those that are in use and do not change.
         fixed = {
             (name, label)
@@ -146,19 +146,19 @@ class Models:
         }
         with self._table.changed:
             self._check_labels(new, wanted, fixed)
-        brought = [
-            self._bring(name, number, folder)
-            for name, number, folder in self._missing(wanted)
+        loaded = [
+            self._load_version(name, number, folder)
+            for name, number, folder in self._find_missing(wanted)
             if name in changed or self._is_due(name, number, folder)
         ]
         try:
             with self._table.changed:
-                self._check_brought(new, changed, fixed, brought)
-                replaced = [self._table.publish(version) for version in brought]
+                self._check_loaded(new, changed, fixed, loaded)
+                replaced = [self._table.publish(version) for version in loaded]
                 self._configs = new
                 self._table.labels = {name: dict(config.version_labels) for name, config in new.items()}
         except StatusError:
-            self._reject(brought)
+            self._reject(loaded)
             raise
         for version in replaced:
             if version:
@@ -178,29 +178,29 @@ class Models:
                 continue
             in_use = self._table.labels.get(name, {}).get(label, number) != number
             if not is_available and (in_use or number not in (folders or {})):
-                raise _label_rejected(name, number)
+                raise _build_label_error(name, number)
             if number not in (folders or {}):
-                raise _label_rejected(name, number, "its configuration does not load")
+                raise _build_label_error(name, number, "its configuration does not load")
 
-    def _check_brought(
-        self, new: Configs, changed: set[str], fixed: set[tuple[str, str]], brought: Iterable[Version]
+    def _check_loaded(
+        self, new: Configs, changed: set[str], fixed: set[tuple[str, str]], loaded: Iterable[Version]
     ) -> None:
         """Raises if a changed model would have no version of its base path, or a label none that is available."""
         there = {name: {*self._table.list_available(name, Path(config.base_path))} for name, config in new.items()}
         failed: dict[str, str] = {}
-        for version in brought:
+        for version in loaded:
             if version.model:
                 there[version.model_name].add(version.number)
             else:
                 failed[version.model_name] = f"version {version.number}: {version.error}"
         if without := {name: failed[name] for name in changed if not there[name]}:
-            raise _not_loaded(without)
+            raise _build_load_error(without)
         for name, label, number in list_labels(new):
             if (name, label) not in fixed and number not in there[name]:
-                raise _label_rejected(name, number)
+                raise _build_label_error(name, number)
 
-    def _missing(self, wanted: Mapping[str, Folders | None]) -> Iterator[tuple[str, int, Path]]:
-        """What is wanted and not in memory, oldest first; a version of another base path is another one."""
+    def _find_missing(self, wanted: Mapping[str, Folders | None]) -> Iterator[tuple[str, int, Path]]:
+        """Yields what is wanted and not in memory, oldest first; a version of another base path is another one."""
         for name, folders in wanted.items():
             for number, folder in (folders or {}).items():
                 if number not in self._table.list_available(name, folder.parent):
@@ -210,8 +210,8 @@ class Models:
         failure = self._failures.get((name, number))
         return failure is None or failure.folder != folder or failure.is_due()
 
-    def _bring(self, name: str, number: int, folder: Path) -> Version:
-        """Loads a version, which does not answer before `_publish`; one that cannot be loaded is without a model."""
+    def _load_version(self, name: str, number: int, folder: Path) -> Version:
+        """Loads a version, which answers once it is published; one that cannot be loaded is without a model."""
         version = Version(name, number, folder, State.LOADING)
         with self._table.changed:
             known = self._table.by_model.setdefault(name, {})
@@ -238,9 +238,9 @@ class Models:
         _log.info("model %s version %d: loaded after %.1f s", name, number, time.monotonic() - began)
         return version
 
-    def _reject(self, brought: Iterable[Version]) -> None:
+    def _reject(self, loaded: Iterable[Version]) -> None:
         """Unloads what was loaded for a configuration that is not taken."""
-        for version in brought:
+        for version in loaded:
             if version.model:
                 self._unload(version)
                 version.error = StatusError(grpc.StatusCode.CANCELLED, "its configuration was rejected")
@@ -274,7 +274,7 @@ class Models:
 
 
 @contextlib.contextmanager
-def _logged(what: str) -> Iterator[None]:
+def _log_errors(what: str) -> Iterator[None]:
     """Logs whatever goes wrong, and goes on: the next attempt may succeed."""
     try:
         yield
@@ -282,12 +282,12 @@ def _logged(what: str) -> Iterator[None]:
         _log.exception("%s failed", what)
 
 
-def _label_rejected(name: str, number: int, why: str = _UNAVAILABLE) -> StatusError:
+def _build_label_error(name: str, number: int, why: str = _UNAVAILABLE) -> StatusError:
     message = f"Request to assign label to version {number} of model {name}, which {why}"
     return StatusError(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
-def _not_loaded(reasons: Mapping[str, str]) -> StatusError:
-    """In ModelServer's words, with the code that it has for this."""
+def _build_load_error(reasons: Mapping[str, str]) -> StatusError:
+    """Builds the error in ModelServer's words, with the code that it has for this."""
     each = ", ".join(f"{{name: {name}, {reason}}}" for name, reason in sorted(reasons.items()))
     return StatusError(grpc.StatusCode.UNKNOWN, f"{len(reasons)} model(s) did not become available: {{{each}}}")

@@ -34,8 +34,8 @@ _METADATA_FIELD = "signature_def"
 _log = logging.getLogger("atelier.serving")
 
 
-def _answering(method: Callable[[Any, Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
-    """Makes a StatusError the call's status, and any other error INTERNAL with its trace in the log alone."""
+def _convert_errors(method: Callable[[Any, Any, grpc.ServicerContext], Any]) -> Callable[..., Any]:
+    """Converts a StatusError to the call's status, and any other error to INTERNAL with its trace in the log alone."""
 
     @functools.wraps(method)
     def call(self: "_Service", request: object, context: grpc.ServicerContext) -> object:
@@ -94,42 +94,42 @@ class PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceS
         super().__init__(models, observer)
         self._batches, self._max_pixels = batches, max_pixels
 
-    @_answering
+    @_convert_errors
     def Predict(
         self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
     ) -> predict_pb2.PredictResponse:
         """Runs one signature on tensors."""
-        with self._models.borrow(_spec(request)) as version:
-            checked = calls.check_predict(_model(version).signatures, request, self._max_pixels)
+        with self._models.borrow(_get_spec(request)) as version:
+            checked = calls.check_predict(_get_model(version).signatures, request, self._max_pixels)
             response = calls.build_predict_response(self._run(version, checked, context), checked.outputs)
-            response.model_spec.CopyFrom(_named(version, checked.signature))
+            response.model_spec.CopyFrom(_build_spec(version, checked.signature))
             return response
 
-    @_answering
+    @_convert_errors
     def Classify(
         self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
     ) -> classification_pb2.ClassificationResponse:
         """Runs a classification signature on tf.Examples."""
-        with self._models.borrow(_spec(request)) as version:
-            checked = calls.check_classify(_model(version).signatures, request, self._max_pixels)
+        with self._models.borrow(_get_spec(request)) as version:
+            checked = calls.check_classify(_get_model(version).signatures, request, self._max_pixels)
             response = calls.build_classify_response(self._run(version, checked, context))
-            response.model_spec.CopyFrom(_named(version, checked.signature))
+            response.model_spec.CopyFrom(_build_spec(version, checked.signature))
             return response
 
-    @_answering
+    @_convert_errors
     def GetModelMetadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         """Returns the signatures."""
-        spec = _spec(request)
+        spec = _get_spec(request)
         if not request.metadata_field:
             raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != _METADATA_FIELD:
                 raise invalid(f"Metadata field {field} is not supported")
         with self._models.borrow(spec) as version:
-            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=dict(_model(version).signatures))
-            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=_named(version))
+            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=dict(_get_model(version).signatures))
+            response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=_build_spec(version))
             response.metadata[_METADATA_FIELD].Pack(signatures)
             return response
 
@@ -147,8 +147,8 @@ class PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceS
         # Without a deadline, gRPC returns a time near the year 2262, longer than threads can wait.
         seconds = min(context.time_remaining() or 0.0, threading.TIMEOUT_MAX)
         if seconds <= 0:
-            raise _deadline_error()
-        run = functools.partial(_model(version).run, request.signature)
+            raise _build_deadline_error()
+        run = functools.partial(_get_model(version).run, request.signature)
         if self._batches is None:
             if self._observer:
                 self._observer.note_batch(version.model_name, version.number, request.rows, [])
@@ -162,7 +162,7 @@ class PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceS
         except FutureTimeoutError:
             if not answer.cancel():
                 futures.wait([answer])  # it runs by now: its version must not be unloaded under it
-            raise _deadline_error() from None
+            raise _build_deadline_error() from None
 
 
 class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
@@ -173,20 +173,20 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
         super().__init__(models, observer)
         self._configured = configured
 
-    @_answering
+    @_convert_errors
     def GetModelStatus(
         self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
     ) -> get_model_status_pb2.GetModelStatusResponse:
         """Returns the state of every version, newest first, or of one."""
         response = get_model_status_pb2.GetModelStatusResponse()
-        for version in self._models.find_versions(_spec(request)):
+        for version in self._models.find_versions(_get_spec(request)):
             found = response.model_version_status.add(version=version.number, state=version.state)
             if version.error:
                 found.status.error_code = version.error.code.value[0]
                 found.status.error_message = str(version.error)
         return response
 
-    @_answering
+    @_convert_errors
     def HandleReloadConfigRequest(
         self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
     ) -> model_management_pb2.ReloadConfigResponse:
@@ -207,21 +207,21 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
         return model_management_pb2.ReloadConfigResponse()
 
 
-def _spec(request: Any) -> model_pb2.ModelSpec:
+def _get_spec(request: Any) -> model_pb2.ModelSpec:
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
     return request.model_spec
 
 
-def _named(version: Version, signature: str = "") -> model_pb2.ModelSpec:
+def _build_spec(version: Version, signature: str = "") -> model_pb2.ModelSpec:
     spec = model_pb2.ModelSpec(name=version.model_name, signature_name=signature)
     spec.version.value = version.number
     return spec
 
 
-def _model(version: Version) -> LoadedModel:
+def _get_model(version: Version) -> LoadedModel:
     return cast("LoadedModel", version.model)
 
 
-def _deadline_error() -> StatusError:
+def _build_deadline_error() -> StatusError:
     return StatusError(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline passed before the model's turn came")

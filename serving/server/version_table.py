@@ -72,13 +72,13 @@ class VersionTable:
         """
         with self.changed:
             known = self.by_model.get(spec.name, {})
-            number = self._number(spec, known)
+            number = self._resolve_number(spec, known)
             if number is None:
                 if not known:
-                    raise _not_found(f"Could not find any versions of model {spec.name}")
+                    raise _build_not_found_error(f"Could not find any versions of model {spec.name}")
                 return sorted(known.values(), key=lambda version: -version.number)
             if number not in known:
-                raise _not_found(f"Could not find version {number} of model {spec.name}")
+                raise _build_not_found_error(f"Could not find version {number} of model {spec.name}")
             return [known[number]]
 
     def list_states(self) -> list[VersionState]:
@@ -109,16 +109,16 @@ class VersionTable:
         if not spec.name:
             raise invalid("ModelSpec has no name specified.")
         available = self.list_available(spec.name)
-        number = self._number(spec, available)
+        number = self._resolve_number(spec, available)
         if number is None and not available:
-            raise _not_found(f"Servable not found for request: Latest({spec.name})")
+            raise _build_not_found_error(f"Servable not found for request: Latest({spec.name})")
         if number is None:
             return available[max(available)]
         if number not in available:
-            raise _not_found(f"Servable not found for request: Specific({spec.name}, {number})")
+            raise _build_not_found_error(f"Servable not found for request: Specific({spec.name}, {number})")
         return available[number]
 
-    def _number(self, spec: model_pb2.ModelSpec, known: Mapping[int, Version]) -> int | None:
+    def _resolve_number(self, spec: model_pb2.ModelSpec, known: Mapping[int, Version]) -> int | None:
         """Returns the version that the spec names; None: none in particular."""
         if spec.HasField("version_label"):
             number = self.labels.get(spec.name, {}).get(spec.version_label)
@@ -138,5 +138,5 @@ class VersionTable:
         }
 
 
-def _not_found(message: str) -> StatusError:
+def _build_not_found_error(message: str) -> StatusError:
     return StatusError(grpc.StatusCode.NOT_FOUND, message)

@@ -25,9 +25,9 @@ class BasePaths:
 
     def look(self, configs: Configs) -> dict[str, Folders | None]:
         """Returns the wanted version folders by model; None for a model whose base path cannot be listed now."""
-        return {name: self._wanted(config) for name, config in configs.items()}
+        return {name: self._find_wanted(config) for name, config in configs.items()}
 
-    def _wanted(self, config: model_server_config_pb2.ModelConfig) -> Folders | None:
+    def _find_wanted(self, config: model_server_config_pb2.ModelConfig) -> Folders | None:
         base, folders, reason = config.base_path, None, ""
         try:
             folders = versions.list_folders(base)

@@ -33,7 +33,7 @@ def replay(model: LoadedModel, directory: Path) -> int:
     if not file.is_file():
         return 0
     count = 0
-    for count, log in enumerate(_logs(file), start=1):
+    for count, log in enumerate(_read_logs(file), start=1):
         if count > MOST_RECORDS:
             raise invalid(f"{file}: more than {MOST_RECORDS} warm-up records")
         try:
@@ -43,7 +43,7 @@ def replay(model: LoadedModel, directory: Path) -> int:
     return count
 
 
-def _logs(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
+def _read_logs(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
     try:
         with file.open("rb") as stream:
             for record in tfrecord.read(stream):

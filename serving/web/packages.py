@@ -37,7 +37,7 @@ _COMPRESSED = (".wasm",)
 
 def read_version(name: str) -> str:
     """Returns the version of a package in the lock file."""
-    return str(_locked(name)["version"])
+    return str(_read_lock_entry(name)["version"])
 
 
 def install(name: str) -> Path:
@@ -64,7 +64,7 @@ def install(name: str) -> Path:
     return folder
 
 
-def _locked(name: str) -> dict:
+def _read_lock_entry(name: str) -> dict:
     return json.loads(_LOCK.read_text(encoding="utf-8"))["packages"][f"node_modules/{name}"]
 
 
@@ -88,7 +88,7 @@ def _download(name: str) -> bytes:
             f"{name} {read_version(name)}, which the page needs, cannot be downloaded ({why}); check the network, or "
             f"name another npm registry in {REGISTRY_VARIABLE}, then try again"
         ) from None
-    algorithm, _, expected = _locked(name)["integrity"].partition("-")
+    algorithm, _, expected = _read_lock_entry(name)["integrity"].partition("-")
     if hashlib.new(algorithm, content).digest() != base64.b64decode(expected):
         raise WebError(
             f"{name} {read_version(name)}: the registry sends another file than package-lock.json names; check "

@@ -49,54 +49,54 @@ class Graph:
     is_stat: bool = False
 
 
-def _rate(metric: str, selector: str = _MODEL, by: str = "") -> str:
+def _build_rate(metric: str, selector: str = _MODEL, by: str = "") -> str:
     return f"sum by ({by}) (rate({metric}{{{selector}}}[$__rate_interval]))"
 
 
-def _quantile(share: float, metric: str, selector: str, by: str = "") -> str:
-    return f"histogram_quantile({share}, {_rate(f'{metric}_bucket', selector, f'{by}le')})"
+def _build_quantile(share: float, metric: str, selector: str, by: str = "") -> str:
+    return f"histogram_quantile({share}, {_build_rate(f'{metric}_bucket', selector, f'{by}le')})"
 
 
-def _mean(metric: str) -> str:
-    return f"{_rate(f'{metric}_sum', by='model')} / {_rate(f'{metric}_count', by='model')}"
+def _build_mean(metric: str) -> str:
+    return f"{_build_rate(f'{metric}_sum', by='model')} / {_build_rate(f'{metric}_count', by='model')}"
 
 
 SERVING = {
     "Now": [
         Graph("Servers up", [('sum(up{role="server"})', "")], is_stat=True),
-        Graph("Calls", [(_rate(_REQUESTS), "")], "reqps", is_stat=True),
+        Graph("Calls", [(_build_rate(_REQUESTS), "")], "reqps", is_stat=True),
         Graph(
             "Failed calls",
-            [(f"({_rate(_REQUESTS, _FAILED)} or vector(0)) / {_rate(_REQUESTS)}", "")],
+            [(f"({_build_rate(_REQUESTS, _FAILED)} or vector(0)) / {_build_rate(_REQUESTS)}", "")],
             "percentunit",
             is_stat=True,
         ),
-        Graph("Slowest 1 % of the calls", [(_quantile(0.99, _LATENCY, _CALLS), "")], "s", is_stat=True),
+        Graph("Slowest 1 % of the calls", [(_build_quantile(0.99, _LATENCY, _CALLS), "")], "s", is_stat=True),
         Graph("Alerts", [('count(ALERTS{alertstate="firing"}) or vector(0)', "")], is_stat=True),
     ],
     "Traffic": [
         Graph(
             "Calls by version",
-            [(_rate(_REQUESTS, f'{_MODEL}, version!=""', "model, version"), "{{model}} {{version}}")],
+            [(_build_rate(_REQUESTS, f'{_MODEL}, version!=""', "model, version"), "{{model}} {{version}}")],
             "reqps",
             "From the clients: TensorFlow Serving does not tell which version answered.",
         ),
-        Graph("Calls by arm", [(_rate(_REQUESTS, f'{_MODEL}, arm!=""', "arm"), "{{arm}}")], "reqps"),
-        Graph("Failed calls by code", [(_rate(_REQUESTS, f'{_MODEL}, code!="OK"', "code"), "{{code}}")], "reqps"),
+        Graph("Calls by arm", [(_build_rate(_REQUESTS, f'{_MODEL}, arm!=""', "arm"), "{{arm}}")], "reqps"),
+        Graph("Failed calls by code", [(_build_rate(_REQUESTS, f'{_MODEL}, code!="OK"', "code"), "{{code}}")], "reqps"),
     ],
     "Latency": [
         Graph(
             "At the client",
-            [(_quantile(share, _LATENCY, _CALLS), f"{share:.0%}") for share in (0.5, 0.95, 0.99)],
+            [(_build_quantile(share, _LATENCY, _CALLS), f"{share:.0%}") for share in (0.5, 0.95, 0.99)],
             "s",
             "Retries and the network are in it.",
         ),
-        Graph("95 % by version", [(_quantile(0.95, _LATENCY, _CALLS, "version, "), "{{version}}")], "s"),
+        Graph("95 % by version", [(_build_quantile(0.95, _LATENCY, _CALLS, "version, "), "{{version}}")], "s"),
         Graph(
             "In the local server",
             [
-                (_quantile(0.95, _SERVED, _CALLS), "95 % of the calls"),
-                (_quantile(0.95, _QUEUE, _MODEL), "95 % of the queue"),
+                (_build_quantile(0.95, _SERVED, _CALLS), "95 % of the calls"),
+                (_build_quantile(0.95, _QUEUE, _MODEL), "95 % of the queue"),
             ],
             "s",
         ),
@@ -105,8 +105,8 @@ SERVING = {
         Graph(
             "Images in a batch, on average",
             [
-                (_mean("atelier_client_batch_images"), "call of {{model}}"),
-                (_mean("atelier_server_batch_images"), "run of {{model}}"),
+                (_build_mean("atelier_client_batch_images"), "call of {{model}}"),
+                (_build_mean("atelier_server_batch_images"), "run of {{model}}"),
             ],
         ),
         Graph("Resident memory", [("atelier:resident_memory:bytes", "{{role}} {{instance}}")], "bytes"),
@@ -129,16 +129,16 @@ SERVING = {
     "TensorFlow Serving": [
         Graph(
             "Calls by status",
-            [(_rate(_TF_REQUESTS, _MODEL_NAME, "model_name, status"), "{{model_name}} {{status}}")],
+            [(_build_rate(_TF_REQUESTS, _MODEL_NAME, "model_name, status"), "{{model_name}} {{status}}")],
             "reqps",
         ),
         Graph(
             "99 % of the calls",
-            [(f"{_quantile(0.99, _TF_LATENCY, _MODEL_NAME, 'model_name, ')} / 1e6", "{{model_name}}")],
+            [(f"{_build_quantile(0.99, _TF_LATENCY, _MODEL_NAME, 'model_name, ')} / 1e6", "{{model_name}}")],
             "s",
             "Of calls that succeeded.",
         ),
-        Graph("99 % of the queue", [(f"{_quantile(0.99, _TF_QUEUE, '')} / 1e6", "queue")], "s"),
+        Graph("99 % of the queue", [(f"{_build_quantile(0.99, _TF_QUEUE, '')} / 1e6", "queue")], "s"),
     ],
 }
 
@@ -146,13 +146,13 @@ MODEL = {
     "Answers": [
         Graph(
             "Predicted classes",
-            [(f"{_rate(_PREDICTIONS, by='class')} / scalar({_rate(_PREDICTIONS)})", "{{class}}")],
+            [(f"{_build_rate(_PREDICTIONS, by='class')} / scalar({_build_rate(_PREDICTIONS)})", "{{class}}")],
             "percentunit",
         ),
         Graph(
             "Confidence",
             [
-                (_quantile(share, _CONFIDENCE, _MODEL, "version, "), f"{{{{version}}}}: {share:.0%} are below")
+                (_build_quantile(share, _CONFIDENCE, _MODEL, "version, "), f"{{{{version}}}}: {share:.0%} are below")
                 for share in (0.1, 0.5)
             ],
             "percentunit",
@@ -160,7 +160,7 @@ MODEL = {
         ),
         Graph(
             "Answers of NaN or infinity",
-            [(_rate("atelier_client_unusable_answers_total", by="version"), "{{version}}")],
+            [(_build_rate("atelier_client_unusable_answers_total", by="version"), "{{version}}")],
             "cps",
         ),
     ],

@@ -90,7 +90,7 @@ class Traffic:
 
     def count_call(self, where: Sequence[str], method: str, code: str, seconds: float) -> None:
         """Counts a call; `where` has the values of model, version ("": it did not get that far), and the extras."""
-        self._see_version(where[0], where[1])
+        self._note_version(where[0], where[1])
         self._requests.labels(*where, method, code).inc()
         self._duration.labels(*where, method).observe(seconds)
 
@@ -100,7 +100,7 @@ class Traffic:
 
     def count_prediction(self, where: Sequence[str], label: str, probability: float) -> None:
         """Counts the class of an image."""
-        self._predictions.labels(*where, self._bound_class(where[0], label)).inc()
+        self._predictions.labels(*where, self._limit_classes(where[0], label)).inc()
         self._confidence.labels(*where).observe(probability)
 
     def count_unusable(self, where: Sequence[str]) -> None:
@@ -113,7 +113,7 @@ class Traffic:
         self._by_version.append(metric)
         return metric
 
-    def _bound_class(self, model: str, label: str) -> str:
+    def _limit_classes(self, model: str, label: str) -> str:
         known = self._classes.setdefault(model, set())
         if label not in known:
             with self._lock:
@@ -122,7 +122,7 @@ class Traffic:
                 known.add(label)
         return label
 
-    def _see_version(self, model: str, version: str) -> None:
+    def _note_version(self, model: str, version: str) -> None:
         if not version:
             return
         with self._lock:

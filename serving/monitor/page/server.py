@@ -72,14 +72,14 @@ class LivePage:
         ]
         self.app = Starlette(routes=routes, middleware=[Middleware(Access, token=token, host=host)])
         watcher.look()
-        self._thread = threading.Thread(target=self._look, name="monitor", daemon=True)
+        self._thread = threading.Thread(target=self._keep_looking, name="monitor", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Ends the thread and all streams of events."""
         self._stop.set()
 
-    def _look(self) -> None:
+    def _keep_looking(self) -> None:
         while not self._stop.wait(EVERY_S):
             self._watcher.look()
 
@@ -91,9 +91,9 @@ class LivePage:
         if minutes not in RANGES:
             return PlainTextResponse(f"minutes: expected one of {', '.join(map(str, RANGES))}\n", 400, SECURITY_HEADERS)
         headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
-        return StreamingResponse(self._stream(minutes), headers=headers, media_type="text/event-stream")
+        return StreamingResponse(self._stream_summaries(minutes), headers=headers, media_type="text/event-stream")
 
-    async def _stream(self, minutes: int) -> AsyncIterator[str]:
+    async def _stream_summaries(self, minutes: int) -> AsyncIterator[str]:
         while not self._stop.is_set():
             summary = await run_in_threadpool(self._watcher.summarize, minutes)
             yield f"data: {strict_json.dumps(summary)}\n\n"

@@ -124,8 +124,8 @@ def summarize(table: AnswerTable, now: float, minutes: float) -> dict[str, Any]:
         ],
         "charts": {
             "times": times,
-            "traffic": {str(each): _rate(by_version[each], edges, width, now) for each in versions},
-            "failed": _rate(columns.select(columns.failed), edges, width, now),
+            "traffic": {str(each): _bin_rate(by_version[each], edges, width, now) for each in versions},
+            "failed": _bin_rate(columns.select(columns.failed), edges, width, now),
             "accuracy": {str(each): _bin_accuracy(by_version[each], edges) for each in versions},
             "latency": {str(each): _bin_latency(by_version[each], edges) for each in versions},
         },
@@ -169,7 +169,7 @@ def _sum_up(columns: _Columns, everything: _Columns, minutes: float) -> dict[str
     }
 
 
-def _rate(columns: _Columns, edges: np.ndarray, width: float, now: float) -> list[float | None]:
+def _bin_rate(columns: _Columns, edges: np.ndarray, width: float, now: float) -> list[float | None]:
     """Requests a second; the last bin has not lasted as long as the others."""
     counts = np.histogram(columns.when, edges)[0].astype(float)
     seconds = np.full(len(counts), width)
