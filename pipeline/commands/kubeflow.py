@@ -56,7 +56,7 @@ def compile_(config: Path, overrides: tuple[str, ...], output: Path) -> None:
     from compat.standard_streams import send_to_file
     from pipeline.config import config as configuration
 
-    with _extra_kfp():
+    with _explain_missing_extra():
         compiler = source_tree.load("kubeflow.compile")
         settings = configuration.load(config, overrides)
         # TensorFlow greets on standard error.
@@ -78,7 +78,7 @@ def replay(spec: Path, root: Path, parameters: tuple[str, ...]) -> None:
     SPEC is the file that `atelier kubeflow compile` has written. Each node runs as it would on the cluster, in its own
     process.
     """
-    with _extra_kfp():
+    with _explain_missing_extra():
         replayer = source_tree.load("kubeflow.replay.replay")
         given = parse_parameters(parameters)
         # Ends the node's processes with this one, even if the shell that started it ignores Ctrl-C.
@@ -104,7 +104,7 @@ def submit(config: Path, overrides: tuple[str, ...], parameters: tuple[str, ...]
     """
     from pipeline.config import config as configuration
 
-    with _extra_kfp():
+    with _explain_missing_extra():
         compiler, submission = source_tree.load("kubeflow.compile"), source_tree.load("kubeflow.submit.submit")
         loaded = configuration.load(config, overrides)
         name, url = submission.submit(loaded, parse_parameters(parameters), compiler.compile_pipeline)
@@ -158,7 +158,7 @@ def traffic(
 
     if why and not shares:
         raise click.UsageError("--why goes with --share.")
-    with _extra_kfp():
+    with _explain_missing_extra():
         module, share_module = (source_tree.load(f"kubeflow.traffic.{name}") for name in ("traffic", "shares"))
         wanted = share_module.parse_shares(shares) if shares else []
         found = module.Traffic(configuration.load(config, overrides), endpoint, history)
@@ -184,7 +184,7 @@ def image(config: Path, overrides: tuple[str, ...], gpu: bool, run: bool) -> Non
     """Print or run the command that builds the image of the containers."""
     from pipeline.config import config as configuration
 
-    with _extra_kfp():
+    with _explain_missing_extra():
         builder = source_tree.load("kubeflow.image.build")
         name = configuration.load(config, overrides).kubeflow.image
         if run:
@@ -224,7 +224,7 @@ def _print_traffic(endpoint: Any, last_change: Any) -> None:
 
 
 @contextlib.contextmanager
-def _extra_kfp() -> Iterator[None]:
+def _explain_missing_extra() -> Iterator[None]:
     """Says how a missing library is installed."""
     try:
         yield

@@ -75,7 +75,7 @@ class Config(Section):
     kubeflow: Kubeflow = Kubeflow()
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Config":
+    def _check_consistency(self) -> "Config":
         if self.ingest.eval_fraction + self.ingest.test_fraction >= 1:
             raise ValueError(
                 "ingest.eval_fraction + ingest.test_fraction must stay below 1: nothing is left to train on"

@@ -156,7 +156,7 @@ def _check_alike(root: Path, files: list[File]) -> None:
     folders: dict[str, dict[str, str]] = {}
     for file in files:
         folder = "/".join(file.path.split("/")[: 2 if file.split else 1])
-        folders.setdefault(_fold(file.label), {}).setdefault(file.label, folder)
+        folders.setdefault(_fold_label(file.label), {}).setdefault(file.label, folder)
     if alike := next((known for known in folders.values() if len(known) > 1), None):
         (one, first), (other, second) = list(alike.items())[:2]
         raise SourceError(
@@ -165,7 +165,7 @@ def _check_alike(root: Path, files: list[File]) -> None:
         )
 
 
-def _fold(label: str) -> str:
+def _fold_label(label: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", label).casefold()).split())
 
 

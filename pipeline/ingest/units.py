@@ -71,8 +71,8 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
     bad: list[tuple[str, str, str]] = []
     bytes_read = offset = 0
     with (
-        _replace(_name_beside(plan_path, "tfrecord")) as good,
-        _replace(_name_beside(plan_path, "bad.tfrecord")) as rejects,
+        _replace(_build_path_beside(plan_path, "tfrecord")) as good,
+        _replace(_build_path_beside(plan_path, "bad.tfrecord")) as rejects,
     ):
         normalized = _run_two_at_a_time(
             lambda file: _normalize(Path(root, file[0]), file[0], limit, store_size, max_pixels), unit["files"]
@@ -89,7 +89,7 @@ def prepare(plan_path: str, root: str, label_ids: Mapping[str, int], store_size:
             row = (path, label, split, image.digest, thumbnail, image.format, unit["unit"], offset, length)
             rows.append((*row, image.remarks))
             offset += length
-    with _replace(_name_beside(plan_path, "done.json")) as done:
+    with _replace(_build_path_beside(plan_path, "done.json")) as done:
         done.write(json.dumps({"rows": rows, "bad": bad, "bytes_read": bytes_read}).encode("ascii"))
 
 
@@ -140,7 +140,7 @@ def collect_results(plan_paths: list[str]) -> tuple[list[Row], list[Bad], int]:
     bad: list[Bad] = []
     bytes_read = 0
     for path in plan_paths:
-        done = json.loads(_name_beside(path, "done.json").read_text())
+        done = json.loads(_build_path_beside(path, "done.json").read_text())
         rows += [Row(*row) for row in done["rows"]]
         bad += [Bad(*item) for item in done["bad"]]
         bytes_read += done["bytes_read"]
@@ -152,7 +152,7 @@ def write_quarantine(plan_paths: list[str], bad: list[Bad], folder: Path) -> Non
     folder.mkdir()
     with (folder / layout.QUARANTINE_RECORDS_FILE).open("wb") as target:
         for path in plan_paths:
-            with _name_beside(path, "bad.tfrecord").open("rb") as source:
+            with _build_path_beside(path, "bad.tfrecord").open("rb") as source:
                 shutil.copyfileobj(source, target)
     lines = [
         json.dumps({"path": format_path(b.path), "reason": b.reason, "detail": b.detail}, ensure_ascii=False)
@@ -183,7 +183,7 @@ def write_shard(plan_path: str) -> None:
         units: dict[int, BinaryIO] = {}
         for unit, offset, length in plan["frames"]:
             if unit not in units:
-                units[unit] = stack.enter_context(_name_beside(plan["units"][unit], "tfrecord").open("rb"))
+                units[unit] = stack.enter_context(_build_path_beside(plan["units"][unit], "tfrecord").open("rb"))
             units[unit].seek(offset)
             target.write(units[unit].read(length))
 
@@ -213,7 +213,7 @@ def _make_quarantine_record(path: str, rejection: images.RejectedImageError, enc
     return tfrecord.serialize_example(values)
 
 
-def _name_beside(plan_path: str, ending: str) -> Path:
+def _build_path_beside(plan_path: str, ending: str) -> Path:
     return Path(plan_path.removesuffix("plan.json") + ending)
 
 

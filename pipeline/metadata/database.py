@@ -79,7 +79,7 @@ def ask_server(settings: Metadata, output: Path) -> mlmd.ConnectionConfig:
       MetadataError: it does not.
     """
     if server := _parse_server(settings):
-        _ask(server)
+        _check_server(server)
     return build_connection_config(settings, output)
 
 
@@ -109,7 +109,7 @@ def connect(settings: Metadata, output: Path, pipeline_name: str) -> str:
     server = _parse_server(settings)
     if server is None:
         return pipeline_name
-    _ask(server)
+    _check_server(server)
     store = _connect_first(server)
     try:
         return _claim(store, output, pipeline_name, _register_context_types(store))
@@ -136,7 +136,7 @@ def watch_connection(settings: Metadata) -> Iterator[None]:
     log = logging.getLogger("absl")
     log.addFilter(_hide_password)
     try:
-        with tfx_metadata_handler.watch_connections(lambda: _ask(server), repair):
+        with tfx_metadata_handler.watch_connections(lambda: _check_server(server), repair):
             yield
     finally:
         log.removeFilter(_hide_password)
@@ -204,7 +204,7 @@ def _name_database(server: Server) -> str:
     return f"metadata database {server} (user {server.user})"
 
 
-def _ask(server: Server) -> None:
+def _check_server(server: Server) -> None:
     if problem := database_server.find_problem(server):
         raise MetadataError(f"{_name_database(server)}: {problem}")
 
@@ -234,7 +234,7 @@ def _connect_first(server: Server) -> MetadataStore:
 
 
 def _open(config: mlmd.ConnectionConfig) -> tuple[MetadataStore | None, str]:
-    """The store, or what was said instead, in the exception and on standard error, which is where PostgreSQL's lies."""
+    """Returns the store, or the error instead: PostgreSQL's stands on standard error, others in the exception."""
     store, words = None, ""
     log: list[str] = []
     with record_errors(log):

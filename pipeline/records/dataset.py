@@ -75,7 +75,7 @@ def find(folder: Path, settings: config.Data) -> Dataset:
         schema=folder / SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else None,
         class_names=_read_class_names(folder / LABELS_FILE),
         text_labels=_has_text_labels(files, settings),
-        store_size=_store_size(folder / INGEST_REPORT_FILE),
+        store_size=_read_store_size(folder / INGEST_REPORT_FILE),
         warnings=warnings,
     )
 
@@ -164,7 +164,7 @@ def _read_class_names(file: Path) -> tuple[str, ...] | None:
         raise DataError(str(error)) from None
 
 
-def _store_size(report: Path) -> int | None:
+def _read_store_size(report: Path) -> int | None:
     """Reads `ingest.store_size` from the report of the ingest; None if there is none, or another tool wrote it."""
     try:
         store_size = json.loads(report.read_bytes())["settings"]["store_size"]

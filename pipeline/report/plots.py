@@ -92,8 +92,8 @@ def build_training_chart(phases: Mapping[str, Mapping[str, Any]], metric: Litera
         return None
     values = [value for _, _, points in runs for _, _, value in points]
     y_values = _choose_ticks(min(values), max(values))
-    x = _scale(0.5, offset + 0.5, LEFT, RIGHT)
-    y = _scale(y_values[0], y_values[-1], BOTTOM, TOP)
+    x = _build_scale(0.5, offset + 0.5, LEFT, RIGHT)
+    y = _build_scale(y_values[0], y_values[-1], BOTTOM, TOP)
 
     lines = []
     for split in _SPLITS:
@@ -111,7 +111,7 @@ def build_training_chart(phases: Mapping[str, Mapping[str, Any]], metric: Litera
         description=_describe_training(runs, metric),
         x_name="epoch",
         x_ticks=[Tick(x(epoch), str(epoch)) for epoch in range(1, offset + 1, max(1, math.ceil(offset / 10)))],
-        y_ticks=[Tick(y(value), _number(value)) for value in y_values],
+        y_ticks=[Tick(y(value), _format_number(value)) for value in y_values],
         lines=lines,
         dividers=[x(start + 0.5) for _, start, _ in runs[1:]],
         captions=[
@@ -129,7 +129,7 @@ def build_reliability_diagram(rows: Sequence[Sequence[float]]) -> Chart | None:
     """
     if not rows:
         return None
-    x, y = _scale(0, 1, LEFT, RIGHT), _scale(0, 1, BOTTOM, TOP)
+    x, y = _build_scale(0, 1, LEFT, RIGHT), _build_scale(0, 1, BOTTOM, TOP)
     most = math.log1p(max(count for _, _, count in rows))
     dots = [
         Dot(x(p), y(share), 2.5 + 4 * math.log1p(n) / most, f"said {p:.3f}, came true {share:.3f}, {int(n):,} times")
@@ -140,8 +140,8 @@ def build_reliability_diagram(rows: Sequence[Sequence[float]]) -> Chart | None:
         title="Reliability diagram",
         description="; ".join(dot.text for dot in dots),
         x_name="predicted probability",
-        x_ticks=[Tick(x(value), _number(value)) for value in ticks],
-        y_ticks=[Tick(y(value), _number(value)) for value in ticks],
+        x_ticks=[Tick(x(value), _format_number(value)) for value in ticks],
+        y_ticks=[Tick(y(value), _format_number(value)) for value in ticks],
         lines=[
             Line("perfect", _draw_path([(LEFT, BOTTOM), (RIGHT, TOP)])),
             Line("measured", _draw_path((dot.x, dot.y) for dot in dots), dots),
@@ -172,7 +172,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _scale(low: float, high: float, start: float, end: float) -> Any:
+def _build_scale(low: float, high: float, start: float, end: float) -> Any:
     return lambda value: round(start + (value - low) / (high - low) * (end - start), 1)
 
 
@@ -190,7 +190,7 @@ def _choose_ticks(low: float, high: float, most: int = 6) -> list[float]:
     return [round(n * step, 10) for n in range(first, last + 1)]
 
 
-def _number(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:g}"
 
 

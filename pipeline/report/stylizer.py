@@ -57,18 +57,18 @@ def build_table(evaluation: dict[str, Any]) -> Table:
     return Table(caption, COLUMNS_OF_STYLES, evaluation["styles"])
 
 
-def _number(value: float | None, digits: int) -> str:
+def _format_number(value: float | None, digits: int) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 COLUMNS_OF_STYLES = (
     Column("Style", lambda row: row["style"]),
-    Column("Style loss", lambda row: _number(row["style_loss"], 4), is_number=True),
-    Column("Optimizer's", lambda row: _number(row["optimizer_style_loss"], 4), is_number=True),
-    Column("Times", lambda row: _number(row["style_ratio"], 2), is_number=True),
-    Column("Content loss", lambda row: _number(row["content_loss"], 3), is_number=True),
-    Column("Optimizer's", lambda row: _number(row["optimizer_content_loss"], 3), is_number=True),
-    Column("Times", lambda row: _number(row["content_ratio"], 2), is_number=True),
+    Column("Style loss", lambda row: _format_number(row["style_loss"], 4), is_number=True),
+    Column("Optimizer's", lambda row: _format_number(row["optimizer_style_loss"], 4), is_number=True),
+    Column("Times", lambda row: _format_number(row["style_ratio"], 2), is_number=True),
+    Column("Content loss", lambda row: _format_number(row["content_loss"], 3), is_number=True),
+    Column("Optimizer's", lambda row: _format_number(row["optimizer_content_loss"], 3), is_number=True),
+    Column("Times", lambda row: _format_number(row["content_ratio"], 2), is_number=True),
 )
 
 

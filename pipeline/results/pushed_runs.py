@@ -67,7 +67,7 @@ def read_last_config(output: Path) -> Mapping[str, Any] | None:
     file = output / RUN_FILE
     try:
         config = json.loads(file.read_text(encoding="utf-8"))["config"]
-        if not isinstance(config, dict) or not all(isinstance(section, dict) for section in _sections(config)):
+        if not isinstance(config, dict) or not all(isinstance(section, dict) for section in _get_sections(config)):
             raise TypeError("config")
     except FileNotFoundError:
         return None
@@ -77,7 +77,7 @@ def read_last_config(output: Path) -> Mapping[str, Any] | None:
     return config
 
 
-def _sections(config: Mapping[str, Any]) -> Iterator[Any]:
+def _get_sections(config: Mapping[str, Any]) -> Iterator[Any]:
     return (config.get(name, {}) for name in ("metadata", "data"))
 
 

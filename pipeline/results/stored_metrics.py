@@ -82,12 +82,14 @@ def read_metrics(evaluation: Path) -> StoredMetrics:
         with file.open("rb") as stream:
             for record in tfrecord.read(stream):
                 entry = _MetricsForSlice["MetricsForSlice"].FromString(record)
-                where = ", ".join(f"{key.column} = {_value(key)}" for key in entry.slice_key.single_slice_keys)
-                (slices.setdefault(where, {}) if where else overall).update(_metrics(entry))
+                where = ", ".join(
+                    f"{key.column} = {_format_slice_value(key)}" for key in entry.slice_key.single_slice_keys
+                )
+                (slices.setdefault(where, {}) if where else overall).update(_read_metrics(entry))
     return StoredMetrics(overall, slices)
 
 
-def _metrics(entry: Any) -> dict[str, float]:
+def _read_metrics(entry: Any) -> dict[str, float]:
     found = {}
     for pair in entry.metric_keys_and_values:
         number = pair.value.double_value.value
@@ -97,7 +99,7 @@ def _metrics(entry: Any) -> dict[str, float]:
     return found
 
 
-def _value(key: Any) -> str:
+def _format_slice_value(key: Any) -> str:
     if key.bytes_value:
         return str(key.bytes_value.decode("utf-8", "replace"))
     return str(key.float_value or key.int64_value)

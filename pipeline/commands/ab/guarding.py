@@ -54,7 +54,7 @@ def guard(
         raise RegistryError("no server: name each server of the model with --target HOST:PORT, or take --advise")
     while True:
         try:
-            _look(registry, log, rules, advise, metrics)
+            _judge_once(registry, log, rules, advise, metrics)
         except AtelierError as error:
             if once:
                 raise
@@ -89,7 +89,7 @@ def publish_metrics(log: Path, port: int | None, host: str | None) -> Iterator["
         yield metrics
 
 
-def _look(registry: Registry, log: Path, rules: Rules, advise: bool, metrics: "GuardMetrics | None") -> None:
+def _judge_once(registry: Registry, log: Path, rules: Rules, advise: bool, metrics: "GuardMetrics | None") -> None:
     if not advise and (settled := registry.settle()):
         click.echo(f"{format_now()} {describe_unfinished(settled)}; now it is {settled.outcome}")
     report = judge_test(registry, log, rules)
@@ -99,7 +99,7 @@ def _look(registry: Registry, log: Path, rules: Rules, advise: bool, metrics: "G
             report.numbers, {server.target: _list_states(server, registry.model) for server in registry.servers}
         )
     if not advise:
-        _act(registry, report)
+        _apply_verdict(registry, report)
 
 
 def _list_states(server: ModelServer, model: str) -> dict[int, str] | None:
@@ -110,7 +110,7 @@ def _list_states(server: ModelServer, model: str) -> dict[int, str] | None:
         return None
 
 
-def _act(registry: Registry, report: Report) -> None:
+def _apply_verdict(registry: Registry, report: Report) -> None:
     if report.verdict not in (PROMOTE, ROLL_BACK):
         return
     aliases, arms = registry.read_aliases(), report.numbers["arms"]

@@ -100,9 +100,9 @@ def _to_json(both: "Sequence[VersionFacts]", comparison: "Comparison | None", re
 def _print(both: "Sequence[VersionFacts]", comparison: "Comparison | None", records: Path | None) -> None:
     from pipeline.commands.models.tables import format_megabytes, format_number, print_table
 
-    rows = [[name, *(format_number(each.metrics.get(name)) for each in both)] for name in _names(both)]
+    rows = [[name, *(format_number(each.metrics.get(name)) for each in both)] for name in _list_metrics(both)]
     rows += [
-        [where, *(format_number(_slice_accuracy(each, where)) for each in both)]
+        [where, *(format_number(_get_slice_accuracy(each, where)) for each in both)]
         for where in sorted({where for each in both if each.run for where in each.run.metrics.slices})
     ]
     rows += [["size", *(format_megabytes(each.pushed.bytes) for each in both)]]
@@ -136,9 +136,9 @@ def _print(both: "Sequence[VersionFacts]", comparison: "Comparison | None", reco
         click.echo(f"and {more} more, which --json lists")
 
 
-def _names(both: "Sequence[VersionFacts]") -> list[str]:
+def _list_metrics(both: "Sequence[VersionFacts]") -> list[str]:
     return list(dict.fromkeys(name for each in both for name in each.metrics))
 
 
-def _slice_accuracy(facts: "VersionFacts", where: str) -> float | None:
+def _get_slice_accuracy(facts: "VersionFacts", where: str) -> float | None:
     return facts.run.metrics.slices.get(where, {}).get("accuracy") if facts.run else None

@@ -36,11 +36,11 @@ def command(as_json: bool, **options: Any) -> int:
         click.echo(json.dumps([each.to_json() for each in newest_first], indent=1, allow_nan=False))
     else:
         columns = ("version", "pushed (UTC)", "run", "code", "data", "accuracy", "gate", "size", "alias", "served")
-        print_table(columns, [_row(each) for each in newest_first])
+        print_table(columns, [_build_row(each) for each in newest_first])
     return 0 if all_answered else 1
 
 
-def _row(facts: "VersionFacts") -> list[str]:
+def _build_row(facts: "VersionFacts") -> list[str]:
     from pipeline.commands.models.tables import format_megabytes, format_number
 
     pushed = facts.pushed

@@ -82,17 +82,17 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 def where_options(function: _F) -> _F:
     """Adds the options that say where the versions and the aliases are."""
-    return _add(_WHERE, function)
+    return _add_options(_WHERE, function)
 
 
 def server_options(function: _F) -> _F:
     """Adds the options that say which servers are asked, and how."""
-    return _add(_SERVERS, function)
+    return _add_options(_SERVERS, function)
 
 
 def move_options(function: _F) -> _F:
     """Adds the options of a change of an alias."""
-    return _add(_MOVE, function)
+    return _add_options(_MOVE, function)
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ def read_data_key(output: Path, key: str, default: str) -> str:
     return str((read_last_config(output) or {}).get("data", {}).get(key, default))
 
 
-def _add(options: tuple[Callable[[_F], _F], ...], function: _F) -> _F:
+def _add_options(options: tuple[Callable[[_F], _F], ...], function: _F) -> _F:
     for option in reversed(options):
         function = option(function)
     return function

@@ -19,10 +19,10 @@ def read_connection(options: Mapping[str, Any], *, name: str | None, **others: A
     """
     encrypted = options["tls"] or options["ca"] or options["cert"]
     try:
-        model = ServedModel(**_without_none(name=name, version=options["version"], label=options["label"]))
+        model = ServedModel(**_drop_none(name=name, version=options["version"], label=options["label"]))
     except ValueError as error:
         raise ServingError(str(error)) from None
-    return _without_none(
+    return _drop_none(
         model=model,
         deadline=options["deadline"],
         gzip=options["gzip"],
@@ -32,5 +32,5 @@ def read_connection(options: Mapping[str, Any], *, name: str | None, **others: A
     )
 
 
-def _without_none(**values: Any) -> dict[str, Any]:
+def _drop_none(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}

@@ -60,7 +60,7 @@ def predict_files(
             in_folders = any(path.is_dir() for path in paths)
             bar = console.bar("predicting") if in_folders else contextlib.nullcontext(lambda *_: None)
             # TensorFlow and LiteRT greet on standard error, whatever one tells them.
-            with _warnings_shown(console), send_to_file(Path(os.devnull)), predictor as opened, bar as move:
+            with _show_warnings(console), send_to_file(Path(os.devnull)), predictor as opened, bar as move:
                 opened.preparation()  # a server that cannot be asked is no fault of each image
                 move(0, len(files))
                 for start in range(0, len(files), batch):
@@ -85,7 +85,7 @@ def _predict_batch(
 
 
 @contextlib.contextmanager
-def _warnings_shown(console: Console) -> Iterator[None]:
+def _show_warnings(console: Console) -> Iterator[None]:
     """Shows what the client warns of, each warning as a line."""
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: console.say(f"atelier: warning: {record.getMessage()}")  # type: ignore[method-assign]

@@ -146,7 +146,7 @@ def find_config(folder: Path, name: str | None) -> model_server_config_pb2.Model
         )
     try:
         found = versions.list_folders(folder)
-        bases = {name or _name(found): folder} if found else {}
+        bases = {name or _choose_name(found): folder} if found else {}
         bases = bases or {
             each.name: each
             for each in sorted(folder.iterdir())
@@ -169,8 +169,8 @@ def _is_tflite(found: Mapping[int, Path]) -> bool:
     return (found[max(found)] / TFLITE_FILE).is_file()
 
 
-def _name(found: Mapping[int, Path]) -> str:
-    """The name that clients ask for by default."""
+def _choose_name(found: Mapping[int, Path]) -> str:
+    """Returns the name that clients ask for by default."""
     newest = found[max(found)]
     return STYLIZER if (newest / ASSETS_EXTRA / STYLIZATION_FILE).is_file() else DEFAULT
 

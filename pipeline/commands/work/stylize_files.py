@@ -29,7 +29,7 @@ def stylize_files(paths: Sequence[Path], output: Path, restyler: AbstractContext
       StylizerError: the model, the styles or the files cannot be used.
       ServingError: the server cannot be used; the images that are written stay.
     """
-    files = _place(paths, output)
+    files = _plan_outputs(paths, output)
     with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
         console = Console(terminal)
         in_folders = any(path.is_dir() for path in paths)
@@ -50,15 +50,15 @@ def stylize_files(paths: Sequence[Path], output: Path, restyler: AbstractContext
     return 1 if failed else 0
 
 
-def _place(paths: Sequence[Path], output: Path) -> dict[Path, Path]:
-    """The file to read by the file to write.
+def _plan_outputs(paths: Sequence[Path], output: Path) -> dict[Path, Path]:
+    """Returns the file to read by the file to write.
 
     Raises:
       StylizerError: a folder is empty or cannot be listed, two images would have one name, or one would be overwritten.
     """
     found: dict[Path, Path] = {}
     for path in paths:
-        for name, file in _list(path, output):
+        for name, file in _list_files(path, output):
             target = output / PurePath(name).with_suffix(".jpg")
             if (other := found.setdefault(target, file)) != file:
                 raise StylizerError(
@@ -69,8 +69,8 @@ def _place(paths: Sequence[Path], output: Path) -> dict[Path, Path]:
     return found
 
 
-def _list(path: Path, output: Path) -> Iterator[tuple[str, Path]]:
-    """Names below the output folder, and files."""
+def _list_files(path: Path, output: Path) -> Iterator[tuple[str, Path]]:
+    """Yields names below the output folder, and files."""
     if not path.is_dir():
         yield path.name, path
         return

@@ -27,7 +27,7 @@ class Beam(Section):
     """More of Beam's own options, as on its command line: `--flink_master=host:8081`."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Beam":
+    def _check_consistency(self) -> "Beam":
         named = {option.partition("=")[0] for option in self.options}
         for option in self.options:
             if not _OPTION.fullmatch(option):

@@ -25,7 +25,7 @@ class Resources(Section):
     """How many, if `accelerator` is given."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Resources":
+    def _check_consistency(self) -> "Resources":
         if self.accelerators > 1 and not self.accelerator:
             raise ValueError(f"accelerators is {self.accelerators}, but accelerator is missing: name the accelerator")
         return self
@@ -68,7 +68,7 @@ class Kubeflow(Section):
     """A cron line, as in `0 3 * * 1`; on Vertex AI `TZ=Europe/Paris ` may go before it; "": once, now."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Kubeflow":
+    def _check_consistency(self) -> "Kubeflow":
         if self.classes == 1:
             raise ValueError("kubeflow.classes is 1: expected at least 2, or 0 where the number is not known")
         return self

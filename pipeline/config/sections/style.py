@@ -46,7 +46,7 @@ class Style(Section):
     """What is set here goes before the styles' own presets."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Style":
+    def _check_consistency(self) -> "Style":
         if 0 < self.size < MIN_SCALE:
             raise ValueError(f"style.size is {self.size}: expected {MIN_SCALE} to {MAX_SCALE} pixels, or 0")
         if self.contents.startswith(SPLIT_PREFIX) and self.contents.removeprefix(SPLIT_PREFIX) not in SPLITS:

@@ -34,7 +34,7 @@ class Stylizer(Section):
     """What is measured before it is pushed, and the thresholds."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "Stylizer":
+    def _check_consistency(self) -> "Stylizer":
         for key in ("contents", "held_out"):
             value = getattr(self, key)
             if value.startswith(SPLIT_PREFIX) and value.removeprefix(SPLIT_PREFIX) not in SPLITS:

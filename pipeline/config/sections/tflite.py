@@ -28,7 +28,7 @@ class TFLite(Section):
     """More changes the ranges little; MediaPipe Model Maker takes 500 steps."""
 
     @pydantic.model_validator(mode="after")
-    def _consistent(self) -> "TFLite":
+    def _check_consistency(self) -> "TFLite":
         if len(set(self.push)) < len(self.push):
             raise ValueError(f"tflite.push is {', '.join(self.push)}: name each variant once")
         return self

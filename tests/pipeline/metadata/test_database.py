@@ -284,7 +284,7 @@ def test_a_refusal_is_told_at_once(monkeypatch, tmp_path, words, meaning):
         tries.append(server_config)
         return None, words
 
-    monkeypatch.setattr(database, "_ask", lambda _: None)
+    monkeypatch.setattr(database, "_check_server", lambda _: None)
     monkeypatch.setattr(database, "_open", refused)
     with pytest.raises(database.MetadataError, match=meaning) as caught:
         database.connect(Metadata(connection=SecretUrl("mysql://ann@h/d")), tmp_path, "pets")
@@ -297,7 +297,7 @@ def test_a_half_made_database_is_tried_again_but_not_for_ever(monkeypatch, tmp_p
     words = (
         "There are a subset of tables in MLMD instance. This may be due to concurrent connection to the empty database"
     )
-    monkeypatch.setattr(database, "_ask", lambda _: None)
+    monkeypatch.setattr(database, "_check_server", lambda _: None)
     monkeypatch.setattr(database, "_open", lambda _: (None, words))
     monkeypatch.setattr(time, "sleep", pauses.append)
     with pytest.raises(database.MetadataError, match=r"half made.*drop the database and create it again"):
@@ -309,7 +309,7 @@ def test_a_half_made_database_is_tried_again_but_not_for_ever(monkeypatch, tmp_p
 def test_the_first_connection_is_tried_until_the_tables_are_there(monkeypatch, tmp_path):
     store = database.open_store(connection("", tmp_path))
     answers = [(None, "Deadlock found"), (None, "duplicate key value"), (store, "")]
-    monkeypatch.setattr(database, "_ask", lambda _: None)
+    monkeypatch.setattr(database, "_check_server", lambda _: None)
     monkeypatch.setattr(database, "_open", lambda _: answers.pop(0))
     monkeypatch.setattr(time, "sleep", lambda _: None)
     assert database.connect(Metadata(connection=SecretUrl("mysql://ann@h/d")), tmp_path, "pets") == "pets"
@@ -338,7 +338,7 @@ def store(tmp_path):
 @pytest.fixture
 def shared(store, monkeypatch, tmp_path):
     """`connect` to one database from any output folder; gives the pipeline's name there."""
-    monkeypatch.setattr(database, "_ask", lambda _: None)
+    monkeypatch.setattr(database, "_check_server", lambda _: None)
     monkeypatch.setattr(database, "_open", lambda _: (store, ""))
     monkeypatch.setattr(time, "sleep", lambda _: None)
 
