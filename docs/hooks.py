@@ -58,11 +58,11 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     sources = {page: source for source, page in PAGES_FROM_THE_TREE.items()}
     source = ROOT / sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     linked = _LINK.sub(lambda link: _link_in_the_site(link, source, page.file.src_uri), markdown)
-    return _MARKER.sub(_table, linked)
+    return _MARKER.sub(_build_table, linked)
 
 
 def _link_in_the_site(link: re.Match[str], source: Path, page: str) -> str:
-    """A link to a page is relative to this page; the name of another file of the tree becomes plain text."""
+    """Makes a link to a page relative to this page, and the name of another file of the tree plain text."""
     if re.match("[a-z]+:", link["target"]):
         return link[0]
     target = Path(os.path.normpath(source.parent / link["target"]))
@@ -78,22 +78,22 @@ def _link_in_the_site(link: re.Match[str], source: Path, page: str) -> str:
     return f"[{link['text']}]({os.path.relpath(name, Path(page).parent)}{link['anchor'] or ''})"
 
 
-def _table(marker: re.Match[str]) -> str:
+def _build_table(marker: re.Match[str]) -> str:
     if marker["name"] not in _TABLES:
         raise PluginError(f"no generated table is called {marker['name']}; known: {', '.join(_TABLES)}")
     return _TABLES[marker["name"]]()
 
 
-def configuration() -> str:
-    """Every key of the configuration: a heading for each section, a row for each key."""
+def build_configuration() -> str:
+    """Builds the tables of all keys of the configuration: a heading for each section, a row for each key."""
     from pipeline.config.config import Config
 
-    return "\n\n".join(_sections({Config: ""}))
+    return "\n\n".join(_build_sections({Config: ""}))
 
 
 @functools.cache
-def styles() -> str:
-    """The built-in catalog, a row for each style."""
+def build_styles() -> str:
+    """Builds the table of the built-in catalog: a row for each style."""
     from components.style_catalog import builtin, catalog
 
     with tempfile.TemporaryDirectory() as folder:
@@ -101,59 +101,59 @@ def styles() -> str:
     head = "| id | title | artist | license | source |\n|---|---|---|---|---|"
     keys = ("title", "artist", "licence", "source")
     return "\n".join(
-        [head, *(f"| `{each['id']}` | {' | '.join(_cell(each[key]) for key in keys)} |" for each in entries)]
+        [head, *(f"| `{each['id']}` | {' | '.join(_format_cell(each[key]) for key in keys)} |" for each in entries)]
     )
 
 
-def examples() -> str:
-    """The example of each command, a line for each."""
+def build_examples() -> str:
+    """Builds the list of the commands' examples: a line for each command."""
     from pipeline.cli import cli
 
-    return "\n".join(["```", *_examples(cli), "```"])
+    return "\n".join(["```", *_list_examples(cli), "```"])
 
 
-def _examples(group: click.Group) -> Iterator[str]:
+def _list_examples(group: click.Group) -> Iterator[str]:
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if isinstance(command, click.Group):
-            yield from _examples(command)
+            yield from _list_examples(command)
         elif isinstance(command, Verb):
             yield command.example
 
 
-def run_json() -> str:
-    """Every key of `run.json`: a table for the whole file, and one for each kind of object in it."""
+def build_run_json() -> str:
+    """Builds the tables of all keys of `run.json`: one for the whole file, and one for each kind of object in it."""
     from pipeline.results.run_json import RunResult
 
     tables: list[str] = []
     seen: list[type[pydantic.BaseModel]] = [RunResult]
     for model in seen:  # it grows
-        reasons = attribute_docstrings(model)
+        reasons = read_attribute_docstrings(model)
         rows = []
         for name, field in model.model_fields.items():
-            seen += [each for each in _models(field.annotation) if each not in seen]
+            seen += [each for each in _find_models(field.annotation) if each not in seen]
             kind = describe_type(field.annotation, field.metadata)
             meaning = reasons.get(name) or " ".join(
-                inspect.getdoc(each) or "" for each in _models(field.annotation)[:1]
+                inspect.getdoc(each) or "" for each in _find_models(field.annotation)[:1]
             )
-            rows.append(f"| `{name}` | {kind} | {_cell(meaning)} |")
+            rows.append(f"| `{name}` | {kind} | {_format_cell(meaning)} |")
         text = [f"## {'The file' if model is RunResult else model.__name__}", inspect.cleandoc(model.__doc__ or "")]
         tables += [*text, "\n".join(["| key | type | meaning |\n|---|---|---|", *rows])] if rows else text
     return "\n\n".join(tables)
 
 
-def _sections(prefixes: dict[type[pydantic.BaseModel], str]) -> Iterator[str]:
-    """A table for each section, and one for each kind of value that has keys of its own, such as an interval."""
+def _build_sections(prefixes: dict[type[pydantic.BaseModel], str]) -> Iterator[str]:
+    """Yields a table for each section, and for each kind of value that has keys of its own, such as an interval."""
     values: list[type[pydantic.BaseModel]] = []
     sections = list(prefixes)
     while sections or values:
         section = sections.pop(0) if sections else values.pop(0)
         prefix = prefixes[section]
-        reasons = attribute_docstrings(section)
+        reasons = read_attribute_docstrings(section)
         rows, below = [], []
         for name, field in section.model_fields.items():
-            inner = _models(field.annotation)
+            inner = _find_models(field.annotation)
             if inner == [field.annotation]:  # a section: its keys have a table of their own
                 prefixes[inner[0]] = f"{prefix}{name}."
                 below.append(inner[0])
@@ -161,7 +161,9 @@ def _sections(prefixes: dict[type[pydantic.BaseModel], str]) -> Iterator[str]:
             values += [model for model in inner if model not in prefixes]
             prefixes |= dict.fromkeys(inner, "")
             kind = describe_type(field.annotation, field.metadata)
-            rows.append(f"| `{prefix}{name}` | {kind} | {_default(field)} | {_cell(reasons.get(name, ''))} |")
+            rows.append(
+                f"| `{prefix}{name}` | {kind} | {_format_default(field)} | {_format_cell(reasons.get(name, ''))} |"
+            )
         sections = [*below, *sections]
         if rows:
             heading = prefix.rstrip(".") or ("Top level" if section.__name__ == "Config" else section.__name__)
@@ -169,8 +171,8 @@ def _sections(prefixes: dict[type[pydantic.BaseModel], str]) -> Iterator[str]:
             yield "\n\n".join([f"## {heading}", inspect.cleandoc(section.__doc__ or ""), "\n".join([head, *rows])])
 
 
-def attribute_docstrings(section: type) -> dict[str, str]:
-    """The text below each attribute of a class and its bases, by the attribute's name."""
+def read_attribute_docstrings(section: type) -> dict[str, str]:
+    """Reads the text below each attribute of a class and its bases, by the attribute's name."""
     found: dict[str, str] = {}
     for base in reversed(section.__mro__):
         if base is object or base.__module__.startswith("pydantic"):
@@ -184,7 +186,7 @@ def attribute_docstrings(section: type) -> dict[str, str]:
 
 
 def describe_type(annotation: Any, constraints: typing.Sequence[Any] = ()) -> str:
-    """A type in words, with the range of numbers: `whole number from 16 to 65,500`."""
+    """Describes a type in words, with the range of numbers: `whole number from 16 to 65,500`."""
     bounds = list(constraints)
     while typing.get_origin(annotation) is typing.Annotated:
         annotation, *more = typing.get_args(annotation)
@@ -192,7 +194,7 @@ def describe_type(annotation: Any, constraints: typing.Sequence[Any] = ()) -> st
     items = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
     if origin is Literal:
-        return _or([f"`{item}`" for item in items])
+        return _join_with_or([f"`{item}`" for item in items])
     if origin is list or ... in items:
         return f"list of {describe_type(items[0])}"
     if origin is tuple:
@@ -207,10 +209,10 @@ def describe_type(annotation: Any, constraints: typing.Sequence[Any] = ()) -> st
     if isinstance(annotation, type) and issubclass(annotation, pydantic.SecretStr):
         return "text"
     names = {Any: "any value", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
-    return names.get(annotation, str(annotation)) + (_range(bounds) if annotation in (int, float) else "")
+    return names.get(annotation, str(annotation)) + (_format_range(bounds) if annotation in (int, float) else "")
 
 
-def _range(bounds: list[Any]) -> str:
+def _format_range(bounds: list[Any]) -> str:
     words = {"ge": "from", "gt": "above", "le": "to", "lt": "below"}
     found = {name: getattr(each, name) for each in bounds for name in words if getattr(each, name, None) is not None}
     if found.get("le") == LARGEST_INT32:
@@ -218,44 +220,44 @@ def _range(bounds: list[Any]) -> str:
     return "".join(f" {words[name]} {found[name]:,}" for name in words if name in found)
 
 
-def _models(annotation: Any) -> list[type[pydantic.BaseModel]]:
-    """The pydantic models that a type consists of, in the order in which they stand there."""
+def _find_models(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    """Finds the pydantic models that a type consists of, in their order."""
     if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
         return [annotation]
-    return [model for item in typing.get_args(annotation) for model in _models(item)]
+    return [model for item in typing.get_args(annotation) for model in _find_models(item)]
 
 
-def _default(field: FieldInfo) -> str:
+def _format_default(field: FieldInfo) -> str:
     if field.is_required():
         return "must be given"
-    return f"`{_as_yaml(field.get_default(call_default_factory=True))}`"
+    return f"`{_to_yaml(field.get_default(call_default_factory=True))}`"
 
 
-def _as_yaml(value: Any) -> str:
-    """A default as one would write it in a configuration."""
+def _to_yaml(value: Any) -> str:
+    """Formats a default as one would write it in a configuration."""
     if isinstance(value, pydantic.BaseModel):
-        return _as_yaml(value.model_dump(exclude_none=True))
+        return _to_yaml(value.model_dump(exclude_none=True))
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_as_yaml(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_to_yaml(item)}" for key, item in value.items()) + "}"
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(map(_as_yaml, value)) + "]"
+        return "[" + ", ".join(map(_to_yaml, value)) + "]"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     return str(value) or '""'
 
 
-def _cell(text: str) -> str:
-    """A text for one cell of a table."""
+def _format_cell(text: str) -> str:
+    """Formats a text for one cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def _or(words: list[str]) -> str:
+def _join_with_or(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 _TABLES: dict[str, Callable[[], str]] = {
-    "configuration": configuration,
-    "examples": examples,
-    "run.json": run_json,
-    "styles": styles,
+    "configuration": build_configuration,
+    "examples": build_examples,
+    "run.json": build_run_json,
+    "styles": build_styles,
 }

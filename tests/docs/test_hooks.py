@@ -64,13 +64,13 @@ def test_types_in_words(hooks, key, words):
 
 
 def test_every_key_of_the_configuration_has_a_reason(hooks):
-    rows = [row for row in hooks.configuration().splitlines() if row.startswith("| `")]
+    rows = [row for row in hooks.build_configuration().splitlines() if row.startswith("| `")]
     assert len(rows) > 100
     assert [row for row in rows if row.rstrip().endswith("|  |")] == []
 
 
 def test_reasons_are_the_texts_below_the_keys(hooks):
-    assert hooks.attribute_docstrings(Inner) == {"size": "Pixels.", "words": "One | several."}
+    assert hooks.read_attribute_docstrings(Inner) == {"size": "Pixels.", "words": "One | several."}
 
 
 @pytest.mark.parametrize(
