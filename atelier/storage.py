@@ -196,7 +196,7 @@ def read_folder(path: str) -> Iterator[Path]:
     if not is_url(path):
         yield Path(path)
         return
-    with leftovers.scratch("copy") as folder:
+    with leftovers.create_scratch("copy") as folder:
         copy_folder(path, str(folder))
         yield folder
 
@@ -208,7 +208,7 @@ def write_folder(path: str) -> Iterator[Path]:
         Path(path).mkdir(parents=True, exist_ok=True)
         yield Path(path)
         return
-    with leftovers.scratch("copy") as folder:
+    with leftovers.create_scratch("copy") as folder:
         yield folder
         copy_folder(str(folder), path)
 

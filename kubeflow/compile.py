@@ -70,7 +70,7 @@ def build_pipeline_job(config: Config) -> dict[str, Any]:
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as v2  # seconds, as all of TFX
 
     runner_config = v2.KubeflowV2DagRunnerConfig(default_image=config.kubeflow.image, use_pipeline_spec_2_1=True)
-    with leftovers.scratch("compile") as folder:
+    with leftovers.create_scratch("compile") as folder:
         runner = v2.KubeflowV2DagRunner(runner_config, output_dir=str(folder), output_filename="job.json")
         runner.run(create_dag(config), write_out=True)
         job = json.loads((folder / "job.json").read_text(encoding="utf-8"))
@@ -100,7 +100,7 @@ def create_dag(config: Config) -> Any:
     given = {name: RuntimeParameter(name, type(value), value) for name, value in list_parameters(config).items()}
     dag = create_pipeline(
         config,
-        Places.below(settings.root, keep_training_state=False),
+        Places.from_root(settings.root, keep_training_state=False),
         RunParameters(**given),
         DataFacts(
             splits={str(name): pattern for name, pattern in config.data.splits.items()} or _INGESTED,

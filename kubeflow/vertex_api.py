@@ -49,7 +49,7 @@ def name_parent(settings: Kubeflow) -> str:
 
 
 @contextmanager
-def explained(settings: Kubeflow, hints: Mapping[int, str]) -> Iterator[None]:
+def explain_errors(settings: Kubeflow, hints: Mapping[int, str]) -> Iterator[None]:
     """Makes one line of what Google's libraries raise.
 
     Args:

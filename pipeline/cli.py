@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     invocation = Invocation()
     try:
-        with stopping.raising():
+        with stopping.raise_on_signals():
             code = _run(words, invocation)
             return code if _flush_output() else 1
     except KeyboardInterrupt as stop:

@@ -23,7 +23,7 @@ from pipeline.metadata import database, unfinished
 from pipeline.records import content_images, dataset, inputs, record_check
 from pipeline.run_inputs import ContentImages, DataFacts, Places, RunParameters
 from pipeline.terminal import disk_errors, failures
-from pipeline.terminal.console import Console, logged_progress
+from pipeline.terminal.console import Console, show_logged_progress
 
 if TYPE_CHECKING:
     from pipeline.results.nodes import Node
@@ -75,7 +75,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         data, ingest_report = _prepare(config, output, console, hashes)
         quarantine = ingest_report.get("quarantine")
         if not ingest_report:
-            with console.bar("checking the records") as progress:
+            with console.show_bar("checking the records") as progress:
                 checked = record_check.check(data, config, output, hashes, progress)
             data, quarantine = checked.data, checked.quarantine
         for warning in data.warnings:
@@ -138,7 +138,7 @@ def _prepare(
     ):
         key_file.unlink(missing_ok=True)
         with (
-            console.bar(f"ingesting {config.data.source}") as progress,
+            console.show_bar(f"ingesting {config.data.source}") as progress,
             pipeline_options.explain_missing_service(config.beam),
         ):
             ingest.ingest(
@@ -205,7 +205,7 @@ def _run_dag(
     from pipeline.node_configs import collect_provenance
     from pipeline.pipeline import create_pipeline
 
-    places = Places.below(str(output), keep_training_state=True)
+    places = Places.from_root(str(output), keep_training_state=True)
     connection = database.build_connection_config(config.metadata, output)
     dag = create_pipeline(
         config.model_copy(update={"name": pipeline_name}),
@@ -235,10 +235,10 @@ def _run_dag(
     package = tfx_beam_package.skip_package() if config.beam.runner == "direct" else contextlib.nullcontext()
     try:
         with (
-            console.steps(len(dag.components)),
-            logged_progress(console),
+            console.show_steps(len(dag.components)),
+            show_logged_progress(console),
             database.watch_connection(config.metadata),
-            unfinished.cleaned(connection, pipeline_name, Path(places.pipeline_root)),
+            unfinished.clean_up(connection, pipeline_name, Path(places.pipeline_root)),
             package,
             beam_options.parse_once(),
         ):

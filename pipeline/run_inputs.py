@@ -30,7 +30,7 @@ class Places:
     """A killed training leaves its state here; "": none is kept."""
 
     @classmethod
-    def below(cls, root: str, *, keep_training_state: bool) -> "Places":
+    def from_root(cls, root: str, *, keep_training_state: bool) -> "Places":
         """Returns the folders of a run whose output folder is `root`.
 
         Args:

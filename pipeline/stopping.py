@@ -18,7 +18,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def raising() -> Iterator[None]:
+def raise_on_signals() -> Iterator[None]:
     """Raises `Stopped` where one of these signals arrives, unless it is ignored, as `nohup` lets SIGHUP be."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -166,7 +166,7 @@ class Search(keras_tuner.engine.base_tuner.BaseTuner):
         trainer, state = self._config.trainer, self._config.state_dir
         if not state:
             stack = contextlib.ExitStack()
-            state = str(stack.enter_context(leftovers.scratch("training")))
+            state = str(stack.enter_context(leftovers.create_scratch("training")))
             weakref.finalize(self, stack.close)  # the folder goes with this object
         parent = Path(state)
         # The precision is chosen by the work of a trial.

@@ -65,7 +65,7 @@ class ChangeLog(Generic[_IntentT]):
         self.file, self._intent, self._subject, self._error = file, intent, subject, error
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Keeps other processes from changes until the block ends. The kernel frees the lock of a killed one.
 
         Raises:

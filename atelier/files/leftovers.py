@@ -17,14 +17,14 @@ _SCRATCH = "atelier-scratch-"
 
 
 @contextlib.contextmanager
-def owned(folder: Path) -> Iterator[Path]:
+def create_owned(folder: Path) -> Iterator[Path]:
     """Makes a folder that is this process's until the block ends, and is gone then, unless it was renamed.
 
     Raises:
       OSError: the folder cannot be made, or is there already.
     """
     folder.mkdir(parents=True)
-    with locked(folder):
+    with lock(folder):
         try:
             yield folder
         finally:
@@ -32,8 +32,8 @@ def owned(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def scratch(purpose: str) -> Iterator[Path]:
-    """A folder among the system's temporary ones until the block ends; those of killed processes are removed before.
+def create_scratch(purpose: str) -> Iterator[Path]:
+    """Makes a temporary folder that is gone when the block ends, and removes those of killed processes before.
 
     Args:
       purpose: part of its name.
@@ -43,7 +43,7 @@ def scratch(purpose: str) -> Iterator[Path]:
     for last in (False, False, True):
         with contextlib.ExitStack() as stack:
             try:
-                folder = stack.enter_context(owned(place / f"{_SCRATCH}{purpose}-{uuid.uuid4().hex[:12]}"))
+                folder = stack.enter_context(create_owned(place / f"{_SCRATCH}{purpose}-{uuid.uuid4().hex[:12]}"))
                 folder.chmod(0o700)
             except FileNotFoundError:  # another process swept it in the moment before it was locked
                 if last:
@@ -54,7 +54,7 @@ def scratch(purpose: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Keeps a folder from being swept, under whatever name, until the block ends.
 
     Raises:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def watching(look: Callable[[], None], pause: float) -> Iterator[None]:
+def call_repeatedly(look: Callable[[], None], pause: float) -> Iterator[None]:
     """Calls `look` every `pause` seconds, from another thread, until the block ends.
 
     A look that takes long is repeated less often: looking never takes more than a tenth of the time.

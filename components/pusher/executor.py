@@ -95,7 +95,7 @@ def push(source: Path, base: Path) -> str:
             "rename or remove that folder"
         )
     version = str(max(int(time.time()), newest + 1))
-    with leftovers.owned(base / f".{version}.partial") as staging:
+    with leftovers.create_owned(base / f".{version}.partial") as staging:
         shutil.copytree(source, staging, dirs_exist_ok=True)
         staging.rename(base / version)
     return version

@@ -53,7 +53,7 @@ def open_catalog(name: str | Path, builtin_folder: Path | None = None, ids: Sequ
         folder = builtin_folder
         if folder is None:
             kept = contextlib.ExitStack()
-            folder = kept.enter_context(leftovers.scratch("styles"))
+            folder = kept.enter_context(leftovers.create_scratch("styles"))
             atexit.register(kept.close)
         try:
             return load_catalog(builtin.write_catalog(folder, ids))

@@ -29,7 +29,7 @@ def publish(name: str, styles: str, published: types.Artifact) -> None:
         with storage.read_folder(parent) as copy:
             publish(str(copy / file), styles, published)
         return
-    with leftovers.scratch("styles") as scratch:
+    with leftovers.create_scratch("styles") as scratch:
         opened = catalog.open_catalog(name, Path(scratch, "builtin"), ids)
         kept = catalog.select_styles(name, opened, ids)
         folder = Path(scratch, "published")

@@ -46,7 +46,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             engine=exec_properties["engine"],
             stylizer=exec_properties["stylizer"],
         )
-        with leftovers.scratch("styles") as scratch:
+        with leftovers.create_scratch("styles") as scratch:
             # The catalog is read as files, wherever the artifact lies; workers get the styles by the store.
             storage.copy_folder(published.uri, str(scratch))
             report = batch.render_batch(

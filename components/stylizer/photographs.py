@@ -57,7 +57,7 @@ def read_photographs(where: str, examples: Sequence[types.Artifact], image_key: 
       ContentError: there is no usable image, no such folder, or no such split.
     """
     if builtin_names.resolve(where, (builtin_names.PHOTOS,)):
-        with leftovers.scratch("photographs") as folder:
+        with leftovers.create_scratch("photographs") as folder:
             return _read(contents.list_files(packaged_photographs.write(str(folder))), where, most)
     if not where.startswith(builtin_names.SPLIT_PREFIX):
         return _read(contents.list_files(where), where, most)

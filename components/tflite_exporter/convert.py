@@ -44,7 +44,7 @@ def convert(
     """
     if variant == "int8" and not len(calibration):
         raise ValueError("int8 needs training images to calibrate on; the training split has none")
-    with leftovers.scratch("tflite") as scratch:
+    with leftovers.create_scratch("tflite") as scratch:
         folder = str(scratch)
         _save(frozen, tf.float32 if variant == "int8" else tf.uint8, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)

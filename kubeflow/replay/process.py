@@ -37,7 +37,7 @@ def run(command: Sequence[str], *, folder: Path, log: Path, variables: Mapping[s
     Raises:
       ProcessError: it cannot be started, or does not end with 0.
     """
-    with log.open("wb") as stream, leftovers.scratch("node") as temporary:
+    with log.open("wb") as stream, leftovers.create_scratch("node") as temporary:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-I", child_processes.__file__, str(os.getpid()), *command],

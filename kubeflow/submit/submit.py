@@ -36,7 +36,7 @@ def submit(config: Config, given: Mapping[str, str], compile_pipeline: Compile) 
     settings = config.kubeflow
     checks.check_parameters(given, settings, sent=True)
     name = _make_name(config.name)
-    with leftovers.scratch("submit") as folder:
+    with leftovers.create_scratch("submit") as folder:
         if settings.target == "vertex":
             from kubeflow import vertex_api
             from kubeflow.submit import vertex

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from atelier.errors import KubeflowError
-from kubeflow.vertex_api import CONSOLE, TIMEOUT, build_client, explained, name_parent
+from kubeflow.vertex_api import CONSOLE, TIMEOUT, build_client, explain_errors, name_parent
 from pipeline.config.sections.kubeflow import Kubeflow
 
 
@@ -29,7 +29,7 @@ def create_run(job: Mapping[str, Any], name: str, settings: Kubeflow, credential
     """
     from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
 
-    with explained(settings, _build_hints(settings)):
+    with explain_errors(settings, _build_hints(settings)):
         client = build_client(PipelineServiceClient, settings, credentials)
         answer = client.create_pipeline_job(
             parent=name_parent(settings), pipeline_job=_build_message(job), pipeline_job_id=name, timeout=TIMEOUT
@@ -55,7 +55,7 @@ def create_schedule(job: Mapping[str, Any], name: str, settings: Kubeflow, crede
     from google.cloud.aiplatform_v1.services.schedule_service import ScheduleServiceClient
     from google.cloud.aiplatform_v1.types import CreatePipelineJobRequest, Schedule
 
-    with explained(settings, _build_hints(settings)):
+    with explain_errors(settings, _build_hints(settings)):
         client = build_client(ScheduleServiceClient, settings, credentials)
         schedule = Schedule(
             display_name=name,

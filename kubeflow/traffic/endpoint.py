@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kubeflow.vertex_api import TIMEOUT, build_client, explained
+from kubeflow.vertex_api import TIMEOUT, build_client, explain_errors
 from pipeline.config.sections.kubeflow import Kubeflow
 
 
@@ -103,7 +103,7 @@ class EndpointClient:
     def _connect(self) -> Iterator[Any]:
         from google.cloud.aiplatform_v1.services.endpoint_service import EndpointServiceClient
 
-        with explained(self._settings, self._hints):
+        with explain_errors(self._settings, self._hints):
             yield build_client(EndpointServiceClient, self._settings, self._credentials)
 
 

@@ -80,7 +80,7 @@ class Traffic:
         """
         if self._log.find_unfinished() is None:
             return None
-        with self._log.locked():
+        with self._log.lock():
             endpoint = self._client.read()
             change = self._find_last_change(endpoint)
             if change is None or change.outcome:
@@ -109,7 +109,7 @@ class Traffic:
           KubeflowError: a share names no deployed model, nothing would change, or Vertex AI rejects it. The message
             says which split the endpoint has then.
         """
-        with self._log.locked():
+        with self._log.lock():
             endpoint = self._client.read()
             split = {id_: percent for id_, percent in resolve_shares(shares, endpoint).items() if percent}
             if split == endpoint.split:

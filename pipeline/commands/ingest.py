@@ -42,7 +42,7 @@ def command(source: str, output: Path, overrides: tuple[str, ...], beam: tuple[s
     from pipeline.ingest import ingest, ingest_report
     from pipeline.terminal.console import Console
 
-    with pipeline_options.explain_missing_service(beam_settings), Console().bar(f"ingesting {source}") as progress:
+    with pipeline_options.explain_missing_service(beam_settings), Console().show_bar(f"ingesting {source}") as progress:
         report = ingest.ingest(
             source, output, settings, pipeline_options.build_pipeline_options(beam_settings), progress
         )

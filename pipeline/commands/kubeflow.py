@@ -60,7 +60,7 @@ def compile_(config: Path, overrides: tuple[str, ...], output: Path) -> None:
         compiler = source_tree.load("kubeflow.compile")
         settings = configuration.load(config, overrides)
         # TensorFlow greets on standard error.
-        with leftovers.scratch("compile") as folder, send_to_file(folder / "log"):
+        with leftovers.create_scratch("compile") as folder, send_to_file(folder / "log"):
             job = compiler.compile_pipeline(settings, output)
     click.echo(compiler.summarize(job, settings.kubeflow.target))
     click.echo(f"{output}: written")

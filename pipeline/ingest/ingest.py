@@ -24,7 +24,7 @@ from atelier.layout import (
     QUARANTINE_FOLDER,
     SCHEMA_FILE,
 )
-from atelier.processes.watching import watching
+from atelier.processes.watching import call_repeatedly
 from pipeline.beam import worker_pool
 from pipeline.beam.pipeline_options import count_processes
 from pipeline.config import config
@@ -117,7 +117,7 @@ def _build(
     files = len(listing.files)
     if progress:
         # The units' files tell it on every runner, in every process.
-        with watching(lambda: progress(units.count_finished(work) * files // len(plans), files), pause=0.2):
+        with call_repeatedly(lambda: progress(units.count_finished(work) * files // len(plans), files), pause=0.2):
             _run(prepare, plans, beam_args)
         progress(files, files)
     else:

@@ -39,7 +39,7 @@ def stage(output: Path) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             folder = output.with_name(f".{output.name}.ingesting-{uuid.uuid4().hex[:8]}")
-            staging = stack.enter_context(leftovers.owned(folder))
+            staging = stack.enter_context(leftovers.create_owned(folder))
         except OSError as error:
             raise IngestError(f"{output}: cannot be written: {error.strerror}") from None
         yield staging
@@ -51,7 +51,7 @@ def publish(staging: Path, output: Path) -> None:
         staging.rename(output)
         return
     earlier = staging.with_name(f"{staging.name}.earlier")
-    with leftovers.locked(output):
+    with leftovers.lock(output):
         output.rename(earlier)
         staging.rename(output)
         shutil.rmtree(earlier, ignore_errors=True)

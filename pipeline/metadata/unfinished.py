@@ -16,7 +16,7 @@ _UNFINISHED = (mlmd.Execution.NEW, mlmd.Execution.RUNNING)
 
 
 @contextlib.contextmanager
-def cleaned(connection: mlmd.ConnectionConfig, pipeline_name: str, root: Path) -> Iterator[None]:
+def clean_up(connection: mlmd.ConnectionConfig, pipeline_name: str, root: Path) -> Iterator[None]:
     """Removes what killed runs of a pipeline left, unless another run works in the same folder.
 
     Where the file system has no locks, nobody knows, and nothing is removed.

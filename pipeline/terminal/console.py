@@ -44,7 +44,7 @@ class Console:
         self._rich.print(line, markup=False, soft_wrap=True)
 
     @contextmanager
-    def steps(self, total: int) -> Iterator[None]:
+    def show_steps(self, total: int) -> Iterator[None]:
         """Shows `total` steps, of which `begin` starts one after the other."""
         self.step, self._total, self._count = "", total, 0
         if not self._rich.is_terminal:
@@ -60,7 +60,7 @@ class Console:
             self._progress = None
 
     @contextmanager
-    def bar(self, description: str, counted: bool = True) -> Iterator["Move"]:
+    def show_bar(self, description: str, counted: bool = True) -> Iterator["Move"]:
         """Gives a callback that moves a bar; without a terminal it prints a line at first and at every tenth.
 
         Args:
@@ -86,7 +86,7 @@ class Console:
         if self._progress:
             self._progress.update(self._task, description=step)
 
-    def detail(self, text: str) -> None:
+    def show_detail(self, text: str) -> None:
         """Shows what the current step is doing: beside the bar, or as a line."""
         if self._progress:
             self._progress.update(self._task, description=f"{self.step}: {text}")
@@ -135,7 +135,7 @@ def _build_columns(counted: bool = True) -> tuple[ProgressColumn, ...]:
 
 
 @contextmanager
-def logged_progress(console: Console) -> Iterator[None]:
+def show_logged_progress(console: Console) -> Iterator[None]:
     """Shows what LocalDagRunner and the Trainer log as steps and details; the runner has no other hook.
 
     The handler sits on their own loggers: Beam clears the root logger's.
@@ -164,4 +164,4 @@ class _NodeProgress(logging.Handler):
         if record.msg == "Component %s is running." and isinstance(record.args, tuple):
             self._console.begin(str(record.args[0]))
         elif record.name.startswith("atelier."):
-            self._console.detail(record.getMessage())
+            self._console.show_detail(record.getMessage())

@@ -6,7 +6,7 @@ import numpy as np
 
 from serving.ab.answer_log import Answer
 from serving.ab.arms import list_errors
-from serving.ab.mixture import log_e_value
+from serving.ab.mixture import compute_log_e_value
 from serving.ab.split import CANARY
 
 
@@ -25,6 +25,6 @@ def trace_e_value(answers: Iterable[Answer], truths: Mapping[str, str]) -> tuple
     for pair in dict.fromkeys(pairs):
         places = [number for number, each in enumerate(pairs) if each == pair]
         first = np.cumsum([errors[number].arm == CANARY for number in places])
-        values = log_e_value(np.arange(1, len(places) + 1), first, shares[places[0]])
+        values = compute_log_e_value(np.arange(1, len(places) + 1), first, shares[places[0]])
         steps[places] = np.diff(values, prepend=0.0)
     return [each.when for each in errors], np.cumsum(steps)

@@ -41,7 +41,9 @@ class Factor:
             raise ValueError(f"{self.first} of {self.events} events at a share of {self.share}")
 
 
-def log_e_value(events: np.ndarray | float, first: np.ndarray | float, share: float, k: float = STRENGTH) -> np.ndarray:
+def compute_log_e_value(
+    events: np.ndarray | float, first: np.ndarray | float, share: float, k: float = STRENGTH
+) -> np.ndarray:
     """Returns log E of one factor.
 
     Args:
@@ -59,7 +61,7 @@ def log_e_value(events: np.ndarray | float, first: np.ndarray | float, share: fl
 
 def combine(factors: Sequence[Factor]) -> float:
     """Returns log E of several times with different shares: their product is again a martingale."""
-    return float(sum(log_e_value(each.events, each.first, each.share) for each in factors))
+    return float(sum(compute_log_e_value(each.events, each.first, each.share) for each in factors))
 
 
 def estimate_ratio(factors: Sequence[Factor], alpha: float) -> tuple[float, float]:
@@ -102,7 +104,7 @@ def bound_quantile(values: np.ndarray, quantile: float, alpha: float) -> tuple[f
     if not count:
         return -math.inf, math.inf
     ranked = np.sort(values)
-    possible = np.flatnonzero(log_e_value(count, np.arange(count + 1), quantile) < -math.log(alpha))
+    possible = np.flatnonzero(compute_log_e_value(count, np.arange(count + 1), quantile) < -math.log(alpha))
     lowest, highest = int(possible[0]), int(possible[-1])
     lower = float(ranked[lowest - 1]) if lowest >= 1 else -math.inf
     upper = float(ranked[highest]) if highest < count else math.inf

@@ -101,13 +101,13 @@ class Registry:
         Raises:
           AtelierError: a server does not answer; the change stays to be settled.
         """
-        with self.history.locked():
+        with self.history.lock():
             return self._settle()
 
     def _move(self, verb: str, alias: str, version: int | None, why: str, numbers: Mapping[str, Any] | None) -> Change:
         if not self.servers:
             raise RegistryError("no server: name each server of the model with --target HOST:PORT")
-        with self.history.locked():
+        with self.history.lock():
             self._settle()
             before = models_config.read(self.config_file)
             if before.text is None:

@@ -129,7 +129,7 @@ class ModelServer:
 
 
 @contextlib.contextmanager
-def connected(targets: Sequence[str], tls: Tls | None = None) -> Iterator[list[ModelServer]]:
+def connect_servers(targets: Sequence[str], tls: Tls | None = None) -> Iterator[list[ModelServer]]:
     """Yields the servers at some addresses; a repeated address counts once."""
     with contextlib.ExitStack() as stack:
         servers = []

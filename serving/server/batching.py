@@ -14,7 +14,7 @@ import grpc
 import numpy as np
 
 from serving.server.model_server_config import BatchingParameters
-from serving.server.status import StatusError, invalid
+from serving.server.status import StatusError, build_invalid_error
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], Arrays]
@@ -66,7 +66,7 @@ class BatchScheduler:
         """
         most = self._parameters.max_batch_size
         if rows > most:
-            raise invalid(f"Task size {rows} is larger than maximum input batch size {most}")
+            raise build_invalid_error(f"Task size {rows} is larger than maximum input batch size {most}")
         task = _Task(key, inputs, rows, run)
         with self._changed:
             queue = self._queues.setdefault(key, deque())

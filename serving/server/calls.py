@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, model_pb2, predict_pb2
 
 from atelier import images, tfrecord
-from serving.server.status import StatusError, invalid
+from serving.server.status import StatusError, build_invalid_error
 
 Signatures = Mapping[str, meta_graph_pb2.SignatureDef]
 
@@ -55,12 +55,12 @@ def check_predict(signatures: Signatures, request: predict_pb2.PredictRequest, m
     inputs = {alias: _read_array(alias, tensor, signature, max_pixels) for alias, tensor in request.inputs.items()}
     for alias in request.output_filter:
         if alias not in signature.outputs:
-            raise invalid(
+            raise build_invalid_error(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
                 f"{_format_set(signature.outputs)}."
             )
     if len(set(request.output_filter)) < len(request.output_filter):
-        raise invalid(f"duplicate output tensor alias: {','.join(request.output_filter)}")
+        raise build_invalid_error(f"duplicate output tensor alias: {','.join(request.output_filter)}")
     return CheckedRequest(
         name, inputs, _count_rows(inputs), tuple(request.output_filter) or tuple(sorted(signature.outputs))
     )
@@ -76,10 +76,10 @@ def check_classify(
     """
     name = _get_signature_name(request.model_spec)
     if name not in signatures:
-        raise invalid(f"No signature was found with the name: {name}")
+        raise build_invalid_error(f"No signature was found with the name: {name}")
     signature = signatures[name]
     if set(signature.inputs) != {_CLASSIFY_INPUT} or not {_CLASSES, _SCORES} & set(signature.outputs):
-        raise invalid(
+        raise build_invalid_error(
             f"Signature {name} does not belong to Classify: it takes {_format_set(signature.inputs)} and gives "
             f"{_format_set(signature.outputs)}; expected {{{_CLASSIFY_INPUT}}} and {{{_CLASSES},{_SCORES}}}"
         )
@@ -92,7 +92,7 @@ def check_classify(
             examples[number].MergeFrom(context)
             examples[number].MergeFrom(own)
     if not examples:
-        raise invalid("Input is empty")
+        raise build_invalid_error("Input is empty")
     serialized = np.array([example.SerializeToString() for example in examples], object)
     _check_images(serialized, max_pixels)
     outputs = tuple(each for each in (_CLASSES, _SCORES) if each in signature.outputs)
@@ -127,14 +127,14 @@ def _get_signature_name(spec: model_pb2.ModelSpec) -> str:
 def _check_names(sent: Mapping[str, object], wanted: Mapping[str, object]) -> None:
     if len(sent) != len(wanted):
         extra, missing = set(sent) - set(wanted), set(wanted) - set(sent)
-        raise invalid(
+        raise build_invalid_error(
             f"input size does not match signature: {len(sent)}!={len(wanted)} len({_format_set(sent)}) != "
             f"len({_format_set(wanted)}). Sent extra: {_format_set(extra)}. "
             f"Missing but required: {_format_set(missing)}."
         )
     for alias in sent:
         if alias not in wanted:
-            raise invalid(
+            raise build_invalid_error(
                 f"input tensor alias not found in signature: {alias}. "
                 f"Inputs expected to be in the set {_format_set(wanted)}."
             )
@@ -149,20 +149,26 @@ def _read_array(
         sent, needed = (
             tf.dtypes.as_dtype(number).name if number else "nothing" for number in (tensor.dtype, wanted.dtype)
         )
-        raise invalid(f"input {alias}: expects it to be {needed} but {sent} is provided")
+        raise build_invalid_error(f"input {alias}: expects it to be {needed} but {sent} is provided")
     shape = [dimension.size for dimension in tensor.tensor_shape.dim]
     expected = [dimension.size for dimension in wanted.tensor_shape.dim]
     fits = len(shape) == len(expected) and all(e in (-1, s) for s, e in zip(shape, expected, strict=True))
     if not wanted.tensor_shape.unknown_rank and not fits:
-        raise invalid(f"input {alias}: its shape is {shape}; the signature takes {expected}, -1 being any number")
+        raise build_invalid_error(
+            f"input {alias}: its shape is {shape}; the signature takes {expected}, -1 being any number"
+        )
     if min(shape, default=0) < 0 or math.prod(shape) > 3 * max_pixels:
-        raise invalid(f"input {alias}: its shape {shape} is more than this server takes ({max_pixels} pixels)")
+        raise build_invalid_error(
+            f"input {alias}: its shape {shape} is more than this server takes ({max_pixels} pixels)"
+        )
     if wanted.dtype == tf.string.as_datatype_enum and len(tensor.string_val) != math.prod(shape):
-        raise invalid(f"tensor parsing error: {alias}: {len(tensor.string_val)} strings for the shape {shape}")
+        raise build_invalid_error(
+            f"tensor parsing error: {alias}: {len(tensor.string_val)} strings for the shape {shape}"
+        )
     try:
         array = tf.make_ndarray(tensor)
     except (TypeError, ValueError) as error:
-        raise invalid(f"tensor parsing error: {alias}: {error}") from None
+        raise build_invalid_error(f"tensor parsing error: {alias}: {error}") from None
     if array.dtype == object:
         _check_images(array, max_pixels)
     return array
@@ -171,12 +177,12 @@ def _read_array(
 def _count_rows(inputs: Mapping[str, np.ndarray]) -> int:
     rows = {array.shape[0] if array.ndim else None for array in inputs.values()}
     if None in rows:
-        raise invalid("input tensors must have at least one dimension")
+        raise build_invalid_error("input tensors must have at least one dimension")
     if len(rows) > 1:
-        raise invalid("input tensors must have equal 0th-dimension size")
+        raise build_invalid_error("input tensors must have equal 0th-dimension size")
     (count,) = rows or {0}
     if not count:
-        raise invalid("the batch is empty: send at least one image")
+        raise build_invalid_error("the batch is empty: send at least one image")
     return int(count or 0)
 
 
@@ -185,7 +191,7 @@ def _check_images(values: np.ndarray, max_pixels: int) -> None:
     for number, value in enumerate(values.ravel()):
         for encoded in _read_encoded_images(value):
             if images.count_promised_pixels(encoded) > max_pixels:
-                raise invalid(
+                raise build_invalid_error(
                     f"image {number}: its header promises more than the {max_pixels} pixels that this server takes"
                 )
 

@@ -61,7 +61,7 @@ class LoadedModel:
             raise status.from_number(error.error_code, _find_reason(error.message)) from None
         except UnicodeDecodeError as error:
             # TensorFlow's message quotes the request's own bytes, of which Python's binding makes this.
-            raise status.invalid(_find_reason(error.object.decode("utf-8", "backslashreplace"))) from None
+            raise status.build_invalid_error(_find_reason(error.object.decode("utf-8", "backslashreplace"))) from None
 
     def close(self) -> None:
         """Gives the memory of the variables and of the graph back; nothing may be running any more."""
@@ -97,7 +97,7 @@ def _provide_plain_path(directory: Path) -> Iterator[str]:
     if not set("[]*?\\") & set(str(directory)):
         yield str(directory)
         return
-    with leftovers.scratch("model") as folder:
+    with leftovers.create_scratch("model") as folder:
         link = folder / "model"
         link.symlink_to(directory.absolute())
         yield str(link)

@@ -27,7 +27,7 @@ from serving.server.batching import BatchScheduler
 from serving.server.loaded_model import LoadedModel
 from serving.server.models import Models
 from serving.server.observer import Observer, ServedCall
-from serving.server.status import StatusError, invalid
+from serving.server.status import StatusError, build_invalid_error
 from serving.server.version_table import Version
 
 _METADATA_FIELD = "signature_def"
@@ -123,10 +123,10 @@ class PredictionService(_Service, prediction_service_pb2_grpc.PredictionServiceS
         """Returns the signatures."""
         spec = _get_spec(request)
         if not request.metadata_field:
-            raise invalid("GetModelMetadataRequest must specify at least one metadata_field")
+            raise build_invalid_error("GetModelMetadataRequest must specify at least one metadata_field")
         for field in request.metadata_field:
             if field != _METADATA_FIELD:
-                raise invalid(f"Metadata field {field} is not supported")
+                raise build_invalid_error(f"Metadata field {field} is not supported")
         with self._models.borrow(spec) as version:
             signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=dict(_get_model(version).signatures))
             response = get_model_metadata_pb2.GetModelMetadataResponse(model_spec=_build_spec(version))
@@ -192,14 +192,14 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
     ) -> model_management_pb2.ReloadConfigResponse:
         """Replaces the model configuration; returns when its versions are loaded."""
         if request.config.WhichOneof("config") != "model_config_list":
-            raise invalid(
+            raise build_invalid_error(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
                 "supported"
             )
         try:
             model_server_config.check(request.config)
         except model_server_config.ModelServerConfigError as error:
-            raise invalid(str(error)) from None
+            raise build_invalid_error(str(error)) from None
         try:
             self._models.configure(request.config)
         finally:
@@ -209,7 +209,7 @@ class ModelService(_Service, model_service_pb2_grpc.ModelServiceServicer):
 
 def _get_spec(request: Any) -> model_pb2.ModelSpec:
     if not request.HasField("model_spec"):
-        raise invalid("Missing ModelSpec")
+        raise build_invalid_error("Missing ModelSpec")
     return request.model_spec
 
 

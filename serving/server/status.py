@@ -13,7 +13,7 @@ class StatusError(AtelierError):
         self.code = code
 
 
-def invalid(message: str) -> StatusError:
+def build_invalid_error(message: str) -> StatusError:
     """Returns INVALID_ARGUMENT: the request itself is wrong."""
     return StatusError(grpc.StatusCode.INVALID_ARGUMENT, message)
 

@@ -11,7 +11,7 @@ import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
 from serving.server.observer import VersionState
-from serving.server.status import StatusError, invalid
+from serving.server.status import StatusError, build_invalid_error
 
 State = get_model_status_pb2.ModelVersionStatus.State
 
@@ -107,7 +107,7 @@ class VersionTable:
 
     def _find(self, spec: model_pb2.ModelSpec) -> Version:
         if not spec.name:
-            raise invalid("ModelSpec has no name specified.")
+            raise build_invalid_error("ModelSpec has no name specified.")
         available = self.list_available(spec.name)
         number = self._resolve_number(spec, available)
         if number is None and not available:
@@ -123,7 +123,7 @@ class VersionTable:
         if spec.HasField("version_label"):
             number = self.labels.get(spec.name, {}).get(spec.version_label)
             if number is None:
-                raise invalid(f"Unrecognized servable version label: {spec.version_label}")
+                raise build_invalid_error(f"Unrecognized servable version label: {spec.version_label}")
             return number
         if not spec.HasField("version") or (spec.version.value == 0 and 0 not in known):
             return None  # OpenVINO's client sends 0 for the newest

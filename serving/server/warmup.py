@@ -13,7 +13,7 @@ from atelier import tfrecord
 from atelier.layout import ASSETS_EXTRA, WARMUP_FILE
 from serving.server import calls
 from serving.server.loaded_model import LoadedModel
-from serving.server.status import StatusError, invalid
+from serving.server.status import StatusError, build_invalid_error
 
 FILE = Path(ASSETS_EXTRA, WARMUP_FILE)
 MOST_RECORDS = 1000
@@ -35,7 +35,7 @@ def replay(model: LoadedModel, directory: Path) -> int:
     count = 0
     for count, log in enumerate(_read_logs(file), start=1):
         if count > MOST_RECORDS:
-            raise invalid(f"{file}: more than {MOST_RECORDS} warm-up records")
+            raise build_invalid_error(f"{file}: more than {MOST_RECORDS} warm-up records")
         try:
             _answer(model, log)
         except StatusError as error:
@@ -49,7 +49,7 @@ def _read_logs(file: Path) -> Iterator[prediction_log_pb2.PredictionLog]:
             for record in tfrecord.read(stream):
                 yield prediction_log_pb2.PredictionLog.FromString(record)
     except (tfrecord.DamagedError, DecodeError, OSError) as error:
-        raise invalid(f"{file}: {error}") from None
+        raise build_invalid_error(f"{file}: {error}") from None
 
 
 def _answer(model: LoadedModel, log: prediction_log_pb2.PredictionLog) -> None:
@@ -59,5 +59,5 @@ def _answer(model: LoadedModel, log: prediction_log_pb2.PredictionLog) -> None:
     elif kind == "classify_log":
         checked = calls.check_classify(model.signatures, log.classify_log.request, _MAX_PIXELS)
     else:
-        raise invalid(f"Unsupported log_type for warmup: {kind}")
+        raise build_invalid_error(f"Unsupported log_type for warmup: {kind}")
     model.run(checked.signature, checked.inputs)

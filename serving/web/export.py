@@ -25,7 +25,7 @@ def export(files: Mapping[str, SiteFile], folder: Path) -> None:
             raise WebError(f"{folder}: it holds something else than an exported page; give an empty or a new folder")
         place = folder.absolute()
         leftovers.sweep(place.parent.glob(f".{place.name}-*"))
-        with leftovers.owned(place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}")) as partial:
+        with leftovers.create_owned(place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}")) as partial:
             for path, file in files.items():
                 target = partial / path
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def install(name: str) -> Path:
     archive = _download(name)
     try:
         leftovers.sweep(folder.parent.glob(f".{folder.name}-*"))
-        with leftovers.owned(folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:12]}")) as partial:
+        with leftovers.create_owned(folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:12]}")) as partial:
             _unpack(archive, partial)
             if not folder.is_dir():  # another process may have been quicker
                 partial.rename(folder)

@@ -87,7 +87,7 @@ def test_a_push_that_fails_leaves_nothing(source, base):
 
 def test_a_push_removes_what_a_killed_one_left_and_nothing_of_one_at_work(source, base):
     (base / ".5.partial").mkdir(parents=True)
-    with leftovers.owned(base / ".6.partial"):
+    with leftovers.create_owned(base / ".6.partial"):
         executor.push(source, base)
         assert list_names(base) == [".6.partial", str(NOW)]
 

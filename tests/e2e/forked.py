@@ -124,7 +124,7 @@ def run_node(
 
     context = multiprocessing.get_context(method)
     context.set_forkserver_preload(_PRELOADED)
-    with leftovers.scratch("node") as temporary:
+    with leftovers.create_scratch("node") as temporary:
         given = {"TMPDIR": str(temporary), **variables}
         node = context.Process(target=_be_node, args=(command, folder, log, given))  # type: ignore[attr-defined]
         node.start()

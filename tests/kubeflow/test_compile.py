@@ -52,7 +52,7 @@ def test_the_same_configuration_gives_the_same_bytes(target, tmp_path):
 def test_nodes_and_edges_are_those_of_the_local_dag(spec):
     local = pipeline.create_pipeline(
         readable.settings("kfp"),
-        Places.below("/output", keep_training_state=True),
+        Places.from_root("/output", keep_training_state=True),
         RunParameters(data_root="/data", schema_file="/data/schema.pbtxt", min_accuracy=0.9, max_accuracy_drop=0.01),
         DataFacts(splits={"train": "train/*", "eval": "eval/*", "test": "test/*"}, text_labels=False, class_count=12),
         baseline_version="",

@@ -47,7 +47,7 @@ def create(settings=CONFIG, *, parameters=None, data=None, places=None, **change
     arguments = {"baseline_version": "1700000000"} | changes
     return pipeline.create_pipeline(
         settings,
-        dataclasses.replace(Places.below("/output", keep_training_state=True), **(places or {})),
+        dataclasses.replace(Places.from_root("/output", keep_training_state=True), **(places or {})),
         RunParameters(
             **(
                 {
@@ -346,7 +346,7 @@ def test_every_beam_node_gets_the_options_of_the_configured_runner():
 
 
 def test_a_run_on_a_cluster_has_the_same_folders_but_keeps_no_training_state():
-    local = Places.below("/output", keep_training_state=True)
+    local = Places.from_root("/output", keep_training_state=True)
     assert local == Places(
         pipeline_root="/output/pipeline_root",
         serving_directory="/output/serving_model",
@@ -356,7 +356,7 @@ def test_a_run_on_a_cluster_has_the_same_folders_but_keeps_no_training_state():
         reference_store="/output/stylizer_references",
         state_directory="/output/training_state",
     )
-    cluster = Places.below("gs://bucket/atelier/", keep_training_state=False)
+    cluster = Places.from_root("gs://bucket/atelier/", keep_training_state=False)
     assert (cluster.pipeline_root, cluster.state_directory) == ("gs://bucket/atelier/pipeline_root", "")
 
 

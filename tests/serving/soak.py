@@ -32,7 +32,7 @@ from serving.ab.answer_log import read_log
 from serving.ab.split_client import SplitClient
 from serving.client import ServedModel, ServingError
 from serving.registry.aliases import Registry
-from serving.registry.model_servers import connected
+from serving.registry.model_servers import connect_servers
 from tests.serving import tiny_model
 from tests.serving.door import Door
 from tests.serving.malformed import MALFORMED, make_image
@@ -150,7 +150,7 @@ def soak(folder: Path, *, seconds: float, move_every: float = 30.0) -> Findings:
     (folder / "shares.yaml").write_text("salt: soak\ncanary: 0.5\n")
     server = Server(folder)
     try:
-        with connected([server.target]) as servers:
+        with connect_servers([server.target]) as servers:
             registry = Registry(models, folder / "models.config", servers, wait=DEADLINE_S)
             registry.promote(1)
             return _Run(folder, server, registry, move_every).run(seconds)

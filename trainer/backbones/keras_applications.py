@@ -55,7 +55,7 @@ def load_file(model: keras.Model, path: str, sha256: str, name: str) -> None:
     if not path.endswith(".h5"):
         raise WeightsError(f"{path}: {name} takes its weights from a .weights.h5 or .h5 file")
     content = read_checked(path, sha256)
-    with leftovers.scratch("weights") as folder, warnings.catch_warnings():
+    with leftovers.create_scratch("weights") as folder, warnings.catch_warnings():
         # Keras 3.15 warns of its own bookkeeping for every layer that it then finds under another path.
         warnings.filterwarnings("ignore", message="Skipping nested container at '_operations_by_depth")
         # The ending tells Keras which of its two formats it is.

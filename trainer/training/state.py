@@ -16,7 +16,7 @@ def open_state_directory(configured: str) -> Iterator[Path]:
     if configured:
         yield Path(configured)
         return
-    with leftovers.scratch("training") as folder:
+    with leftovers.create_scratch("training") as folder:
         yield folder
 
 

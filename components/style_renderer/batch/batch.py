@@ -164,7 +164,7 @@ def _open_work_folder(directory: str) -> Iterator[str]:
     work = storage.join(directory, _WORK, uuid.uuid4().hex[:12])
     if not storage.is_url(directory):
         partials = [path for folder in parts for path in storage.list_partials(folder)]
-        with leftovers.owned(Path(work)):
+        with leftovers.create_owned(Path(work)):
             works = Path(directory, _WORK)
             leftovers.sweep(path for path in works.iterdir() if path != Path(work))
             if len(list(works.iterdir())) == 1:  # no other batch is at work here, so that nobody finishes these

@@ -47,7 +47,7 @@ def follow(work: str, units: int, progress: Progress | None) -> Iterator[None]:
         yield
         return
     try:
-        with watching.watching(lambda: progress(*_describe_progress(work, units)), _choose_interval(work)):
+        with watching.call_repeatedly(lambda: progress(*_describe_progress(work, units)), _choose_interval(work)):
             yield
     finally:
         progress(*_describe_progress(work, units))

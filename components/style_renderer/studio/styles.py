@@ -70,7 +70,7 @@ class Styles:
           OSError: the disk is full.
         """
         identity = make_unique_id(title, set(self._styles), "style")
-        with leftovers.scratch("style") as scratch:
+        with leftovers.create_scratch("style") as scratch:
             file = scratch / "upload"
             file.write_bytes(encoded)
             try:

@@ -83,7 +83,7 @@ def convert(model: keras.Model, size: int, variant: Variant, styles: Sequence[st
       variant: of the weights.
       styles: their ids, in the order of the network's rows.
     """
-    with leftovers.scratch("tflite") as scratch:
+    with leftovers.create_scratch("tflite") as scratch:
         _save_frozen(model, size, str(scratch))
         converter = tf.lite.TFLiteConverter.from_saved_model(str(scratch))
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

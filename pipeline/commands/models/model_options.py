@@ -103,11 +103,11 @@ def open_registry(options: dict[str, Any]) -> Iterator["Registry"]:
       click.UsageError: of --cert and --key one is missing.
     """
     from serving.registry.aliases import Registry
-    from serving.registry.model_servers import connected
+    from serving.registry.model_servers import connect_servers
 
     config_file = options["config_file"] or options["models"].resolve().parent / MODELS_CONFIG
     rest = {name: options[name] for name in ("base_path", "wait") if name in options}
-    with connected(options.get("targets", ()), _read_tls(options)) as servers:
+    with connect_servers(options.get("targets", ()), _read_tls(options)) as servers:
         yield Registry(options["models"], config_file, servers, options["model"], **rest)
 
 

@@ -43,7 +43,7 @@ def load(tell: Callable[[str], None]) -> models.Stylizer:
 def _make(folder: Path) -> None:
     """Writes the files, all or none, and removes those of earlier versions."""
     leftovers.sweep(folder.parent.glob(".*"))
-    with leftovers.owned(folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:12]}")) as partial:
+    with leftovers.create_owned(folder.with_name(f".{folder.name}-{uuid.uuid4().hex[:12]}")) as partial:
         with send_to_file(Path(os.devnull)):  # TensorFlow's converter tells a lot
             _write(partial)
         for earlier in folder.parent.glob("[!.]*"):

@@ -58,7 +58,7 @@ def predict_files(
         with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
             console = Console(terminal)
             in_folders = any(path.is_dir() for path in paths)
-            bar = console.bar("predicting") if in_folders else contextlib.nullcontext(lambda *_: None)
+            bar = console.show_bar("predicting") if in_folders else contextlib.nullcontext(lambda *_: None)
             # TensorFlow and LiteRT greet on standard error, whatever one tells them.
             with _show_warnings(console), send_to_file(Path(os.devnull)), predictor as opened, bar as move:
                 opened.preparation()  # a server that cannot be asked is no fault of each image

@@ -84,7 +84,7 @@ def render_folder(
     with (
         pipeline_options.explain_missing_service(beam),
         send_to_file(output / LOG_FILE),
-        console.bar("preparing", counted=False) as progress,
+        console.show_bar("preparing", counted=False) as progress,
     ):
         report = batch.render_batch(
             contents.list_files(folder, leave_out=str(output)),

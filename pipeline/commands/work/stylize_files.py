@@ -33,7 +33,7 @@ def stylize_files(paths: Sequence[Path], output: Path, restyler: AbstractContext
     with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
         console = Console(terminal)
         in_folders = any(path.is_dir() for path in paths)
-        bar = console.bar("stylizing") if in_folders else contextlib.nullcontext(lambda *_: None)
+        bar = console.show_bar("stylizing") if in_folders else contextlib.nullcontext(lambda *_: None)
         failed = 0
         # TensorFlow greets on standard error, whatever one tells it.
         with send_to_file(Path(os.devnull)), restyler as restyle, bar as move:

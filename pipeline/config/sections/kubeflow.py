@@ -76,4 +76,4 @@ class Kubeflow(Section):
     @property
     def pipeline_root(self) -> str:
         """Folder of the artifacts."""
-        return Places.below(self.root, keep_training_state=False).pipeline_root
+        return Places.from_root(self.root, keep_training_state=False).pipeline_root

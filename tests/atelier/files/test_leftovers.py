@@ -16,7 +16,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from atelier.files import leftovers
-with leftovers.owned(Path(sys.argv[1])):
+with leftovers.create_owned(Path(sys.argv[1])):
     print("made", flush=True)
     time.sleep(600)
 """
@@ -27,9 +27,9 @@ def names(folder):
 
 
 def test_a_folder_goes_with_its_block_and_one_that_was_renamed_stays(tmp_path):
-    with pytest.raises(FileNotFoundError), leftovers.owned(tmp_path / "a") as folder:
+    with pytest.raises(FileNotFoundError), leftovers.create_owned(tmp_path / "a") as folder:
         (folder / "missing" / "x").write_text("x")
-    with leftovers.owned(tmp_path / "b") as folder:
+    with leftovers.create_owned(tmp_path / "b") as folder:
         folder.rename(tmp_path / "c")
     assert names(tmp_path) == ["c"]
 
@@ -56,7 +56,7 @@ def test_files_and_links_are_not_swept(tmp_path):
 
 def test_a_folder_that_is_locked_is_kept_under_its_new_name(tmp_path):
     (tmp_path / "out").mkdir()
-    with leftovers.locked(tmp_path / "out"):
+    with leftovers.lock(tmp_path / "out"):
         os.rename(tmp_path / "out", tmp_path / "earlier")  # noqa: PTH104
         leftovers.sweep(tmp_path.iterdir())
         assert names(tmp_path) == ["earlier"]
@@ -66,7 +66,7 @@ def test_scratch_folders_are_private_and_those_of_killed_processes_go(tmp_path, 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "atelier-scratch-tiles-0").mkdir()
     (tmp_path / "mine").mkdir()
-    with leftovers.scratch("styles") as first, leftovers.scratch("tiles") as second:
+    with leftovers.create_scratch("styles") as first, leftovers.create_scratch("tiles") as second:
         assert first.stat().st_mode & 0o777 == 0o700
         assert names(tmp_path) == sorted([first.name, second.name, "mine"])
     assert names(tmp_path) == ["mine"]

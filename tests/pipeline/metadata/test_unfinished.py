@@ -55,7 +55,7 @@ def test_executions_that_never_ended_are_canceled_and_their_folders_removed(conn
     failed = add("Trainer", State.FAILED)
     killed, begun = add("Trainer", State.RUNNING), add("Evaluator", State.NEW)
     others = add("Pusher", State.RUNNING, pipeline="photos")
-    with unfinished.cleaned(connection, "digits", root):
+    with unfinished.clean_up(connection, "digits", root):
         left = folders(root)
     assert left == {
         f"Transform/model/{finished}",
@@ -83,16 +83,16 @@ def test_executions_that_never_ended_are_canceled_and_their_folders_removed(conn
 
 def test_what_another_run_in_the_folder_works_on_stays(connection, add, tmp_path):
     root = tmp_path / "root"
-    with unfinished.cleaned(connection, "digits", root):
+    with unfinished.clean_up(connection, "digits", root):
         working = add("Trainer", State.RUNNING)
-        with unfinished.cleaned(connection, "digits", root):
+        with unfinished.clean_up(connection, "digits", root):
             assert state(connection, working) == State.RUNNING
             assert f"Trainer/model/{working}" in folders(root)
-    with unfinished.cleaned(connection, "digits", root):
+    with unfinished.clean_up(connection, "digits", root):
         assert state(connection, working) == State.CANCELED
         assert not (root / "Trainer" / "model" / str(working)).exists()
 
 
 def test_a_pipeline_that_never_ran_has_nothing_to_clean(connection, tmp_path):
-    with unfinished.cleaned(connection, "new", tmp_path / "root"):
+    with unfinished.clean_up(connection, "new", tmp_path / "root"):
         assert folders(tmp_path / "root") == set()

@@ -40,7 +40,7 @@ def fail_in(shown, *steps):
     """Begins these of three steps, of which the last one fails."""
 
     def run():
-        with shown.steps(3):
+        with shown.show_steps(3):
             for step in steps:
                 shown.begin(step)
             raise RuntimeError("broken")
@@ -51,9 +51,9 @@ def fail_in(shown, *steps):
 
 def test_steps_are_lines_where_there_is_no_terminal(plain, screen):
     plain.say("loading")
-    with plain.steps(2):
+    with plain.show_steps(2):
         plain.begin("Trainer")
-        plain.detail("epoch 1/2")
+        plain.show_detail("epoch 1/2")
         assert plain.step == "Trainer"
         plain.begin("Pusher")
     plain.say("done")
@@ -62,7 +62,7 @@ def test_steps_are_lines_where_there_is_no_terminal(plain, screen):
 
 
 def test_no_step_is_begun_no_line_is_written(plain, screen):
-    with plain.steps(3):
+    with plain.show_steps(3):
         pass
     assert lines(screen) == []
 
@@ -75,7 +75,7 @@ def test_a_failing_step_is_not_told_as_done_and_stays_the_last_one(plain, screen
 
 def test_a_second_round_of_steps_counts_anew(plain, screen):
     for name in ("ingest", "train"):
-        with plain.steps(1):
+        with plain.show_steps(1):
             assert plain.step == ""
             plain.begin(name)
     assert lines(screen) == ["[1/1] ingest T s", "[1/1] train T s"]
@@ -87,9 +87,9 @@ def test_text_that_looks_like_markup_is_shown_as_it_is(plain, screen):
 
 
 def test_a_terminal_shows_a_bar_with_the_step_and_its_detail(terminal, screen):
-    with terminal.steps(2):
+    with terminal.show_steps(2):
         terminal.begin("Trainer")
-        terminal.detail("epoch 1/2")
+        terminal.show_detail("epoch 1/2")
         terminal._progress.refresh()
         shown = screen.getvalue()
     assert "Trainer: epoch 1/2" in shown
@@ -98,7 +98,7 @@ def test_a_terminal_shows_a_bar_with_the_step_and_its_detail(terminal, screen):
 
 
 def test_work_in_one_piece_is_a_line_once_it_has_begun_where_there_is_no_terminal(plain, screen):
-    with plain.bar("ingesting pictures") as progress:
+    with plain.show_bar("ingesting pictures") as progress:
         assert lines(screen) == []
         progress(0, 30)
         progress(30, 30)
@@ -106,7 +106,7 @@ def test_work_in_one_piece_is_a_line_once_it_has_begun_where_there_is_no_termina
 
 
 def test_work_in_one_piece_is_a_bar_on_a_terminal(terminal, screen):
-    with terminal.bar("ingesting pictures") as progress:
+    with terminal.show_bar("ingesting pictures") as progress:
         progress(12, 30)
     assert "ingesting pictures" in screen.getvalue()
     assert "12/30" in screen.getvalue()
@@ -114,12 +114,12 @@ def test_work_in_one_piece_is_a_bar_on_a_terminal(terminal, screen):
 
 @pytest.mark.parametrize("name", ["shots[/x]", "beach [edited].jpg", "[red]7[/red]", ":dog:", "[link=x]y"])
 def test_names_that_look_like_markup_are_shown_as_they_are_on_a_terminal(terminal, screen, name):
-    with terminal.bar(f"ingesting {name}") as progress:
+    with terminal.show_bar(f"ingesting {name}") as progress:
         progress(1, 2)
         progress(1, 2, f"now {name}")
-    with terminal.steps(1):
+    with terminal.show_steps(1):
         terminal.begin("Trainer")
-        terminal.detail(name)
+        terminal.show_detail(name)
     terminal.say(name)
     shown = screen.getvalue()
     for text in (f"ingesting {name}", f"now {name}", f"Trainer: {name}"):
@@ -131,7 +131,7 @@ def test_a_long_text_is_cut_off_so_that_bar_and_numbers_fit_into_80_columns(scre
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
     screen.isatty = lambda: True
-    with console.Console(screen).bar("ingesting") as progress:
+    with console.Console(screen).show_bar("ingesting") as progress:
         progress(123, 45678, "a very long name of a folder " * 5)
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     drawn = [line for line in re.split(r"[\r\n]+", shown) if "45678" in line]
@@ -140,7 +140,7 @@ def test_a_long_text_is_cut_off_so_that_bar_and_numbers_fit_into_80_columns(scre
 
 
 def test_a_bar_may_leave_the_counting_to_its_text(terminal, screen):
-    with terminal.bar("preparing", counted=False) as progress:
+    with terminal.show_bar("preparing", counted=False) as progress:
         progress(475, 1000, "1 of 2 rendered")
     assert "1 of 2 rendered" in screen.getvalue()
     assert "1000" not in screen.getvalue()
@@ -149,7 +149,7 @@ def test_a_bar_may_leave_the_counting_to_its_text(terminal, screen):
 def test_after_a_failure_a_terminal_gets_plain_lines_again(terminal, screen):
     fail_in(terminal, "Transform", "Trainer")
     before = screen.getvalue()
-    terminal.detail("still here")
+    terminal.show_detail("still here")
     assert screen.getvalue().removeprefix(before) == "    still here\n"
 
 
@@ -200,7 +200,7 @@ def test_the_streams_come_back_after_a_failure_and_the_log_is_continued(tmp_path
 
 
 def test_nodes_and_epochs_are_read_from_the_logs(plain, screen):
-    with plain.steps(2), console.logged_progress(plain):
+    with plain.show_steps(2), console.show_logged_progress(plain):
         logging.getLogger("absl").info("Component %s is running.", "Trainer")
         logging.getLogger("absl").info("Component %s is finished.", "Trainer")
         logging.getLogger("atelier.trainer").info("head epoch %d/%d", 1, 5)

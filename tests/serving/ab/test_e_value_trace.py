@@ -7,7 +7,7 @@ import pytest
 
 from serving.ab.arms import count, select
 from serving.ab.e_value_trace import trace_e_value
-from serving.ab.mixture import log_e_value
+from serving.ab.mixture import compute_log_e_value
 from serving.ab.verdict import judge
 from tests.serving.ab.answers import answer
 
@@ -28,7 +28,7 @@ def test_each_step_is_that_of_the_mixture_and_the_last_that_of_the_verdict():
     assert 0 < len(early) < len(wrong)
     for number in range(1, len(early) + 1):
         on_canary = sum(each.arm == "canary" for each in early[:number])
-        assert log_e[number - 1] == pytest.approx(float(log_e_value(number, on_canary, 0.5)))
+        assert log_e[number - 1] == pytest.approx(float(compute_log_e_value(number, on_canary, 0.5)))
     verdict = judge(count(answers, truths, canary=2, control=1))
     assert math.exp(log_e[-1]) == pytest.approx(verdict.e_value)
 

@@ -13,7 +13,7 @@ from serving.ab.split_client import SplitClient
 from serving.ab.verdict import Rules
 from serving.client import ServedModel
 from serving.registry.aliases import Registry
-from serving.registry.model_servers import connected
+from serving.registry.model_servers import connect_servers
 from tests.deferred import deferred_imports
 from tests.serving.malformed import make_image
 
@@ -48,7 +48,7 @@ def registry(models, tmp_path):
     config = serve_models.find_config(models, "default")
     with (
         LocalServer(config, Options(port=0, poll_seconds=0.2)) as server,
-        connected([server.target]) as servers,
+        connect_servers([server.target]) as servers,
     ):
         yield Registry(models, tmp_path / "models.config", servers, wait=300.0)
 

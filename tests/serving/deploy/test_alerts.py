@@ -41,7 +41,7 @@ from serving.monitor.metrics.drift import DriftMetrics
 from serving.monitor.metrics.endpoint import Endpoint
 from serving.monitor.metrics.guard import GuardMetrics
 from serving.monitor.metrics.server import ServerMetrics
-from serving.registry.model_servers import connected
+from serving.registry.model_servers import connect_servers
 from serving.server.model_server_config import BatchingParameters
 from tests.deferred import deferred_imports
 from tests.serving.ab.answers import answer
@@ -267,7 +267,7 @@ class Guard:
         answers = [replace(each, id=str(number)) for number, each in enumerate(answers)]
         truths = {str(number): "dog" if number < errors else "cat" for number in range(600)}
         test = count(answers, truths, canary=2, control=1)
-        with connected([self.target]) as servers:
+        with connect_servers([self.target]) as servers:
             states = {each.target: {v: s.state for v, s in each.list_states("default").items()} for each in servers}
         self.verdict.note(to_json(test, judge(test)), states)
 

@@ -13,7 +13,7 @@ from serving.registry import models_config
 from serving.registry.aliases import Registry
 from serving.registry.errors import RegistryError
 from serving.registry.history import History
-from serving.registry.model_servers import connected
+from serving.registry.model_servers import connect_servers
 from serving.server.model_server_config import ModelServerConfigError
 from tests.serving.registry.dying import KilledError, dying_at
 from tests.serving.registry.label_server import LabelServer
@@ -32,7 +32,7 @@ def models(tmp_path):
 def registry_of(models, *fakes, wait=5.0):
     with contextlib.ExitStack() as stack:
         targets = [stack.enter_context(fake.serving()) for fake in fakes]
-        servers = stack.enter_context(connected(targets))
+        servers = stack.enter_context(connect_servers(targets))
         yield Registry(models, models.parent / "models.config", servers, wait=wait)
 
 
@@ -117,7 +117,7 @@ def test_a_server_that_does_not_answer_is_found_out_before_anything_changes(mode
     fake = LabelServer(1)
     with registry_of(models, fake) as registry:
         registry.promote(1)
-        with connected([fake_target(registry), "127.0.0.1:1"]) as servers:
+        with connect_servers([fake_target(registry), "127.0.0.1:1"]) as servers:
             both = Registry(models, registry.config_file, servers)
             with pytest.raises(ServingError, match=r"no server at 127\.0\.0\.1:1"):
                 both.promote(2)
@@ -196,12 +196,12 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from serving.registry.aliases import Registry
-from serving.registry.model_servers import connected
+from serving.registry.model_servers import connect_servers
 from tests.serving.registry.dying import dying_at
 
 models, config, target, fatal = sys.argv[1:]
 dying_at(int(fatal), lambda: os.kill(os.getpid(), signal.SIGKILL), setattr)
-with connected([target]) as servers:
+with connect_servers([target]) as servers:
     Registry(Path(models), Path(config), servers).promote(2)
 """
 
@@ -290,7 +290,7 @@ def test_two_processes_do_not_change_aliases_at_once(models):
     fake = LabelServer(1)
     with (
         registry_of(models, fake) as registry,
-        History(registry.history.file).locked(),
+        History(registry.history.file).lock(),
         pytest.raises(RegistryError, match="another process"),
     ):
         registry.promote(1)

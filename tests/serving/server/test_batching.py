@@ -7,7 +7,7 @@ import pytest
 
 from serving.server.batching import BatchScheduler
 from serving.server.model_server_config import BatchingParameters
-from serving.server.status import StatusError, invalid
+from serving.server.status import StatusError, build_invalid_error
 
 
 class Doubling:
@@ -24,7 +24,7 @@ class Doubling:
         assert self.gate.wait(10)
         self.batches.append(inputs["x"].tolist())
         if (inputs["x"] < 0).any():
-            raise invalid(f"negative: {inputs['x'].min()}")
+            raise build_invalid_error(f"negative: {inputs['x'].min()}")
         return {"y": 2 * inputs["x"]}
 
 
