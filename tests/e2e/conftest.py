@@ -1,4 +1,4 @@
-"""Real runs of the command line, on small pictures and few steps; each is shared by the tests that look at it."""
+"""Real runs of the command line, on small images and few steps; each is shared by the tests that look at it."""
 
 import dataclasses
 import json
@@ -52,14 +52,17 @@ class Run:
     result: dict
     """`run.json` as this command left it."""
 
-    def versions(self, folder: str) -> list[str]:
+    def list_versions(self, folder: str) -> list[str]:
         """What lies in `serving_model` or `tflite`, now."""
         parent = self.output / folder
         return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
 
 
 def run_pipeline(
-    output: Path, *arguments: object, tree: Path = ROOT, atelier: Callable[..., CompletedProcess[str]] = forked.atelier
+    output: Path,
+    *arguments: object,
+    tree: Path = ROOT,
+    atelier: Callable[..., CompletedProcess[str]] = forked.run_atelier,
 ) -> Run:
     """`atelier run` from the sources in `tree`, in a process of its own (`forked.py`)."""
     done = atelier("run", "--output", output, *arguments, tree=tree)
@@ -78,8 +81,8 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for digit in DIGITS:
         (folder / f"digit_{digit}").mkdir()
         for number, row in enumerate(pixels[labels == digit][:PER_CLASS]):
-            picture = Image.fromarray(row.reshape(28, 28).astype(np.uint8))
-            picture.save(folder / f"digit_{digit}" / f"{number}.png")
+            image = Image.fromarray(row.reshape(28, 28).astype(np.uint8))
+            image.save(folder / f"digit_{digit}" / f"{number}.png")
     for path, (content, _) in BROKEN.items():
         (folder / path).write_bytes(content)
     return folder
@@ -87,9 +90,9 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def first_run(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The whole DAG on the digits, from pictures to both pushed models, started as a user does."""
+    """The whole DAG on the digits, from images to both pushed models, started as a user does."""
     output = tmp_path_factory.mktemp("run") / "output"
-    return run_pipeline(output, "--config", CONFIG, "--data", digits, atelier=forked.new_process)
+    return run_pipeline(output, "--config", CONFIG, "--data", digits, atelier=forked.run_in_new_process)
 
 
 @pytest.fixture(scope="session")

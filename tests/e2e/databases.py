@@ -14,7 +14,7 @@ DATABASE = "lineage"
 _POSTGRESQL_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)  # where Debian keeps them
 
 
-def missing() -> str:
+def explain_missing() -> str:
     """The reason to skip the tests; "" if both servers are installed."""
     found = _find("mariadbd") and _find("mariadb-install-db") and _find("mariadb") and _find("initdb") and _find("psql")
     return "" if found else "needs both servers: apt-get install mariadb-server postgresql"
@@ -36,19 +36,19 @@ class Database:
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir()
-        self.port = _free_port()
+        self.port = _find_free_port()
         self._server: subprocess.Popen[bytes] | None = None
         if os.geteuid() == 0:
             folder.chmod(0o711)
             shutil.chown(self.data, self.account)
 
-    def url(self, password: bool = True) -> str:
+    def build_url(self, password: bool = True) -> str:
         secret = f":{quote(PASSWORD, safe='')}" if password else ""
         return f"{self.scheme}://atelier{secret}@127.0.0.1:{self.port}/{DATABASE}"
 
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
-            command = [*self._as_account(), *self._command()]
+            command = [*self._build_prefix(), *self._build_command()]
             self._server = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.data)
         deadline = time.monotonic() + 60
         while not self._answers():
@@ -67,17 +67,17 @@ class Database:
             self._server.wait(30)
             self._server = None
 
-    def _as_account(self) -> list[str]:
+    def _build_prefix(self) -> list[str]:
         if os.geteuid() != 0:
             return []
         return ["setpriv", f"--reuid={self.account}", f"--regid={self.account}", "--clear-groups"]
 
     def _run(self, *command: object, text: str = "") -> None:
-        words = [*self._as_account(), *(str(word) for word in command)]
+        words = [*self._build_prefix(), *(str(word) for word in command)]
         done = subprocess.run(words, input=text, capture_output=True, text=True, check=False, cwd=self.data)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def _command(self) -> list[str]:
+    def _build_command(self) -> list[str]:
         raise NotImplementedError
 
     def _answers(self) -> bool:
@@ -101,7 +101,7 @@ class Mariadb(Database):
             GRANT ALL ON {DATABASE}.* TO 'atelier'@'127.0.0.1';
         """)  # fmt: skip
 
-    def _command(self) -> list[str]:
+    def _build_command(self) -> list[str]:
         return [_find("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self._socket}",
                 "--bind-address=127.0.0.1", f"--port={self.port}"]  # fmt: skip
 
@@ -129,7 +129,7 @@ class Postgresql(Database):
             CREATE DATABASE {DATABASE} OWNER atelier;
         """)  # fmt: skip
 
-    def _command(self) -> list[str]:
+    def _build_command(self) -> list[str]:
         return [_find("postgres"), "-D", str(self.data / "cluster"), "-p", str(self.port),
                 "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.data}"]  # fmt: skip
 
@@ -143,7 +143,7 @@ def _find(program: str) -> str:
     return shutil.which(program, path=os.pathsep.join(folders)) or ""
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

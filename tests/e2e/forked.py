@@ -40,15 +40,15 @@ class Forked:
                     return
 
 
-def new_process(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_in_new_process(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs one command to its end, as a user does, from the sources in `tree`."""
     command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
 
 
-def atelier(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run_atelier(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs one command to its end, from the sources in `tree`, in a process that is forked; so are a replay's nodes."""
-    with started(*arguments, tree=tree) as command:
+    with start(*arguments, tree=tree) as command:
         command.process.join()
         assert command.process.exitcode is not None
         texts = command.stdout.read_text(), command.stderr.read_text()
@@ -56,7 +56,7 @@ def atelier(*arguments: object, tree: Path = ROOT) -> subprocess.CompletedProces
 
 
 @contextlib.contextmanager
-def started(*arguments: object, tree: Path = ROOT, variables: Mapping[str, str] | None = None) -> Iterator[Forked]:
+def start(*arguments: object, tree: Path = ROOT, variables: Mapping[str, str] | None = None) -> Iterator[Forked]:
     """Starts one command, with more environment variables, and waits for its end when the body ends."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
@@ -126,14 +126,14 @@ def run_node(
     context.set_forkserver_preload(_PRELOADED)
     with leftovers.create_scratch("node") as temporary:
         given = {"TMPDIR": str(temporary), **variables}
-        node = context.Process(target=_be_node, args=(command, folder, log, given))  # type: ignore[attr-defined]
+        node = context.Process(target=_execute_node, args=(command, folder, log, given))  # type: ignore[attr-defined]
         node.start()
         node.join()
     if node.exitcode:
         raise ProcessError(find_last_error(log))
 
 
-def _be_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> None:
+def _execute_node(command: Sequence[str], folder: Path, log: Path, variables: Mapping[str, str]) -> None:
     from compat import beam_options, tfx_beam_package
 
     _redirect(log)

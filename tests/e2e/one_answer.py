@@ -56,23 +56,23 @@ class Pushed:
         return prepare(file, Preparation.from_model(self.preprocessing)).encoded
 
 
-def by_keras(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
+def predict_with_keras(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
     """The `.keras` file, with the pixels that its training got."""
     model = keras.models.load_model(pushed.keras_file)
     told = pushed.preprocessing
     encoded = tf.constant([pushed.prepare(file) for file in files])
     pixels = ops.decode_and_resize(encoded, told.size, told.resize)
-    return _name(pushed, model.predict_on_batch(pixels))
+    return _name_classes(pushed, model.predict_on_batch(pixels))
 
 
-def by_saved_model(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
+def predict_with_saved_model(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
     """The signature `serving_bytes`, in TensorFlow."""
     signature = tf.saved_model.load(str(pushed.saved_model)).signatures["serving_bytes"]
     given = {"image_bytes": tf.constant([pushed.prepare(file) for file in files])}
-    return _name(pushed, signature(**given)["probabilities"].numpy())
+    return _name_classes(pushed, signature(**given)["probabilities"].numpy())
 
 
-def by_grpc(pushed: Pushed, files: Sequence[Path], folder: Path) -> list[Answer]:
+def predict_over_grpc(pushed: Pushed, files: Sequence[Path], folder: Path) -> list[Answer]:
     """A client and a server, whose files are in `folder`."""
     config = serve_models.find_config(_copy_with_one_warmup(pushed.saved_model, folder), None)
     with LocalServer(config, Options(port=0)) as running, Client(running.target, ServedModel()) as client:
@@ -86,12 +86,12 @@ def _copy_with_one_warmup(saved_model: Path, folder: Path) -> Path:
     return folder
 
 
-def by_tflite(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
+def predict_with_tflite(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
     """`atelier predict --tflite`."""
     return [(each.label, each.probability) for each in TFLiteModel(pushed.tflite).predict(files)]
 
 
-def by_mediapipe(pushed: Pushed, files: Sequence[Path], python: Path, folder: Path) -> list[Answer]:
+def predict_with_mediapipe(pushed: Pushed, files: Sequence[Path], python: Path, folder: Path) -> list[Answer]:
     """MediaPipe Tasks in `python`'s environment, with the pixels that the model takes: it resizes otherwise."""
     told, sized = pushed.preprocessing, []
     for file in files:
@@ -105,7 +105,7 @@ def by_mediapipe(pushed: Pushed, files: Sequence[Path], python: Path, folder: Pa
     return [(name, score) for _, name, score in json.loads(done.stdout)]
 
 
-def by_browser(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
+def predict_in_browser(pushed: Pushed, files: Sequence[Path]) -> list[Answer]:
     """The page of `atelier web` in Chromium."""
     with _open_page(pushed.output) as page:
         choose(page, *files)
@@ -125,7 +125,7 @@ def _open_page(output: Path) -> Iterator[sync_api.Page]:
     running.stop()
 
 
-def _name(pushed: Pushed, probabilities: np.ndarray) -> list[Answer]:
+def _name_classes(pushed: Pushed, probabilities: np.ndarray) -> list[Answer]:
     names = pushed.labels
     return [(names[int(row.argmax())], float(row.max())) for row in probabilities]
 

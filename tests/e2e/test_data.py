@@ -28,17 +28,17 @@ def write_records(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
             writer.write(tf.train.Example(features=features).SerializeToString())
 
 
-def coloured(label: int, count: int, seed: int) -> list[bytes]:
-    """PNG images of 32x32 pixels whose mean colour tells their class."""
+def draw_images(label: int, count: int, seed: int) -> list[bytes]:
+    """PNG images of 32x32 pixels whose mean color tells their class."""
     random = np.random.default_rng([label, seed])
-    colour = np.array([label * 25, 255 - label * 25, (label % 3) * 100])
-    pictures = []
+    color = np.array([label * 25, 255 - label * 25, (label % 3) * 100])
+    images = []
     for _ in range(count):
-        pixels = np.clip(colour + random.normal(0, 12, (32, 32, 3)), 0, 255).astype(np.uint8)
+        pixels = np.clip(color + random.normal(0, 12, (32, 32, 3)), 0, 255).astype(np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "PNG")
-        pictures.append(buffer.getvalue())
-    return pictures
+        images.append(buffer.getvalue())
+    return images
 
 
 @pytest.mark.parametrize("text_labels", [False, True], ids=["int64 labels", "string labels"])
@@ -52,9 +52,9 @@ def test_records_of_another_maker_run_by_config_alone(
     """
     names = [f"class {9 - label}" for label in range(10)]
     rows: list[dict[str, object]] = [
-        {"image": picture} | ({"label": names[label].encode()} if text_labels else {"label": label})
+        {"image": image} | ({"label": names[label].encode()} if text_labels else {"label": label})
         for label in range(10)
-        for picture in coloured(label, 16, seed=0)
+        for image in draw_images(label, 16, seed=0)
     ]
     if text_labels:
         (tmp_path / "records").mkdir()
@@ -62,7 +62,7 @@ def test_records_of_another_maker_run_by_config_alone(
     else:
         rows = [row | {"kind": names[int(str(row["label"]))].encode()} for row in rows]
     order = np.random.default_rng(0).permutation(len(rows))
-    broken = rows[5] | {"image": coloured(0, 1, seed=1)[0][:200]}
+    broken = rows[5] | {"image": draw_images(0, 1, seed=1)[0][:200]}
     write_records(tmp_path / "records" / "part.tfrecord", [*(rows[number] for number in order), broken])
     config = write_config(
         f"""
@@ -98,9 +98,9 @@ def test_a_value_out_of_its_domain_stops_the_run_before_transform(
     folder = tmp_path / "records"
     for split in ("train", "eval", "test"):
         rows = [
-            {"image/encoded": picture, "image/class/label": label, "image/format": b"png"}
+            {"image/encoded": image, "image/class/label": label, "image/format": b"png"}
             for label in (0, 1)
-            for picture in coloured(label, 4, seed=1)
+            for image in draw_images(label, 4, seed=1)
         ]
         if split == "eval":
             rows[0]["image/format"] = b"tiff"
@@ -132,9 +132,9 @@ def test_a_value_out_of_its_domain_stops_the_run_before_transform(
 def test_labels_are_checked_before_anything_runs(tmp_path: Path, write_config: Callable[[str], Path]) -> None:
     for split in ("train", "eval", "test"):
         rows: list[dict[str, object]] = [
-            {"image/encoded": picture, "image/class/label": label}
+            {"image/encoded": image, "image/class/label": label}
             for label in (0, 1)
-            for picture in coloured(label, 2, seed=1)
+            for image in draw_images(label, 2, seed=1)
         ]
         if split == "test":
             rows.append(rows[0] | {"image/class/label": 7})

@@ -36,18 +36,18 @@ class Replay:
     root: Path
     report: dict
 
-    def uri(self, task: str, output: str) -> Path:
+    def find_uri(self, task: str, output: str) -> Path:
         (artifact,) = self.report["tasks"][task]["outputs"][output]
         return Path(artifact["uri"])
 
-    def metadata(self, task: str, output: str) -> dict:
+    def read_metadata(self, task: str, output: str) -> dict:
         (artifact,) = self.report["tasks"][task]["outputs"][output]
         return artifact["metadata"]
 
-    def states(self) -> dict[str, str]:
+    def read_states(self) -> dict[str, str]:
         return {name: task["state"] for name, task in self.report["tasks"].items()}
 
-    def versions(self, folder: str) -> list[str]:
+    def list_versions(self, folder: str) -> list[str]:
         parent = self.root / folder
         return sorted(path.name for path in parent.iterdir()) if parent.exists() else []
 
@@ -56,7 +56,7 @@ def replay(spec: Path, root: Path, **parameters: object) -> Replay:
     """Replays in forked processes: kubeflow/replay/test_replay_tfx.py has nodes in new interpreters."""
     given = [word for name, value in parameters.items() for word in ("--parameter", f"{name}={value}")]
     before = set(root.glob("replays/*/replay.json"))
-    done = forked.atelier("kubeflow", "replay", spec, "--root", root / "replays", *given)
+    done = forked.run_atelier("kubeflow", "replay", spec, "--root", root / "replays", *given)
     assert "Traceback" not in done.stderr
     (report,) = set(root.glob("replays/*/replay.json")) - before
     return Replay(done.returncode, done.stdout, done.stderr, root, json.loads(report.read_text()))
@@ -85,7 +85,7 @@ def specs(root: Path) -> dict[str, Path]:
         overrides = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
         if target == "kfp":  # the candidate of `worse`
             overrides += TINY
-        done = forked.atelier("kubeflow", "compile", "--config", CONFIG, "--output", spec, *overrides)
+        done = forked.run_atelier("kubeflow", "compile", "--config", CONFIG, "--output", spec, *overrides)
         assert (done.returncode, done.stderr) == (0, "")
     return found
 
@@ -109,42 +109,42 @@ def either(request: pytest.FixtureRequest) -> Replay:
 
 def test_every_node_runs_and_both_models_are_pushed(first: Replay) -> None:
     assert first.code == 0, first.stderr
-    assert Counter(first.states().values()) == {"succeeded": 18}
-    assert first.metadata("Evaluator", "blessing")["blessed"] == 1
-    assert first.metadata("Evaluator-tflite", "blessing")["blessed"] == 1
-    (version,) = first.versions("serving_model")
-    assert first.metadata("Pusher", "pushed_model")["pushed_version"] == version
+    assert Counter(first.read_states().values()) == {"succeeded": 18}
+    assert first.read_metadata("Evaluator", "blessing")["blessed"] == 1
+    assert first.read_metadata("Evaluator-tflite", "blessing")["blessed"] == 1
+    (version,) = first.list_versions("serving_model")
+    assert first.read_metadata("Pusher", "pushed_model")["pushed_version"] == version
     assert (first.root / "serving_model" / version / "saved_model.pb").is_file()
-    (version,) = first.versions("tflite")
+    (version,) = first.list_versions("tflite")
     assert (first.root / "tflite" / version / "model.tflite").is_file()
-    assert first.metadata("StylizerEvaluator", "blessing")["blessed"] == 1
-    (version,) = first.versions("stylizer")
-    assert first.metadata("Pusher-stylizer", "pushed_model")["pushed_version"] == version
+    assert first.read_metadata("StylizerEvaluator", "blessing")["blessed"] == 1
+    (version,) = first.list_versions("stylizer")
+    assert first.read_metadata("Pusher-stylizer", "pushed_model")["pushed_version"] == version
     assert (first.root / "stylizer" / version / "saved_model.pb").is_file()
     assert "images" in first.stdout  # what a replay cannot show
 
 
 def test_examples_are_those_of_the_local_runner(either: Replay, first_run: Run) -> None:
-    local = records(newest(first_run, "ImportExampleGen", "examples"))
+    local = count_records(find_newest(first_run, "ImportExampleGen", "examples"))
     assert sum(map(len, local.values())) > 200
-    assert records(either.uri("ImportExampleGen", "examples")) == local
+    assert count_records(either.find_uri("ImportExampleGen", "examples")) == local
     # The stored pixels and labels that training sees, augmented ones among them.
-    local = records(newest(first_run, "Transform", "transformed_examples"))
+    local = count_records(find_newest(first_run, "Transform", "transformed_examples"))
     assert sum(map(len, local.values())) > 200
-    assert records(either.uri("Transform", "transformed_examples")) == local
+    assert count_records(either.find_uri("Transform", "transformed_examples")) == local
 
 
 def test_the_model_is_as_good_as_the_local_runners(first: Replay, first_run: Run) -> None:
     """Not the same: Beam orders the records of Transform as its bundles end, and training depends on their order."""
     local = first_run.result
-    measured = results_of(first)
+    measured = read_metrics(first)
     assert measured["example_count"] == local["metrics"]["example_count"]
     assert set(measured) == set(local["metrics"])
     assert measured["accuracy"] == pytest.approx(local["metrics"]["accuracy"], abs=0.1)
     served, trained = (
         tf.saved_model.load(str(folder))
         for folder in (
-            first.root / "serving_model" / first.versions("serving_model")[0],
+            first.root / "serving_model" / first.list_versions("serving_model")[0],
             first_run.output / local["pushed"]["saved_model"],
         )
     )
@@ -154,13 +154,13 @@ def test_the_model_is_as_good_as_the_local_runners(first: Replay, first_run: Run
 
 
 def test_the_gallery_is_the_local_runners(either: Replay, first_run: Run) -> None:
-    local, replayed = first_run.output / "gallery", either.uri("StyleRenderer", "gallery")
+    local, replayed = first_run.output / "gallery", either.find_uri("StyleRenderer", "gallery")
 
-    def pictures(folder: Path) -> dict[str, np.ndarray]:
+    def read_images(folder: Path) -> dict[str, np.ndarray]:
         lines = map(json.loads, (folder / "manifest.jsonl").read_text().splitlines())
         return {line["key"]: np.asarray(Image.open(folder / line["file"])) for line in lines}
 
-    expected, found = pictures(local), pictures(replayed)
+    expected, found = read_images(local), read_images(replayed)
     assert expected.keys() == found.keys()
     assert len(expected) == 4
     assert all((expected[key] == found[key]).all() for key in expected)
@@ -168,22 +168,22 @@ def test_the_gallery_is_the_local_runners(either: Replay, first_run: Run) -> Non
 
 def test_a_worse_candidate_is_not_pushed(first: Replay, worse: Replay) -> None:
     assert worse.code == 1
-    assert worse.metadata("BaselineModel", "baseline")["version"] == first.versions("serving_model")[0]
-    assert worse.metadata("Evaluator", "blessing")["blessed"] == 0
-    assert results_of(worse)["accuracy"] < results_of(first)["accuracy"] - 0.05
+    assert worse.read_metadata("BaselineModel", "baseline")["version"] == first.list_versions("serving_model")[0]
+    assert worse.read_metadata("Evaluator", "blessing")["blessed"] == 0
+    assert read_metrics(worse)["accuracy"] < read_metrics(first)["accuracy"] - 0.05
     # As on the local runner, the gate before stops the export.
-    assert worse.states()["TFLiteExporter"] == "failed"
-    assert {worse.states()[name] for name in ("Evaluator-tflite", "Pusher-tflite")} == {"not run"}
+    assert worse.read_states()["TFLiteExporter"] == "failed"
+    assert {worse.read_states()[name] for name in ("Evaluator-tflite", "Pusher-tflite")} == {"not run"}
     (line,) = worse.stderr.splitlines()
     assert line.startswith("atelier: TFLiteExporter: ")
     assert "was rejected by its gate" in line
-    assert len(worse.versions("serving_model")) == len(worse.versions("tflite")) == 1
+    assert len(worse.list_versions("serving_model")) == len(worse.list_versions("tflite")) == 1
 
 
 def test_what_the_second_replay_does_not_reach_is_what_the_first_has_run(specs: dict[str, Path], worse: Replay) -> None:
     vertex = json.loads(specs["vertex"].read_text())["pipelineSpec"]
     kfp = yaml.safe_load(specs["kfp"].read_text())
-    unseen = [name for name, state in worse.states().items() if state != "succeeded"]
+    unseen = [name for name, state in worse.read_states().items() if state != "succeeded"]
     assert unseen
     for name in unseen:
         for part in ("components", "deploymentSpec.executors", "root.dag.tasks"):
@@ -197,7 +197,7 @@ def find(spec: dict, path: str) -> dict:
     return spec
 
 
-def records(folder: Path) -> dict[str, Counter]:
+def count_records(folder: Path) -> dict[str, Counter]:
     """How often each record is in each split; the order of a record's features is left to chance by protobuf."""
     found: dict[str, Counter] = {}
     for file in sorted(folder.glob("Split-*/*")):
@@ -208,13 +208,13 @@ def records(folder: Path) -> dict[str, Counter]:
     return found
 
 
-def newest(run: Run, node: str, output: str) -> Path:
+def find_newest(run: Run, node: str, output: str) -> Path:
     """The folder of a local run's artifact."""
     return max((run.output / "pipeline_root" / node / output).iterdir(), key=lambda folder: int(folder.name))
 
 
-def results_of(run: Replay) -> dict[str, float]:
-    """The candidate's metrics over all pictures, by name."""
+def read_metrics(run: Replay) -> dict[str, float]:
+    """The candidate's metrics over all images, by name."""
     found: dict = {"slices": [], "by_class": {}}
-    evaluations._read_metrics(str(run.uri("Evaluator", "evaluation")), found)
+    evaluations._read_metrics(str(run.find_uri("Evaluator", "evaluation")), found)
     return found["metrics"]

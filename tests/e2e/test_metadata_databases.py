@@ -16,7 +16,7 @@ from tests.e2e.conftest import CONFIG, TINY, Run, run_pipeline
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(bool(databases.missing()), reason=databases.missing()),
+    pytest.mark.skipif(bool(databases.explain_missing()), reason=databases.explain_missing()),
 ]
 
 LESS = [
@@ -35,7 +35,7 @@ LESS = [
 """Of the small run: what is looked at here is where its lineage goes."""
 
 
-def arguments(digits: Path, url: str, name: str) -> list[object]:
+def build_arguments(digits: Path, url: str, name: str) -> list[object]:
     settings = [*LESS, f"metadata.connection={url}", f"name={name}"]
     return ["--config", CONFIG, "--data", digits, *TINY, *(word for text in settings for word in ("--set", text))]
 
@@ -54,7 +54,7 @@ def pair(database: databases.Database, digits: Path, tmp_path_factory: pytest.Te
     folder = tmp_path_factory.mktemp("pair")
 
     def run(name: str) -> Run:
-        return run_pipeline(folder / name, *arguments(digits, database.url(), name))
+        return run_pipeline(folder / name, *build_arguments(digits, database.build_url(), name))
 
     with ThreadPoolExecutor(2) as both:
         return list(both.map(run, ("left", "right")))
@@ -65,7 +65,7 @@ def test_two_pipelines_run_at_once(pair: list[Run]) -> None:
         assert run.code == 0, run.stderr
         assert set(run.result["nodes"].values()) == {"complete"}
         assert len(run.result["nodes"]) == 13
-        assert len(run.versions("serving_model")) == len(run.versions("tflite")) == 1
+        assert len(run.list_versions("serving_model")) == len(run.list_versions("tflite")) == 1
         assert not (run.output / "metadata.db").exists()
 
 
@@ -76,13 +76,13 @@ def test_the_lineage_of_each_is_read_back(database: databases.Database, pair: li
     from pipeline.metadata.database import build_connection_config
     from pipeline.metadata.database_url import SecretUrl
 
-    store = MetadataStore(build_connection_config(Metadata(connection=SecretUrl(database.url())), Path()))
+    store = MetadataStore(build_connection_config(Metadata(connection=SecretUrl(database.build_url())), Path()))
     for run in pair:
         name = run.result["name"]
         pushed = [a for a in store.get_artifacts_by_type("PushedModel") if str(run.output) in a.uri]
         assert {Path(artifact.uri).parent.parent.name for artifact in pushed} == {"Pusher", "Pusher.tflite"}
         (saved_model,) = (artifact for artifact in pushed if "/Pusher/" in artifact.uri)
-        ways = list(_producers(store, saved_model.id))
+        ways = list(_list_producers(store, saved_model.id))
         assert ways[0] == "Pusher"
         assert {"Trainer", "Transform", "ImportExampleGen"} <= set(ways)
         context = store.get_context_by_type_and_name("pipeline", name)
@@ -90,7 +90,7 @@ def test_the_lineage_of_each_is_read_back(database: databases.Database, pair: li
         assert all(a.uri.startswith(str(run.output)) for a in store.get_artifacts_by_context(context.id))
 
 
-def _producers(store: object, artifact_id: int) -> Iterator[str]:
+def _list_producers(store: object, artifact_id: int) -> Iterator[str]:
     """Nodes from an artifact back to its origins, the nearest first."""
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -111,16 +111,16 @@ def test_the_password_is_written_nowhere(pair: list[Run]) -> None:
         shown = [run.stdout.encode(), run.stderr.encode()]
         files = [file.read_bytes() for file in run.output.rglob("*") if file.is_file()]
         assert not [secret for secret in secrets for text in shown + files if secret in text]
-        assert run.result["config"]["metadata"]["connection"].endswith("atelier:***@127.0.0.1:" + _end(run))
+        assert run.result["config"]["metadata"]["connection"].endswith("atelier:***@127.0.0.1:" + _get_address_end(run))
         assert 'password: "***"' in (run.output / "run.log").read_text(errors="replace")
 
 
-def _end(run: Run) -> str:
+def _get_address_end(run: Run) -> str:
     return run.result["config"]["metadata"]["connection"].rpartition(":")[2]
 
 
 def test_a_rerun_takes_everything_from_the_cache(database: databases.Database, digits: Path, pair: list[Run]) -> None:
-    again = run_pipeline(pair[0].output, *arguments(digits, database.url(), "left"))
+    again = run_pipeline(pair[0].output, *build_arguments(digits, database.build_url(), "left"))
     assert again.code == 0, again.stderr
     assert set(again.result["nodes"].values()) == {"cached"}
 
@@ -147,16 +147,16 @@ def stopped(
 ) -> Stopped:
     folder = tmp_path_factory.mktemp("stopped")
     output = folder / "output"
-    words = ["run", "--output", output, *arguments(digits, database.url(password=False), "left")]
+    words = ["run", "--output", output, *build_arguments(digits, database.build_url(password=False), "left")]
     lines = []
-    with forked.started(*words, variables={"ATELIER_METADATA_PASSWORD": databases.PASSWORD}) as run:
+    with forked.start(*words, variables={"ATELIER_METADATA_PASSWORD": databases.PASSWORD}) as run:
         for line in run.follow_stderr():
             lines.append(line)
             if "head epoch 1/" in line:
                 database.kill()
     assert run.process.exitcode is not None
     page = (output / "report.html").read_text()
-    early = run_pipeline(folder / "early", *arguments(digits, database.url(), "early"))
+    early = run_pipeline(folder / "early", *build_arguments(digits, database.build_url(), "early"))
     database.start()
     return Stopped(run.process.exitcode, "".join(lines), page, output, early)
 
@@ -191,7 +191,7 @@ def test_while_it_is_down_nothing_begins(database: databases.Database, stopped: 
 
 
 def test_once_it_is_back_the_run_goes_on(database: databases.Database, digits: Path, stopped: Stopped) -> None:
-    resumed = run_pipeline(stopped.output, *arguments(digits, database.url(), "left"))
+    resumed = run_pipeline(stopped.output, *build_arguments(digits, database.build_url(), "left"))
     assert resumed.code == 0, resumed.stderr
     nodes = resumed.result["nodes"]
     before = list(nodes)[: list(nodes).index("Trainer")]
@@ -213,6 +213,6 @@ def test_a_server_that_hangs_is_not_waited_for(
     database.send(signal.SIGSTOP)
     try:
         with pytest.raises(MetadataError, match="does not answer within 1 s"):
-            connect(Metadata(connection=SecretUrl(database.url())), tmp_path, "hanging")
+            connect(Metadata(connection=SecretUrl(database.build_url())), tmp_path, "hanging")
     finally:
         database.send(signal.SIGCONT)

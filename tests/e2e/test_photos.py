@@ -57,10 +57,10 @@ def poor(output: Path, pretrained: Run) -> Run:
 @pytest.fixture(scope="module")
 def killed(output: Path, poor: Run) -> list[str]:
     """The trials that a search had finished when it was killed."""
-    with forked.started("run", "--output", output, "--config", CONFIG, *TUNED) as run:
+    with forked.start("run", "--output", output, "--config", CONFIG, *TUNED) as run:
         finished: list[str] = []
         for line in run.follow_stderr():
-            finished += _trials(line)
+            finished += _list_trials(line)
             if len(finished) == 3:
                 run.process.kill()
                 break
@@ -74,7 +74,7 @@ def tuned(output: Path, killed: list[str]) -> Run:
     return run_pipeline(output, "--config", CONFIG, *TUNED)
 
 
-def _trials(text: str) -> list[str]:
+def _list_trials(text: str) -> list[str]:
     return re.findall(r"trial (\d+): eval accuracy", text)
 
 
@@ -107,12 +107,12 @@ def test_ten_images_get_one_answer_everywhere(pretrained: Run, mediapipe: Path, 
     files = list(special)
     (tmp_path / "sized").mkdir()
     answers = {
-        "Keras": one_answer.by_keras(pushed, files),
-        "SavedModel": one_answer.by_saved_model(pushed, files),
-        "gRPC": one_answer.by_grpc(pushed, files, tmp_path / "served"),
-        "TFLite": one_answer.by_tflite(pushed, files),
-        "MediaPipe": one_answer.by_mediapipe(pushed, files, mediapipe, tmp_path / "sized"),
-        "browser": one_answer.by_browser(pushed, files),
+        "Keras": one_answer.predict_with_keras(pushed, files),
+        "SavedModel": one_answer.predict_with_saved_model(pushed, files),
+        "gRPC": one_answer.predict_over_grpc(pushed, files, tmp_path / "served"),
+        "TFLite": one_answer.predict_with_tflite(pushed, files),
+        "MediaPipe": one_answer.predict_with_mediapipe(pushed, files, mediapipe, tmp_path / "sized"),
+        "browser": one_answer.predict_in_browser(pushed, files),
     }
     probabilities = {way: np.array([probability for _, probability in found]) for way, found in answers.items()}
     for way, found in answers.items():
@@ -154,7 +154,7 @@ def test_tuning_raises_the_accuracy_that_a_poor_rate_leaves(poor: Run, tuned: Ru
 
 
 def test_a_resumed_search_repeats_no_finished_trial(killed: list[str], tuned: Run) -> None:
-    later = _trials(tuned.stderr)
+    later = _list_trials(tuned.stderr)
     # The third may have been killed between its line in the log and its record.
     assert set(later) & set(killed) <= {killed[2]}
     assert sorted({*killed, *later}) == [str(number) for number in range(8)]
@@ -172,9 +172,9 @@ def test_the_tuned_values_reach_the_pushed_model_as_mlmd_tells(tuned: Run) -> No
         for each in store.get_artifacts_by_type("PushedModel")
         if each.custom_properties["pushed_destination"].string_value == str(pushed)
     ]
-    pusher = _execution(store, artifact.id, mlmd.Event.OUTPUT)
-    trainer = _execution(store, _input(store, pusher, "model").id, mlmd.Event.OUTPUT)
-    best = json.loads(Path(_input(store, trainer, "hyperparameters").uri, "best_hyperparameters.txt").read_text())
+    pusher = _find_execution(store, artifact.id, mlmd.Event.OUTPUT)
+    trainer = _find_execution(store, _find_input(store, pusher, "model").id, mlmd.Event.OUTPUT)
+    best = json.loads(Path(_find_input(store, trainer, "hyperparameters").uri, "best_hyperparameters.txt").read_text())
     chosen = {key: value for key, value in best["values"].items() if not key.startswith("tuner/")}
     assert set(chosen) == {"head_learning_rate", "dropout", "label_smoothing"}
     assert chosen["head_learning_rate"] > 1e-5
@@ -183,13 +183,13 @@ def test_the_tuned_values_reach_the_pushed_model_as_mlmd_tells(tuned: Run) -> No
     assert json.loads(provenance["hyperparameters"]) == chosen
 
 
-def _execution(store: MetadataStore, artifact: int, kind: int) -> int:
+def _find_execution(store: MetadataStore, artifact: int, kind: int) -> int:
     """The execution that an artifact comes from."""
     (execution,) = {event.execution_id for event in store.get_events_by_artifact_ids([artifact]) if event.type == kind}
     return execution
 
 
-def _input(store: MetadataStore, execution: int, key: str) -> mlmd.Artifact:
+def _find_input(store: MetadataStore, execution: int, key: str) -> mlmd.Artifact:
     (artifact,) = [
         event.artifact_id
         for event in store.get_events_by_execution_ids([execution])

@@ -1,4 +1,4 @@
-"""`atelier render` and `atelier styles add`, as processes, with the real engine on tiny pictures."""
+"""`atelier render` and `atelier styles add`, as processes, with the real engine on tiny images."""
 
 import json
 import shutil
@@ -15,18 +15,18 @@ pytestmark = pytest.mark.slow
 QUICK = ("--size", "64", "--set", "scales=[{size: 64, iterations: 3}]")
 
 
-def refusal(*arguments: object) -> str:
+def catch_error(*arguments: object) -> str:
     """What an unsuccessful command says at its end."""
-    done = forked.atelier(*arguments)
+    done = forked.run_atelier(*arguments)
     assert done.returncode == 1, done
     assert "Traceback" not in done.stderr
     return done.stderr[done.stderr.index("atelier: ") :]
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders `content` (three pictures) and `styles` (two)."""
-    root = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders `content` (three images) and `styles` (two)."""
+    root = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
     for folder, names in {"content": "abc", "styles": "xy"}.items():
         (root / folder).mkdir()
@@ -36,72 +36,74 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def manifest(output: Path) -> list[dict]:
+def read_manifest(output: Path) -> list[dict]:
     return [json.loads(line) for line in (output / "manifest.jsonl").read_text().splitlines()]
 
 
-def test_a_folder_in_a_folder_of_styles_and_what_changes_later(pictures: Path, tmp_path: Path) -> None:
+def test_a_folder_in_a_folder_of_styles_and_what_changes_later(images: Path, tmp_path: Path) -> None:
     content, styles, output = tmp_path / "content", tmp_path / "styles", tmp_path / "out"
-    shutil.copytree(pictures / "content", content)
-    shutil.copytree(pictures / "styles", styles)
+    shutil.copytree(images / "content", content)
+    shutil.copytree(images / "styles", styles)
     command = ("render", "--content", content, "--styles", styles, "--output", output, *QUICK)
 
-    first = forked.new_process(*command)
+    first = forked.run_in_new_process(*command)
     assert first.returncode == 0, first.stderr
     assert "6 to render: about " in first.stderr
     assert "MB of memory" in first.stderr
     assert "6 images of 3 contents; 6 rendered" in first.stdout
     assert "unknown" in (output / "gallery.html").read_text()  # the licence of a plain folder
-    before = {line["key"]: (output / line["file"]).read_bytes() for line in manifest(output)}
+    before = {line["key"]: (output / line["file"]).read_bytes() for line in read_manifest(output)}
     assert len(before) == 6
-    for line in manifest(output):
-        with Image.open(output / line["file"]) as picture:
-            assert picture.size == (64, 48)
+    for line in read_manifest(output):
+        with Image.open(output / line["file"]) as image:
+            assert image.size == (64, 48)
 
-    assert "0 rendered" in forked.atelier(*command).stdout  # nothing is missing
+    assert "0 rendered" in forked.run_atelier(*command).stdout  # nothing is missing
 
-    lost = output / manifest(output)[0]["file"]
+    lost = output / read_manifest(output)[0]["file"]
     lost.unlink()
-    assert "1 rendered" in forked.atelier(*command).stdout
-    assert {line["key"]: (output / line["file"]).read_bytes() for line in manifest(output)} == before
+    assert "1 rendered" in forked.run_atelier(*command).stdout
+    assert {line["key"]: (output / line["file"]).read_bytes() for line in read_manifest(output)} == before
 
-    shutil.copy(pictures / "content" / "a.png", styles / "z.png")
-    assert "9 images of 3 contents; 3 rendered" in forked.atelier(*command).stdout
+    shutil.copy(images / "content" / "a.png", styles / "z.png")
+    assert "9 images of 3 contents; 3 rendered" in forked.run_atelier(*command).stdout
 
     (content / "cut.png").write_bytes((content / "a.png").read_bytes()[:200])
-    above = refusal(*command)
+    above = catch_error(*command)
     assert "3 of 12 images (25.0%) could not be rendered" in above
     assert "cut.png" in above
-    assert len(manifest(output)) == 9  # what is good is all there
+    assert len(read_manifest(output)) == 9  # what is good is all there
     letters = [json.loads(line) for line in (output / "dead_letters.jsonl").read_text().splitlines()]
     assert [letter["content"] for letter in letters] == ["cut.png"]
 
 
-def test_two_worker_processes_render_the_same(pictures: Path, tmp_path: Path) -> None:
+def test_two_worker_processes_render_the_same(images: Path, tmp_path: Path) -> None:
     found = {}
     for workers in (1, 2):
         output = tmp_path / str(workers)
-        arguments = ("--content", pictures / "content", "--styles", pictures / "styles", "--output", output)
-        done = forked.atelier("render", *arguments, *QUICK, "--workers", workers, "--format", "png", "--style", "x")
+        arguments = ("--content", images / "content", "--styles", images / "styles", "--output", output)
+        done = forked.run_atelier("render", *arguments, *QUICK, "--workers", workers, "--format", "png", "--style", "x")
         assert done.returncode == 0, done.stderr
-        found[workers] = {line["key"]: np.asarray(Image.open(output / line["file"]), int) for line in manifest(output)}
+        found[workers] = {
+            line["key"]: np.asarray(Image.open(output / line["file"]), int) for line in read_manifest(output)
+        }
     assert found[1].keys() == found[2].keys()
     assert len(found[1]) == 3
-    for key, picture in found[1].items():
+    for key, image in found[1].items():
         # One thread a process instead of two: sums are taken in another order, and optimisation amplifies it.
-        assert np.abs(picture - found[2][key]).mean() < 1
+        assert np.abs(image - found[2][key]).mean() < 1
 
 
-def test_a_style_that_was_added_is_rendered(pictures: Path, tmp_path: Path) -> None:
-    catalog, style = tmp_path / "styles" / "catalog.yaml", pictures / "styles" / "x.png"
+def test_a_style_that_was_added_is_rendered(images: Path, tmp_path: Path) -> None:
+    catalog, style = tmp_path / "styles" / "catalog.yaml", images / "styles" / "x.png"
     facts = ("--title", "Blocks of colour", "--licence", "CC0-1.0", "--catalog", catalog)
-    added = forked.atelier("styles", "add", style, *facts)
+    added = forked.run_atelier("styles", "add", style, *facts)
     assert (added.returncode, added.stdout) == (0, f"{catalog}: blocks-of-colour\n"), added.stderr
-    assert "blocks-of-colour" in refusal("styles", "add", style, *facts)  # the same picture twice
-    content = pictures / "content"
-    done = forked.atelier("render", "--content", content, "--styles", catalog, "--output", tmp_path / "out", *QUICK)
+    assert "blocks-of-colour" in catch_error("styles", "add", style, *facts)  # the same image twice
+    content = images / "content"
+    done = forked.run_atelier("render", "--content", content, "--styles", catalog, "--output", tmp_path / "out", *QUICK)
     assert done.returncode == 0, done.stderr
-    assert {line["style"]["licence"] for line in manifest(tmp_path / "out")} == {"CC0-1.0"}
+    assert {line["style"]["licence"] for line in read_manifest(tmp_path / "out")} == {"CC0-1.0"}
 
 
 @pytest.mark.parametrize(
@@ -118,15 +120,15 @@ def test_a_style_that_was_added_is_rendered(pictures: Path, tmp_path: Path) -> N
         ({"--set": "network=vgg19"}, "Keras could not fetch its ImageNet weights"),
     ],
 )
-def test_what_cannot_be_done_is_said(pictures: Path, tmp_path: Path, changes: dict[str, str], message: str) -> None:
-    arguments = {"--content": pictures / "content", "--styles": pictures / "styles", "--output": tmp_path / "out"}
+def test_invalid_arguments_are_reported(images: Path, tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    arguments = {"--content": images / "content", "--styles": images / "styles", "--output": tmp_path / "out"}
     words = [word for pair in (arguments | changes).items() for word in pair]
-    said = refusal("render", *words)
+    said = catch_error("render", *words)
     assert message in said
     assert not list((tmp_path / "out").rglob("*--*--*.jpg"))
 
 
-def test_an_output_that_is_a_file_is_told(pictures: Path, tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_reported(images: Path, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
-    paths = ("--content", pictures / "content", "--styles", pictures / "styles", "--output", tmp_path / "out")
-    assert str(tmp_path / "out") in refusal("render", *paths)
+    paths = ("--content", images / "content", "--styles", images / "styles", "--output", tmp_path / "out")
+    assert str(tmp_path / "out") in catch_error("render", *paths)

@@ -29,7 +29,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def killed(tree: Path, digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output of a run that got SIGKILL after its first epoch of fine-tuning."""
     output = tmp_path_factory.mktemp("killed") / "output"
-    with forked.started("run", *RUN, "--data", digits, "--output", output, tree=tree) as run:
+    with forked.start("run", *RUN, "--data", digits, "--output", output, tree=tree) as run:
         for line in run.follow_stderr():
             if "fine_tune epoch 1/2" in line:
                 _wait_for(output, "training_state/*/fine_tune/after-1.npz")

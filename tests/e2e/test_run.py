@@ -1,4 +1,4 @@
-"""One run from a folder of pictures to two pushed models, and what later runs in the same folder do."""
+"""One run from a folder of images to two pushed models, and what later runs in the same folder do."""
 
 import json
 from collections import Counter
@@ -70,13 +70,13 @@ def test_first_run_passes_both_gates_and_pushes(first_run: Run) -> None:
         assert str(first_run.output / result["pushed"][name]) in first_run.stdout
 
 
-def test_broken_pictures_within_the_budget_are_set_aside(first_run: Run) -> None:
+def test_broken_images_within_the_budget_are_set_aside(first_run: Run) -> None:
     reasons = Counter(reason for _, reason in BROKEN.values())
     quarantine = first_run.result["quarantine"]
     assert (quarantine["count"], quarantine["reasons"]) == (len(BROKEN), reasons)
 
 
-def test_broken_pictures_above_the_budget_stop_the_run_with_the_table(digits: Path, tmp_path: Path) -> None:
+def test_broken_images_above_the_budget_stop_the_run_with_the_table(digits: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
     run = run_pipeline(output, "--config", CONFIG, "--data", digits, "--set", "ingest.max_bad_fraction=0.02")
     assert run.code == 1
@@ -122,7 +122,7 @@ def test_run_json_holds_the_measured_figures(first_run: Run) -> None:
     assert {entry["slice"].get("image/class/label") for entry in result["slices"]} >= {"0", "1", "2"}
     curves = {name: phase["curves"] for name, phase in result["training"]["phases"].items()}
     assert [row["epoch"] for row in curves["fine_tune"]] == [0, 1]
-    # Every picture of the test split is in one cell of the confusion matrix, the right ones on its diagonal.
+    # Every image of the test split is in one cell of the confusion matrix, the right ones on its diagonal.
     total = sum(count for _, _, count in result["confusion"])
     right = sum(count for actual, predicted, count in result["confusion"] if actual == predicted)
     assert total == result["metrics"]["example_count"]
@@ -145,7 +145,7 @@ def test_precision_and_recall_follow_from_the_confusion_matrix(first_run: Run) -
             assert measured["precision"] == pytest.approx(right / predicted)
 
 
-def test_augmented_pictures_are_in_the_training_split_only(first_run: Run) -> None:
+def test_augmented_images_are_in_the_training_split_only(first_run: Run) -> None:
     examples = next((first_run.output / "pipeline_root" / "Transform" / "transformed_examples").iterdir())
     assert {path.parent.name for path in examples.rglob("augmented*")} == {"Split-train"}
 
@@ -157,9 +157,9 @@ def test_the_gallery_shows_each_content_in_each_style(first_run: Run) -> None:
     lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     assert len(lines) == 4
     for line in lines:
-        with Image.open(folder / line["file"]) as picture:
-            assert picture.size == (64, 64)
-            assert np.asarray(picture).std() > 10
+        with Image.open(folder / line["file"]) as image:
+            assert image.size == (64, 64)
+            assert np.asarray(image).std() > 10
     assert f"gallery      {first_run.output / gallery['page']}: 4 images" in first_run.stdout
     assert 'href="gallery/gallery.html"' in (first_run.output / "report.html").read_text()
 
@@ -201,7 +201,7 @@ def test_unchanged_rerun_comes_from_the_cache(first_run: Run, again: Run) -> Non
     assert again.code == 0, again.stderr
     assert set(again.result["nodes"].values()) == {"cached"}
     assert again.result["pushed"] == first_run.result["pushed"]
-    assert again.versions("serving_model") == [Path(again.result["pushed"]["saved_model"]).name]
+    assert again.list_versions("serving_model") == [Path(again.result["pushed"]["saved_model"]).name]
 
 
 def test_threshold_that_is_missed_stops_the_push(again: Run, strict: Run) -> None:
@@ -226,6 +226,6 @@ def test_candidate_worse_than_the_baseline_is_not_pushed(again: Run, worse: Run)
     assert worse.result["pushed"] == {"saved_model": None, "tflite": None, "stylizer": stylizer}
 
 
-def test_refused_runs_leave_the_pushed_versions_alone(again: Run, worse: Run) -> None:
+def test_rejected_runs_leave_the_pushed_versions_alone(again: Run, worse: Run) -> None:
     for folder, name in (("serving_model", "saved_model"), ("tflite", "tflite")):
-        assert worse.versions(folder) == [Path(again.result["pushed"][name]).name]
+        assert worse.list_versions(folder) == [Path(again.result["pushed"][name]).name]

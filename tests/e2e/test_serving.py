@@ -214,7 +214,7 @@ def test_predict_gives_the_right_labels(served: Served, test_digits: dict[Path, 
         assert sum(entry["probability"] for entry in each["top"]) == pytest.approx(1, abs=1e-4)
 
 
-def test_predict_prints_a_table_and_names_what_is_no_picture(served: Served, digits: Path) -> None:
+def test_predict_prints_a_table_and_names_what_is_no_image(served: Served, digits: Path) -> None:
     done = predict(digits / "digit_0" / "0.png", digits / "digit_0" / "moved.jpg", "--target", served.target)
     assert done.returncode == 1
     assert "0.png" in done.stdout

@@ -34,7 +34,7 @@ def key_file(keys: rsa.RSAPrivateKey, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without any of Google's credentials, and not one of Google's."""
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "none"))

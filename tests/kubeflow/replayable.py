@@ -17,7 +17,7 @@ def tell(**output): pathlib.Path(outputs["outputFile"]).write_text(json.dumps(ou
 """What the scripts have at hand: the ExecutorInput, the place of an artifact, and how to write an ExecutorOutput."""
 
 
-def task(
+def build_task(
     script: str = "",
     *,
     command: Sequence[str] = (),
@@ -63,10 +63,14 @@ def task(
     parameters = {
         **{key: {"runtimeValue": {"constant": value}} for key, value in (constants or {}).items()},
         **{key: {"componentInputParameter": name} for key, name in (of_run or {}).items()},
-        **{key: {"taskOutputParameter": _of(source, "outputParameterKey")} for key, source in (of_tasks or {}).items()},
+        **{
+            key: {"taskOutputParameter": _build_source(source, "outputParameterKey")}
+            for key, source in (of_tasks or {}).items()
+        },
     }
     artifacts = {
-        key: {"taskOutputArtifact": _of(source, "outputArtifactKey")} for key, source in (inputs or {}).items()
+        key: {"taskOutputArtifact": _build_source(source, "outputArtifactKey")}
+        for key, source in (inputs or {}).items()
     }
     return {
         "component": {
@@ -84,14 +88,14 @@ def task(
     }
 
 
-def pipeline(
+def build_pipeline(
     tasks: Mapping[str, dict[str, dict]],
     parameters: Mapping[str, Mapping[str, object]] | None = None,
     *,
     schema: str = "2.1.0",
     values: Mapping[str, object] | None = None,
 ) -> dict:
-    """A PipelineJob of tasks that `task` has made.
+    """A PipelineJob of tasks that `build_task` has made.
 
     Args:
       tasks: by name.
@@ -124,7 +128,7 @@ def write(folder: Path, document: object) -> Path:
     return file
 
 
-def _of(source: str, key: str) -> dict[str, str]:
+def _build_source(source: str, key: str) -> dict[str, str]:
     producer, _, output = source.partition(".")
     return {"producerTask": producer, key: output}
 

@@ -73,7 +73,7 @@ def compile_small(configuration: config.Config, output: Path) -> None:
     output.write_text(json.dumps(JOB) if output.suffix == ".json" else yaml.safe_dump(SPEC))
 
 
-def settings(**kubeflow: object) -> config.Config:
+def build_settings(**kubeflow: object) -> config.Config:
     """A configuration that lacks nothing for Vertex AI, with changes to its section `kubeflow`."""
     given = {
         "image": "r.example/atelier:1",

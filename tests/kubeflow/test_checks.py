@@ -14,21 +14,23 @@ from tests.kubeflow import readable, replayable, submissions
 KFP = {"target": "kfp", "endpoint": "https://host/pipeline", "service_account": "runner"}
 
 
-def refusal(check, *arguments, **options):
+def catch_error(check, *arguments, **options):
     with pytest.raises(KubeflowError) as caught:
         check(*arguments, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def not_sent(parameters=(), **kubeflow):
+def catch_submit_error(parameters=(), **kubeflow):
     """What `submit` says of it, before it asks for credentials or compiles."""
     compile_pipeline = lambda *_: pytest.fail("compiled")  # noqa: E731
-    return refusal(submit.submit, submissions.settings(**kubeflow), parse_parameters(parameters), compile_pipeline)
+    return catch_error(
+        submit.submit, submissions.build_settings(**kubeflow), parse_parameters(parameters), compile_pipeline
+    )
 
 
-def not_compiled(*overrides, target="vertex"):
-    return refusal(compiler.build_pipeline_job, readable.settings(target, *overrides))
+def catch_compile_error(*overrides, target="vertex"):
+    return catch_error(compiler.build_pipeline_job, readable.load_settings(target, *overrides))
 
 
 # Places
@@ -38,63 +40,63 @@ def not_compiled(*overrides, target="vertex"):
     "root", ["gs:/my-bucket", "gs://", "gs:///x", "gs://B/x", "gs://-bucket/x", "gs://my-bucket//x", "GS://bucket/x"]
 )
 @pytest.mark.parametrize("target", ["vertex", "kfp"])
-def test_buckets_that_cannot_be(root, target):
-    message = not_compiled(f"kubeflow.root={root}", target=target)
+def test_invalid_buckets_are_rejected(root, target):
+    message = catch_compile_error(f"kubeflow.root={root}", target=target)
     assert message.startswith(f"kubeflow.root is {root}: expected gs://BUCKET/FOLDER")
-    assert not_sent(**(KFP if target == "kfp" else {}), root=root).startswith(f"kubeflow.root is {root}: ")
+    assert catch_submit_error(**(KFP if target == "kfp" else {}), root=root).startswith(f"kubeflow.root is {root}: ")
 
 
 @pytest.mark.parametrize("root", ["gs://bucket", "gs://a.b-c_d.example/atelier/", "gs://bucket/ü/x y"])
-def test_buckets_that_may_be(root):
-    submit.check(submissions.settings(root=root))
+def test_valid_buckets_are_accepted(root):
+    submit.check(submissions.build_settings(root=root))
 
 
 @pytest.mark.parametrize("source", ["data/photos", "/home/me/photos", "s3://bucket/photos", "gs:/bucket/photos"])
 def test_data_that_vertex_cannot_see_is_not_sent(source):
     for key, config in (
-        ("data.source", submissions.settings().with_source(source)),
-        ("kubeflow.schema_file", submissions.settings(schema_file=source)),
+        ("data.source", submissions.build_settings().with_source(source)),
+        ("kubeflow.schema_file", submissions.build_settings(schema_file=source)),
     ):
-        assert refusal(submit.check, config).startswith(f"{key} is {source}: ")
+        assert catch_error(submit.check, config).startswith(f"{key} is {source}: ")
     for name in ("data_root", "schema_file"):
-        assert not_sent([f"{name}={source}"]).startswith(f"parameter {name} is {source}: ")
+        assert catch_submit_error([f"{name}={source}"]).startswith(f"parameter {name} is {source}: ")
 
 
-def test_a_mounted_bucket_is_told_by_its_own_name():
-    assert "gs://my-bucket/photos" in not_sent(["data_root=/gcs/my-bucket/photos"])
+def test_a_mounted_bucket_is_reported_by_its_own_name():
+    assert "gs://my-bucket/photos" in catch_submit_error(["data_root=/gcs/my-bucket/photos"])
 
 
 def test_a_folder_of_this_machine_is_compiled_for_a_replay_but_not_a_relative_one():
     local = ("data.source=/data/photos", "kubeflow.root=/replay")
-    checks.check_config(readable.settings("vertex", *local), sent=False)
-    assert "a node does not run in this folder" in not_compiled("data.source=data/photos")
-    assert "a node does not run in this folder" in not_compiled("kubeflow.root=output", target="kfp")
+    checks.check_config(readable.load_settings("vertex", *local), sent=False)
+    assert "a node does not run in this folder" in catch_compile_error("data.source=data/photos")
+    assert "a node does not run in this folder" in catch_compile_error("kubeflow.root=output", target="kfp")
 
 
 def test_places_of_kubeflow_pipelines():
     for place in ("s3://bucket/x", "minio://bucket/x", "/mnt/shared"):
-        submit.check(submissions.settings(**KFP, root=place).with_source(place))
-    assert "SCHEME://BUCKET" in not_sent(**KFP, root="s3:///x")
-    assert "two slashes" in not_sent(**KFP, root="s3:/bucket")
-    assert "two slashes" in not_sent(["data_root=s3:bucket"], **KFP)
+        submit.check(submissions.build_settings(**KFP, root=place).with_source(place))
+    assert "SCHEME://BUCKET" in catch_submit_error(**KFP, root="s3:///x")
+    assert "two slashes" in catch_submit_error(**KFP, root="s3:/bucket")
+    assert "two slashes" in catch_submit_error(["data_root=s3:bucket"], **KFP)
 
 
 @pytest.mark.parametrize(
     "override",
     [
         "style.catalog=styles/catalog.yaml",
-        "style.contents=pictures",
+        "style.contents=images",
         "trainer={weights: mine.pth, weights_sha256: %s}" % ("0" * 64),
     ],
 )
 def test_files_of_this_folder_are_in_no_image(override):
-    assert "absolute path in the image" in not_compiled(override)
+    assert "absolute path in the image" in catch_compile_error(override)
 
 
 def test_styles_that_the_builtin_catalog_lacks():
     with pytest.raises(CatalogError, match="builtin: there is no style swirl; did you mean swirls"):
-        compiler.build_pipeline_job(readable.settings("vertex", "style.styles=[swirl]"))
-    checks.check_config(readable.settings("vertex", "style.styles=[swirls, gravel]"), sent=False)
+        compiler.build_pipeline_job(readable.load_settings("vertex", "style.styles=[swirl]"))
+    checks.check_config(readable.load_settings("vertex", "style.styles=[swirls, gravel]"), sent=False)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +109,13 @@ def test_styles_that_the_builtin_catalog_lacks():
     ],
 )
 def test_splits(override, message):
-    assert not_compiled(override).startswith(message)
+    assert catch_compile_error(override).startswith(message)
 
 
 def test_spans_need_a_driver():
     override = "data.splits={train: 'span-{SPAN}/train/*', eval: 'span-{SPAN:3}/eval/*', test: 'span-{SPAN}/test/*'}"
-    assert "only Vertex AI runs it" in not_compiled(override, target="kfp")
-    checks.check_config(readable.settings("vertex", override), sent=False)
+    assert "only Vertex AI runs it" in catch_compile_error(override, target="kfp")
+    checks.check_config(readable.load_settings("vertex", override), sent=False)
 
 
 # Names
@@ -123,17 +125,19 @@ def test_spans_need_a_driver():
     "image",
     ["r.example/a b:1", "r.example/A:1", "r.example/a:", "https://r.example/a", "r.example//a", "a:1:2", "a-/b", "a@b"],
 )
-def test_images_that_cannot_be(image):
-    assert not_compiled(f"kubeflow.image={image}").startswith(f"kubeflow.image is {image!r}: expected HOST/FOLDER/NAME")
-    assert not_sent(image=image).startswith("kubeflow.image is ")
-    assert refusal(checks.check_image, image, built=True).startswith("kubeflow.image is ")
+def test_invalid_image_names_are_rejected(image):
+    assert catch_compile_error(f"kubeflow.image={image}").startswith(
+        f"kubeflow.image is {image!r}: expected HOST/FOLDER/NAME"
+    )
+    assert catch_submit_error(image=image).startswith("kubeflow.image is ")
+    assert catch_error(checks.check_image, image, built=True).startswith("kubeflow.image is ")
 
 
 def test_an_image_may_have_a_port_and_where_it_is_run_a_digest():
     digest = "localhost:5000/team/a_b__c.d--e:v1.0-x@sha256:" + "0" * 64
     checks.check_image(digest)
     checks.check_image(digest.partition("@")[0], built=True)
-    refusal(checks.check_image, digest, built=True)
+    catch_error(checks.check_image, digest, built=True)
 
 
 @pytest.mark.parametrize(
@@ -148,24 +152,24 @@ def test_an_image_may_have_a_port_and_where_it_is_run_a_digest():
         ("kfp", "nvidia.com/", "nvidia.com/gpu"),
     ],
 )
-def test_accelerators_of_the_other_kind(target, accelerator, message):
-    found = not_compiled(f"kubeflow.nodes.Transform.accelerator={accelerator}", target=target)
+def test_accelerators_of_the_other_target_are_rejected(target, accelerator, message):
+    found = catch_compile_error(f"kubeflow.nodes.Transform.accelerator={accelerator}", target=target)
     assert found.startswith(f"kubeflow.nodes.Transform.accelerator is {accelerator!r}: ")
     assert message in found
     options = KFP if target == "kfp" else {}
-    assert not_sent(**options, nodes={"Transform": {"accelerator": accelerator}}) == found
+    assert catch_submit_error(**options, nodes={"Transform": {"accelerator": accelerator}}) == found
 
 
 def test_how_many_accelerators_there_are_in_a_machine():
     for count in (1, 2, 4, 8, 16):
-        submit.check(submissions.settings(nodes={"Trainer": {"accelerator": "NVIDIA_L4", "accelerators": count}}))
-    message = not_compiled("kubeflow.nodes.Trainer={accelerator: NVIDIA_L4, accelerators: 3}")
+        submit.check(submissions.build_settings(nodes={"Trainer": {"accelerator": "NVIDIA_L4", "accelerators": count}}))
+    message = catch_compile_error("kubeflow.nodes.Trainer={accelerator: NVIDIA_L4, accelerators: 3}")
     assert message.startswith("kubeflow.nodes.Trainer.accelerators is 3: ")
 
 
 @pytest.mark.parametrize("machine", ["a2", "N1-standard-8", "n1 standard 8", "n1-standard-8 "])
 def test_machine_types(machine):
-    message = not_compiled(f"kubeflow.nodes.Trainer.machine_type='{machine}'")
+    message = catch_compile_error(f"kubeflow.nodes.Trainer.machine_type='{machine}'")
     assert message.startswith(f"kubeflow.nodes.Trainer.machine_type is {machine!r}: ")
 
 
@@ -183,12 +187,12 @@ def test_machine_types(machine):
     ],
 )
 def test_names_of_google(key, value):
-    assert not_sent(**{key: value}).startswith(f"kubeflow.{key} is {value!r}: expected ")
+    assert catch_submit_error(**{key: value}).startswith(f"kubeflow.{key} is {value!r}: expected ")
 
 
 @pytest.mark.parametrize("project", ["my-project", "example.com:my-project", "123456789012"])
 def test_projects(project):
-    submit.check(submissions.settings(project=project))
+    submit.check(submissions.build_settings(project=project))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +205,7 @@ def test_projects(project):
     ],
 )
 def test_names_of_kubernetes(key, value):
-    assert not_sent(**KFP | {key: value}).startswith(f"kubeflow.{key} is {value!r}: expected ")
+    assert catch_submit_error(**KFP | {key: value}).startswith(f"kubeflow.{key} is {value!r}: expected ")
 
 
 @pytest.mark.parametrize(
@@ -220,14 +224,14 @@ def test_names_of_kubernetes(key, value):
     ],
 )
 def test_an_address_out_of_the_browser(endpoint, give):
-    message = not_sent(**KFP | {"endpoint": endpoint})
+    message = catch_submit_error(**KFP | {"endpoint": endpoint})
     assert message.startswith(f"kubeflow.endpoint is {endpoint}")
     assert message.endswith(give) or give in message
 
 
 def test_labels_are_known_when_it_is_compiled():
-    assert not_compiled("kubeflow.labels.Team=a").startswith("kubeflow.labels.Team: a label's name")
-    assert "labels pods" in not_compiled("kubeflow.labels.team=vision-", target="kfp")
+    assert catch_compile_error("kubeflow.labels.Team=a").startswith("kubeflow.labels.Team: a label's name")
+    assert "labels pods" in catch_compile_error("kubeflow.labels.team=vision-", target="kfp")
 
 
 # Parameters of a run
@@ -236,11 +240,11 @@ def test_labels_are_known_when_it_is_compiled():
 @pytest.mark.parametrize("name", ["min_accuracy", "max_accuracy_drop"])
 @pytest.mark.parametrize("value", ["95", "-0.1", "1.01", "nan", "inf"])
 def test_thresholds_have_the_range_of_their_keys(name, value):
-    message = not_sent([f"{name}={value}"])
+    message = catch_submit_error([f"{name}={value}"])
     assert message.startswith(f"parameter {name} is {value}: expected a number from 0 to 1")
     assert ("did you mean 0.95?" in message) is (value == "95")
     for allowed in ("0", "1", "0.95", "1e-2"):
-        checks.check_parameters({name: allowed}, submissions.settings().kubeflow, sent=True)
+        checks.check_parameters({name: allowed}, submissions.build_settings().kubeflow, sent=True)
 
 
 @pytest.mark.parametrize(
@@ -256,29 +260,29 @@ def test_thresholds_have_the_range_of_their_keys(name, value):
         ('{"splits": ["training"]}', "splits has 'training': expected train, eval or test"),
     ],
 )
-def test_train_args_are_train_args(value, message):
-    found = not_sent([f"train_args={value}"])
+def test_invalid_train_args_are_rejected(value, message):
+    found = catch_submit_error([f"train_args={value}"])
     assert found.startswith("parameter train_args")
     assert message in found
 
 
-def test_a_replay_refuses_them_before_anything_runs(tmp_path):
+def test_a_replay_rejects_invalid_parameters_before_anything_runs(tmp_path):
     texts = {
         name: {"parameterType": "STRING", "isOptional": True} for name in ("data_root", "schema_file", "train_args")
     }
     numbers = {
         name: {"parameterType": "NUMBER_DOUBLE", "isOptional": True} for name in ("min_accuracy", "max_accuracy_drop")
     }
-    file = replayable.write(tmp_path, replayable.pipeline({"a": replayable.task()}, texts | numbers))
+    file = replayable.write(tmp_path, replayable.build_pipeline({"a": replayable.build_task()}, texts | numbers))
     for name, value in (("min_accuracy", "95"), ("train_args", "{num_steps: 5}"), ("data_root", "data/photos")):
-        message = refusal(replay.replay, file, tmp_path / "root", parameters={name: value})
+        message = catch_error(replay.replay, file, tmp_path / "root", parameters={name: value})
         assert message.startswith(f"parameter {name} is ")
     assert not (tmp_path / "root").exists()
 
 
-def test_train_args_that_may_be():
+def test_valid_train_args_are_accepted():
     for value in ("{}", '{"splits": ["train"], "num_steps": 100}', '{"numSteps": 0}'):
-        checks.check_parameters({"train_args": value}, submissions.settings().kubeflow, sent=True)
+        checks.check_parameters({"train_args": value}, submissions.build_settings().kubeflow, sent=True)
 
 
 def test_one_line_through_the_command_line(tmp_path, capfd):

@@ -8,7 +8,7 @@ from atelier.errors import KubeflowError
 from kubeflow import compile as compiler
 from pipeline.config import config
 from pipeline.config.sections.kubeflow import Kubeflow, Resources
-from tests.kubeflow.readable import settings
+from tests.kubeflow.readable import load_settings
 
 
 @pytest.mark.parametrize(
@@ -29,20 +29,20 @@ from tests.kubeflow.readable import settings
 def test_what_the_cluster_needs_is_asked_for(override, message):
     before = "tfx" in sys.modules
     with pytest.raises(KubeflowError, match=message):
-        compiler.build_pipeline_job(settings("vertex", override))
+        compiler.build_pipeline_job(load_settings("vertex", override))
     assert ("tfx" in sys.modules) is before
 
 
 @pytest.mark.parametrize("name", ["pipeline.txt", "pipeline", "pipeline.json.gz"])
 def test_the_ending_says_what_is_written(tmp_path, name):
     with pytest.raises(KubeflowError, match=r"ends in \.json, \.yaml, \.yml"):
-        compiler.compile_pipeline(settings("vertex"), tmp_path / name)
+        compiler.compile_pipeline(load_settings("vertex"), tmp_path / name)
 
 
 @pytest.mark.parametrize("target", ["gke", "local", ""])
 def test_targets(target):
     with pytest.raises(config.ConfigError, match=r"kubeflow\.target"):
-        settings("vertex", f"kubeflow.target={target!r}")
+        load_settings("vertex", f"kubeflow.target={target!r}")
 
 
 def test_a_training_job_as_vertex_ai_wants_it():
@@ -63,4 +63,4 @@ def test_a_training_job_as_vertex_ai_wants_it():
 def test_several_machines_search_on_vertex_ai_only():
     overrides = ("tuner={enabled: true, parallel_trials: 3}", "kubeflow.nodes={Tuner: {cpu: 4}}")
     with pytest.raises(KubeflowError, match=r"tuner\.parallel_trials is 3: only Vertex AI .* kubeflow\.nodes\.Tuner"):
-        compiler.build_pipeline_job(settings("vertex", *overrides))
+        compiler.build_pipeline_job(load_settings("vertex", *overrides))

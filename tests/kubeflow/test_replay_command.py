@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.deferred import deferred_imports
-from tests.kubeflow.replayable import pipeline, start_replay, task, write
+from tests.kubeflow.replayable import build_pipeline, build_task, start_replay, write
 
 with deferred_imports():
     from kubeflow.replay import replay
@@ -25,7 +25,7 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 pathlib.Path("pids").write_text(f"{os.getpid()} {child.pid}")
 time.sleep(600)
 """
-    file = write(tmp_path, pipeline({"sleep": task(sleep), "z": task(after=["sleep"])}))
+    file = write(tmp_path, build_pipeline({"sleep": build_task(sleep), "z": build_task(after=["sleep"])}))
     process = start_replay(file, tmp_path / "root")
     try:
         pids = wait_for(
@@ -52,15 +52,17 @@ time.sleep(600)
     ],
 )
 def test_the_command_tells_wrong_parameters_in_one_line(tmp_path, arguments, error):
-    file = write(tmp_path, pipeline({"a": task(of_run={"n": "n"})}, {"n": {"parameterType": "NUMBER_INTEGER"}}))
+    file = write(
+        tmp_path, build_pipeline({"a": build_task(of_run={"n": "n"})}, {"n": {"parameterType": "NUMBER_INTEGER"}})
+    )
     process = start_replay(file, tmp_path / "root", *arguments)
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout, stderr) == (1, "", f"atelier: {error}\n")
     assert not (tmp_path / "root").exists()
 
 
-def test_the_command_tells_how_it_went(tmp_path):
-    file = write(tmp_path, pipeline({"a": task(of_run={"n": "n"})}, {"n": {"parameterType": "STRING"}}))
+def test_the_command_reports_each_task_and_the_result(tmp_path):
+    file = write(tmp_path, build_pipeline({"a": build_task(of_run={"n": "n"})}, {"n": {"parameterType": "STRING"}}))
     process = start_replay(file, tmp_path / "root", "--parameter", "n=a=b")
     stdout, stderr = process.communicate(timeout=60)
     first, total, limits = stdout.splitlines()

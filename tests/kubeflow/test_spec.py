@@ -5,7 +5,7 @@ import yaml
 
 from atelier.errors import KubeflowError
 from tests.deferred import deferred_imports
-from tests.kubeflow.replayable import pipeline, task, write
+from tests.kubeflow.replayable import build_pipeline, build_task, write
 
 with deferred_imports():
     from kubeflow import spec
@@ -17,19 +17,19 @@ def load(folder, document):
     return spec.load(write(folder, document))
 
 
-def diamond():
-    return pipeline(
+def build_diamond():
+    return build_pipeline(
         {
-            "a": task(inputs={"x": "b.out"}, after=["c"]),
-            "b": task(outputs={"out": "tfx.Model"}, after=["d"]),
-            "c": task(of_tasks={"n": "d_task.count"}),
-            "d": task(output_parameters={"count": "NUMBER_INTEGER"}),
+            "a": build_task(inputs={"x": "b.out"}, after=["c"]),
+            "b": build_task(outputs={"out": "tfx.Model"}, after=["d"]),
+            "c": build_task(of_tasks={"n": "d_task.count"}),
+            "d": build_task(output_parameters={"count": "NUMBER_INTEGER"}),
         }
     )
 
 
 def test_tasks_come_after_what_they_depend_on_by_any_way(tmp_path):
-    read = load(tmp_path, diamond())
+    read = load(tmp_path, build_diamond())
     assert list(read.tasks) == ["d", "b", "c", "a"]
     assert {name: set(found) for name, found in read.upstream.items()} == {
         "a": {"b", "c"},
@@ -39,8 +39,8 @@ def test_tasks_come_after_what_they_depend_on_by_any_way(tmp_path):
     }
 
 
-def test_a_task_really_named_so_is_not_taken_for_tfxs_suffix(tmp_path):
-    document = diamond()
+def test_a_task_whose_name_ends_like_tfxs_suffix_is_found(tmp_path):
+    document = build_diamond()
     document["pipelineSpec"]["root"]["dag"]["tasks"]["d_task"] = {"componentRef": {"name": "d"}}
     assert load(tmp_path, document).upstream["c"] == {"d_task"}
 
@@ -48,15 +48,15 @@ def test_a_task_really_named_so_is_not_taken_for_tfxs_suffix(tmp_path):
 @pytest.mark.parametrize("ending", [".yaml", ".yml"])
 def test_yaml_holds_the_specification_alone_and_maybe_more_documents(tmp_path, ending):
     file = tmp_path / f"pipeline{ending}"
-    file.write_text("# a comment\n" + yaml.safe_dump_all([diamond()["pipelineSpec"], {"platforms": {}}]))
+    file.write_text("# a comment\n" + yaml.safe_dump_all([build_diamond()["pipelineSpec"], {"platforms": {}}]))
     read = spec.load(file)
     assert (read.name, read.legacy, sorted(read.tasks)) == ("made-up", False, ["a", "b", "c", "d"])
 
 
 def test_the_schema_version_tells_the_kind_of_parameters(tmp_path):
-    assert load(tmp_path, pipeline({"a": task()}, schema="2.0.0")).legacy
+    assert load(tmp_path, build_pipeline({"a": build_task()}, schema="2.0.0")).legacy
     with pytest.raises(KubeflowError, match=r"schemaVersion is '1\.9', not 2\.0\.0 or 2\.1\.0"):
-        load(tmp_path, pipeline({"a": task()}, schema="1.9"))
+        load(tmp_path, build_pipeline({"a": build_task()}, schema="1.9"))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_the_schema_version_tells_the_kind_of_parameters(tmp_path):
         ("a.yaml", "name: photos\ndata: {source: photos}\n", "no root.dag.tasks"),
     ],
 )
-def test_what_is_no_pipeline_is_told_in_one_line(tmp_path, name, content, message):
+def test_a_file_that_is_no_pipeline_is_reported_in_one_line(tmp_path, name, content, message):
     file = tmp_path / name
     if content is not None:
         file.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -87,8 +87,8 @@ def test_what_is_no_pipeline_is_told_in_one_line(tmp_path, name, content, messag
     assert "\n" not in str(caught.value)
 
 
-def edited(change):
-    document = diamond()
+def edit_diamond(change):
+    document = build_diamond()
     change(document["pipelineSpec"])
     return document
 
@@ -126,20 +126,20 @@ def edited(change):
         (lambda p: p["root"]["dag"]["tasks"].update({"../x": {}}), "its name cannot be used as the name of a folder"),
     ],
 )
-def test_references_that_lead_nowhere_are_told(tmp_path, change, message):
+def test_references_that_lead_nowhere_are_reported(tmp_path, change, message):
     with pytest.raises(KubeflowError, match=message):
-        load(tmp_path, edited(change))
+        load(tmp_path, edit_diamond(change))
 
 
 def test_a_damaged_file_never_gives_anything_but_one_line(tmp_path):
     """Every value of a good file, one after the other, is put wrong in several ways."""
-    good = diamond()
-    told = [refusal(tmp_path, good, path, wrong) for path in paths(good) for wrong in WRONG]
+    good = build_diamond()
+    told = [catch_error(tmp_path, good, path, wrong) for path in list_paths(good) for wrong in WRONG]
     assert not any("\n" in line for line in told)
     assert sum(bool(line) for line in told) > 200
 
 
-def refusal(folder, good, path, wrong):
+def catch_error(folder, good, path, wrong):
     """What loading says where the value at `path` is `wrong`."""
     document = copy.deepcopy(good)
     parent = document
@@ -153,8 +153,8 @@ def refusal(folder, good, path, wrong):
     return ""
 
 
-def paths(value, path=()):
+def list_paths(value, path=()):
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, below in entries:
         yield (*path, key)
-        yield from paths(below, (*path, key))
+        yield from list_paths(below, (*path, key))

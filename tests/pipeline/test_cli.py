@@ -274,7 +274,7 @@ def test_an_empty_folder_and_one_without_images_are_told(pets, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_output_that_is_a_file_is_told(pets, tmp_path):
+def test_an_output_that_is_a_file_is_reported(pets, tmp_path):
     assert refusal("run", "--config", pets, "--data", tmp_path, "--output", pets) == (
         f"atelier: {pets}: cannot be used as the output folder: File exists"
     )

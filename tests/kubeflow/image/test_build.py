@@ -23,7 +23,7 @@ class Machine:
         self.bin, self.notes = folder / "bin", folder / "asked"
         self.bin.mkdir()
 
-    def has(self, engine: str, info: int = 0, build: int = 0) -> None:
+    def install(self, engine: str, info: int = 0, build: int = 0) -> None:
         """Exit codes of `info` and of all else."""
         script = (
             f'#!/bin/sh\necho "{engine} $*" >>{self.notes}\ncase $1 in info) exit {info} ;; *) exit {build} ;; esac\n'
@@ -31,7 +31,7 @@ class Machine:
         (self.bin / engine).write_text(script)
         (self.bin / engine).chmod(0o755)
 
-    def image(self, *arguments: str, image: str = IMAGE) -> subprocess.CompletedProcess[str]:
+    def run_image(self, *arguments: str, image: str = IMAGE) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pipeline.cli", "kubeflow", "image", "--config", "configs/vertex.yaml"]
         return subprocess.run(
             [*command, "--set", f"kubeflow.image={image}", *arguments],
@@ -52,7 +52,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def refusal(done: subprocess.CompletedProcess[str]) -> str:
+def read_error(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 1
     assert done.stderr.startswith("atelier: ")
     assert done.stderr.count("\n") == 1, done.stderr
@@ -60,64 +60,64 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_it_prints_what_builds_and_what_pushes(machine):
-    done = machine.image()
+    done = machine.run_image()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"docker {BUILD}\ndocker push {IMAGE}\n"
 
 
 def test_the_gpu_variant_is_a_build_argument(machine):
-    assert "--build-arg GPU=1 ." in machine.image("--gpu").stdout
+    assert "--build-arg GPU=1 ." in machine.run_image("--gpu").stdout
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_it_names_the_engine_that_is_there(machine, engine):
-    machine.has(engine)
-    assert machine.image().stdout == f"{engine} {BUILD}\n{engine} push {IMAGE}\n"
+    machine.install(engine)
+    assert machine.run_image().stdout == f"{engine} {BUILD}\n{engine} push {IMAGE}\n"
     assert machine.asked == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_run_builds_and_says_how_to_push(machine, engine):
-    machine.has(engine)
-    done = machine.image("--run")
+    machine.install(engine)
+    done = machine.run_image("--run")
     assert (done.returncode, done.stderr) == (0, "")
     assert machine.asked == [f"{engine} info", f"{engine} {BUILD}"]
     assert done.stdout.endswith(f"{IMAGE} is built; to push it: {engine} push {IMAGE}\n")
 
 
 def test_run_passes_by_a_docker_without_its_daemon(machine):
-    machine.has("docker", info=1)
-    machine.has("podman")
-    assert machine.image("--run", "--gpu").returncode == 0
+    machine.install("docker", info=1)
+    machine.install("podman")
+    assert machine.run_image("--run", "--gpu").returncode == 0
     assert machine.asked[-1].startswith("podman build")
     assert "--build-arg GPU=1" in machine.asked[-1]
 
 
 def test_run_without_any_engine(machine):
-    assert "none of docker, podman, buildah is on the PATH" in refusal(machine.image("--run"))
+    assert "none of docker, podman, buildah is on the PATH" in read_error(machine.run_image("--run"))
 
 
 def test_run_with_an_engine_that_does_not_work(machine):
-    machine.has("docker", info=1)
-    assert "docker is here, but `docker info` fails: start its daemon" in refusal(machine.image("--run"))
+    machine.install("docker", info=1)
+    assert "docker is here, but `docker info` fails: start its daemon" in read_error(machine.run_image("--run"))
 
 
 def test_a_build_that_fails(machine):
-    machine.has("docker", build=17)
-    assert f"docker could not build {IMAGE} (exit code 17)" in refusal(machine.image("--run"))
+    machine.install("docker", build=17)
+    assert f"docker could not build {IMAGE} (exit code 17)" in read_error(machine.run_image("--run"))
 
 
 def test_no_image_is_named(machine):
-    assert "kubeflow.image is missing" in refusal(machine.image(image='""'))
+    assert "kubeflow.image is missing" in read_error(machine.run_image(image='""'))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("image", ["Atelier:1", "a b", "--privileged", "host/:1"])
-def test_what_is_no_name_of_an_image(machine, image):
-    assert f"kubeflow.image is '{image}'" in refusal(machine.image(image=image))
+def test_invalid_image_names_are_rejected(machine, image):
+    assert f"kubeflow.image is '{image}'" in read_error(machine.run_image(image=image))
 
 
 @pytest.mark.parametrize("image", ["atelier", "localhost:5000/a/b_c:1.0-rc", "r.example/a@sha256"])
-def test_names_of_images(image):
+def test_image_names_are_checked(image):
     with contextlib.nullcontext() if "@" not in image else pytest.raises(KubeflowError, match="HOST/FOLDER/NAME:TAG"):
         checks.check_image(image, built=True)

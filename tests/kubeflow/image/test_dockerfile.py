@@ -24,16 +24,16 @@ LINES = re.sub(r"\\\n\s*", "", re.sub("(?m)^#.*\n", "", DOCKERFILE)).splitlines(
 IGNORED = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
 
 
-def arguments(instruction: str) -> list[str]:
+def read_arguments(instruction: str) -> list[str]:
     return [line.split(None, 1)[1] for line in LINES if line.startswith(f"{instruction} ")]
 
 
-def names(file: str) -> set[str]:
+def read_names(file: str) -> set[str]:
     found = re.findall(r"(?m)^([A-Za-z0-9._-]+)", (ROOT / file).read_text())
     return {str(canonicalize_name(name)) for name in found}
 
 
-def needed(name: str, extras: tuple[str, ...]) -> set[str]:
+def list_needed(name: str, extras: tuple[str, ...]) -> set[str]:
     """All that a distribution needs on this platform, itself included, by what is installed."""
     seen: set[tuple[str, tuple[str, ...]]] = set()
     open_ends = [(name, extras)]
@@ -51,14 +51,14 @@ def needed(name: str, extras: tuple[str, ...]) -> set[str]:
 
 
 def test_base_and_user():
-    assert "BASE=python:3.13-slim-trixie" in arguments("ARG")
-    assert arguments("FROM") == ["${BASE}"]
-    assert arguments("USER") == ["atelier"]
+    assert "BASE=python:3.13-slim-trixie" in read_arguments("ARG")
+    assert read_arguments("FROM") == ["${BASE}"]
+    assert read_arguments("USER") == ["atelier"]
     assert LINES.index("USER atelier") > max(index for index, line in enumerate(LINES) if line.startswith("RUN"))
 
 
 def test_the_entrypoint_is_what_tfx_calls():
-    assert arguments("ENTRYPOINT") == [str(list(KUBEFLOW_TFX_CMD)).replace("'", '"')]
+    assert read_arguments("ENTRYPOINT") == [str(list(KUBEFLOW_TFX_CMD)).replace("'", '"')]
 
 
 def test_dependencies_come_before_the_code():
@@ -69,14 +69,14 @@ def test_dependencies_come_before_the_code():
 
 
 def test_everything_installed_from_an_index_is_hashed():
-    for command in re.findall(r"pip install [^&;]*", " ".join(arguments("RUN"))):
+    for command in re.findall(r"pip install [^&;]*", " ".join(read_arguments("RUN"))):
         assert "--require-hashes" in command or command.rstrip().endswith("/opt/atelier/source"), command
 
 
 def test_no_cache_is_left():
-    installs = [line for line in arguments("RUN") if "uv pip install" in line]
+    installs = [line for line in read_arguments("RUN") if "uv pip install" in line]
     assert all("--no-cache" in line for line in installs)
-    assert "PIP_NO_CACHE_DIR=1" in " ".join(arguments("ENV"))
+    assert "PIP_NO_CACHE_DIR=1" in " ".join(read_arguments("ENV"))
 
 
 def test_it_installs_as_the_setup_does():
@@ -87,22 +87,22 @@ def test_it_installs_as_the_setup_does():
 
 
 def test_what_is_left_out_is_what_only_development_needs():
-    locked = names("requirements/lock.txt")
+    locked = read_names("requirements/lock.txt")
     # Not all of sys.path: setuptools, once imported, adds a folder of its own with copies of packages.
     environment = importlib.metadata.distributions(path=[sysconfig.get_path("purelib")])
     installed = {str(canonicalize_name(each.name)) for each in environment}
-    assert names("kubeflow/image/not-in-image.txt") == (locked & installed) - needed("atelier-tfx", ("kfp",))
+    assert read_names("kubeflow/image/not-in-image.txt") == (locked & installed) - list_needed("atelier-tfx", ("kfp",))
 
 
 def test_all_packages_of_the_code_are_copied():
     packed = re.search(r"(?m)^PACKAGES = \[(.*)\]", (ROOT / "setup.py").read_text())
     assert packed
-    copied = {words.split()[0] for words in arguments("COPY")}
+    copied = {words.split()[0] for words in read_arguments("COPY")}
     assert {name.strip('" ') for name in packed[1].split(",")} <= copied
 
 
 def test_what_is_copied_is_sent_to_the_engine():
-    for words in arguments("COPY"):
+    for words in read_arguments("COPY"):
         *sources, _ = [word for word in words.split() if not word.startswith("--")]
         for source in sources:
             assert (ROOT / source).exists(), source
@@ -141,14 +141,14 @@ def is_sent(path: str) -> bool:
     return sent
 
 
-def gpu_pins() -> dict[str, str]:
+def read_gpu_pins() -> dict[str, str]:
     return dict(re.findall(r"(?m)^([a-z0-9-]+)==(\S+)", (ROOT / "kubeflow/image/gpu.txt").read_text()))
 
 
 def test_the_gpu_variant_has_what_tensorflow_asks_for():
     asked = [Requirement(line) for line in importlib.metadata.requires("tensorflow") or []]
     cuda = [each for each in asked if each.marker and "and-cuda" in str(each.marker)]
-    pins = gpu_pins()
+    pins = read_gpu_pins()
     assert set(pins) == {each.name for each in cuda}
     assert all(each.specifier.contains(pins[each.name]) for each in cuda)
 
@@ -156,5 +156,5 @@ def test_the_gpu_variant_has_what_tensorflow_asks_for():
 def test_every_pin_of_the_gpu_variant_has_hashes():
     text = (ROOT / "kubeflow/image/gpu.txt").read_text()
     blocks = re.split(r"(?m)^(?=nvidia-)", text)[1:]
-    assert len(blocks) == len(gpu_pins())
+    assert len(blocks) == len(read_gpu_pins())
     assert all("--hash=sha256:" in block for block in blocks)

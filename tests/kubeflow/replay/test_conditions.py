@@ -48,7 +48,7 @@ def holds(condition):
         ("size(inputs.artifacts['none'].artifacts) == 0", True),
     ],
 )
-def test_what_holds(condition, truth):
+def test_conditions_are_evaluated(condition, truth):
     assert holds(condition) is truth
 
 
@@ -64,7 +64,7 @@ def test_what_holds(condition, truth):
         ("", "does not parse"),
     ],
 )
-def test_what_cannot_be_evaluated_is_told(condition, message):
+def test_conditions_that_cannot_be_evaluated_are_reported(condition, message):
     with pytest.raises(conditions.ConditionError, match=message) as caught:
         holds(condition)
     assert "\n" not in str(caught.value)

@@ -2,7 +2,7 @@ import pytest
 
 from atelier.errors import KubeflowError
 from tests.deferred import deferred_imports
-from tests.kubeflow.replayable import pipeline, task, write
+from tests.kubeflow.replayable import build_pipeline, build_task, write
 
 with deferred_imports():
     from kubeflow import spec
@@ -20,11 +20,11 @@ DECLARED: dict[str, dict[str, object]] = {
 
 @pytest.fixture
 def resolve(tmp_path):
-    def resolved(given, values=None):
-        document = pipeline({"a": task()}, DECLARED, values=values)
+    def resolve_values(given, values=None):
+        document = build_pipeline({"a": build_task()}, DECLARED, values=values)
         return parameter_values.resolve_parameters(spec.load(write(tmp_path, document)), given)
 
-    return resolved
+    return resolve_values
 
 
 def test_given_values_beat_those_of_the_run_and_those_the_declarations(resolve):
@@ -65,17 +65,17 @@ def test_values_of_python_are_taken_as_they_are(resolve):
         ("name", 7, "a string"),
     ],
 )
-def test_other_values_are_refused(resolve, name, value, wanted):
+def test_other_values_are_rejected(resolve, name, value, wanted):
     with pytest.raises(KubeflowError, match=f"parameter {name}: .* is not {wanted}"):
         resolve({"name": "x", name: value})
 
 
-def test_a_wrong_default_is_refused_too(resolve):
+def test_a_wrong_default_is_rejected_too(resolve):
     with pytest.raises(KubeflowError, match="parameter steps: 'many' is not an integer"):
         resolve({"name": "x"}, {"steps": "many"})
 
 
-def test_unknown_names_are_told_with_the_known_ones(resolve):
+def test_unknown_names_are_reported_with_the_known_ones(resolve):
     with pytest.raises(
         KubeflowError, match="parameter step: the pipeline has no such parameter; it has fast, name, options, rate, siz"
     ):
@@ -88,7 +88,9 @@ def test_a_parameter_without_any_value_is_named(resolve):
 
 
 def test_types_of_schema_2_0(tmp_path):
-    document = pipeline({"a": task()}, {"n": {"type": "INT"}, "x": {"type": "DOUBLE"}, "s": {"type": "STRING"}})
+    document = build_pipeline(
+        {"a": build_task()}, {"n": {"type": "INT"}, "x": {"type": "DOUBLE"}, "s": {"type": "STRING"}}
+    )
     document["pipelineSpec"]["schemaVersion"] = "2.0.0"
     document["runtimeConfig"] = {"parameters": {"n": {"intValue": "4"}, "s": {"stringValue": "text"}}}
     read = spec.load(write(tmp_path, document))

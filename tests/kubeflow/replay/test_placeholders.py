@@ -72,6 +72,6 @@ def test_all_of_it_is_json_that_protobuf_reads_back(given):
         "{{$.json_escape[1]}}",
     ],
 )
-def test_what_is_not_there_is_told(given, text):
+def test_missing_values_are_reported(given, text):
     with pytest.raises(executor_input.ExchangeError, match=r"its command asks for .*"):
         placeholders.resolve(text, given, {})

@@ -140,7 +140,7 @@ def test_a_component_of_a_script_runs_locally_and_fails_in_a_container(tmp_path)
     assert line.endswith(f"; log: {log}")
 
 
-def test_an_error_of_a_component_of_ours_is_told(tmp_path, forked_nodes):
+def test_an_error_of_a_component_of_ours_is_reported(tmp_path, forked_nodes):
     from tfx import v1 as tfx
     from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner as v2
 

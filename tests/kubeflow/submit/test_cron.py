@@ -50,7 +50,7 @@ def test_lines(line, zone):
         ("TZ=Mars/Olympus 0 3 * * 1", "Mars/Olympus is not a time zone"),
     ],
 )
-def test_what_never_runs_is_refused(line, message):
+def test_schedules_that_never_run_are_rejected(line, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         cron.check(line)
 

@@ -13,37 +13,37 @@ import yaml
 from atelier.errors import KubeflowError
 from kubeflow.submit import submit
 from tests.kubeflow import submissions
-from tests.kubeflow.submissions import JOB, SPEC, settings
+from tests.kubeflow.submissions import JOB, SPEC, build_settings
 
 ROOT = Path(__file__).parents[3]
 KFP = {"target": "kfp", "endpoint": "https://host/pipeline", "service_account": "runner"}
 
 
-def refusal(**kubeflow: object) -> str:
+def catch_error(**kubeflow: object) -> str:
     with pytest.raises(KubeflowError) as caught:
-        submit.check(settings(**kubeflow))
+        submit.check(build_settings(**kubeflow))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["image", "root", "project", "region"])
 def test_what_vertex_lacks_is_named(key):
-    assert refusal(**{key: ""}).startswith(f"kubeflow.{key} is missing: ")
-    assert f"--set kubeflow.{key}=" in refusal(**{key: ""})
+    assert catch_error(**{key: ""}).startswith(f"kubeflow.{key} is missing: ")
+    assert f"--set kubeflow.{key}=" in catch_error(**{key: ""})
 
 
 @pytest.mark.parametrize("key", ["image", "root", "endpoint"])
 def test_what_kfp_lacks_is_named(key):
-    assert refusal(**KFP | {key: ""}).startswith(f"kubeflow.{key} is missing: ")
+    assert catch_error(**KFP | {key: ""}).startswith(f"kubeflow.{key} is missing: ")
 
 
 def test_kfp_needs_no_project_and_takes_any_root():
-    submit.check(settings(**KFP, project="", root="s3://bucket/atelier"))
+    submit.check(build_settings(**KFP, project="", root="s3://bucket/atelier"))
 
 
 def test_nothing_is_compiled_when_something_is_missing():
     with pytest.raises(KubeflowError, match=r"^kubeflow\.project is missing"):
-        submit.submit(settings(project=""), {}, lambda *_: pytest.fail("compiled"))
+        submit.submit(build_settings(project=""), {}, lambda *_: pytest.fail("compiled"))
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_nothing_is_compiled_when_something_is_missing():
         (KFP | {"endpoint": "host/pipeline"}, "kubeflow.endpoint is host/pipeline: expected a URL"),
     ],
 )
-def test_values_that_cannot_be(change, message):
-    assert refusal(**change).startswith(message)
+def test_invalid_values_are_rejected(change, message):
+    assert catch_error(**change).startswith(message)
 
 
 @pytest.mark.parametrize("labels", [{"a": ""}, {"a-b_9": "x" * 63}, {"équipe": "été"}, {}])
 def test_labels_that_google_takes(labels):
-    submit.check(settings(labels=labels))
+    submit.check(build_settings(labels=labels))
 
 
 @pytest.mark.parametrize(
@@ -77,36 +77,36 @@ def test_labels_that_google_takes(labels):
         ({f"l{number}": "" for number in range(65)}, "kubeflow.labels: 65 labels"),
     ],
 )
-def test_labels_that_google_refuses(labels, message):
-    assert refusal(labels=labels).startswith(message)
+def test_labels_that_google_rejects(labels, message):
+    assert catch_error(labels=labels).startswith(message)
 
 
 @pytest.mark.parametrize("labels", [{"team": "vision-"}, {"team_": "a"}, {"équipe": "a"}])
 def test_labels_that_pods_cannot_have(labels):
-    submit.check(settings(labels=labels))
-    assert "labels pods" in refusal(**KFP, labels=labels)
+    submit.check(build_settings(labels=labels))
+    assert "labels pods" in catch_error(**KFP, labels=labels)
 
 
 @pytest.mark.parametrize("cron", ["0 3 * * 1", "*/15 0-6,12 1 JAN MON-FRI", "TZ=Europe/Paris 0 3 * * 1"])
-def test_schedules(cron):
-    submit.check(settings(schedule=cron))
+def test_valid_schedules_are_accepted(cron):
+    submit.check(build_settings(schedule=cron))
 
 
 @pytest.mark.parametrize(
     "cron", ["daily", "0 0 3 * * 1", "0 3 * *", "0 3 * * $", "Europe/Paris 0 3 * * 1", " ", "TZ=UTC"]
 )
-def test_schedules_that_are_none(cron):
-    message = refusal(schedule=cron)
+def test_invalid_schedules_are_rejected(cron):
+    message = catch_error(schedule=cron)
     assert message.startswith(f"kubeflow.schedule is {cron!r}: ")
     assert "expected minute, hour" in message
 
 
 def test_kfp_takes_no_time_zone():
-    assert "TZ=UTC is for Vertex AI" in refusal(**KFP, schedule="TZ=UTC 0 3 * * 1")
+    assert "TZ=UTC is for Vertex AI" in catch_error(**KFP, schedule="TZ=UTC 0 3 * * 1")
 
 
 def test_the_job():
-    job = submit.build_vertex_job(settings(), JOB, {"min_accuracy": 0.9}, "photos-1")
+    job = submit.build_vertex_job(build_settings(), JOB, {"min_accuracy": 0.9}, "photos-1")
     assert job == {
         "displayName": "photos-1",
         "pipelineSpec": SPEC,
@@ -121,17 +121,17 @@ def test_the_job():
 
 def test_defaults_of_the_run_are_kept_beside_what_is_given():
     compiled = JOB | {"runtimeConfig": {"parameterValues": {"min_accuracy": 0.5, "steps": 3}}}
-    job = submit.build_vertex_job(settings(), compiled, {"min_accuracy": 0.9}, "photos-1")
+    job = submit.build_vertex_job(build_settings(), compiled, {"min_accuracy": 0.9}, "photos-1")
     assert job["runtimeConfig"]["parameterValues"] == {"min_accuracy": 0.9, "steps": 3}
 
 
 def test_the_default_service_account_is_left_to_google():
-    assert "serviceAccount" not in submit.build_vertex_job(settings(service_account=""), JOB, {}, "photos-1")
+    assert "serviceAccount" not in submit.build_vertex_job(build_settings(service_account=""), JOB, {}, "photos-1")
 
 
 def test_caching_off_holds_for_every_task_and_leaves_what_was_compiled():
     before = copy.deepcopy(JOB)
-    tasks = submit.build_vertex_job(settings(caching=False), JOB, {}, "p")["pipelineSpec"]["root"]["dag"]["tasks"]
+    tasks = submit.build_vertex_job(build_settings(caching=False), JOB, {}, "p")["pipelineSpec"]["root"]["dag"]["tasks"]
     assert [task["cachingOptions"] for task in tasks.values()] == [{"enableCache": False}] * 2
     assert before == JOB
 
@@ -139,7 +139,7 @@ def test_caching_off_holds_for_every_task_and_leaves_what_was_compiled():
 def test_caching_on_turns_none_on_that_was_compiled_without():
     compiled = copy.deepcopy(JOB)
     compiled["pipelineSpec"]["root"]["dag"]["tasks"]["Gen"]["cachingOptions"] = {"enableCache": False}
-    job = submit.build_vertex_job(settings(caching=True), compiled, {}, "p")
+    job = submit.build_vertex_job(build_settings(caching=True), compiled, {}, "p")
     assert job["pipelineSpec"] == compiled["pipelineSpec"]
 
 
@@ -148,7 +148,7 @@ def test_pods_of_container_steps_get_the_labels(tmp_path):
     from kfp.pipeline_spec import pipeline_spec_pb2
 
     package = tmp_path / "pipeline.yaml"
-    submissions.compile_small(settings(), package)
+    submissions.compile_small(build_settings(), package)
     submit.add_pod_labels(package, {"team": "vision"})
     spec, platform = yaml.safe_load_all(package.read_text())
     assert spec == SPEC

@@ -14,7 +14,7 @@ from kubeflow.submit import submit
 from pipeline import cli
 from pipeline.commands.kubeflow import parse_parameters
 from tests.kubeflow import loopback, submissions
-from tests.kubeflow.submissions import SPEC, settings
+from tests.kubeflow.submissions import SPEC, build_settings
 
 API = "/pipeline/apis/v2beta1"
 TOKEN = "open sesame"  # noqa: S105 - nobody's
@@ -80,10 +80,10 @@ def server(endpoint: Endpoint) -> Iterator[loopback.Server]:
 
 def start(server: loopback.Server, *parameters: str, **kubeflow: object) -> tuple[str, str]:
     given = {"target": "kfp", "endpoint": f"{server.url}/pipeline", "service_account": "runner", "labels": {}}
-    return submit.submit(settings(**given | kubeflow), parse_parameters(parameters), submissions.compile_small)
+    return submit.submit(build_settings(**given | kubeflow), parse_parameters(parameters), submissions.compile_small)
 
 
-def refusal(server: loopback.Server, **kubeflow: object) -> str:
+def catch_error(server: loopback.Server, **kubeflow: object) -> str:
     with pytest.raises(KubeflowError) as caught:
         start(server, **kubeflow)
     assert "\n" not in str(caught.value)
@@ -170,7 +170,7 @@ def test_without_the_token_nothing_is_compiled(endpoint, server, monkeypatch, to
     monkeypatch.setenv("ATELIER_KFP_TOKEN", token)
     given = {"target": "kfp", "endpoint": f"{server.url}/pipeline", "service_account": "runner", "labels": {}}
     with pytest.raises(KubeflowError) as caught:
-        submit.submit(settings(**given), {}, lambda *_: pytest.fail("compiled"))
+        submit.submit(build_settings(**given), {}, lambda *_: pytest.fail("compiled"))
     message = str(caught.value)
     assert message.startswith(f"Kubeflow Pipelines at {server.url}/pipeline wants credentials (401): ")
     assert "ATELIER_KFP_TOKEN" in message
@@ -179,7 +179,7 @@ def test_without_the_token_nothing_is_compiled(endpoint, server, monkeypatch, to
 
 def test_a_token_file_that_is_not_there(server, monkeypatch):
     monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", "/nowhere/token")
-    message = refusal(server)
+    message = catch_error(server)
     assert message.startswith("/nowhere/token: No such file or directory")
     assert "KF_PIPELINES_SA_TOKEN_PATH" in message
 
@@ -194,25 +194,25 @@ def test_a_token_file_that_is_not_there(server, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("schedule", ["", "0 3 * * 1"])
-def test_what_the_endpoint_refuses_is_one_line(endpoint, server, answer, words, schedule):
+def test_a_rejection_by_the_endpoint_is_one_line(endpoint, server, answer, words, schedule):
     endpoint.refusal = answer
-    message = refusal(server, schedule=schedule)
+    message = catch_error(server, schedule=schedule)
     for word in words:
         assert word in message
 
 
 def test_a_page_to_log_in_is_no_answer():
     with loopback.serve(lambda _: (200, b"<html>Log in</html>")) as server:
-        assert "answered, but not as Kubeflow Pipelines does" in refusal(server)
+        assert "answered, but not as Kubeflow Pipelines does" in catch_error(server)
 
 
 def test_nobody_answers():
-    message = refusal(loopback.Server("http://127.0.0.1:9"))
+    message = catch_error(loopback.Server("http://127.0.0.1:9"))
     assert message.startswith("Kubeflow Pipelines cannot be reached at http://127.0.0.1:9/pipeline")
     assert "kubeflow.endpoint" in message
 
 
-def test_parameters_that_cannot_be_are_not_sent(endpoint, server):
+def test_invalid_parameters_are_not_sent(endpoint, server):
     with pytest.raises(KubeflowError, match="parameter steps: 'ten' is not an integer"):
         start(server, "steps=ten")
     assert not server.asked("POST")

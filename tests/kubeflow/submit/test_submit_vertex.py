@@ -16,7 +16,7 @@ from pipeline.commands.kubeflow import parse_parameters
 from tests.deferred import deferred_imports
 from tests.kubeflow import google_account, loopback, submissions
 from tests.kubeflow.google_account import build_error
-from tests.kubeflow.submissions import SPEC, settings
+from tests.kubeflow.submissions import SPEC, build_settings
 
 with deferred_imports():
     from google.cloud.aiplatform_v1.types import PipelineJob, Schedule
@@ -80,11 +80,11 @@ def server(vertex: Vertex) -> Iterator[loopback.Server]:
 
 
 def start(server: loopback.Server, *parameters: str, **kubeflow: object) -> tuple[str, str]:
-    configuration = settings(api_endpoint=server.url, **kubeflow)
+    configuration = build_settings(api_endpoint=server.url, **kubeflow)
     return submit.submit(configuration, parse_parameters(parameters), submissions.compile_small)
 
 
-def refusal(server: loopback.Server, *parameters: str, **kubeflow: object) -> str:
+def catch_error(server: loopback.Server, *parameters: str, **kubeflow: object) -> str:
     with pytest.raises(KubeflowError) as caught:
         start(server, *parameters, **kubeflow)
     assert "\n" not in str(caught.value)
@@ -158,8 +158,8 @@ def test_a_schedule(vertex, server):
         ("steps=1.5", "parameter steps: '1.5' is not an integer"),
     ],
 )
-def test_parameters_that_cannot_be_are_not_sent(server, parameter, message):
-    assert refusal(server, parameter).startswith(message)
+def test_invalid_parameters_are_not_sent(server, parameter, message):
+    assert catch_error(server, parameter).startswith(message)
     assert server.requests == []
 
 
@@ -175,29 +175,29 @@ def test_parameters_that_cannot_be_are_not_sent(server, parameter, message):
     ],
 )
 @pytest.mark.parametrize("schedule", ["", "0 3 * * 1"])
-def test_what_vertex_refuses_is_one_line(vertex, server, answer, words, schedule):
+def test_a_rejection_by_vertex_is_one_line(vertex, server, answer, words, schedule):
     vertex.refusal = answer
-    message = refusal(server, schedule=schedule)
+    message = catch_error(server, schedule=schedule)
     for word in words:
         assert word in message
 
 
-def test_somebody_elses_key_is_refused(vertex, server):
+def test_a_key_of_another_account_is_rejected(vertex, server):
     vertex.public_key = google_account.encode_public_key(google_account.make_keys())
-    assert refusal(server).startswith("Google rejected the credentials")
+    assert catch_error(server).startswith("Google rejected the credentials")
 
 
 @pytest.mark.usefixtures("key_file")
 def test_nobody_answers():
-    message = refusal(loopback.Server("http://127.0.0.1:9"))
+    message = catch_error(loopback.Server("http://127.0.0.1:9"))
     assert message.startswith("Vertex AI cannot be reached at http://127.0.0.1:9")
     assert "kubeflow.region" in message
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("no_credentials")
 def test_without_credentials_nothing_is_compiled():
     with pytest.raises(KubeflowError) as caught:
-        submit.submit(settings(), {}, lambda *_: pytest.fail("compiled"))
+        submit.submit(build_settings(), {}, lambda *_: pytest.fail("compiled"))
     message = str(caught.value)
     assert message.startswith("no credentials for Google Cloud")
     assert "gcloud auth application-default login" in message
@@ -206,13 +206,13 @@ def test_without_credentials_nothing_is_compiled():
 
 
 @pytest.mark.parametrize("content", [None, "no JSON", '{"type": "service_account"}'])
-def test_a_key_file_that_is_none(nobody, tmp_path, monkeypatch, content):
+def test_an_invalid_key_file_is_rejected(no_credentials, tmp_path, monkeypatch, content):
     file = tmp_path / "key.json"
     if content is not None:
         file.write_text(content)
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
     with pytest.raises(KubeflowError, match=r"^no credentials for Google Cloud .*key\.json"):
-        submit.submit(settings(), {}, submissions.compile_small)
+        submit.submit(build_settings(), {}, submissions.compile_small)
 
 
 def run_command(server: loopback.Server, tmp_path: Path, *more: str) -> int:
@@ -241,7 +241,7 @@ def test_the_command_sends_what_the_compiler_wrote(vertex, server, tmp_path, cap
     assert json_format.MessageToDict(sent.runtime_config)["parameterValues"] == {"min_accuracy": 0.95}
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("no_credentials")
 def test_the_command_without_credentials_says_one_line(tmp_path, capfd):
     assert run_command(loopback.Server("http://127.0.0.1:9"), tmp_path) == 1
     said = capfd.readouterr()

@@ -144,7 +144,7 @@ def test_the_log_lies_in_the_output_folder(vertex, server, tmp_path, monkeypatch
     from tests.kubeflow import submissions
 
     monkeypatch.chdir(tmp_path)
-    settings = submissions.settings(api_endpoint=server.url)
+    settings = submissions.build_settings(api_endpoint=server.url)
     found = traffic.Traffic(
         settings, "projects/1234/locations/europe-west4/endpoints/456".replace("1234", "my-project")
     )
@@ -174,7 +174,7 @@ def test_a_deployed_model_has_three_names(vertex, traffic, name):
         (["100"], ["--share 100: expected NAME=PERCENT"]),
     ],
 )
-def test_shares_that_cannot_be_are_said_before_any_call(server, traffic, shares, words):
+def test_invalid_shares_are_rejected_before_any_call(server, traffic, shares, words):
     code, out, err = traffic(*(word for share in shares for word in ("--share", share)))
     assert (code, out) == (1, "")
     assert all(word in err for word in words), err
@@ -203,7 +203,7 @@ def test_a_name_that_is_not_deployed_is_answered_with_those_that_are(vertex, ser
         ([("11", "1", "2"), ("12", "2", "b")], ["the display name of 11", "the version of 12"]),
     ],
 )
-def test_a_name_of_two_deployed_models_is_said_with_both_readings(vertex, server, traffic, models, words):
+def test_a_name_of_two_deployed_models_is_reported_with_both(vertex, server, traffic, models, words):
     vertex.models = models
     code, _, err = traffic("--share", "2=100")
     assert code == 1
@@ -305,7 +305,7 @@ def test_a_change_is_not_begun_while_another_one_runs(server, traffic, tmp_path)
         ("456", {"target": "kfp"}, ["kubeflow.target is kfp: only Vertex AI has endpoints"]),
     ],
 )
-def test_where_it_is_is_checked_before_any_call(server, traffic, endpoint, kubeflow, words):
+def test_the_endpoint_is_checked_before_any_call(server, traffic, endpoint, kubeflow, words):
     code, _, err = traffic("--share", "2=100", endpoint=endpoint, **kubeflow)
     assert code == 1
     assert all(word in err for word in words), err
@@ -318,7 +318,7 @@ def test_an_endpoint_that_is_not_there(traffic):
     assert "check --endpoint, kubeflow.project (my-project) and kubeflow.region (europe-west4)" in err
 
 
-@pytest.mark.usefixtures("nobody")
+@pytest.mark.usefixtures("no_credentials")
 def test_without_credentials(tmp_path, capfd):
     words = ["--config", "configs/vertex.yaml", "--endpoint", "456", "--history", str(tmp_path / "log.jsonl")]
     assert cli.main(["kubeflow", "traffic", *words]) == 1

@@ -128,14 +128,14 @@ def test_an_ingest_on_a_full_disk_leaves_nothing(images, tmp_path):
 def test_every_verb_that_writes_tells_a_read_only_disk(verb, tmp_path):
     (tmp_path / "pets.yaml").write_text(CONFIG)
     (tmp_path / "compiled.yaml").write_text(COMPILED)
-    replayable.write(tmp_path, replayable.pipeline({"a": replayable.task()}))
+    replayable.write(tmp_path, replayable.build_pipeline({"a": replayable.build_task()}))
     given = {path.name for path in tmp_path.iterdir()} | {"disk"}
     with mounted(tmp_path / "disk") as disk:
         (disk / "out").mkdir()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         places = [tmp_path / word if word.partition("/")[0] in given else word for word in verb.split()]
         # To import TFX takes 10 s, which a forked process is spared.
-        line = last_line(forked.atelier(*places)) if "kubeflow compile" in verb else refusal(*places)
+        line = last_line(forked.run_atelier(*places)) if "kubeflow compile" in verb else refusal(*places)
         assert f"{disk}/" in line
         assert "Read-only file system" in line
         assert [path.name for path in disk.rglob("*")] == ["out"]
@@ -166,14 +166,14 @@ def test_a_compiled_specification_on_a_full_disk_is_as_it_was(tmp_path):
     (tmp_path / "compiled.yaml").write_text(COMPILED)
     with nearly_full(tmp_path / "disk") as disk:
         words = ("kubeflow", "compile", "--config", tmp_path / "compiled.yaml", "--output", disk / "p.yaml")
-        line = last_line(forked.atelier(*words))
+        line = last_line(forked.run_atelier(*words))
         assert line.startswith(f"atelier: {disk}/p.yaml: No space left on device: free some space")
         assert [path.name for path in disk.iterdir()] == ["fill"]
 
 
 @pytest.mark.slow
 def test_a_replay_on_a_full_disk_leaves_no_file_in_part(tmp_path):
-    file = replayable.write(tmp_path, replayable.pipeline({"a": replayable.task()}))
+    file = replayable.write(tmp_path, replayable.build_pipeline({"a": replayable.build_task()}))
     with nearly_full(tmp_path / "disk") as disk:
         line = refusal("kubeflow", "replay", file, "--root", disk / "root")
         assert f"{disk}/root/" in line
