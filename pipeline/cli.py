@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     except Exception as error:  # noqa: BLE001  # a bug is raised again
-        if isinstance(error, BrokenPipeError) and _output_is_closed():
+        if isinstance(error, BrokenPipeError) and _is_output_closed():
             drop_output()
             return 128 + signal.SIGPIPE
         return _tell_disk_error(error, invocation.output or _STANDARD_OUTPUT)
@@ -142,7 +142,7 @@ def _flush_output() -> bool:
     return True
 
 
-def _output_is_closed() -> bool:
+def _is_output_closed() -> bool:
     """Whether whoever read standard output has gone, as `head` does when it has seen enough."""
     poll = select.poll()
     poll.register(sys.stdout, 0)

@@ -77,10 +77,10 @@ def estimate_ratio(factors: Sequence[Factor], alpha: float) -> tuple[float, floa
     """
 
     def compute_excess(log_ratio: float) -> float:
-        return _log_e_at(factors, log_ratio) + math.log(alpha)
+        return _compute_log_e_at(factors, log_ratio) + math.log(alpha)
 
     best = optimize.minimize_scalar(
-        lambda log_ratio: _log_e_at(factors, log_ratio),
+        lambda log_ratio: _compute_log_e_at(factors, log_ratio),
         bounds=(-_LARGEST_LOG_RATIO, _LARGEST_LOG_RATIO),
         method="bounded",
     ).x
@@ -111,7 +111,7 @@ def bound_quantile(values: np.ndarray, quantile: float, alpha: float) -> tuple[f
     return lower, upper
 
 
-def _log_e_at(factors: Sequence[Factor], log_ratio: float) -> float:
+def _compute_log_e_at(factors: Sequence[Factor], log_ratio: float) -> float:
     """Returns log E under the hypothesis that the rates have this ratio; at 0 it is that of `combine`."""
     total = 0.0
     for each in factors:

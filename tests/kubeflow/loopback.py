@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that stands in for somebody else's: it keeps what it was asked, and answers as told."""
+"""An HTTP server on loopback that stands in for somebody else's: it keeps its requests, and answers as told."""
 
 import json
 import threading
@@ -28,12 +28,12 @@ Answer = Callable[[Request], tuple[int, object]]
 
 @dataclass
 class Server:
-    """What was asked, and where it listens."""
+    """The requests that it got, and where it listens."""
 
     url: str
     requests: list[Request] = field(default_factory=list)
 
-    def asked(self, method: str) -> list[Request]:
+    def list_requests(self, method: str) -> list[Request]:
         """The requests by that method."""
         return [request for request in self.requests if request.method == method]
 

@@ -34,7 +34,7 @@ class Metadata(Section):
 
     @pydantic.model_validator(mode="before")
     @classmethod
-    def _hide_what_is_no_section(cls, values: Any) -> Any:
+    def _hide_other_values(cls, values: Any) -> Any:
         """Messages about wrong values quote them, and this one may hold a password: they quote its type instead."""
         return values if isinstance(values, dict | Metadata) else type(values)
 

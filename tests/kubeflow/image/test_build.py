@@ -17,10 +17,10 @@ BUILD = f"build --platform linux/amd64 --file kubeflow/image/Dockerfile --tag {I
 
 
 class Machine:
-    """A PATH that holds only the engines that a test puts there, each of which notes what it is asked."""
+    """A PATH that holds only the engines that a test puts there, each of which notes its calls."""
 
     def __init__(self, folder: Path) -> None:
-        self.bin, self.notes = folder / "bin", folder / "asked"
+        self.bin, self.notes = folder / "bin", folder / "calls"
         self.bin.mkdir()
 
     def install(self, engine: str, info: int = 0, build: int = 0) -> None:
@@ -43,7 +43,7 @@ class Machine:
         )
 
     @property
-    def asked(self) -> list[str]:
+    def calls(self) -> list[str]:
         return self.notes.read_text().splitlines() if self.notes.exists() else []
 
 
@@ -73,7 +73,7 @@ def test_the_gpu_variant_is_a_build_argument(machine):
 def test_it_names_the_engine_that_is_there(machine, engine):
     machine.install(engine)
     assert machine.run_image().stdout == f"{engine} {BUILD}\n{engine} push {IMAGE}\n"
-    assert machine.asked == []
+    assert machine.calls == []
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -81,7 +81,7 @@ def test_run_builds_and_says_how_to_push(machine, engine):
     machine.install(engine)
     done = machine.run_image("--run")
     assert (done.returncode, done.stderr) == (0, "")
-    assert machine.asked == [f"{engine} info", f"{engine} {BUILD}"]
+    assert machine.calls == [f"{engine} info", f"{engine} {BUILD}"]
     assert done.stdout.endswith(f"{IMAGE} is built; to push it: {engine} push {IMAGE}\n")
 
 
@@ -89,8 +89,8 @@ def test_run_passes_by_a_docker_without_its_daemon(machine):
     machine.install("docker", info=1)
     machine.install("podman")
     assert machine.run_image("--run", "--gpu").returncode == 0
-    assert machine.asked[-1].startswith("podman build")
-    assert "--build-arg GPU=1" in machine.asked[-1]
+    assert machine.calls[-1].startswith("podman build")
+    assert "--build-arg GPU=1" in machine.calls[-1]
 
 
 def test_run_without_any_engine(machine):

@@ -215,7 +215,7 @@ def test_nobody_answers():
 def test_invalid_parameters_are_not_sent(endpoint, server):
     with pytest.raises(KubeflowError, match="parameter steps: 'ten' is not an integer"):
         start(server, "steps=ten")
-    assert not server.asked("POST")
+    assert not server.list_requests("POST")
 
 
 @pytest.mark.slow

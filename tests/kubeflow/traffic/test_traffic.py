@@ -136,7 +136,7 @@ def test_without_shares_it_shows_and_changes_nothing(vertex, server, traffic):
     assert rows == [["11", "1", "photos", MODEL, "90 %"], ["12", "2", "photos-next", MODEL, "10 %"]]
     assert "first canary" in out
     assert code == 0
-    assert len(server.asked("PATCH")) == 1
+    assert len(server.list_requests("PATCH")) == 1
 
 
 def test_the_log_lies_in_the_output_folder(vertex, server, tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_a_name_that_is_not_deployed_is_answered_with_those_that_are(vertex, ser
     assert code == 1
     assert f"{RESOURCE} has no such deployed model; deployed are: {OLD}; {NEW}" in err
     assert "no such deployed model" in traffic("--share", "id:2=100")[2]
-    assert server.asked("PATCH") == []
+    assert server.list_requests("PATCH") == []
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_name_of_two_deployed_models_is_reported_with_both(vertex, server, tra
     code, _, err = traffic("--share", "2=100")
     assert code == 1
     assert all(word in err for word in words), err
-    assert server.asked("PATCH") == []
+    assert server.list_requests("PATCH") == []
     assert traffic("--share", f"id:{models[1][0]}=100")[0] == 0
 
 
@@ -216,14 +216,14 @@ def test_one_deployed_model_named_twice(server, traffic):
     code, _, err = traffic("--share", "2=40", "--share", "photos-next=60")
     assert code == 1
     assert f"--share 2 and --share photos-next both stand for {NEW}" in err
-    assert server.asked("PATCH") == []
+    assert server.list_requests("PATCH") == []
 
 
 def test_a_split_that_is_there_already(server, traffic):
     code, _, err = traffic("--share", "1=100", "--share", "2=0")
     assert code == 1
     assert "nothing was changed" in err
-    assert server.asked("PATCH") == []
+    assert server.list_requests("PATCH") == []
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_change_is_not_begun_while_another_one_runs(server, traffic, tmp_path)
         code, _, err = traffic("--share", "2=100")
     assert code == 1
     assert "another process" in err
-    assert server.asked("PATCH") == []
+    assert server.list_requests("PATCH") == []
 
 
 @pytest.mark.parametrize(
