@@ -151,7 +151,7 @@ def traffic(
     at once, prints the split before and the way back, and writes who, when, from, to and why into the log. If Vertex AI
     rejects the change, the old split stays, and the error says so.
 
-    Vertex AI's Model Monitoring is for tabular models, so that there is nothing to set for an image model.
+    Vertex AI's Model Monitoring is for tabular models, so there is nothing to set for an image model.
     `atelier monitor` watches images where TensorFlow Serving or `atelier serve` answers.
     """
     from pipeline.config import config as configuration

@@ -8,8 +8,8 @@ import json
 import math
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,14 @@ class Answer:
     control: float
     error: str = ""
     image: ImageStatistics | None = None
+
+
+_TEXTS = ("id", "when", "arm", "label")
+_NUMBERS = ("probability", "milliseconds", "canary", "control")
+_NEEDED = frozenset({*_TEXTS, *_NUMBERS, "version"})
+_KNOWN = _NEEDED | {"error", "image"}
+_IMAGE = tuple(field.name for field in fields(ImageStatistics))
+"""Numbers, and the format at the end."""
 
 
 class AnswerLog:
@@ -158,43 +166,76 @@ def parse_line(line: bytes) -> Answer | tuple[str, str]:
         raise CutOffError("not JSON") from None
     try:
         if not isinstance(values, dict):
-            raise ValueError("no JSON object")
-        kind = values.pop("record")
+            raise ValueError("not a JSON object")
+        kind = values.pop("record", None)
         if kind == "truth":
+            _check_keys(values, {"id", "truth"}, {"id", "truth", "when"})
             return _check_truth(values["id"], values["truth"])
         if kind != "answer":
-            raise ValueError(f"record {kind!r}")
-        if values.get("image") is not None:
-            values["image"] = ImageStatistics(**values["image"])
+            raise ValueError(f"record is {kind!r}: expected 'answer' or 'truth'")
+        _check_keys(values, _NEEDED, _KNOWN)
+        if (image := values.get("image")) is not None:
+            if not isinstance(image, dict):
+                raise ValueError(f"image is {image!r}: expected a JSON object")
+            _check_keys(image, set(_IMAGE), set(_IMAGE), at="image.")
+            values["image"] = ImageStatistics(**image)
         return _check_answer(Answer(**values))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except ValueError as error:
         raise ValueError(f"no record of an A/B test: {error}") from None
 
 
-def _check_truth(id_: Any, truth: Any) -> tuple[str, str]:
-    if not (isinstance(id_, str) and isinstance(truth, str)):
-        raise ValueError("a text is missing")
-    return id_, truth
+def _check_keys(values: Mapping[str, Any], needed: Set[str], known: Set[str], at: str = "") -> None:
+    if missing := needed - values.keys():
+        raise ValueError(f"{at}{min(missing)} is missing")
+    if unknown := values.keys() - known:
+        raise ValueError(f"{at}{min(unknown)} is not a key of such a record")
+
+
+def _check_truth(request: Any, truth: Any) -> tuple[str, str]:
+    for key, value in (("id", request), ("truth", truth)):
+        if not isinstance(value, str):
+            raise ValueError(f"{key} is {value!r}: expected a text")
+    return request, truth
+
+
+def _check_types(record: object, texts: Sequence[str], numbers: Sequence[str], at: str = "") -> None:
+    for key in texts:
+        if not isinstance(text := getattr(record, key), str):
+            raise ValueError(f"{at}{key} is {text!r}: expected a text")
+    for key in numbers:
+        if not _is_finite(number := getattr(record, key)):
+            raise ValueError(f"{at}{key} is {number!r:.40}: expected a number")
 
 
 def _check_answer(found: Answer) -> Answer:
-    if not all(isinstance(text, str) for text in (found.id, found.when, found.arm, found.label, found.error)):
-        raise ValueError("a text is missing")
-    numbers = [found.probability, found.milliseconds, found.canary, found.control]
+    _check_types(found, (*_TEXTS, "error"), _NUMBERS)
     if found.image:
-        numbers += [found.image.brightness, found.image.contrast, found.image.sharpness, found.image.size]
-    if not all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers):
-        raise ValueError("a number is missing")
+        _check_types(found.image, _IMAGE[-1:], _IMAGE[:-1], at="image.")
     if found.milliseconds < 0:
-        raise ValueError(f"{found.milliseconds} milliseconds")
-    if not (0 <= found.canary <= 1 and 0 <= found.control <= 1):
-        raise ValueError(f"shares {found.canary} and {found.control}")
-    # Times are compared as text.
-    if datetime.fromisoformat(found.when).utcoffset() != timedelta(0):
-        raise ValueError(f"a time that is not UTC: {found.when}")
+        raise ValueError(f"milliseconds is {found.milliseconds}: expected at least 0")
+    for key in ("canary", "control"):
+        if not 0 <= getattr(found, key) <= 1:
+            raise ValueError(f"{key} is {getattr(found, key)}: expected a share from 0 to 1")
+    if not _is_in_utc(found.when):
+        raise ValueError(f"when is {found.when!r}: expected a time in UTC, ISO 8601")
     if not (found.version is None or (type(found.version) is int and 0 <= found.version < 2**63)):
-        raise ValueError(f"version {found.version!r}")
+        raise ValueError(f"version is {found.version!r:.40}: expected an integer from 0 to 2**63 - 1")
     return found
+
+
+def _is_finite(number: object) -> bool:
+    try:
+        return isinstance(number, (int, float)) and math.isfinite(number)
+    except OverflowError:  # JSON has no largest number, floats have
+        return False
+
+
+def _is_in_utc(text: str) -> bool:
+    """Whether a time is one in UTC: times are compared as text."""
+    try:
+        return datetime.fromisoformat(text).utcoffset() == timedelta(0)
+    except ValueError:
+        return False
 
 
 def format_now() -> str:

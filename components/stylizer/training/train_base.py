@@ -237,7 +237,7 @@ def _build_parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         help='Move a style so far towards "no style" at the end, 0 to 1, where its full strength hides the subject. '
-        "May be given again.",
+        "Repeat the option for several styles.",
     )
     parser.add_argument("--output", type=Path, required=True, help="Write the network into this file.")
     parser.add_argument(

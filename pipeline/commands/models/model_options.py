@@ -72,8 +72,8 @@ _MOVE = (
         "--base-path",
         metavar="DIR",
         default="",
-        help="The folder of the versions as the servers see it, where models.config does not have the model yet.  "
-        "[default: the folder of --models]",
+        help="Write this folder of the versions, as the servers see it, into a models.config that does not have the "
+        "model yet.  [default: the folder of --models]",
     ),
     wait_option,
 )

@@ -169,6 +169,7 @@ def test_other_qualities_have_the_same_pixels(page, quality):
         (b"", "The file is empty."),
         (b"remember the milk", "This is not an image that the page can read (JPEG, PNG, WebP, GIF and BMP)."),
         (b"\xff\xd8\xff", "This is not an image that the page can read"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 50, "This is HEIC, AVIF or a video. Save the image as JPEG, PNG or WebP."),
     ],
 )
 def test_what_is_no_image_is_told(page, content, words):

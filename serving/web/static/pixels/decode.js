@@ -1,7 +1,7 @@
 // Decodes an image file to RGB with the browser's decoder: upright, in sRGB, transparent parts over white.
 
 import { decodeDeepPng } from "./deep_png.js";
-import { FORMATS, readHeader } from "./header.js";
+import { FORMATS, isIsoMedia, readHeader } from "./header.js";
 import { dropExif, readMetadata } from "./metadata.js";
 import { placeUpright, turn } from "./turn.js";
 
@@ -20,6 +20,9 @@ export async function decode(blob, maxPixels) {
   const view = new DataView(await blob.arrayBuffer());
   if (view.byteLength === 0) throw new UnusableImageError("The file is empty.");
   const header = readHeader(view);
+  if (!header && isIsoMedia(view)) {
+    throw new UnusableImageError("This is HEIC, AVIF or a video. Save the image as JPEG, PNG or WebP.");
+  }
   if (!header) throw new UnusableImageError(`This is not an image that the page can read (${FORMATS}).`);
   const metadata = readMetadata(view, header.format);
   check(header, metadata, maxPixels);

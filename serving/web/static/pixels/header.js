@@ -16,6 +16,11 @@ export function readHeader(view) {
   return null;
 }
 
+/** Whether the file is of the family of HEIC and AVIF: ISO base media (ISO/IEC 14496-12, section 4.3), as MP4 is. */
+export function isIsoMedia(view) {
+  return view.byteLength >= 8 && text(view, 4, 4) === "ftyp";
+}
+
 function size(format, width, height, depth = 8, isCmyk = false) {
   return width > 0 && height > 0 ? { format, width, height, depth, isCmyk } : null;
 }
