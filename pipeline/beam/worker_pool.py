@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import process
 from typing import TypeVar
@@ -31,7 +31,7 @@ def map_in_processes(work: Callable[[_T], _R], items: Iterable[_T], count: int) 
     try:
         with futures.ProcessPoolExecutor(count, context, child_processes.start_worker, (os.getpid(),)) as pool:
             try:
-                yield from pool.map(work, items)
+                yield from _submit(pool, work, items)
             except BaseException:  # a signal, too: what the workers do is of no use any more
                 for worker in multiprocessing.active_children():
                     if worker not in others:
@@ -42,3 +42,13 @@ def map_in_processes(work: Callable[[_T], _R], items: Iterable[_T], count: int) 
             "a worker process was killed from outside, as the system does when memory runs out: "
             "use fewer workers (beam.workers), or smaller images (ingest.max_pixels)"
         ) from None
+
+
+def _submit(pool: futures.Executor, work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
+    try:
+        return pool.map(work, items)
+    except OSError as error:
+        # A worker has ended while others are started: the pool has closed its pipes, and says no more than that.
+        if error.errno is None:
+            raise process.BrokenProcessPool from None
+        raise
