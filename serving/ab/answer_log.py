@@ -5,22 +5,33 @@ Images and keys are not in it. Processes of one machine may write to one log at 
 
 import fcntl
 import json
-import math
 import os
 import threading
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from atelier import strict_json
 from atelier.errors import AtelierError
-from serving.ab.image_statistics import ImageStatistics
+from serving.ab.image_statistics import FiniteNumber, ImageStatistics
 
 
 class AnswerLogError(AtelierError):
     """A log cannot be written or read; the message says where."""
+
+
+def _check_utc(when: str) -> str:
+    """Times are compared as text: they must be of one zone."""
+    if datetime.fromisoformat(when).utcoffset() != timedelta(0):
+        raise ValueError("expected a time in UTC, ISO 8601")
+    return when
+
+
+_Share = Annotated[FiniteNumber, Field(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -41,25 +52,33 @@ class Answer:
       image: what the image looks like; None: the request failed, or the log is older than these statistics.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     id: str
-    when: str
+    when: Annotated[str, AfterValidator(_check_utc)]
     arm: str
-    version: int | None
+    version: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None
     label: str
-    probability: float
-    milliseconds: float
-    canary: float
-    control: float
+    probability: FiniteNumber
+    milliseconds: Annotated[FiniteNumber, Field(ge=0)]
+    canary: _Share
+    control: _Share
     error: str = ""
     image: ImageStatistics | None = None
 
 
-_TEXTS = ("id", "when", "arm", "label")
-_NUMBERS = ("probability", "milliseconds", "canary", "control")
-_NEEDED = frozenset({*_TEXTS, *_NUMBERS, "version"})
-_KNOWN = _NEEDED | {"error", "image"}
-_IMAGE = tuple(field.name for field in fields(ImageStatistics))
-"""Numbers, and the format at the end."""
+@dataclass(frozen=True)
+class _Truth:
+    """The true class of a request, and when it came in."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    id: str
+    truth: str
+    when: str = ""
+
+
+_RECORDS: Mapping[str, TypeAdapter[Any]] = {"answer": TypeAdapter(Answer), "truth": TypeAdapter(_Truth)}
 
 
 class AnswerLog:
@@ -164,78 +183,20 @@ def parse_line(line: bytes) -> Answer | tuple[str, str]:
         values = json.loads(line)
     except (ValueError, RecursionError):
         raise CutOffError("not JSON") from None
+    if not isinstance(values, dict):
+        raise ValueError("no record of an A/B test: not a JSON object")
+    kind = values.pop("record", None)
+    if not (isinstance(kind, str) and kind in _RECORDS):
+        raise ValueError(f"no record of an A/B test: record is {kind!r:.40}, expected {' or '.join(_RECORDS)}")
     try:
-        if not isinstance(values, dict):
-            raise ValueError("not a JSON object")
-        kind = values.pop("record", None)
-        if kind == "truth":
-            _check_keys(values, {"id", "truth"}, {"id", "truth", "when"})
-            return _check_truth(values["id"], values["truth"])
-        if kind != "answer":
-            raise ValueError(f"record is {kind!r}: expected 'answer' or 'truth'")
-        _check_keys(values, _NEEDED, _KNOWN)
-        if (image := values.get("image")) is not None:
-            if not isinstance(image, dict):
-                raise ValueError(f"image is {image!r}: expected a JSON object")
-            _check_keys(image, set(_IMAGE), set(_IMAGE), at="image.")
-            values["image"] = ImageStatistics(**image)
-        return _check_answer(Answer(**values))
-    except ValueError as error:
-        raise ValueError(f"no record of an A/B test: {error}") from None
-
-
-def _check_keys(values: Mapping[str, Any], needed: Set[str], known: Set[str], at: str = "") -> None:
-    if missing := needed - values.keys():
-        raise ValueError(f"{at}{min(missing)} is missing")
-    if unknown := values.keys() - known:
-        raise ValueError(f"{at}{min(unknown)} is not a key of such a record")
-
-
-def _check_truth(request: Any, truth: Any) -> tuple[str, str]:
-    for key, value in (("id", request), ("truth", truth)):
-        if not isinstance(value, str):
-            raise ValueError(f"{key} is {value!r}: expected a text")
-    return request, truth
-
-
-def _check_types(record: object, texts: Sequence[str], numbers: Sequence[str], at: str = "") -> None:
-    for key in texts:
-        if not isinstance(text := getattr(record, key), str):
-            raise ValueError(f"{at}{key} is {text!r}: expected a text")
-    for key in numbers:
-        if not _is_finite(number := getattr(record, key)):
-            raise ValueError(f"{at}{key} is {number!r:.40}: expected a number")
-
-
-def _check_answer(found: Answer) -> Answer:
-    _check_types(found, (*_TEXTS, "error"), _NUMBERS)
-    if found.image:
-        _check_types(found.image, _IMAGE[-1:], _IMAGE[:-1], at="image.")
-    if found.milliseconds < 0:
-        raise ValueError(f"milliseconds is {found.milliseconds}: expected at least 0")
-    for key in ("canary", "control"):
-        if not 0 <= getattr(found, key) <= 1:
-            raise ValueError(f"{key} is {getattr(found, key)}: expected a share from 0 to 1")
-    if not _is_in_utc(found.when):
-        raise ValueError(f"when is {found.when!r}: expected a time in UTC, ISO 8601")
-    if not (found.version is None or (type(found.version) is int and 0 <= found.version < 2**63)):
-        raise ValueError(f"version is {found.version!r:.40}: expected an integer from 0 to 2**63 - 1")
-    return found
-
-
-def _is_finite(number: object) -> bool:
-    try:
-        return isinstance(number, (int, float)) and math.isfinite(number)
-    except OverflowError:  # JSON has no largest number, floats have
-        return False
-
-
-def _is_in_utc(text: str) -> bool:
-    """Whether a time is one in UTC: times are compared as text."""
-    try:
-        return datetime.fromisoformat(text).utcoffset() == timedelta(0)
-    except ValueError:
-        return False
+        found = _RECORDS[kind].validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(
+            f"no record of an A/B test: {where}: {first['msg'].removeprefix('Value error, ').lower()}"
+        ) from None
+    return (found.id, found.truth) if isinstance(found, _Truth) else found
 
 
 def format_now() -> str:

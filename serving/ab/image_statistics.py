@@ -3,12 +3,16 @@
 import io
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from PIL import Image
+from pydantic import ConfigDict, Field
 
 SIDE = 256
 """Longer side in pixels to which larger images are scaled down before they are measured: about what a model sees."""
+FiniteNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""Of a log that is read: neither a text nor NaN."""
 NUMBERS = ("brightness", "contrast", "sharpness", "size")
 """Names of the statistics that are numbers."""
 
@@ -25,10 +29,12 @@ class ImageStatistics:
       format: jpeg or png.
     """
 
-    brightness: float
-    contrast: float
-    sharpness: float
-    size: float
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    brightness: FiniteNumber
+    contrast: FiniteNumber
+    sharpness: FiniteNumber
+    size: FiniteNumber
     format: str
 
 

@@ -126,6 +126,15 @@ def test_a_value_that_cannot_be_is_named_with_its_line(tmp_path, changes):
         read_log(tmp_path / "answers.jsonl")
 
 
+def test_ids_and_classes_may_be_names_that_are_not_unicode(tmp_path):
+    log = AnswerLog(tmp_path / "answers.jsonl")
+    log.add_answer(answer(1, id="caf\udce9.jpg", label="\udce9"))
+    log.add_truths([("caf\udce9.jpg", "\udce9")])
+    log.close()
+    (found,), truths = read_log(tmp_path / "answers.jsonl")
+    assert (found.id, found.label, truths) == ("caf\udce9.jpg", "\udce9", {"caf\udce9.jpg": "\udce9"})
+
+
 @pytest.mark.parametrize("line", ['{"record": "truth", "id": ["r1"], "truth": "cat"}', "[1, 2]", '"text"', "null", "3"])
 def test_a_line_that_is_no_record_is_named(tmp_path, line):
     (tmp_path / "answers.jsonl").write_text(f"\n{line}\n")
