@@ -47,8 +47,7 @@ def map_in_processes(work: Callable[[_T], _R], items: Iterable[_T], count: int) 
 def _submit(pool: futures.Executor, work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     try:
         return pool.map(work, items)
-    except OSError as error:
-        # A worker has ended while others are started: the pool has closed its pipes, and says no more than that.
-        if error.errno is None:
-            raise process.BrokenProcessPool from None
+    except OSError:
+        # Where a worker has ended while others are started, this pool has closed its pipes: asked again, it says why.
+        pool.submit(int)
         raise

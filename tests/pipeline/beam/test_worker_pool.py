@@ -1,5 +1,6 @@
 import errno
 from concurrent import futures
+from concurrent.futures import process
 
 import pytest
 
@@ -7,16 +8,25 @@ from pipeline.beam.worker_pool import WorkerEndedError, map_in_processes
 
 
 @pytest.mark.parametrize(
-    ("error", "raised", "words"),
+    ("error", "then", "raised", "words"),
     [
         # Python 3.11 says this of a pool whose first worker ended before the second was started.
-        (OSError("handle is closed"), WorkerEndedError, "killed from outside"),
-        (OSError(errno.ENOMEM, "Cannot allocate memory"), OSError, "Cannot allocate memory"),
+        (
+            OSError("handle is closed"),
+            process.BrokenProcessPool("a child ended"),
+            WorkerEndedError,
+            "killed from outside",
+        ),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), None, OSError, "Cannot allocate memory"),
+        (OSError("an item's own, without a number"), None, OSError, "an item's own"),
     ],
 )
-def test_a_worker_that_ends_while_others_start_is_told_as_one_that_ends_later(monkeypatch, error, raised, words):
+def test_a_worker_that_ends_while_others_start_is_told_as_one_that_ends_later(monkeypatch, error, then, raised, words):
+    answers = iter([error, then])
+
     def submit(*_, **__):
-        raise error
+        if (answer := next(answers)) is not None:
+            raise answer
 
     monkeypatch.setattr(futures.ProcessPoolExecutor, "submit", submit)
     with pytest.raises(raised, match=words):
