@@ -1,7 +1,7 @@
 """Keeps Beam from parsing its options again at each step of a pipeline that it builds.
 
 `PipelineOptions.view_as` builds an argument parser and parses all flags at each call, and Beam calls it for each
-transform and each comparison of two types: a tenth of the processor time of a small run. Here each class of options
+transform and each comparison of two types: a twentieth of the processor time of a small run. Here each class of options
 parses the same flags once.
 
 Needed with Beam 2.77. It can go when `view_as` no longer builds a parser: `tests/compat/test_beam_options.py` then

@@ -1,6 +1,5 @@
 """What holds for all tests: imports wait until a test needs them, and a test that hangs ends and says where."""
 
-import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
 
 from tests import deferred, hanging
+from tests.e2e import forked
 
 SLOW_TO_IMPORT = {"tensorflow", "keras", "tfx", "apache_beam", "sklearn"}
 
@@ -59,7 +59,7 @@ LONGEST = (
 )
 """What takes 20 seconds or more, files that share a fixture as one: it begins first, in this order."""
 
-gc.set_threshold(10_000, 20, 50)  # with TensorFlow and TFX in memory, to look through everything takes seconds
+forked.collect_rarely()
 deferred.begin_collecting()
 hanging.show_stacks_of_children()
 
