@@ -129,9 +129,10 @@ def _find_given_splits(root: Path, folders: list[str]) -> dict[str, Path]:
 
 
 def _check_label(folder: Path, name: str) -> None:
-    if not is_utf8(name) or not name.isprintable():
+    if not is_utf8(name) or not name.isprintable() or not name.strip():
         raise SourceError(
-            f"{folder}: the folder {format_path(name)!r} names a class and must be printable UTF-8: rename it"
+            f"{folder}: the folder {format_path(name)!r} names a class and must be printable UTF-8, not all blank: "
+            "rename it"
         )
 
 

@@ -4,23 +4,18 @@ Names come from `labels.txt`, from the records themselves (a name beside each id
 Whatever says something about a class must agree with the rest: an id has one name, and a name has one id.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from atelier import labels
-from atelier.errors import AtelierError
-from atelier.layout import EVAL, LABELS_FILE, SPLITS, TEST, TRAIN
+from atelier.layout import EVAL, LABELS_FILE, SCHEMA_FILE, SPLITS, TEST, TRAIN
+from pipeline.records.labels_file import LabelError
 from pipeline.records.record_scan import format_value
 
-_ID_AND_NAME = re.compile(r"(\d+):(.+)")
 _MOST_NAMED = 5
-
-
-class LabelError(AtelierError):
-    """Labels that cannot be used; the message names split, file and record, and the remedy."""
+_MOST_CLASSES = 1_000_000
+"""A domain of more ids is that of a number, as 0 to 2^31 - 1, and no model has an output for each."""
 
 
 @dataclass(frozen=True)
@@ -56,34 +51,6 @@ class Classes:
 
     names: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-
-
-def read_labels(file: Path) -> tuple[str, ...] | None:
-    """The names in `labels.txt`, a line each, or `id:name` a line; None if there is no such file.
-
-    Raises:
-      LabelError: it is not UTF-8, or a line is empty or there twice.
-    """
-    try:
-        lines = labels.read_labels(file.parent) if file.is_file() else None
-    except UnicodeDecodeError as error:
-        raise LabelError(f"{file}: not UTF-8: {error}") from None
-    except OSError as error:
-        raise LabelError(f"{file}: cannot be read: {error.strerror}") from None
-    if lines is None:
-        return None
-    pairs = [_ID_AND_NAME.fullmatch(line) for line in lines]
-    if all(pairs):
-        by_id = {int(pair[1]): pair[2] for pair in pairs if pair}
-        if sorted(by_id) != list(range(len(lines))):
-            raise LabelError(f"{file}: its lines are id:name, but the ids are not 0 to {len(lines) - 1}, each once")
-        lines = [by_id[number] for number in range(len(lines))]
-    for number, line in enumerate(lines):
-        if not line.strip():
-            raise LabelError(f"{file}: line {number + 1} is empty; write a class name a line, line 1 for id 0")
-        if lines.index(line) < number:
-            raise LabelError(f"{file}: {format_value(line)} is in lines {lines.index(line) + 1} and {number + 1}")
-    return tuple(lines)
 
 
 def resolve(seen: Iterable[Seen], declared: Declared, folder: Path, label_key: str, text_key: str) -> Classes:
@@ -180,6 +147,11 @@ def _pair_ids(
     listed = declared.schema_names
     if len(listed) > highest and all(listed[number] == name for number, name in pairs.items()):
         return listed
+    if count is not None and count > _MOST_CLASSES:
+        raise LabelError(
+            f"{folder / SCHEMA_FILE}: the domain of {label_key} has ids 0 to {count - 1}, and the highest id in the "
+            f"records is {highest}: set its max to the highest id of a class"
+        )
     _check_gaps(first, range(count or highest + 1), count is not None, folder, label_key)
     if not pairs:
         return tuple(str(number) for number in range(count or highest + 1))
@@ -236,7 +208,7 @@ def _check_declared(names: Sequence[str], first: Mapping[int, Seen], folder: Pat
 
 def _check_gaps(first: Mapping[int, Seen], expected: range, is_declared: bool, folder: Path, label_key: str) -> None:
     """Rejects ids without examples, unless the schema says how many there are."""
-    if is_declared or len(first) == len(expected):
+    if is_declared or len(first) == expected.stop:  # `len` takes no range of 2^63
         return
     missing = next(number for number in expected if number not in first)
     after = min(number for number in first if number > missing)

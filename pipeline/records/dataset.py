@@ -1,7 +1,10 @@
 """Finds out what a folder of TFRecords holds: its splits, its schema and its kind of labels."""
 
+import contextlib
 import fnmatch
+import itertools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,21 +12,23 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from atelier import tfrecord
+from atelier import labels, tfrecord
 from atelier.errors import AtelierError
 from atelier.files import tree
 from atelier.layout import (
     EVAL,
     INGEST_REPORT_FILE,
     LABELS_FILE,
+    QUARANTINE_FOLDER,
     SCHEMA_FILE,
     SPLIT_ALIASES,
     SPLIT_BY_ALIAS,
     SPLITS,
     TEST,
+    TRAIN,
 )
 from pipeline.config import config
-from pipeline.records import class_names
+from pipeline.records import labels_file
 
 SIDECARS = (SCHEMA_FILE, LABELS_FILE)
 """Files beside the records that a run depends on."""
@@ -68,23 +73,56 @@ def find(folder: Path, settings: config.Data) -> Dataset:
         for name in SPLITS:
             if name not in splits:
                 raise DataError(f"{folder}: no {name} split; name its files, as in data.splits.{name}: '{name}*'")
+        _check_apart(folder, splits)
     files = [file for name, pattern in splits.items() for file in list_split_files(folder, name, pattern)]
     return Dataset(
         folder=folder,
         splits=splits,
         schema=folder / SCHEMA_FILE if (folder / SCHEMA_FILE).is_file() else None,
-        class_names=_read_class_names(folder / LABELS_FILE),
+        class_names=_read_class_names(folder),
         text_labels=_has_text_labels(files, settings),
-        store_size=_read_store_size(folder / INGEST_REPORT_FILE),
+        store_size=_read_store_size(folder),
         warnings=warnings,
     )
+
+
+def _check_apart(folder: Path, splits: Mapping[str, str]) -> None:
+    """Rejects files that are trained on and measured on."""
+    trained = set(list_split_files(folder, TRAIN, splits[TRAIN]))
+    for split in (EVAL, TEST):
+        if both := sorted(trained & set(list_split_files(folder, split, splits[split]))):
+            raise DataError(
+                f"{both[0]}: matches data.splits.{TRAIN} ({splits[TRAIN]}) and data.splits.{split} ({splits[split]}): "
+                "the model would be measured on what it was trained on; give patterns that share no file"
+            )
 
 
 def list_record_files(folder: Path) -> list[Path]:
     """Lists the TFRecord files in `folder` and in its split folders, sorted; none if it is no folder."""
     children = sorted(folder.glob("*"))
-    folders = [folder, *(child for child in children if child.is_dir() and child.name in SPLIT_BY_ALIAS)]
-    return [path for parent in folders for path in sorted(parent.glob("*")) if _is_visible(path) and _is_record(path)]
+    folders = [folder, *(child for child in children if child.is_dir() and child.name.lower() in SPLIT_BY_ALIAS)]
+    return [path for parent in folders for path in _list_records_in(parent)]
+
+
+def _list_records_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.glob("*")) if _is_visible(path) and _is_record(path)]
+
+
+def _count_elsewhere(folder: Path, known: list[Path]) -> tuple[str, ...]:
+    """Warns of TFRecord files below `folder` that are neither in it nor in its split folders."""
+    try:
+        found = tree.walk(folder).paths
+    except OSError as error:
+        raise DataError(f"{error.filename}: the folder cannot be listed: {error.strerror}") from None
+    others = [
+        path
+        for path in (folder / name for name in found if not name.startswith(f"{QUARANTINE_FOLDER}/"))
+        if path not in known and _is_record(path)
+    ]
+    if not others:
+        return ()
+    more = f" and {len(others) - 1} more TFRecord files are" if len(others) > 1 else " is"
+    return (f"{others[0]}{more} in no split folder, so not used; name them in data.splits",)
 
 
 def _is_visible(path: Path) -> bool:
@@ -102,20 +140,31 @@ def _guess_splits(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
     """Split patterns by the names of folders or files, and what the user should know about them."""
     records = list_record_files(folder)
     if not records:
-        raise DataError(f"{folder}: no TFRecord files (*.tfrecord, *.tfrecords, *.record, *-00000-of-00001) found")
+        raise DataError(
+            f"{folder}: no TFRecord files (*.tfrecord, *.tfrecords, *.record, *-00000-of-00001) found in it or in its "
+            "split folders; files that lie elsewhere below it are named by data.splits"
+        )
     in_folders = any(path.parent != folder for path in records)
-    # The last form is that of TensorFlow Datasets: mnist-train.tfrecord-00000-of-00001.
-    forms = ("{}/*",) if in_folders else ("{}*", "*-{}.*")
-    splits = {}
+    # The second form is that of TensorFlow Datasets: mnist-train.tfrecord-00000-of-00001.
+    forms = ("{}/*",) if in_folders else ("{}*", "*-{}.*", "*[-_.]{}[-_.]*")
+    splits: dict[str, str] = {}
+    used: set[Path] = set()
     for split, names in SPLIT_ALIASES.items():
-        patterns = (form.format(name) for name in names for form in forms)
-        found = next((pattern for pattern in patterns if _select(folder, records, pattern)), None)
-        if found:
-            splits[split] = found
+        for name, form in itertools.product(names, forms):
+            spellings = [form.format(spelling) for spelling in (name, name.title(), name.upper())]
+            found = next((pattern for pattern in spellings if _select(folder, records, pattern)), "")
+            selected = set(_select(folder, records, found)) if found else set()
+            if selected and not selected & used:  # train-test.tfrecord is one set, not two
+                splits[split] = found
+                used |= selected
+                break
     if len(splits) < 2:
+        if not in_folders:
+            _check_one_set(folder, records)
         splits = {"all": next(iter(splits.values())) if in_folders else "*"}
-    used = {path for pattern in splits.values() for path in _select(folder, records, pattern)}
+        used = set(_select(folder, records, splits["all"]))
     warnings = [f"{path}: in no split, so not used; name it in data.splits" for path in records if path not in used]
+    warnings += _count_elsewhere(folder, records)
     splits = {split: _narrow_pattern(folder, records, pattern) for split, pattern in splits.items()}
     if TEST not in splits and EVAL in splits:
         splits[TEST] = splits[EVAL]
@@ -124,6 +173,22 @@ def _guess_splits(folder: Path) -> tuple[dict[str, str], tuple[str, ...]]:
         splits[EVAL] = splits[TEST]
         warnings.append(f"{folder} has no eval split: early stopping looks at the split that the gates measure on")
     return splits, tuple(warnings)
+
+
+def _check_one_set(folder: Path, records: list[Path]) -> None:
+    """Rejects files that a hash would mix although their names tell splits, in a form that is not known."""
+    named: dict[frozenset[str], Path] = {}
+    for path in records:
+        words = re.split("[^a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", "-", path.name).lower())
+        if splits := frozenset(SPLIT_BY_ALIAS[word] for word in words if word in SPLIT_BY_ALIAS):
+            named.setdefault(splits, path)
+    if len(named) > 1:
+        one, other, *_ = named.values()
+        raise DataError(
+            f"{folder}: {one.name} and {other.name} seem to be different splits: name the files of each, as in "
+            '--set \'data.splits={train: "PATTERN", eval: "PATTERN", test: "PATTERN"}\', or those of all as in '
+            "--set 'data.splits={train: \"*\"}', and a hash splits them"
+        )
 
 
 def _select(folder: Path, records: list[Path], pattern: str) -> list[Path]:
@@ -157,20 +222,33 @@ def list_split_files(folder: Path, split: str, pattern: str) -> list[Path]:
     return files
 
 
-def _read_class_names(file: Path) -> tuple[str, ...] | None:
+def _read_class_names(folder: Path) -> tuple[str, ...] | None:
+    """Reads `labels.txt`: names of folders, which may look like `id:name`, if `atelier ingest` wrote it."""
+    file = folder / LABELS_FILE
+    ingested = _read_report(folder).get("classes")
+    with contextlib.suppress(OSError):
+        if isinstance(ingested, list) and file.read_bytes() == labels.encode_labels(ingested):
+            return tuple(ingested)
     try:
-        return class_names.read_labels(file)
-    except class_names.LabelError as error:
+        return labels_file.read_labels(file)
+    except labels_file.LabelError as error:
         raise DataError(str(error)) from None
 
 
-def _read_store_size(report: Path) -> int | None:
-    """Reads `ingest.store_size` from the report of the ingest; None if there is none, or another tool wrote it."""
-    try:
-        store_size = json.loads(report.read_bytes())["settings"]["store_size"]
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+def _read_store_size(folder: Path) -> int | None:
+    """Reads `ingest.store_size`; None if the records were not ingested."""
+    settings = _read_report(folder).get("settings")
+    store_size = settings.get("store_size") if isinstance(settings, dict) else None
     return store_size if isinstance(store_size, int) else None
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    """Reads the report of the ingest; empty if there is none, or another tool wrote it."""
+    try:
+        report = json.loads((folder / INGEST_REPORT_FILE).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
 
 
 def _has_text_labels(files: list[Path], settings: config.Data) -> bool:

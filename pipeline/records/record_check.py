@@ -25,8 +25,9 @@ from pipeline.beam import worker_pool
 from pipeline.beam.pipeline_options import build_run_options, count_processes
 from pipeline.config.config import Config, Data
 from pipeline.records import class_names, record_scan, set_aside
-from pipeline.records.class_names import Classes, Declared, LabelError, Seen
+from pipeline.records.class_names import Classes, Declared, Seen
 from pipeline.records.dataset import DataError, Dataset, list_split_files
+from pipeline.records.labels_file import LabelError
 from pipeline.records.record_scan import ANY_SPLIT, Keys, Scanned
 from pipeline.terminal.failures import shorten
 

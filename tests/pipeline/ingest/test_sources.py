@@ -88,6 +88,7 @@ def test_links_are_followed_once(tmp_path):
         (three_each("val/a", "test/b"), "no train/"),
         (three_each("train/a", "train/b", "test/c"), "not in train/: c"),
         (three_each("a", "b\nc"), "must be printable UTF-8"),
+        (three_each(" ", "a"), "the folder ' ' names a class"),
         (three_each("Cat", "cat", "dog"), "the classes Cat/ and cat/ differ only by"),
         (three_each("caf\u00e9", "cafe\u0301"), r"\('cafe\\u0301', 'caf\\xe9'\): merge"),
         (

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.records import class_names
-from pipeline.records.class_names import Declared, LabelError, Seen
+from pipeline.records.class_names import Declared, Seen
+from pipeline.records.labels_file import LabelError
 
 FOLDER = Path("pets")
 
@@ -172,46 +173,12 @@ def test_names_that_differ_by_case_alone_are_told():
     assert found.warnings == ("A and a are two classes whose names differ by case alone",)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "apple\nzebra\n",
-        "apple\nzebra",
-        "apple\nzebra\n\n",
-        "apple\nzebra\n\n  \n\n",
-        "apple\r\nzebra\r\n\r\n",
-        "\ufeffapple\nzebra\n",
-        "0:apple\n1:zebra\n",
-        "1:zebra\n0:apple\n",
-    ],
-)
-def test_a_list_of_labels_is_read_as_editors_and_scripts_leave_it(tmp_path, text):
-    (tmp_path / "labels.txt").write_bytes(text.encode())
-    assert class_names.read_labels(tmp_path / "labels.txt") == ("apple", "zebra")
+def test_the_largest_id_is_rejected_like_any_other():
+    assert "no record has image/class/label 1, but one has 9223372036854775807" in rejection((0, ""), (2**63 - 1, ""))
 
 
-def test_without_a_list_of_labels_there_is_none(tmp_path):
-    assert class_names.read_labels(tmp_path / "labels.txt") is None
-
-
-@pytest.mark.parametrize(
-    ("text", "what"),
-    [
-        ("", "line 1 is empty"),
-        ("apple\n\nzebra\n", "line 2 is empty"),
-        ("apple\nzebra\napple\n", '"apple" is in lines 1 and 3'),
-        ("1:apple\n2:zebra\n", "the ids are not 0 to 1, each once"),
-        ("0:apple\n0:zebra\n", "the ids are not 0 to 1, each once"),
-    ],
-)
-def test_a_list_of_labels_that_says_something_else_is_rejected(tmp_path, text, what):
-    (tmp_path / "labels.txt").write_text(text)
-    with pytest.raises(LabelError) as rejected:
-        class_names.read_labels(tmp_path / "labels.txt")
-    assert str(rejected.value).startswith(f"{tmp_path}/labels.txt: ")
-    assert what in str(rejected.value)
-
-
-def test_a_name_may_have_what_ends_a_line_elsewhere(tmp_path):
-    (tmp_path / "labels.txt").write_text("gr\u2028ey\n12:30\n", encoding="utf-8")
-    assert class_names.read_labels(tmp_path / "labels.txt") == ("gr\u2028ey", "12:30")
+def test_a_domain_of_all_numbers_is_no_number_of_classes():
+    message = rejection((0, ""), (1, ""), schema_count=2**31)
+    assert "schema.pbtxt" in message
+    assert "0 to 2147483647" in message
+    assert "highest id in the records is 1" in message

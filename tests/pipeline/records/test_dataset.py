@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 
 import pytest
 
@@ -87,6 +88,22 @@ def test_what_ingest_writes_beside_the_records_is_read(lay):
     assert found.warnings == ()
 
 
+def test_names_of_folders_that_look_like_ids_and_names_stay_what_they_are(lay):
+    folder = lay(*(f"{split}/a.tfrecord" for split in ("train", "eval", "test")))
+    names = ["0:a", "10:k", *(f"{number}:x" for number in range(1, 10))]  # the alphabet's order
+    (folder / "labels.txt").write_text("\n".join([*names, ""]))
+    (folder / "ingest_report.json").write_text(json.dumps({"classes": names}))
+    assert dataset.find(folder, OURS).class_names == tuple(names)
+
+
+@pytest.mark.parametrize("classes", [3, "ab", ["b", "a"], None])
+def test_a_report_of_another_origin_says_nothing_about_the_labels(lay, classes):
+    folder = lay(*(f"{split}/a.tfrecord" for split in ("train", "eval", "test")))
+    (folder / "labels.txt").write_text("1:b\n0:a\n")
+    (folder / "ingest_report.json").write_text(json.dumps({"classes": classes}))
+    assert dataset.find(folder, OURS).class_names == ("a", "b")
+
+
 def test_train_and_validation_only_gate_on_validation_and_say_so(lay):
     found = dataset.find(lay("train/a.tfrecord", "validation/a.tfrecord"), OURS)
     assert found.splits == {"train": "train/*", "eval": "validation/*", "test": "validation/*"}
@@ -118,9 +135,54 @@ def test_flat_files_as_tensorflow_datasets_names_them(lay):
 
 
 @pytest.mark.parametrize(
+    ("names", "patterns"),
+    [
+        (("pets_train.tfrecord", "pets_test.tfrecord"), ("*[-_.]train[-_.]*", "*[-_.]test[-_.]*")),
+        (("1.train.tfrecord", "1.test.tfrecord"), ("*[-_.]train[-_.]*", "*[-_.]test[-_.]*")),
+        (("a-train-00000-of-00001", "a-test-00000-of-00001"), ("*[-_.]train[-_.]*", "*[-_.]test[-_.]*")),
+        (("TRAIN.tfrecord", "TEST.tfrecord"), ("TRAIN*", "TEST*")),
+        (("train.tfrecord", "Test.tfrecord"), ("train*", "Test*")),
+        (("Train/a.tfrecord", "TEST/a.tfrecord"), ("Train/*", "TEST/*")),
+    ],
+)
+def test_a_hash_never_mixes_splits_that_are_spelled_in_another_way(lay, names, patterns):
+    train, test = patterns
+    folder = lay(*names)
+    found = dataset.find(folder, OURS)
+    assert found.splits == {"train": train, "eval": test, "test": test}
+    assert dataset.list_split_files(folder, "train", train) == [folder / names[0]]
+    assert dataset.list_split_files(folder, "test", test) == [folder / names[1]]
+
+
+@pytest.mark.parametrize(
+    "names", [("petsTrain.tfrecord", "petsTest.tfrecord"), ("train-0.record", "train-test.record")]
+)
+def test_files_that_a_hash_would_mix_against_their_names_are_refused(lay, names):
+    message = refusal(lay(*names))
+    assert all(name in message for name in names)
+    assert "data.splits={train:" in message
+    assert dataset.find(lay(), Data(splits={"train": "*"})).splits == {"train": "*"}
+
+
+def test_a_file_that_is_trained_on_is_not_measured_on(lay):
+    message = refusal(
+        lay("a.tfrecord", "eval.tfrecord", "test.tfrecord"), Data(splits={"train": "*", "eval": "e*", "test": "t*"})
+    )
+    assert message.startswith("DIR/eval.tfrecord: matches data.splits.train (*) and data.splits.eval (e*)")
+
+
+def test_records_in_other_folders_are_told(lay):
+    folder = lay("train/a.tfrecord", "holdout/a.tfrecord", "test/deep/a.tfrecord", "quarantine/quarantine.tfrecord")
+    (warning,) = dataset.find(folder, OURS).warnings
+    for fact in (f"{folder}/holdout/a.tfrecord", "1 more", "not used", "data.splits"):
+        assert fact in warning
+
+
+@pytest.mark.parametrize(
     ("names", "pattern"),
     [
         (("pets.tfrecord",), "*"),
+        (("train_test_split-00000-of-00002", "train_test_split-00001-of-00002"), "*"),
         (("pets.tfrecords.gz", "more.tfrecords.gz"), "*"),
         (("train.record",), "*"),
         (("train.tfrecord", "holdout.tfrecord"), "*"),  # one name alone is no division
