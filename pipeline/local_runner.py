@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from atelier import builtin_names, strict_json
-from atelier.files import image_files, tree
+from atelier.files import path_text, tree
 from atelier.files.replacing import replace_text
 from atelier.layout import ASSETS_EXTRA, INGEST_REPORT_FILE, RUN_FILE
 from compat import beam_options, tfx_beam_package
@@ -20,7 +20,7 @@ from pipeline.fingerprint import FileHashes
 from pipeline.ingest import builtin_sources, sources
 from pipeline.ingest.errors import SourceError
 from pipeline.metadata import database, unfinished
-from pipeline.records import content_images, dataset, inputs, record_check
+from pipeline.records import content_images, dataset, ingested, inputs, record_check
 from pipeline.run_inputs import ContentImages, DataFacts, Places, RunParameters
 from pipeline.terminal import disk_errors, failures
 from pipeline.terminal.console import Console, show_logged_progress
@@ -72,6 +72,7 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
                 f"another folder's runs are {config.name} in the metadata database; this one's: {pipeline_name}"
             )
         hashes = FileHashes(output / _MEMORY)
+        images = content_images.link_content_images(config, output, hashes)
         data, ingest_report = _prepare(config, output, console, hashes)
         quarantine = ingest_report.get("quarantine")
         if not ingest_report:
@@ -81,7 +82,6 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
         for warning in data.warnings:
             console.say(f"warning: {warning}")
         records = inputs.link_records(data, output, hashes)
-        images = content_images.link_content_images(config, output, hashes)
         hashes.save()
         failure = _run_dag(config, data, records, images, output, console, pipeline_name)
 
@@ -103,11 +103,11 @@ def _check_path(output: Path) -> None:
     path = str(output)
     if patterns := sorted(set(path) & set("[]*?\\")):
         raise dataset.DataError(
-            f"{image_files.format_path(path)}: the output's path holds {' '.join(patterns)}, which TensorFlow and "
+            f"{path_text.format_path(path)}: the output's path holds {' '.join(patterns)}, which TensorFlow and "
             "Beam read as a pattern: give an output whose path has none of [ ] * ? \\"
         )
-    if path != image_files.format_path(path):
-        raise dataset.DataError(f"{image_files.format_path(path)}: the output's path is not UTF-8: give another one")
+    if path != path_text.format_path(path):
+        raise dataset.DataError(f"{path_text.format_path(path)}: the output's path is not UTF-8: give another one")
 
 
 def _prepare(
@@ -122,13 +122,18 @@ def _prepare(
     if not builtin and (config.data.splits or _holds_records(source)):
         return dataset.find(source, config.data), {}
 
-    from pipeline.ingest import ingest  # brings Beam
+    ingested.check_keys(config.data)
+
+    import PIL
+
+    from pipeline.ingest import ingest
 
     folder, key_file = output / "data", output / "data.key"
     made_from = [
         builtin or _fingerprint_images(source, hashes),
         config.ingest.model_dump(),
         fingerprint.fingerprint_code("pipeline.ingest.ingest"),
+        PIL.__version__,
     ]
     report_file = folder / INGEST_REPORT_FILE
     if not (
@@ -162,8 +167,8 @@ def _holds_records(source: Path) -> bool:
     if image:
         record = records[0].relative_to(source)
         raise dataset.DataError(
-            f"{source}: holds TFRecords ({image_files.format_path(str(record))}) and class folders of images "
-            f"({image_files.format_path(image)}): move away what is not meant, or name the records, as in "
+            f"{source}: holds TFRecords ({path_text.format_path(str(record))}) and class folders of images "
+            f"({path_text.format_path(image)}): move away what is not meant, or name the records, as in "
             "--set 'data.splits={train: \"*.tfrecord\"}'; `atelier ingest` reads the class folders alone"
         )
     return bool(records)

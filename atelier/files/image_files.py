@@ -1,9 +1,9 @@
-"""Files of images as a user keeps them: their bytes, and their names, which may be of any bytes."""
+"""Files of images as a user keeps them."""
 
-import os
 import stat
 from pathlib import Path
 
+from atelier.files.path_text import format_path, is_utf8
 from atelier.images import Reason, RejectedImageError
 
 
@@ -36,17 +36,3 @@ def check_name(path: str) -> None:
     """Raises RejectedImageError unless the name is UTF-8, which records and reports need."""
     if not is_utf8(path):
         raise RejectedImageError(Reason.UNREADABLE_NAME, f"the name is not UTF-8: {format_path(path)}; rename the file")
-
-
-def format_path(path: str) -> str:
-    r"""Returns the path for a message: every byte that is not UTF-8 is written as \xNN."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def is_utf8(path: str) -> bool:
-    """Returns whether the path is UTF-8: other bytes are surrogate escapes in it."""
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import Field
 
+from atelier.files.path_text import format_path
 from atelier.settings.section import Section
 from components.style_renderer.engine.settings import Settings
 from pipeline.config import keys, yaml_values
@@ -147,6 +148,12 @@ def _load_section(section: type[_Section], overrides: Sequence[str], prefix: str
 
 
 def _validate(section: type[_Section], values: dict[str, Any], source: str, prefix: str = "") -> _Section:
+    if fault := yaml_values.find_undecodable(values):
+        key, text = fault
+        raise ConfigError(
+            f"{source}: {prefix}{key} is '{format_path(text)}', which is not UTF-8: rename the file or folder, or "
+            "give a link to it that has another name"
+        )
     try:
         return section.model_validate(values)
     except pydantic.ValidationError as error:

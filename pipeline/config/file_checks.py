@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from atelier import builtin_names, storage
+from atelier.files import tree
 from components.style_catalog import builtin, catalog
 from pipeline.config.config import Config
 from pipeline.config.errors import ConfigError
@@ -57,7 +58,11 @@ def _check_images(key: str, contents: str) -> None:
             f"{key} is {contents!r}: no such folder; expected photos, split:train, split:eval, split:test, or a folder "
             "of images"
         )
-    if not any(path.is_file() for path in Path(contents).rglob("*")):
+    try:
+        found = tree.walk(contents).paths  # as the node lists them: links are followed, junk counts for nothing
+    except OSError as error:
+        raise ConfigError(f"{key} is {contents!r}: {error.filename} cannot be listed: {error.strerror}") from None
+    if not found:
         raise ConfigError(f"{key} is {contents!r}: the folder holds no files")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pydantic
 import yaml
 
+from atelier.files.path_text import format_path, is_utf8
 from pipeline.config.errors import ConfigError
 from pipeline.config.keys import find_field, is_text
 
@@ -56,6 +57,28 @@ def apply_override(
         values[key] = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError):
         raise ConfigError(f"{flag} {override}: the value is not YAML") from None
+
+
+def find_undecodable(values: dict[str, Any]) -> tuple[str, str] | None:
+    """Finds a text that is not UTF-8, as names of files may be, and its dotted key; None if there is none.
+
+    `data.source` may be such a name: no other key's value does without being written down.
+    """
+    pending: list[tuple[str, Any]] = [("", values)]
+    seen: set[int] = set()  # YAML's aliases: the same object in many places, even in itself
+    while pending:
+        key, value = pending.pop()
+        if isinstance(value, str):
+            if key != "data.source" and not is_utf8(value):
+                return key, value
+        elif isinstance(value, dict | list) and id(value) not in seen:
+            seen.add(id(value))
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            for name, below in pairs:
+                if not is_utf8(str(name)):
+                    return format_path(f"{key}.{name}".lstrip(".")), str(name)
+                pending.append((f"{key}.{name}".lstrip("."), below))
+    return None
 
 
 class _Loader(yaml.SafeLoader):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from atelier.files.image_files import format_path
+from atelier.files.path_text import format_path
 from atelier.images import Remark
 from atelier.layout import INGEST_REPORT_FILE
 from pipeline.config import config

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from atelier.files.image_files import format_path
+from atelier.files.path_text import format_path
 from atelier.layout import SPLITS, TRAIN
 from pipeline.ingest import sources, splits, units
 from pipeline.ingest.errors import SourceError

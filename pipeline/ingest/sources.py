@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.files import tree
-from atelier.files.image_files import format_path, is_utf8
+from atelier.files.path_text import format_path, is_utf8
 from atelier.layout import SPLIT_BY_ALIAS, SPLITS, TRAIN
 from pipeline.ingest import builtin_sources
 from pipeline.ingest.errors import SourceError

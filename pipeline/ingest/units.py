@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from atelier import images, layout, tfrecord
-from atelier.files.image_files import check_name, format_path, read_image_file
+from atelier.files.image_files import check_name, read_image_file
+from atelier.files.path_text import format_path
 from pipeline.ingest import sources
 from pipeline.ingest.splits import Row
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from atelier import tfrecord
 from atelier.files import tree
-from atelier.files.image_files import format_path
+from atelier.files.path_text import format_path
 from atelier.layout import SCHEMA_FILE
 from pipeline import fingerprint
 from pipeline.records import dataset

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from atelier import images
-from atelier.files.image_files import format_path, read_image_file
+from atelier.files.image_files import read_image_file
+from atelier.files.path_text import format_path
 from atelier.layout import MAX_PIXELS, compute_max_file_bytes
 from atelier.preprocessing import JPEG_QUALITY, STORE_SIZE, Preprocessing
 from serving.client.errors import ServingError

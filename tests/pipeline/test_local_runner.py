@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import PIL
 import pytest
 
 from atelier import tfrecord
@@ -70,6 +71,34 @@ def test_images_are_ingested_once(settings, images, prepare, ingests):
     assert report == {"number": 1}
     assert prepare(chosen)[1] == {"number": 1}
     assert ingests == [(str(images), 512)]
+
+
+@pytest.mark.parametrize("key", ["image_key", "label_key"])
+def test_keys_of_other_records_are_rejected_before_the_ingest(settings, images, prepare, ingests, key):
+    data = config.Data(source=str(images), **{key: "image"})
+    with pytest.raises(dataset.DataError) as rejected:
+        prepare(settings.model_copy(update={"data": data}))
+    for fact in (f"data.{key} is 'image'", config.Data.model_fields[key].default, "leave"):
+        assert fact in str(rejected.value)
+    assert not ingests
+
+
+def test_another_pillow_ingests_again(settings, images, prepare, ingests, monkeypatch):
+    chosen = settings.with_source(str(images))
+    prepare(chosen)
+    monkeypatch.setattr(PIL, "__version__", "99.0")
+    assert prepare(chosen)[1] == {"number": 2}
+
+
+def test_content_images_are_looked_at_before_the_ingest(settings, images, ingests, tmp_path):
+    output = tmp_path / "output"
+    (output / "photographs").mkdir(parents=True)
+    (output / "photographs" / "a.png").write_bytes(b"")
+    style = config.Style(enabled=True, contents=str(output / "photographs"))
+    chosen = settings.with_source(str(images)).model_copy(update={"style": style})
+    with pytest.raises(dataset.DataError, match=r"style\.contents is .*, which lies in the output"):
+        local_runner.run(chosen, output, Console((tmp_path / "screen").open("w")))
+    assert not ingests
 
 
 def test_changed_images_or_settings_are_ingested_again(settings, images, prepare, ingests, monkeypatch):

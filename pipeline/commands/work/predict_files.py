@@ -13,7 +13,7 @@ from typing import Protocol
 from rich.console import Console as Terminal
 from rich.table import Table
 
-from atelier.files import image_files, tree
+from atelier.files import path_text, tree
 from compat.standard_streams import send_to_file
 from pipeline.terminal.console import Console
 from serving.client import NoPredictionError, Prediction, PreparedImage, ServingError
@@ -112,10 +112,10 @@ def _list_files(path: Path) -> Iterator[Path]:
     try:
         found = tree.walk(path).paths
     except OSError as error:
-        where = image_files.format_path(str(error.filename))
+        where = path_text.format_path(str(error.filename))
         raise ServingError(f"{where}: the folder cannot be listed: {error.strerror}") from None
     if not found:
-        raise ServingError(f"{image_files.format_path(str(path))}: no files in this folder")
+        raise ServingError(f"{path_text.format_path(str(path))}: no files in this folder")
     yield from (path / name for name in found)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from atelier import images
 from atelier.errors import AtelierError
-from atelier.files import image_files
+from atelier.files import image_files, path_text
 from atelier.layout import MAX_PIXELS, compute_max_file_bytes
 from atelier.stylization import StylizerError, weigh_styles
 
@@ -54,7 +54,7 @@ def open_model(model: Path | None, weights: Mapping[str, float], strength: float
         try:
             stylized = loaded.stylize(_read(file, size), weights, strength)
         except (images.RejectedImageError, StylizerError) as error:
-            raise ImageError(f"{image_files.format_path(str(file))}: {error}") from None
+            raise ImageError(f"{path_text.format_path(str(file))}: {error}") from None
         return previews.encode(Image.fromarray(stylized), "jpeg")
 
     yield restyle

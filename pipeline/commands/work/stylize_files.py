@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 
 from atelier import storage
-from atelier.files import image_files, tree
+from atelier.files import path_text, tree
 from atelier.stylization import StylizerError
 from compat.standard_streams import send_to_file
 from pipeline.commands.work.restylers import ImageError, Restyle
@@ -74,11 +74,11 @@ def _list_files(path: Path, output: Path) -> Iterator[tuple[str, Path]]:
     if not path.is_dir():
         yield path.name, path
         return
-    shown = image_files.format_path(str(path))
+    shown = path_text.format_path(str(path))
     try:
         names = tree.walk(path, leave_out=output).paths
     except OSError as error:
-        where = image_files.format_path(str(error.filename))
+        where = path_text.format_path(str(error.filename))
         raise StylizerError(f"{where}: the folder cannot be listed: {error.strerror}") from None
     if not names:
         raise StylizerError(f"{shown}: no files in this folder")

@@ -73,6 +73,17 @@ def test_contents(tmp_path):
     file_checks.check_files(settings(style={"enabled": True, "contents": str(tmp_path)}))
 
 
+def test_contents_are_looked_for_as_the_gallery_looks_for_them(tmp_path):
+    linked, junk = tmp_path / "linked", tmp_path / "junk"
+    for folder in (linked, junk, tmp_path / "photographs"):
+        folder.mkdir()
+    (tmp_path / "photographs" / "a.png").write_bytes(b"")
+    (linked / "more").symlink_to(tmp_path / "photographs")
+    file_checks.check_files(settings(style={"enabled": True, "contents": str(linked)}))
+    (junk / "Thumbs.db").write_bytes(b"")
+    assert "holds no files" in refusal(style={"enabled": True, "contents": str(junk)})
+
+
 def test_a_stylizer_is_there(tmp_path):
     style = {"enabled": True, "engine": "fast", "stylizer": str(tmp_path / "mine.npz")}
     message = refusal(style=style)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from atelier.files import image_files
+from atelier.files import image_files, path_text
 from atelier.images import Reason, RejectedImageError
 from pipeline.ingest import sources
 from pipeline.ingest.errors import SourceError
@@ -129,7 +129,7 @@ def test_names_that_are_not_utf8(tmp_path):
     make(tmp_path, *three_each("a", "b"))
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/caf\xe9.jpg")).write_bytes(b"x")
     path = next(f.path for f in sources.scan(tmp_path).files if "caf" in f.path)
-    assert image_files.format_path(path) == r"a/caf\xe9.jpg"
+    assert path_text.format_path(path) == r"a/caf\xe9.jpg"
     with pytest.raises(RejectedImageError) as refused:
         image_files.check_name(path)
     assert refused.value.reason == Reason.UNREADABLE_NAME
