@@ -1,11 +1,13 @@
 """Adding a style to a catalog."""
 
 import contextlib
+import fcntl
 import hashlib
+import os
 import re
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ def add_style(
     """Writes an entry at the end of a catalog, and copies its image into `pictures/` beside it.
 
     What stands in the file, comments included, stays as it is. The file is replaced in one step: a crash leaves the
-    old one.
+    old one. Processes and threads that add to one catalog take turns.
 
     Args:
       catalog_file: a `catalog.yaml` (made if it does not exist), or the folder that it is in.
@@ -58,27 +60,36 @@ def add_style(
     """
     if catalog_file.is_dir():
         catalog_file = catalog_file / catalog.FILE
-    known = _read_existing(catalog_file)
     encoded = read_image(image_file)
     digest = hashlib.sha256(encoded).hexdigest()
-    if same := [style.id for style in known if style.sha256 == digest]:
-        raise CatalogError(f"{image_file}: the catalog {catalog_file} already holds this image, as {same[0]}")
-    taken = {style.id for style in known}
-    if id in taken:
-        raise CatalogError(f"{catalog_file}: the id {id} is taken; give another")
-    style_id = make_unique_id(title, taken, "style") if id is None else id
-    values: dict[str, Any] = {"id": style_id, "title": title, "artist": artist, "year": year, "licence": licence}
+    values: dict[str, Any] = {"id": id, "title": title, "artist": artist, "year": year, "licence": licence}
     values |= {"source": source, "sha256": digest, "preset": preset}
+    if id is None:
+        values["id"] = make_unique_id(title, (), "style")
     try:
         entry.parse_entry({**values, "file": _FOLDER})
     except entry.EntryError as error:
         raise CatalogError("\n".join(f"{image_file}: {fault}" for fault in error.faults)) from None
     values["preset"] = Settings(**(preset or {})).model_dump(mode="json", exclude_unset=True)
+    with _lock(catalog_file.parent):
+        return _add_entry(catalog_file, image_file, encoded, values, is_id_given=id is not None)
 
+
+def _add_entry(
+    catalog_file: Path, image_file: Path, encoded: bytes, values: dict[str, Any], *, is_id_given: bool
+) -> Style:
+    known = _read_existing(catalog_file)
+    if same := [style.id for style in known if style.sha256 == values["sha256"]]:
+        raise CatalogError(f"{image_file}: the catalog {catalog_file} already holds this image, as {same[0]}")
+    taken = {style.id for style in known}
+    if is_id_given and values["id"] in taken:
+        raise CatalogError(f"{catalog_file}: the id {values['id']} is taken; give another")
+    if not is_id_given:
+        values["id"] = make_unique_id(values["title"], taken, "style")
     folder = catalog_file.parent.resolve()
     # A name that is not UTF-8 cannot stand in the catalog: the image is copied under another one.
     inside = image_file.resolve().is_relative_to(folder) and not _has_surrogates(str(image_file.resolve()))
-    file = image_file.resolve() if inside else _copy(image_file, encoded, folder / _FOLDER, style_id)
+    file = image_file.resolve() if inside else _copy(image_file, encoded, folder / _FOLDER, values["id"])
     values["file"] = file.relative_to(folder).as_posix()
     try:
         _replace(catalog_file, _append(catalog_file, values))
@@ -87,6 +98,22 @@ def add_style(
             file.unlink()
         raise
     return catalog.load_catalog(catalog_file)[-1]
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Makes the catalog's folder, and keeps others from adding to the catalog until the block ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise CatalogError(f"{folder}: the folder cannot be used: {error.strerror}") from error
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _has_surrogates(path: str) -> bool:

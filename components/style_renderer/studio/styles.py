@@ -1,5 +1,6 @@
 """The styles that the page offers: the built-in catalog, and a catalog of the user's own beside the jobs."""
 
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Styles:
           CatalogError: a catalog is faulty.
         """
         self._own = folder / "own" / catalog.FILE
+        self._lock = threading.Lock()
         drawn = folder / "builtin"
         marker = drawn / _DRAWN_BY
         fingerprint = builtin.compute_fingerprint()
@@ -69,8 +71,9 @@ class Styles:
           StudioError: title or license is missing, or the image cannot be a style.
           OSError: the disk is full.
         """
-        identity = make_unique_id(title, set(self._styles), "style")
-        with leftovers.create_scratch("style") as scratch:
+        # The next title's id depends on this one.
+        with self._lock, leftovers.create_scratch("style") as scratch:
+            identity = make_unique_id(title, set(self._styles), "style")
             file = scratch / "upload"
             file.write_bytes(encoded)
             try:
@@ -79,8 +82,8 @@ class Styles:
                 if isinstance(cause := error.__cause__, OSError) and explain_full_disk(cause):
                     raise cause from None
                 raise StudioError(str(error).splitlines()[0].replace(f"{file}: ", "")) from None
-        self._styles[style.id] = style
-        return style.id
+            self._styles = self._styles | {style.id: style}
+            return style.id
 
 
 def read(described: dict[str, Any]) -> Style:

@@ -1,5 +1,7 @@
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,23 @@ def test_a_relative_path_will_do(file, image, monkeypatch):
 
 
 # What is refused, and leaves everything as it was.
+
+
+def test_styles_that_are_added_at_once_are_all_in_the_catalog(file, image):
+    """The threads stand for processes: each opens the folder for itself, and so locks it for itself."""
+    sources = [image(seed, f"{seed}.png") for seed in range(4)]
+    together = threading.Barrier(len(sources))
+
+    def add(source):
+        together.wait(20)
+        return adding.add_style(file, source, title="Dunes", licence="CC0-1.0").sha256
+
+    with ThreadPoolExecutor(len(sources)) as threads:
+        added = list(threads.map(add, sources))
+    assert added == [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
+    found = catalog.load_catalog(file)
+    assert sorted(style.id for style in found) == ["dunes", "dunes-2", "dunes-3", "dunes-4"]
+    assert {style.sha256 for style in found} == {*added}
 
 
 def test_the_same_image_is_refused_twice(file, image):

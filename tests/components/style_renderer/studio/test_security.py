@@ -7,6 +7,7 @@ import os
 import struct
 import types
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -208,6 +209,20 @@ def test_an_own_style_stays_and_has_an_id_of_its_own(start):
     styles = {style["id"]: style["licence"] for style in start().get("/api/state").json()["styles"]}
     assert styles["gravel-2"] == "mine"
     assert styles["gravel"] == "CC0-1.0"
+
+
+def test_own_styles_of_one_title_that_come_at_once_all_stay(start):
+    client = start()
+
+    def add(seed):
+        stream = io.BytesIO()
+        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (80, 80, 3), np.uint8)).save(stream, "PNG")
+        return client.post("/api/styles", params={"title": "Gravel", "licence": "mine"}, content=stream.getvalue())
+
+    with ThreadPoolExecutor(4) as threads:
+        added = [answer.json() for answer in threads.map(add, range(4))]
+    assert sorted(each["id"] for each in added) == ["gravel-2", "gravel-3", "gravel-4", "gravel-5"]
+    assert {each["id"] for each in added} <= {style["id"] for style in start().get("/api/state").json()["styles"]}
 
 
 def test_a_folder_has_one_server(tmp_path):
