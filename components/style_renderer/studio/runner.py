@@ -45,7 +45,7 @@ class Runner:
         self.is_ready = False
         """Whether the worker has loaded what it computes with."""
         self.problem = ""
-        """Why there is no worker."""
+        """Why there is no worker and none will be started; "" otherwise."""
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -121,7 +121,7 @@ class Runner:
           StudioError: it cannot answer.
         """
         if not self.is_ready:
-            raise StudioError("the engine is loading; try again in a few seconds")
+            raise StudioError(self.problem or "the engine is loading; try again in a few seconds")
         self._last_question += 1
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._questions[self._last_question] = answer
@@ -217,9 +217,8 @@ class Runner:
             if self._current:
                 self._finish(self._current, "failed", f"{why}. The last image is kept: the job can go on from it")
             self.tell({"event": "engine", "ready": False})
-        self.tell(
-            {"event": "engine", "ready": False, "message": f"the engine does not start: see {self._folder / LOG}"}
-        )
+        self.problem = f"the engine does not start: see {self._folder / LOG}, and start the studio again"
+        self.tell({"event": "engine", "ready": False, "problem": self.problem})
 
     def _take(self, event: dict[str, Any]) -> None:
         kind = event.pop("event")

@@ -3,18 +3,29 @@
 import errno
 import json
 import os
+import sys
+import time
 
 import pytest
 
-from tests.components.style_renderer.studio.conftest import add_job, build_request, encode, read_jobs, upload, wait_for
+from tests.components.style_renderer.studio.conftest import (
+    HOME,
+    add_job,
+    build_request,
+    encode,
+    read_jobs,
+    upload,
+    wait_for,
+)
 from tests.deferred import deferred_imports
 
 with deferred_imports():
     import numpy as np
     from PIL import Image
+    from starlette.testclient import TestClient
 
     from atelier import storage
-    from components.style_renderer.studio import jobs
+    from components.style_renderer.studio import app, jobs
     from components.style_renderer.studio.request import StudioError
 
 
@@ -104,6 +115,19 @@ def test_an_engine_that_ends_is_started_again_and_the_job_is_kept(client):
     assert "the engine ended with code 3" in failed["message"]
     assert failed["version"] > 0  # it has an image
     wait_for(client, next_one, "done")
+
+
+def test_an_engine_that_does_not_start_is_told_also_to_a_page_that_comes_later(folder):
+    studio = app.Studio(folder, (sys.executable, "-c", "import sys; sys.exit('no engine here')"))
+    with TestClient(app.make_app(studio), base_url=HOME) as client:
+        deadline = time.monotonic() + 60
+        while not (state := client.get("/api/state").json())["problem"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert not state["ready"]
+        assert f"the engine does not start: see {folder / 'worker.log'}" in state["problem"]
+        answer = client.post("/api/preview", json=build_request(upload(client)))
+        assert (answer.status_code, answer.json()["error"]) == (400, state["problem"])
+    assert "no engine here" in (folder / "worker.log").read_text()
 
 
 def test_what_a_job_names_must_be_there(client):
