@@ -34,7 +34,11 @@ FILE = "catalog.yaml"
 UNKNOWN_LICENCE = "unknown"
 """Of images in a plain folder."""
 
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".mpo", ".png"),
+    *(".tif", ".tiff", ".webp"),
+)
+"""Of files that are meant as images. Those of formats that cannot be read are faults, and not left out."""
 
 
 def open_catalog(name: str | Path, builtin_folder: Path | None = None, ids: Sequence[str] = ()) -> tuple[Style, ...]:

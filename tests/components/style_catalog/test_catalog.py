@@ -272,6 +272,15 @@ def test_bad_images_of_a_folder_are_all_named(tmp_path, entry_for):
     assert second.startswith(f"{tmp_path}/tiny.png: 96 x 10 pixels are too few")
 
 
+def test_a_folder_leaves_no_image_out_because_of_its_ending(tmp_path, entry_for):
+    entry_for("a")
+    (tmp_path / "a.png").rename(tmp_path / "a.jfif")
+    assert [style.id for style in catalog.load_folder(tmp_path)] == ["a"]
+    (tmp_path / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(12))
+    with pytest.raises(CatalogError, match=r"b\.HEIC: .*convert it to JPEG"):
+        catalog.load_folder(tmp_path)
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(CatalogError, match=f"{tmp_path}: neither a catalog.yaml nor an image"):
         catalog.open_catalog(tmp_path)
