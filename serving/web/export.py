@@ -1,6 +1,7 @@
 """Writes the page into a folder that any static host can serve."""
 
-import shutil
+import json
+import os
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,23 +18,51 @@ HEADERS_FILE = "_headers"
 def export(files: Mapping[str, SiteFile], folder: Path) -> None:
     """Writes the files; an export that is there is replaced when the new one is complete.
 
+    What somebody has put beside an export, such as `.git` or `CNAME`, stays.
+
     Raises:
       WebError: the folder holds something else, or cannot be written.
     """
     try:
-        if folder.exists() and not (folder / SITE_FILE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        place = folder.resolve()
+        if place.exists() and not _is_export(place) and (not place.is_dir() or any(place.iterdir())):
             raise WebError(f"{folder}: it holds something else than an exported page; give an empty or a new folder")
-        place = folder.absolute()
         leftovers.sweep(place.parent.glob(f".{place.name}-*"))
         with leftovers.create_owned(place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}")) as partial:
-            for path, file in files.items():
-                target = partial / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(file.content)
-            lines = ["/*", *(f"  {name}: {value}" for name, value in SECURITY_HEADERS.items()), ""]
-            (partial / HEADERS_FILE).write_text("\n".join(lines), encoding="utf-8")
+            page = partial / "page"
+            _write(files, page)
             if place.exists():
-                shutil.rmtree(place)
-            partial.rename(place)
+                _replace(page, place, partial)
+            else:
+                page.rename(place)
     except OSError as error:
         raise WebError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+
+
+def _is_export(place: Path) -> bool:
+    """Whether the folder's `SITE_FILE` is one of ours: other tools have files of this name, too."""
+    try:
+        described = json.loads((place / SITE_FILE).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(described, dict) and {"atelier", "runtime"} <= described.keys()
+
+
+def _write(files: Mapping[str, SiteFile], page: Path) -> None:
+    for path, file in files.items():
+        target = page / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.content)
+    lines = ["/*", *(f"  {name}: {value}" for name, value in SECURITY_HEADERS.items()), ""]
+    (page / HEADERS_FILE).write_text("\n".join(lines), encoding="utf-8")
+
+
+def _replace(page: Path, place: Path, partial: Path) -> None:
+    """Moves what is in `page` into `place`, and what had these names there into `partial`."""
+    earlier = partial / "earlier"
+    earlier.mkdir()
+    for new in sorted(page.iterdir()):
+        target = place / new.name
+        if os.path.lexists(target):
+            target.rename(earlier / new.name)
+        new.rename(target)

@@ -181,4 +181,28 @@ def test_an_export_replaces_an_export_and_nothing_else(output, tmp_path):
     with pytest.raises(AtelierError, match="mine: it holds something else than an exported page"):
         export.export(files, tmp_path / "mine")
     assert (tmp_path / "mine/thesis.txt").exists()
+    (tmp_path / "mine/site.json").write_text('{"title": "of another tool"}')
+    with pytest.raises(AtelierError, match="mine: it holds something else than an exported page"):
+        export.export(files, tmp_path / "mine")
+    assert (tmp_path / "mine/thesis.txt").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "mine", "output"]
+
+
+def test_what_lies_beside_an_export_stays_and_its_own_files_are_replaced(output, tmp_path):
+    files = site.collect(output)
+    (tmp_path / "host").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "host")
+    export.export(files, tmp_path / "link")
+    (tmp_path / "host/.git").mkdir()
+    (tmp_path / "host/.git/HEAD").write_text("ref: refs/heads/main")
+    (tmp_path / "host/CNAME").write_text("example.org")
+    (tmp_path / "host/models/old").mkdir()
+    (tmp_path / "host/index.html").write_text("edited")
+    export.export(files, tmp_path / "link")
+    written = {
+        path.relative_to(tmp_path / "host").as_posix() for path in (tmp_path / "host").rglob("*") if path.is_file()
+    }
+    assert written == {*files, "_headers", "CNAME", ".git/HEAD"}
+    assert (tmp_path / "host/index.html").read_bytes() == files["index.html"].content
+    assert not (tmp_path / "host/models/old").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["host", "link", "output"]
