@@ -64,8 +64,15 @@ def _plan_outputs(paths: Sequence[Path], output: Path) -> dict[Path, Path]:
                 raise StylizerError(
                     f"{other} and {file} would both become {target}: rename one, or give another folder"
                 )
-            if target.exists() and file.exists() and target.samefile(file):
+            if not target.exists() or not file.exists():
+                continue
+            if target.samefile(file):
                 raise StylizerError(f"{file}: it would be overwritten; give another --output")
+            # As beside the TIFF or the raw file of a camera: it may be an original, too.
+            if target.parent.samefile(file.parent):
+                raise StylizerError(
+                    f"{target}: it lies beside {file.name} and would be overwritten; move it, or give another --output"
+                )
     return found
 
 
@@ -75,6 +82,8 @@ def _list_files(path: Path, output: Path) -> Iterator[tuple[str, Path]]:
         yield path.name, path
         return
     shown = path_text.format_path(str(path))
+    if output.is_dir() and output.samefile(path):
+        raise StylizerError(f"{shown}: its images would be overwritten; give another --output, as in {shown}/stylized")
     try:
         names = tree.walk(path, leave_out=output).paths
     except OSError as error:

@@ -95,6 +95,18 @@ def test_what_cannot_be_done_is_told_before_anything_is_written(atelier, photos,
     assert not out.exists()
 
 
+def test_images_beside_the_images_are_not_overwritten(atelier, photos, model):
+    (photos / "a.jpg").write_bytes(b"an original")
+    code, err = atelier(photos / "a.png", "--model", model, "--style", "red", "--output", photos)
+    assert code == 1
+    assert "a.jpg: it lies beside a.png" in err
+    assert (photos / "a.jpg").read_bytes() == b"an original"
+    code, err = atelier(photos, "--model", model, "--style", "red", "--output", photos)
+    assert code == 1
+    assert "photos: its images would be overwritten" in err
+    assert "photos/stylized" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "facts"),
     [
