@@ -1,9 +1,11 @@
 """The work of `atelier styles train`: styles of a catalog are added to a one-pass stylizer."""
 
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from atelier.stylization import StylizerError
 from compat.standard_streams import send_to_file
 from components.style_catalog import catalog
 from components.style_catalog.style import load_pixels
@@ -28,9 +30,10 @@ def train_styles(
 
     Raises:
       CatalogError: the catalog cannot be used, or lacks a style.
-      StylizerError: the stylizer cannot be used, or has one of the styles.
+      StylizerError: the stylizer cannot be used, or has one of the styles, or `output` cannot be written.
       TrainingError: a photograph cannot be used.
     """
+    _check_output(output)
     styles = catalog.select_styles(name, catalog.open_catalog(name), ids)
     with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal, send_to_file(Path(os.devnull)):
         console = Console(terminal)
@@ -49,3 +52,15 @@ def train_styles(
         )
         extended.save(output)
     return f"{output}: {', '.join(style.id for style in styles)}"
+
+
+def _check_output(output: Path) -> None:
+    """Makes the folder of the file: after minutes of training it is too late to find out that there is none."""
+    if output.is_dir():
+        raise StylizerError(f"{output}: it is a folder; give --output a file, as in {output / 'stylizer.npz'}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise StylizerError(f"{output}: cannot be written: {error.strerror}; give another --output") from None

@@ -34,6 +34,21 @@ def test_a_style_of_a_folder_is_learned(folders, capfd):
     assert stylizer.load(folders / "new.npz").styles == ("red", "night-sky")
 
 
+def test_the_output_is_looked_at_before_the_training(folders, capfd, monkeypatch):
+    monkeypatch.setattr("components.stylizer.training.adding.add_styles", lambda stylizer, *_: stylizer)
+    arguments = ("--model", folders / "tiny.npz")
+    assert train(folders, *arguments, "--output", folders / "new/folder/mine.npz") == 0
+    assert stylizer.load(folders / "new/folder/mine.npz").styles == ("red",)
+    monkeypatch.setattr("components.stylizer.training.adding.add_styles", None)
+    for output, facts in [
+        (folders, [f"{folders}: it is a folder", "stylizer.npz"]),
+        (folders / "tiny.npz/mine.npz", ["mine.npz: cannot be written", "--output"]),
+    ]:
+        assert train(folders, *arguments, "--output", output) == 1
+        err = capfd.readouterr().err
+        assert all(fact in err for fact in facts), err
+
+
 def test_what_is_wrong_is_told(folders, capfd):
     for arguments, facts in [
         (("--model", folders / "none.npz"), ["none.npz", "cannot be read"]),
