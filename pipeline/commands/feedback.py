@@ -24,7 +24,7 @@ def command(request_id: str | None, truth: str | None, file: Path | None, log: P
     ID is the request's, which the client returned. A later truth for the same request replaces the earlier one. If an
     id is not in the log, nothing is added and the exit code is 1.
     """
-    if (truth is None) == (file is None):
+    if (truth is None) == (file is None) or (file is not None and request_id is not None):
         raise click.UsageError("Give an ID and its CLASS, or --file.")
     if truth is not None and not truth.strip():
         raise click.UsageError("CLASS is empty.")

@@ -100,6 +100,8 @@ def command(
     """
     check_exclusive(context, "models", "model_config_file", required=True)
     check_metrics(context)
+    if name is not None and model_config_file:
+        raise click.UsageError("--name is for --models; a models.config names its models itself.", context)
 
     from pipeline.commands.work import serve_models
 

@@ -46,7 +46,7 @@ def render_folder(
       engine: by which the images are made.
       stylizer: file that `fast` and `refined` use; "" for the base network.
       size: longer side of the renderings in pixels; None: the styles' own.
-      strengths: each style at each of them; empty: at the preset's own.
+      strengths: each style at each of them, once; empty: at the preset's own.
       beam: where the work is done.
       image_format: jpeg or png.
       max_bad_fraction: share of the renderings that may be missing at the end.
@@ -74,7 +74,7 @@ def render_folder(
     request = batch.Request(
         overrides=overrides,
         size=size or 0,
-        strengths=tuple(strengths),
+        strengths=tuple(dict.fromkeys(strengths)),
         picture_format=image_format,
         max_bad_fraction=max_bad_fraction,
         code=fingerprint_code(engines.MODULES[engine]),

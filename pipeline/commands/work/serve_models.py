@@ -136,7 +136,7 @@ def find_config(folder: Path, name: str | None) -> model_server_config_pb2.Model
       name: of the model whose versions are in the folder; None: `stylizer` if it is one, else `default`.
 
     Raises:
-      ModelServerConfigError: it is no folder, or neither.
+      ModelServerConfigError: it is no folder, or neither; or `name` is given for a folder of several.
     """
     if not folder.is_dir():
         what = "no such folder: it is a file" if folder.exists() else "no such folder"
@@ -152,6 +152,11 @@ def find_config(folder: Path, name: str | None) -> model_server_config_pb2.Model
             for each in sorted(folder.iterdir())
             if each.is_dir() and (inside := versions.list_folders(each)) and not _is_tflite(inside)
         }
+        if bases and name and not found:
+            raise model_server_config.ModelServerConfigError(
+                f"{folder}: it holds several models or one in a folder below, which are named as their folders are "
+                f"({', '.join(bases)}): leave out --name, or give one of these folders to --models"
+            )
         if not bases:
             raise model_server_config.ModelServerConfigError(f"{folder}: {versions.explain_none(folder)}")
     except OSError as error:

@@ -89,6 +89,7 @@ def test_a_truth_that_no_answer_names_is_added_with_a_warning_and_an_empty_one_i
     assert cli.main(["feedback", "canary0", "cat", "--log", str(log)]) == 0
     assert capfd.readouterr().err == ""
     assert cli.main(["feedback", "canary0", " ", "--log", str(log)]) == 2
+    assert cli.main(["feedback", "canary0", "--file", str(log), "--log", str(log)]) == 2
     assert read_log(log)[1]["canary0"] == "cat"
 
 

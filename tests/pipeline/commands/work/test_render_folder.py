@@ -156,6 +156,10 @@ def test_the_engine_and_its_stylizer_reach_the_batch(images, monkeypatch):
     assert cli.main(words) == 0
     assert cli.main([*words, "--engine", "fast"]) == 0
     assert cli.main([*words, "--engine", "refined", "--stylizer", "mine.npz"]) == 0
+    assert [request.strengths for request in requests] == [()] * 3
+    repeated = ("--strength", "1", "--strength", "0.5", "--strength", "0.50")
+    assert cli.main([*words, *repeated]) == 0
+    assert requests.pop().strengths == (1.0, 0.5)
     found = [(request.engine, request.stylizer) for request in requests]
     assert found == [("finest", ""), ("fast", ""), ("refined", "mine.npz")]
     assert requests[0].code != requests[1].code

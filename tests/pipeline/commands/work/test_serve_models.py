@@ -2,11 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import cli
 from pipeline.commands.work import serve_models
 from serving.server.model_server_config import ModelServerConfigError
 
 
-def served(folder, name="default"):
+def served(folder, name=None):
     models = serve_models.find_config(folder, name).model_config_list.config
     return {model.name: (model.base_path, model.model_platform) for model in models}
 
@@ -41,6 +42,19 @@ def test_the_output_folder_of_a_run_serves_what_a_server_can_load(tmp_path):
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     assert list(served(tmp_path)) == ["serving_model", "stylizer"]
+
+
+def test_a_name_for_a_folder_of_models_is_not_ignored(tmp_path):
+    for folder in ("cats/1", "dogs/2"):
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(ModelServerConfigError, match=r"cats, dogs.*leave out --name"):
+        served(tmp_path, "pets")
+
+
+def test_a_name_beside_a_models_config_is_wrong_usage(tmp_path, capsys):
+    (tmp_path / "models.config").touch()
+    assert cli.main(["serve", "--model-config-file", str(tmp_path / "models.config"), "--name", "pets"]) == 2
+    assert "--name is for --models" in capsys.readouterr().err
 
 
 def test_a_relative_folder_becomes_absolute(tmp_path, monkeypatch):
