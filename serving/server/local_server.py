@@ -126,7 +126,7 @@ class LocalServer:
     @property
     def target(self) -> str:
         """Where clients reach it: host:port."""
-        return f"{self._options.host}:{self.port}"
+        return _join(self._options.host, self.port)
 
     def list_states(self) -> list[VersionState]:
         """Returns the versions of all models that are wanted or in memory."""
@@ -150,14 +150,15 @@ class LocalServer:
         self.stop()
 
     def _bind(self) -> int:
-        address = f"{self._options.host}:{self._options.port}"
+        address = _join(self._options.host, self._options.port)
         try:
             if self._options.ssl:
                 return self._server.add_secure_port(address, _build_credentials(self._options.ssl))
             return self._server.add_insecure_port(address)
         except RuntimeError:
             raise ServerError(
-                f"{address} cannot be listened on: it may be in use; give another --port, or 0 for a free one"
+                f"{address} cannot be listened on: it may be in use, or not this machine's; give another --port "
+                "(0 for a free one), or another --host"
             ) from None
 
     def _report_health(self) -> None:
@@ -165,6 +166,11 @@ class LocalServer:
         state = states.SERVING if self._models.is_ready else states.NOT_SERVING
         for service in ("", *SERVICES):
             self._health.set(service, state)
+
+
+def _join(host: str, port: int) -> str:
+    """Returns the address as gRPC understands it: an IPv6 address is in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def load(directory: Path) -> LoadedModel:

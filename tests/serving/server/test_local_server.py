@@ -3,6 +3,7 @@
 import contextlib
 import io
 import shutil
+import socket
 import threading
 import time
 
@@ -372,6 +373,19 @@ def test_a_second_server_on_the_same_port_is_told(base):
         second = Options(port=server.port)
         with pytest.raises(ServerError, match=f"127.0.0.1:{server.port} cannot be listened on"):
             LocalServer(config(base), second)
+
+
+def test_an_ipv6_address_is_listened_on_and_told_in_brackets(base):
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with LocalServer(config(base), Options(host="::1", port=0)) as server:
+        assert server.target == f"[::1]:{server.port}"
+        with grpc.insecure_channel(server.target) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            assert stub.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_a_stopping_server_answers_what_it_took(base):
