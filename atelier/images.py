@@ -24,9 +24,9 @@ from typing import Literal, NamedTuple
 
 from PIL import Image, ImageFile
 
-from atelier.decoding import color_profiles, sample_depth
+from atelier.decoding import color_profiles, jpeg, png, sample_depth
 from atelier.decoding.color_profiles import Effect
-from atelier.decoding.containers import check_tensorflow_decodes, check_whole, open_image, read_png_chunks
+from atelier.decoding.containers import check_tensorflow_decodes, check_whole, open_image
 from atelier.decoding.conversion import (
     TURNS,
     Remark,
@@ -155,7 +155,9 @@ def decode(encoded: bytes, max_pixels: int) -> DecodedImage:
         image.load()
         turn = TURNS.get(read_orientation(image))
         is_plain = turn is None and _is_plain(image, encoded)
-        chunks = read_png_chunks(encoded) if source_format == "PNG" else {}
+        chunks = png.read_chunks(encoded) if source_format == "PNG" else {}
+        if "transparency" in image.info and source_format == "PNG":
+            _correct_transparency(image, encoded)
         profile = find_profile(image, chunks)
         reduced, remarks = reduce_to_8_bits(image, encoded, deep, chunks)
         rgb, effect = convert_to_srgb(reduced, profile)
@@ -239,7 +241,18 @@ def _graph_reads_jpeg(encoded: bytes) -> bool:
     image = open_image(encoded)
     profile = image.info.get("icc_profile")
     # Without Adobe's marker TensorFlow takes 0 for white in CMYK, and Pillow 255.
-    return (image.mode != "CMYK" or "adobe" in image.info) and (not profile or color_profiles.is_matrix(profile))
+    if image.mode == "CMYK" and "adobe" not in image.info:
+        return False
+    return jpeg.is_usual(encoded) and (not profile or color_profiles.is_matrix(profile))
+
+
+def _correct_transparency(image: Image.Image, encoded: bytes) -> None:
+    """Puts what libpng, and so the served graph, takes a PNG's transparency for in the place of Pillow's reading."""
+    transparency = png.read_transparency(encoded)
+    if transparency is None:
+        del image.info["transparency"]
+    else:
+        image.info["transparency"] = transparency
 
 
 def _is_plain(image: Image.Image, encoded: bytes) -> bool:
@@ -247,8 +260,9 @@ def _is_plain(image: Image.Image, encoded: bytes) -> bool:
         return False
     if image.format == "PNG":
         bit_depth = encoded[24]
-        return bit_depth == 8 and "transparency" not in image.info and not getattr(image, "is_animated", False)
-    return image.format == "JPEG"
+        is_still = not getattr(image, "is_animated", False)
+        return bit_depth == 8 and "transparency" not in image.info and is_still and png.is_usual(encoded)
+    return image.format == "JPEG" and jpeg.is_usual(encoded)
 
 
 def _is_one_color(image: Image.Image) -> bool:

@@ -45,17 +45,6 @@ def check_tensorflow_decodes(image: Image.Image, encoded: bytes) -> None:
         )
 
 
-def read_png_chunks(encoded: bytes) -> dict[bytes, bytes]:
-    """The chunks before the pixels by their names."""
-    chunks: dict[bytes, bytes] = {}
-    position, name = 8, b""
-    while position + 8 <= len(encoded) and name != b"IDAT":
-        length, name = int.from_bytes(encoded[position : position + 4], "big"), encoded[position + 4 : position + 8]
-        chunks.setdefault(name, encoded[position + 8 : position + 8 + length] if name != b"IDAT" else b"")
-        position += 12 + length
-    return chunks
-
-
 def _explain_unusual_bmp(image: Image.Image, encoded: bytes) -> str:
     """What about a BMP is beyond TensorFlow's decoder; "" if nothing."""
     start, header, bits, compression = (

@@ -42,9 +42,12 @@ class Remark(enum.StrEnum):
 def read_orientation(image: Image.Image) -> int:
     """Reads the orientation of the EXIF block; a damaged block counts as upright (1)."""
     try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # noqa: BLE001 (any kind, as everywhere in Pillow's parsers)
         return 1
+    if isinstance(orientation, bytes) and len(orientation) == 1:
+        return orientation[0]
+    return orientation if isinstance(orientation, int) else 1  # neither a fraction nor several numbers
 
 
 def find_profile(image: Image.Image, chunks: Mapping[bytes, bytes]) -> bytes | None:

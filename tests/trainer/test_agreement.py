@@ -81,8 +81,30 @@ def enlarge_canvas(gif):
     return gif[:6] + struct.pack("<HH", 90, 70) + gif[10:]
 
 
+def build_png(depth, color_type, rows, before=b"", behind=b""):
+    header = struct.pack(">IIBBBBB", 4, len(rows) // ((4 * depth + 7) // 8 + 1), depth, color_type, 0, 0, 0)
+    pixels = build_chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + build_chunk(b"IHDR", header) + before + pixels + behind + build_chunk(b"IEND", b"")
+
+
+def build_gray_png(depth, before):
+    """A row of the levels 0 to 3, as far as there are so many."""
+    bits = "".join(f"{level % 2**depth:0{depth}b}" for level in range(4)).ljust(8, "0")
+    return build_png(depth, 0, b"\0" + int(bits, 2).to_bytes(len(bits) // 8, "big"), before)
+
+
+def build_palette_png(before, behind=b""):
+    return build_png(8, 3, bytes([0, 0, 1, 2, 3]), before, behind)
+
+
+def clear_webp_flag(webp, flag):
+    return webp[:20] + bytes([webp[20] & ~flag]) + webp[21:]
+
+
 PNG = encode(SCENE, "PNG")
-RAW_EXIF = f"\nexif\n    {len(build_exif(6))}\n{build_exif(6).hex()}\n"
+RAW_EXIF, RAW_UPRIGHT_EXIF = (f"\nexif\n    {len(block)}\n{block.hex()}\n" for block in (build_exif(6), build_exif(1)))
+XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0" + build_xmp(6)
+PALETTE, TRANSPARENT = build_chunk(b"PLTE", bytes(range(12))), build_chunk(b"tRNS", b"\0\x80")
 PARAMETRIC = icc.parametric_curve(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 SAME = {
@@ -125,6 +147,22 @@ SAME = {
     ),
     "gray GIF": encode(SCENE.convert("L"), "GIF", transparency=100),
     "BMP masks without alpha": build_bmp((0xFF0000, 0xFF00, 0xFF, 0)),
+    **{
+        f"transparent level of {depth} bits": build_gray_png(depth, build_chunk(b"tRNS", bytes([high, 1])))
+        for depth, high in ((1, 0), (2, 0), (4, 0), (4, 1), (8, 1))
+    },
+    "transparency before the palette": build_palette_png(TRANSPARENT + PALETTE),
+    "transparency behind the pixels": build_palette_png(PALETTE, TRANSPARENT),
+    "transparency twice": build_palette_png(PALETTE + TRANSPARENT + build_chunk(b"tRNS", b"\xff\0")),
+    "transparency of more entries than there are": build_palette_png(PALETTE + build_chunk(b"tRNS", bytes(9))),
+    "sBIT twice": build_16_bit_png(0, np.full((3, 3, 1), 900), (b"sBIT", b"\x0a"), (b"sBIT", b"\x10")),
+    **{
+        f"orientation of type {kind}": build_jpeg((0xE1, build_exif(6).replace(b"\x12\1\3\0", b"\x12\1%c\0" % kind)))
+        for kind in (1, 4, 5, 6, 7, 8, 9, 10, 11, 13)
+    },
+    "EXIF cut in its header before XMP": build_jpeg((0xE1, build_exif(6)[:10]), (0xE1, XMP_SEGMENT)),
+    "EXIF of WebP that is not announced": clear_webp_flag(encode(SCENE, "WEBP", exif=build_exif(6)[6:]), 8),
+    "XMP of WebP that is not announced": clear_webp_flag(encode(SCENE, "WEBP", xmp=build_xmp(6)), 4),
 }
 
 REFUSED = {
@@ -140,6 +178,10 @@ REFUSED = {
     "CMYK without a marker": (remove_adobe(encode(SCENE.convert("CMYK"), "JPEG")), "inks are inverted"),
     "part of a profile": (build_jpeg((0xE2, b"ICC_PROFILE\0\1\2" + P3[:99])), "lacks parts"),
     "cICP of Display P3": (add_chunk(PNG, b"cICP", b"\x0c\x0d\0\1"), "cICP"),
+    "upright EXIF as text": (build_png_with_text(Raw_profile_type_exif=RAW_UPRIGHT_EXIF), "text chunk"),
+    "upright XMP compressed": (build_png_with_text(zipped=True, xmp=build_xmp(1).decode()), "compressed XMP"),
+    "cICP without content": (add_chunk(PNG, b"cICP", b""), "cICP"),
+    "too many segments": (build_jpeg(*[(0xFE, b"x")] * 600), "more than 512 segments"),
     "EXIF as text": (build_png_with_text(Raw_profile_type_exif=RAW_EXIF), "text chunk"),
     "XMP compressed": (build_png_with_text(zipped=True, xmp=build_xmp(6).decode()), "compressed XMP"),
     "BMP of other masks": (build_bmp((0xFF, 0xFF00, 0xFF0000, 0xFF000000)), "unusual masks"),

@@ -17,6 +17,8 @@ _MAX_WEBP_CHUNKS = 256
 _XMP_KEY = b"XML:com.adobe.xmp\0"
 _UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 0)
 """Bytes of a value by the types of TIFF that Pillow reads; 0 for the others, which it passes over."""
+_BYTE_TYPES, _SHORT_TYPES, _LONG_TYPES = (1, 6, 7), (3, 8), (4, 9, 13)
+"""Types of whole numbers, signed ones included; a single byte without a type (7) reads as one."""
 _XMP_ORIENTATION = r'^\C*?tiff:Orientation(?:="|>)([0-9])\C*$'
 
 
@@ -157,7 +159,12 @@ def read_webp(encoded: tf.Tensor) -> Metadata:
 
     fields = [_Field(kind, several="first") for kind in (b"EXIF", b"XMP ", b"ICCP")]
     found, _, at_end = _walk(encoded, 12, parse_part, fields, _MAX_WEBP_CHUNKS)
-    exif, xmp, icc = tf.unstack(found)
+    # A chunk counts if the flags of the first one, VP8X, announce it: bits 3, 2 and 5.
+    flags = tf.io.decode_raw(
+        tf.strings.substr(encoded, tf.minimum(20, tf.strings.length(encoded)), 1), tf.uint8, fixed_length=1
+    )
+    is_announced = tf.bitwise.bitwise_and(flags, tf.constant([8, 4, 32], tf.uint8)) > 0
+    exif, xmp, icc = tf.unstack(tf.where(is_announced, found, b""))
     fault = _join_faults((~at_end, f"WebP with more than {_MAX_WEBP_CHUNKS} chunks"))
     return Metadata(exif, xmp, icc, fault)
 
@@ -197,10 +204,14 @@ def _read_tiff_orientation(tiff: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     tagged = tf.boolean_mask(entries, tf.equal(look_up(short, entries), 274) & is_read)[-1:]
     kind = look_up(short, tagged + 2)
     by_kind = tf.stack([look_up(low, tagged + 8), look_up(short, tagged + 8), look_up(long, tagged + 8)])
-    value = tf.where(tf.equal(kind, 1), by_kind[0], tf.where(tf.equal(kind, 4), by_kind[2], by_kind[1]))
-    is_number = (tf.equal(kind, 1) | tf.equal(kind, 3) | tf.equal(kind, 4)) & tf.equal(look_up(long, tagged + 4), 1)
+    is_byte, is_short, is_long = (
+        tf.reduce_any(tf.equal(kind[:, tf.newaxis], list(kinds)), axis=1)
+        for kinds in (_BYTE_TYPES, _SHORT_TYPES, _LONG_TYPES)
+    )
+    value = tf.where(is_byte, by_kind[0], tf.where(is_long, by_kind[2], by_kind[1]))
+    is_number = (is_byte | is_short | is_long) & tf.equal(look_up(long, tagged + 4), 1)
     of_exif = tf.reduce_sum(tf.where(is_number, value, 1))
-    known_order = little_endian | big_endian
+    known_order = (little_endian | big_endian) & (size >= 8)
     return tf.where(known_order, tf.where(tf.size(tagged) > 0, of_exif, other), 1)
 
 

@@ -1,6 +1,8 @@
 """Images that Pillow decodes and the graph of Transform does not are known before Transform."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -28,6 +30,17 @@ def cut_gif():
     return whole[: len(whole) // 2] + b"\0;"
 
 
+def add_chunk(name, content):
+    png = encode(NOISE, "PNG")
+    chunk = struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return png[:33] + chunk + png[33:]
+
+
+def remove_adobe(jpeg):
+    start = jpeg.index(b"\xff\xee")
+    return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4], "big") :]
+
+
 CMYK = encode(NOISE.convert("CMYK"), "JPEG", icc_profile=BROKEN)
 REFUSED = {
     "CMYK with a profile": (
@@ -37,6 +50,14 @@ REFUSED = {
     "a broken profile in JPEG": (encode(NOISE, "JPEG", icc_profile=BROKEN), "it is broken"),
     "a broken profile in PNG": (encode(NOISE, "PNG", icc_profile=BROKEN), "it is broken"),
     "a broken profile in WebP": (encode(NOISE, "WEBP", icc_profile=BROKEN), "it is broken"),
+    "CMYK without a marker": (remove_adobe(encode(NOISE.convert("CMYK"), "JPEG")), "inks are inverted"),
+    "EXIF of ImageMagick": (add_chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 0\n\n"), "text chunk of an old kind"),
+    "Display P3 by code points": (add_chunk(b"cICP", b"\x0c\x0d\0\1"), "cICP"),
+    "an unknown critical chunk": (add_chunk(b"ABCD", b"x"), "PNG"),
+    "too many segments": (
+        encode(NOISE, "JPEG")[:2] + b"\xff\xfe\0\3x" * 600 + encode(NOISE, "JPEG")[2:],
+        "512 segments",
+    ),
     "a GIF that ends early": (cut_gif(), "GIF"),
 }
 
