@@ -1,7 +1,6 @@
 """One version of a model in memory: the SavedModel's graph in a session, as ModelServer runs it."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-from atelier.files import leftovers
+from atelier.files.plain_path import provide_plain_path
 from serving.server import status
 
 _INIT = "__saved_model_init_op"
@@ -27,7 +26,7 @@ class LoadedModel:
         self._graph = tf.Graph()
         self._session = tf.compat.v1.Session(graph=self._graph, config=_build_session_config())
         try:
-            with _provide_plain_path(directory) as path, self._graph.as_default():
+            with provide_plain_path(directory) as path, self._graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], path)
             self.signatures: Mapping[str, meta_graph_pb2.SignatureDef] = {
                 name: signature for name, signature in meta_graph.signature_def.items() if name != _INIT
@@ -89,18 +88,6 @@ def _build_session_config() -> config_pb2.ConfigProto:
         constant_folding=RewriterConfig.OFF,
     )
     return config_pb2.ConfigProto(graph_options=config_pb2.GraphOptions(rewrite_options=rewrites))
-
-
-@contextlib.contextmanager
-def _provide_plain_path(directory: Path) -> Iterator[str]:
-    """Yields a path to the folder that TensorFlow does not read as a pattern, as it does `[`, `*` and `?`."""
-    if not set("[]*?\\") & set(str(directory)):
-        yield str(directory)
-        return
-    with leftovers.create_scratch("model") as folder:
-        link = folder / "model"
-        link.symlink_to(directory.absolute())
-        yield str(link)
 
 
 def _find_reason(message: str) -> str:

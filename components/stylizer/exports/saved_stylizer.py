@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from atelier import stylization
 from atelier.files import versions
+from atelier.files.plain_path import provide_plain_path
 from atelier.layout import ASSETS_EXTRA, STYLIZATION_FILE
 from atelier.stylization import STRENGTH, STYLE_WEIGHTS, StylizerError, check_strength, weigh_styles
 from components.stylizer.exports.saved_model import PIXELS, STYLIZED
@@ -35,7 +36,8 @@ class SavedStylizer:
             raise StylizerError(f"{file}: {error}") from None
         self.styles, self.max_pixels = told.styles, told.max_pixels
         try:
-            self._loaded = tf.saved_model.load(str(directory))  # it holds the variables of its signatures
+            with provide_plain_path(directory) as plain:
+                self._loaded = tf.saved_model.load(plain)  # it holds the variables of its signatures
             self._restyle = self._loaded.signatures["serving_pixels"]
         except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
             raise StylizerError(f"{directory}: the model cannot be loaded: {str(error).splitlines()[0]}") from None
