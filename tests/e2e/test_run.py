@@ -49,7 +49,7 @@ def strict(again: Run, digits: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def worse(strict: Run, digits: Path) -> Run:
-    """A candidate that has hardly learnt, under a threshold that lets it pass: only the baseline can stop it."""
+    """A candidate that has hardly learned, under a threshold that lets it pass: only the baseline can stop it."""
     untrained = ["trainer.head_epochs=1", "trainer.head_learning_rate=1e-9", "trainer.fine_tune_epochs=0"]
     overrides = [word for value in [*untrained, "evaluator.min_accuracy=0"] for word in ("--set", value)]
     return run_pipeline(strict.output, "--config", CONFIG, "--data", digits, *overrides)

@@ -33,7 +33,7 @@ from tests.deferred import deferred_imports
 from tests.e2e.conftest import DIGITS, ROOT, Run
 from tests.serving import warmup
 from tests.serving.malformed import MALFORMED
-from tests.trainer.golden_pictures import PICTURES
+from tests.trainer.image_kinds import IMAGES
 
 with deferred_imports():
     import keras
@@ -64,7 +64,7 @@ class Served:
         return max((path for path in self.base.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
 
 
-def until(condition: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end
@@ -82,7 +82,7 @@ class Process:
         with log.open("wb") as stream:
             self.process = subprocess.Popen(command, cwd=ROOT, stderr=stream, stdout=stream, env=environment)
         try:
-            self.target = self._target()
+            self.target = self._find_target()
         except BaseException:
             self.process.kill()
             self.process.wait()
@@ -90,18 +90,18 @@ class Process:
         self.first_milliseconds: list[float] = []
         """Of its first answers, where a fixture has asked."""
 
-    def _target(self) -> str:
-        def found() -> list[str]:
+    def _find_target(self) -> str:
+        def find_targets() -> list[str]:
             assert self.process.poll() is None, self.log.read_text()
-            return [line.split(" at ")[1].split(",")[0] for line in self.lines() if " at 127.0.0.1:" in line]
+            return [line.split(" at ")[1].split(",")[0] for line in self.read_lines() if " at 127.0.0.1:" in line]
 
-        until(found)
-        return found()[0]
+        wait_until(find_targets)
+        return find_targets()[0]
 
-    def lines(self) -> list[str]:
+    def read_lines(self) -> list[str]:
         return self.log.read_text().splitlines()
 
-    def megabytes(self) -> float:
+    def measure_megabytes(self) -> float:
         """Resident memory."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
@@ -122,8 +122,8 @@ def local(first_run: Run, digits: Path, tmp_path_factory: pytest.TempPathFactory
     process = Process(log, "--models", first_run.output / "serving_model", *BATCHING)
     with Client(process.target) as client:
         client.status()  # connects
-        picture = digits / "digit_0" / "0.png"
-        process.first_milliseconds = [client.predict([picture])[0].milliseconds for _ in range(10)]
+        file = digits / "digit_0" / "0.png"
+        process.first_milliseconds = [client.predict([file])[0].milliseconds for _ in range(10)]
     yield process
     assert process.stop() == 0
 
@@ -178,7 +178,7 @@ def served(request: pytest.FixtureRequest, first_run: Run) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def test_digits(digits: Path) -> dict[Path, str]:
-    """Pictures and their labels: ten of each kind."""
+    """Images and their labels: ten of each kind."""
     return {
         path: f"digit_{digit}" for digit in DIGITS for path in sorted((digits / f"digit_{digit}").glob("[0-9].png"))
     }
@@ -193,11 +193,11 @@ def predict(*arguments: object) -> subprocess.CompletedProcess:
 
 
 def test_it_says_what_it_is_for(local: Process) -> None:
-    first, *_ = local.lines()
+    first, *_ = local.read_lines()
     assert first.startswith("atelier serve: a local server for laptops, tests and CI")
     assert "in production run TensorFlow Serving" in first
     assert not any(
-        line.startswith(("I0000", "W0000", "E0000", "WARNING", "I1", "Instructions")) for line in local.lines()
+        line.startswith(("I0000", "W0000", "E0000", "WARNING", "I1", "Instructions")) for line in local.read_lines()
     )
 
 
@@ -239,10 +239,10 @@ def test_a_client_that_nobody_here_wrote_gets_the_same(served: Served, test_digi
 
 @pytest.fixture(scope="module")
 def golden(first_run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Golden pictures as the model sees them, and what Keras makes of them in this process."""
+    """Golden images as the model sees them, and what Keras makes of them in this process."""
     files = (first_run.output / "pipeline_root" / "Trainer" / "model").glob("*/model.keras")
-    file = min(files, key=lambda path: int(path.parent.name))  # later runs in the folder were refused
-    pixels = ops.decode_and_resize(tf.constant(list(PICTURES.values())), SIZE, "pad").numpy()
+    file = min(files, key=lambda path: int(path.parent.name))  # later runs in the folder were rejected
+    pixels = ops.decode_and_resize(tf.constant(list(IMAGES.values())), SIZE, "pad").numpy()
     return pixels, keras.models.load_model(file).predict(pixels.astype(np.float32), verbose=0)
 
 
@@ -252,7 +252,7 @@ def test_every_way_gives_what_keras_gives_in_process(served: Served, golden: tup
     found = []
     with grpc.insecure_channel(served.target) as channel:
         door = Door(channel)
-        for encoded, one in zip(PICTURES.values(), pixels, strict=True):
+        for encoded, one in zip(IMAGES.values(), pixels, strict=True):
             example = tfrecord.serialize_example({"image/encoded": encoded})
             name, value = {
                 "serving_bytes": ("image_bytes", [encoded]),
@@ -295,13 +295,13 @@ def test_classify_with_examples_gives_what_predict_gives(served: Served, test_di
 
 
 def test_unknown_things_are_named(served: Served, test_digits: dict[Path, str]) -> None:
-    picture = next(iter(test_digits))
+    file = next(iter(test_digits))
     for words, said in [
         (("--model", "cats"), "cats"),
         (("--version", "9"), "9"),
         (("--label", "beta"), "beta"),
     ]:
-        done = predict(picture, "--target", served.target, *words)
+        done = predict(file, "--target", served.target, *words)
         assert done.returncode == 1
         assert done.stderr.startswith("atelier: ")
         assert said in done.stderr
@@ -309,19 +309,19 @@ def test_unknown_things_are_named(served: Served, test_digits: dict[Path, str]) 
 
 
 def test_malformed_requests_are_refused_and_it_lives_on(served: Served, test_digits: dict[Path, str]) -> None:
-    picture = next(iter(test_digits))
+    file = next(iter(test_digits))
     with grpc.insecure_channel(served.target) as channel, Client(served.target) as client:
-        before = client.predict([picture])[0].label
-        for name in ("not a picture", "a truncated picture", "no example", "an unknown signature", "no input"):
+        before = client.predict([file])[0].label
+        for name in ("not an image", "a truncated PNG", "no example", "an unknown signature", "no input"):
             signature, inputs, code, _ = MALFORMED[name]
             with pytest.raises(grpc.RpcError) as caught:
                 Door(channel).predict(signature, inputs, name="default")
             assert caught.value.code() == code, name
-            assert client.predict([picture])[0].label == before
+            assert client.predict([file])[0].label == before
 
 
 def test_the_first_answer_after_warm_up_is_as_fast_as_the_tenth(local: Process) -> None:
-    assert any("7 warm-up requests answered" in line for line in local.lines())
+    assert any("7 warm-up requests answered" in line for line in local.read_lines())
     # Without warm-up the first takes a hundred times as long; ten leaves room for whatever else the machine does.
     first, *_, tenth = local.first_milliseconds
     assert first < 10 * tenth + 20, local.first_milliseconds
@@ -334,14 +334,14 @@ def test_tflite_gives_the_same_answers(served: Served, first_run: Run, test_digi
     here = [each["label"] for each in json.loads(done.stdout)]
     with Client(served.target) as client:
         there = [each.label for each in client.predict(list(test_digits))]
-    # The pushed file is INT8; its gate allows a tenth of the pictures to differ in this small run.
+    # The pushed file is INT8; its gate allows a tenth of the images to differ in this small run.
     assert np.mean([one != other for one, other in zip(here, there, strict=True)]) <= 0.1
 
 
 # Under load, and for long
 
 
-def noisy_png(seed: int) -> bytes:
+def make_noisy_png(seed: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8)).save(stream, "PNG")
     return stream.getvalue()
@@ -355,7 +355,7 @@ class Clients:
         """That answered, by client."""
         self.failures: list[ServingError] = []
         self._target, self._stop = target, threading.Event()
-        self._threads = [threading.Thread(target=self._work, args=(answers,)) for answers in self.versions]
+        self._threads = [threading.Thread(target=self._ask, args=(answers,)) for answers in self.versions]
 
     def __enter__(self) -> "Clients":
         for each in self._threads:
@@ -367,15 +367,15 @@ class Clients:
         for each in self._threads:
             each.join()
 
-    def _work(self, answers: list[int]) -> None:
+    def _ask(self, answers: list[int]) -> None:
         try:
             with Client(self._target) as client:
                 while not self._stop.wait(0.1):
-                    answers.append(client.predict([noisy_png(len(answers))])[0].version)
+                    answers.append(client.predict([make_noisy_png(len(answers))])[0].version)
         except ServingError as error:
             self.failures.append(error)
 
-    def all_at(self, version: int) -> bool:
+    def have_switched_to(self, version: int) -> bool:
         assert not self.failures
         return all(answers and answers[-1] == version for answers in self.versions)
 
@@ -395,9 +395,9 @@ def test_new_versions_under_load_switch_in_order_and_give_their_memory_back(smal
         with Clients(process.target) as clients:
             for version in (2, 3, 4):
                 push(version)
-                until(lambda: clients.all_at(version))  # noqa: B023  # called before the next turn
-                until(lambda: any(f"version {version - 1}: unloaded" in line for line in process.lines()))  # noqa: B023
-                levels.append(process.megabytes())
+                wait_until(lambda: clients.have_switched_to(version))  # noqa: B023  # called before the next turn
+                wait_until(lambda: any(f"version {version - 1}: unloaded" in line for line in process.read_lines()))  # noqa: B023
+                levels.append(process.measure_megabytes())
     finally:
         code = process.stop()
     assert (code, clients.failures) == (0, [])
@@ -418,7 +418,7 @@ def test_ten_thousand_mixed_requests_leave_its_memory_flat(small: Path, tmp_path
 
 
 def _ask_ten_thousand_times(process: Process) -> None:
-    good = [("serving_bytes", {"image_bytes": [noisy_png(seed)]}) for seed in range(8)]
+    good = [("serving_bytes", {"image_bytes": [make_noisy_png(seed)]}) for seed in range(8)]
     bad = [
         (signature, inputs)
         for name, (signature, inputs, *_) in MALFORMED.items()
@@ -426,7 +426,7 @@ def _ask_ten_thousand_times(process: Process) -> None:
     ]
     kinds = [*good, *bad]
 
-    def work(first: int, count: int) -> None:
+    def send_requests(first: int, count: int) -> None:
         with grpc.insecure_channel(process.target) as channel:
             door = Door(channel)
             for number in range(first, first + count):
@@ -434,19 +434,19 @@ def _ask_ten_thousand_times(process: Process) -> None:
                     door.predict(*kinds[number % len(kinds)], name="default")
 
     def run(count: int) -> float:
-        threads = [threading.Thread(target=work, args=(number, count // 8)) for number in range(8)]
+        threads = [threading.Thread(target=send_requests, args=(number, count // 8)) for number in range(8)]
         for each in threads:
             each.start()
         for each in threads:
             each.join()
-        return process.megabytes()
+        return process.measure_megabytes()
 
     settled = run(2_000)
     after = run(8_000)
     # Requests that left 12 KB each, an image's pixels as floats, would add 96 MB.
     assert after < settled + 80, (settled, after)
     with Client(process.target) as client:
-        assert client.predict([noisy_png(0)])[0].label.startswith("digit_")
+        assert client.predict([make_noisy_png(0)])[0].label.startswith("digit_")
 
 
 # TLS
@@ -473,20 +473,20 @@ def encrypted(small: Path, authority: trustme.CA, tmp_path_factory: pytest.TempP
 def test_tls_and_the_lack_of_it_are_clear_on_both_sides(
     local: Process, encrypted: Process, test_digits: dict[Path, str]
 ) -> None:
-    picture = next(iter(test_digits))
+    file = next(iter(test_digits))
     authority = encrypted.log.with_name("ca.pem")
-    done = predict(picture, "--target", encrypted.target, "--ca", authority)
+    done = predict(file, "--target", encrypted.target, "--ca", authority)
     assert done.returncode == 0, done.stderr
 
-    plain_to_tls = predict(picture, "--target", encrypted.target)
+    plain_to_tls = predict(file, "--target", encrypted.target)
     assert plain_to_tls.returncode == 1
     assert "--tls" in plain_to_tls.stderr
-    assert any("a client began with plain text, and this port speaks TLS" in line for line in encrypted.lines())
+    assert any("a client began with plain text, and this port speaks TLS" in line for line in encrypted.read_lines())
 
-    tls_to_plain = predict(picture, "--target", local.target, "--ca", authority)
+    tls_to_plain = predict(file, "--target", local.target, "--ca", authority)
     assert tls_to_plain.returncode == 1
     assert "plain text" in tls_to_plain.stderr
-    assert any("a client began with TLS, and this port speaks plain text" in line for line in local.lines())
+    assert any("a client began with TLS, and this port speaks plain text" in line for line in local.read_lines())
 
 
 def test_what_cannot_be_served_is_told_in_a_line(tmp_path: Path) -> None:

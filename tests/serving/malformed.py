@@ -21,22 +21,25 @@ def make_image(value, size=6, kind="PNG"):
     return stream.getvalue()
 
 
-def huge_png():
+def build_huge_png():
     """A PNG whose header promises 30000 x 30000 pixels, and whose data is nearly nothing."""
 
-    def chunk(name, data):
+    def build_chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">2I5B", 30_000, 30_000, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + build_chunk(b"IHDR", header)
+        + build_chunk(b"IDAT", zlib.compress(b"\0" * 99))
+        + build_chunk(b"IEND", b"")
     )
 
 
 PIXELS = np.zeros((1, 4, 4, 3), np.uint8)
 
 
-def short_tensor():
+def build_short_tensor():
     """One byte of the pixels is missing."""
     import tensorflow as tf
 
@@ -45,7 +48,7 @@ def short_tensor():
     return tensor
 
 
-def repeated_tensor():
+def build_repeated_tensor():
     """One value that stands for 2^40 images."""
     import tensorflow as tf
     from tensorflow.core.framework import tensor_pb2
@@ -56,7 +59,7 @@ def repeated_tensor():
     return tensor
 
 
-def no_strings():
+def build_empty_tensor():
     import tensorflow as tf
 
     return tf.make_tensor_proto([], tf.string)
@@ -64,22 +67,22 @@ def no_strings():
 
 # A function stands for what it returns.
 MALFORMED: dict[str, tuple[str, dict[str, Any], grpc.StatusCode, str]] = {
-    "not a picture": ("serving_bytes", {"image_bytes": [b"hello"]}, Code.INVALID_ARGUMENT, "no JPEG, PNG"),
-    "a truncated picture": ("serving_bytes", {"image_bytes": [make_image(0, 99)[:99]]}, Code.INVALID_ARGUMENT, "PNG"),
+    "not an image": ("serving_bytes", {"image_bytes": [b"hello"]}, Code.INVALID_ARGUMENT, "no JPEG, PNG"),
+    "a truncated PNG": ("serving_bytes", {"image_bytes": [make_image(0, 99)[:99]]}, Code.INVALID_ARGUMENT, "PNG"),
     "a truncated JPEG": (
         "serving_bytes",
         {"image_bytes": [make_image(0, 99, "JPEG")[:400]]},
         Code.INVALID_ARGUMENT,
         "JPEG",
     ),
-    "a huge header": ("serving_bytes", {"image_bytes": [huge_png()]}, Code.INVALID_ARGUMENT, "10000000 pixels"),
+    "a huge header": ("serving_bytes", {"image_bytes": [build_huge_png()]}, Code.INVALID_ARGUMENT, "10000000 pixels"),
     "a huge header in an example": (
         "serving_default",
-        {"examples": [tfrecord.serialize_example({"image/encoded": huge_png()})]},
+        {"examples": [tfrecord.serialize_example({"image/encoded": build_huge_png()})]},
         Code.INVALID_ARGUMENT,
         "10000000 pixels",
     ),
-    "an example without a picture": (
+    "an example without an image": (
         "serving_default",
         {"examples": [tfrecord.serialize_example({"other": 1})]},
         Code.INVALID_ARGUMENT,
@@ -88,7 +91,7 @@ MALFORMED: dict[str, tuple[str, dict[str, Any], grpc.StatusCode, str]] = {
     "no example": ("serving_default", {"examples": [b"\xff\xff"]}, Code.INVALID_ARGUMENT, "Could not parse example"),
     "an empty batch": (
         "serving_bytes",
-        {"image_bytes": no_strings},
+        {"image_bytes": build_empty_tensor},
         Code.INVALID_ARGUMENT,
         "the batch is empty",
     ),
@@ -107,13 +110,13 @@ MALFORMED: dict[str, tuple[str, dict[str, Any], grpc.StatusCode, str]] = {
     "a scalar": ("serving_bytes", {"image_bytes": b"x"}, Code.INVALID_ARGUMENT, "its shape is []"),
     "too few bytes": (
         "serving_pixels",
-        {"pixels": short_tensor},
+        {"pixels": build_short_tensor},
         Code.INVALID_ARGUMENT,
         "tensor parsing error: pixels",
     ),
     "a shape beyond memory": (
         "serving_pixels",
-        {"pixels": repeated_tensor},
+        {"pixels": build_repeated_tensor},
         Code.INVALID_ARGUMENT,
         "is more than this server",
     ),

@@ -28,7 +28,7 @@ REDDISH, BLUEISH = (200, 72, 72), (72, 72, 200)
 STRONG, WEAK = np.exp(2) / (np.exp(2) + 2), 1 / (np.exp(2) + 2)
 
 
-def picture(color, size=(SIZE, SIZE), kind="PNG"):
+def make_image(color, size=(SIZE, SIZE), kind="PNG"):
     stream = io.BytesIO()
     Image.new("RGB", size, color).save(stream, kind)
     return stream.getvalue()
@@ -60,7 +60,7 @@ def push(content, folder):
     return folder
 
 
-def refusal(path):
+def catch_error(path):
     with pytest.raises(ServingError) as refused:
         TFLiteModel(path)
     assert refused.value.code is None
@@ -70,18 +70,18 @@ def refusal(path):
 @pytest.mark.parametrize(("variant", "tolerance"), [("float", 1e-6), ("int8", 0.02)])
 def test_predictions(contents, tmp_path, variant, tolerance):
     model = TFLiteModel(push(contents[variant], tmp_path / "7") / "model.tflite")
-    (tmp_path / "red.bmp").write_bytes(picture(REDDISH, kind="BMP"))
-    red, blue = model.predict([tmp_path / "red.bmp", picture(BLUEISH)], top=3)
+    (tmp_path / "red.bmp").write_bytes(make_image(REDDISH, kind="BMP"))
+    red, blue = model.predict([tmp_path / "red.bmp", make_image(BLUEISH)], top=3)
     assert [label for label, _ in red.top] == ["red", "green", "blue"]
     np.testing.assert_allclose([each for _, each in red.top], [STRONG, WEAK, WEAK], atol=tolerance)
     assert (red.label, red.probability, red.version) == (*red.top[0], 7)
     assert blue.label == "blue"
-    assert len(model.predict([picture(BLUEISH)])[0].top) == 1
+    assert len(model.predict([make_image(BLUEISH)])[0].top) == 1
     assert red.milliseconds > 0
 
 
 def test_a_folder_without_a_number_is_version_0(contents, tmp_path):
-    assert TFLiteModel(push(contents["float"], tmp_path / "here")).predict([picture(REDDISH)])[0].version == 0
+    assert TFLiteModel(push(contents["float"], tmp_path / "here")).predict([make_image(REDDISH)])[0].version == 0
 
 
 def test_the_card_tells_how_to_resize(pushed):
@@ -103,11 +103,11 @@ def test_the_card_tells_how_to_resize(pushed):
 def test_what_is_no_image_is_named(pushed, tmp_path, preparation):
     (tmp_path / "notes.jpg").write_text("remember the milk")
     with pytest.raises(ServingError, match=r"notes\.jpg: not_an_image"):
-        TFLiteModel(pushed, preparation=preparation).predict([picture(REDDISH), tmp_path / "notes.jpg"])
+        TFLiteModel(pushed, preparation=preparation).predict([make_image(REDDISH), tmp_path / "notes.jpg"])
 
 
 def test_a_large_image_is_scaled_down_as_for_a_server(pushed):
-    prepared = TFLiteModel(pushed).prepare(picture(REDDISH, (3000, 2000), "JPEG"))
+    prepared = TFLiteModel(pushed).prepare(make_image(REDDISH, (3000, 2000), "JPEG"))
     assert Image.open(io.BytesIO(prepared.encoded)).size == (512, 341)
     assert TFLiteModel(pushed).predict([prepared])[0].label == "red"
 
@@ -118,7 +118,7 @@ def test_images_are_prepared_as_the_card_tells(pushed, store_size, size):
     (pushed / "card.json").write_text(json.dumps({"resize": "crop", "preprocessing": told}))
     model = TFLiteModel(pushed)
     assert model.preparation() == Preparation(store_size)
-    assert Image.open(io.BytesIO(model.prepare(picture(REDDISH, (3000, 2000), "JPEG")).encoded)).size == size
+    assert Image.open(io.BytesIO(model.prepare(make_image(REDDISH, (3000, 2000), "JPEG")).encoded)).size == size
 
 
 def test_a_card_of_before_is_read_as_by_default_and_that_is_told(pushed, caplog):
@@ -134,7 +134,7 @@ def test_a_card_of_before_is_read_as_by_default_and_that_is_told(pushed, caplog)
 @pytest.mark.parametrize("name", ["model.tflite", "labels.txt", "card.json"])
 def test_a_missing_file_is_named(pushed, name):
     (pushed / name).unlink()
-    assert refusal(pushed).startswith(f"{pushed / name}: cannot be read: No such file or directory")
+    assert catch_error(pushed).startswith(f"{pushed / name}: cannot be read: No such file or directory")
 
 
 def test_a_folder_of_versions_is_told(pushed):
@@ -143,7 +143,9 @@ def test_a_folder_of_versions_is_told(pushed):
 
 
 def test_a_wrong_file_is_named(pushed):
-    assert refusal(pushed / "labels.txt").startswith(f"{pushed}/labels.txt: not a TFLite model that LiteRT can run: ")
+    assert catch_error(pushed / "labels.txt").startswith(
+        f"{pushed}/labels.txt: not a TFLite model that LiteRT can run: "
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,21 +167,21 @@ def test_a_wrong_file_is_named(pushed):
 )
 def test_what_does_not_fit_the_model_is_named(pushed, name, content, words):
     (pushed / name).write_bytes(content)
-    assert refusal(pushed).startswith(f"{pushed / name}: {words}")
+    assert catch_error(pushed).startswith(f"{pushed / name}: {words}")
 
 
 def test_a_model_of_something_else(pushed):
     vector = keras.Input((4,))
     converted = keras.Model(vector, keras.layers.Dense(3)(vector))
     (pushed / "model.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(converted).convert())
-    assert refusal(pushed).startswith(
+    assert catch_error(pushed).startswith(
         f"{pushed}/model.tflite: its input and its output have the shapes [[1, 4], [1, 3]]"
     )
 
 
 def test_names_may_hold_what_ends_a_line_elsewhere(pushed):
     labels.write_labels(pushed, ["re\u2028d", "gre\u0085en", "blue"])
-    assert [name for name, _ in TFLiteModel(pushed).predict([picture(REDDISH)], top=3)[0].top] == [
+    assert [name for name, _ in TFLiteModel(pushed).predict([make_image(REDDISH)], top=3)[0].top] == [
         "re\u2028d",
         "gre\u0085en",
         "blue",

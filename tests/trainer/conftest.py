@@ -61,7 +61,7 @@ def exported(classifier, transformed, tmp_path_factory):
         transform_output=transformed.output,
         image_key="image/encoded",
         preprocessing=PREPROCESSING,
-        sample=tf.constant(transformed.pixels("train")[:1], tf.float32),
+        sample=tf.constant(transformed.read_pixels("train")[:1], tf.float32),
         provenance={"data": "made up", "code": "1234"},
     )
     return Exported(directory, tf.saved_model.load(str(directory)))
@@ -71,18 +71,18 @@ def exported(classifier, transformed, tmp_path_factory):
 def text_transformed(tmp_path_factory):
     """Another maker's records: texts as labels, other keys, and a schema that knows no shapes."""
 
-    def record(number, text):
-        values = {"picture": tiny_data.draw_image(number % 3, number)} | ({"kind": text} if text else {})
+    def make_record(number, text):
+        values = {"photo": tiny_data.draw_image(number % 3, number)} | ({"kind": text} if text else {})
         return tfrecord.serialize_example(values)
 
     texts: dict[str, list[str | None]] = {
         "train": ["Käfer", "big cat", "big cat", "Käfer", "big cat"],
         "eval": ["Käfer", "dog", None],
     }
-    raw = {split: [record(at, text) for at, text in enumerate(labels)] for split, labels in texts.items()}
-    schema = 'feature { name: "picture" type: BYTES } feature { name: "kind" type: BYTES }'
+    raw = {split: [make_record(at, text) for at, text in enumerate(labels)] for split, labels in texts.items()}
+    schema = 'feature { name: "photo" type: BYTES } feature { name: "kind" type: BYTES }'
     root = tmp_path_factory.mktemp("text_transformed")
-    return tiny_data.transform(root, raw, schema, image_key="picture", label_key="kind", resize="pad")
+    return tiny_data.transform(root, raw, schema, image_key="photo", label_key="kind", resize="pad")
 
 
 @pytest.fixture(autouse=True)

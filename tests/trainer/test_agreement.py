@@ -1,7 +1,7 @@
 """One answer for one file: what ingest makes of it (Pillow), and what the served graph makes of its bytes.
 
 The graph gives the same pixels or refuses; and it never refuses, nor sees otherwise, what
-`pictures.convert_for_tensorflow` and `pictures.normalize` give.
+`images.convert_for_tensorflow` and `images.normalize` give.
 """
 
 import functools
@@ -16,8 +16,8 @@ from PIL.PngImagePlugin import PngInfo
 from atelier import images
 from tests.atelier import icc
 from tests.deferred import deferred_imports
-from tests.trainer import golden_pictures
-from tests.trainer.golden_pictures import PICTURES, build_16_bit_png, build_exif, build_jpeg, build_xmp, draw_scene
+from tests.trainer import image_kinds
+from tests.trainer.image_kinds import IMAGES, build_16_bit_png, build_exif, build_jpeg, build_xmp, draw_scene
 
 MAX_PIXELS = 1_000_000
 SCENE = draw_scene(41, 30)
@@ -198,12 +198,12 @@ def decode_by_graph(data):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*SAME, *PICTURES])
+@pytest.mark.parametrize("kind", [*SAME, *IMAGES])
 def test_the_same_pixels(kind):
-    data = (SAME | PICTURES)[kind]
+    data = (SAME | IMAGES)[kind]
     want, got = decode_by_pillow(data), decode_by_graph(data)
     assert got.shape == want.shape
-    may_differ = "profile" in kind or kind in golden_pictures.INEXACT
+    may_differ = "profile" in kind or kind in image_kinds.INEXACT
     assert abs(got - want).max() <= (2 if may_differ else 0)
 
 
@@ -216,9 +216,9 @@ def test_refused_with_the_reason_and_the_remedy(kind):
     decode_by_pillow(data)
 
 
-@pytest.mark.parametrize("kind", [*SAME, *REFUSED, *PICTURES])
+@pytest.mark.parametrize("kind", [*SAME, *REFUSED, *IMAGES])
 def test_what_is_sent_and_stored_is_never_refused(kind):
-    data = REFUSED[kind][0] if kind in REFUSED else (SAME | PICTURES)[kind]
+    data = REFUSED[kind][0] if kind in REFUSED else (SAME | IMAGES)[kind]
     want = decode_by_pillow(data)
     for ours in (
         images.convert_for_tensorflow(data, MAX_PIXELS),

@@ -8,7 +8,7 @@ import scipy.ndimage
 from PIL import Image
 
 from tests.deferred import deferred_imports
-from tests.trainer.golden_pictures import draw_scene
+from tests.trainer.image_kinds import draw_scene
 from trainer.settings import Augmentation
 
 with deferred_imports():
@@ -24,11 +24,11 @@ GEOMETRY_ONLY = Augmentation(shear=20.0, crop_area=0.4)
 
 STILL = {"rotation": 0, "shift_x": 0, "shift_y": 0, "shear": 0, "zoom_x": 1, "zoom_y": 1}
 WHOLE = {"crop_width": 1, "crop_height": 1, "crop_left": 0, "crop_top": 0}
-SAME_COLOUR = {"brightness": 0, "contrast": 1, "saturation": 1, "hue": 0}
+SAME_COLOR = {"brightness": 0, "contrast": 1, "saturation": 1, "hue": 0}
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     return np.asarray(draw_scene(61, 40))
 
 
@@ -43,7 +43,7 @@ def augment(image, seed, settings):
 
 def augment_with(monkeypatch, image, settings=RECIPE, **params):
     """`augment` with these parameters instead of drawn ones."""
-    chosen = STILL | WHOLE | SAME_COLOUR | params
+    chosen = STILL | WHOLE | SAME_COLOR | params
     tensors = {key: tf.constant(value, tf.float32) for key, value in chosen.items()}
     tensors["flip"] = tf.constant(params.get("flip", False))
     monkeypatch.setattr(augmentation, "draw", lambda *_: tensors)
@@ -56,14 +56,14 @@ def draw_numbers(seed, settings):
 
 
 def compute_matrix(p, height, width):
-    """Output to input, (x, y, 1): Keras' rotation, shift, shear and zoom about the centre, after crop and flip."""
+    """Output to input, (x, y, 1): Keras' rotation, shift, shear and zoom about the center, after crop and flip."""
     theta, shear = np.deg2rad(p["rotation"]), np.deg2rad(p["shear"])
     rotation = np.array([[np.cos(theta), -np.sin(theta), 0], [np.sin(theta), np.cos(theta), 0], [0, 0, 1]])
     shift = np.array([[1, 0, p["shift_x"] * width], [0, 1, p["shift_y"] * height], [0, 0, 1]])
     shearing = np.array([[1, -np.sin(shear), 0], [0, np.cos(shear), 0], [0, 0, 1]])
     zoom = np.diag([p["zoom_x"], p["zoom_y"], 1])
-    to_centre = np.array([[1, 0, width / 2 - 0.5], [0, 1, height / 2 - 0.5], [0, 0, 1]])
-    keras_matrix = to_centre @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(to_centre)
+    to_center = np.array([[1, 0, width / 2 - 0.5], [0, 1, height / 2 - 0.5], [0, 0, 1]])
+    keras_matrix = to_center @ rotation @ shift @ shearing @ zoom @ np.linalg.inv(to_center)
     # From pixel indices to edges (+ 1/2), the window, and back.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     window = np.array(
@@ -91,12 +91,12 @@ def warp_by_scipy(image, matrix):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_geometry_is_the_matrix_and_one_interpolation(picture, seed):
+def test_geometry_is_the_matrix_and_one_interpolation(image, seed):
     params = draw_numbers([seed, 7], GEOMETRY_ONLY)
-    matrix = compute_matrix(params, *picture.shape[:2])
-    np.testing.assert_allclose(augmentation.compose_affine_matrix(params, *picture.shape[:2]), matrix, atol=2e-5)
-    want = warp_by_scipy(picture, matrix)
-    assert abs(augment(picture, [seed, 7], GEOMETRY_ONLY) - want).max() <= 0.6  # rounding, and float32 coordinates
+    matrix = compute_matrix(params, *image.shape[:2])
+    np.testing.assert_allclose(augmentation.compose_affine_matrix(params, *image.shape[:2]), matrix, atol=2e-5)
+    want = warp_by_scipy(image, matrix)
+    assert abs(augment(image, [seed, 7], GEOMETRY_ONLY) - want).max() <= 0.6  # rounding, and float32 coordinates
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -128,42 +128,42 @@ def test_quarter_turns_are_exact(monkeypatch, side):
     np.testing.assert_array_equal(augment_with(monkeypatch, image, rotation=180), np.rot90(image, 2))
 
 
-def test_flip_is_exact(monkeypatch, picture):
-    np.testing.assert_array_equal(augment_with(monkeypatch, picture, flip=True), picture[:, ::-1])
+def test_flip_is_exact(monkeypatch, image):
+    np.testing.assert_array_equal(augment_with(monkeypatch, image, flip=True), image[:, ::-1])
 
 
-def test_whole_pixel_shifts_repeat_the_border(monkeypatch, picture):
-    height, width = picture.shape[:2]
-    shifted = augment_with(monkeypatch, picture, shift_x=3 / width, shift_y=-2 / height)
-    want = np.pad(picture, ((2, 0), (0, 3), (0, 0)), mode="edge")[:-2, 3:]
+def test_whole_pixel_shifts_repeat_the_border(monkeypatch, image):
+    height, width = image.shape[:2]
+    shifted = augment_with(monkeypatch, image, shift_x=3 / width, shift_y=-2 / height)
+    want = np.pad(image, ((2, 0), (0, 3), (0, 0)), mode="edge")[:-2, 3:]
     np.testing.assert_array_equal(shifted, want)
 
 
-def test_crop_is_pillows_extent(monkeypatch, picture):
-    height, width = picture.shape[:2]
+def test_crop_is_pillows_extent(monkeypatch, image):
+    height, width = image.shape[:2]
     window = {"crop_left": 0.25, "crop_top": 0.1, "crop_width": 0.5, "crop_height": 0.7}
     box = (0.25 * width, 0.1 * height, 0.75 * width, 0.8 * height)
-    extent = Image.fromarray(picture).transform((width, height), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
-    assert abs(augment_with(monkeypatch, picture, **window).astype(int) - np.asarray(extent)).max() <= 1
+    extent = Image.fromarray(image).transform((width, height), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
+    assert abs(augment_with(monkeypatch, image, **window).astype(int) - np.asarray(extent)).max() <= 1
 
 
 # Color
 
 
-def test_brightness_and_contrast_by_hand(monkeypatch, picture):
+def test_brightness_and_contrast_by_hand(monkeypatch, image):
     settings = OFF.model_copy(update={"brightness": 0.5, "contrast": 0.5})
-    got = augment_with(monkeypatch, picture, settings, brightness=0.1, contrast=1.4)
-    lighter = picture / 255 + 0.1
+    got = augment_with(monkeypatch, image, settings, brightness=0.1, contrast=1.4)
+    lighter = image / 255 + 0.1
     mean = lighter.mean(axis=(0, 1))
     want = np.clip((lighter - mean) * 1.4 + mean, 0, 1) * 255
     assert abs(got - want).max() <= 0.5 + 1e-3
 
 
-def test_saturation_and_hue_by_colorsys(monkeypatch, picture):
+def test_saturation_and_hue_by_colorsys(monkeypatch, image):
     settings = OFF.model_copy(update={"saturation": 0.5, "hue": 0.5})
-    got = augment_with(monkeypatch, picture, settings, saturation=0.6, hue=0.15)
+    got = augment_with(monkeypatch, image, settings, saturation=0.6, hue=0.15)
     for y, x in ((0, 0), (5, 50), (20, 30), (39, 60), (16, 42)):
-        hue, saturation, value = colorsys.rgb_to_hsv(*picture[y, x] / 255)
+        hue, saturation, value = colorsys.rgb_to_hsv(*image[y, x] / 255)
         want = np.multiply(colorsys.hsv_to_rgb((hue + 0.15) % 1, saturation * 0.6, value), 255)
         assert abs(got[y, x] - want).max() <= 0.5 + 1e-2
 
@@ -251,18 +251,18 @@ def test_one_setting_leaves_the_other_draws_alone():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_everything_off_gives_the_very_same_pixels(picture, seed):
-    np.testing.assert_array_equal(augment(picture, [seed, seed], OFF), picture)
+def test_everything_off_gives_the_very_same_pixels(image, seed):
+    np.testing.assert_array_equal(augment(image, [seed, seed], OFF), image)
     # The same through the interpolation, which runs if anything is on.
     half_off = OFF.model_copy(update={"horizontal_flip": True})
     np.testing.assert_array_equal(
-        augment(picture, [seed, seed], half_off),
-        picture[:, ::-1] if draw_numbers([seed, seed], half_off)["flip"] else picture,
+        augment(image, [seed, seed], half_off),
+        image[:, ::-1] if draw_numbers([seed, seed], half_off)["flip"] else image,
     )
 
 
 def test_same_seed_same_pixels_other_copy_other_pixels(square):
-    seeds = [augmentation.derive_seed(tf.constant(b"a picture"), copy) for copy in (0, 1, 0)]
+    seeds = [augmentation.derive_seed(tf.constant(b"an image"), copy) for copy in (0, 1, 0)]
     first, second, again = (augment(square, seed, EVERYTHING) for seed in seeds)
     np.testing.assert_array_equal(first, again)
     assert abs(first.astype(int) - second).mean() > 5
@@ -274,14 +274,14 @@ def test_eager_graph_and_batch_agree(square):
     images = tf.stack([square, square[::-1], square[:, ::-1]])
 
     @tf.function
-    def batch(images, seeds):
+    def augment_batch(images, seeds):
         return tf.map_fn(
             lambda pair: augmentation.augment(pair[0], pair[1], EVERYTHING),
             (images, seeds),
             fn_output_signature=tf.TensorSpec((48, 48, 3), tf.uint8),
         )
 
-    together = batch(images, seeds).numpy().astype(int)
+    together = augment_batch(images, seeds).numpy().astype(int)
     one_by_one = np.stack([augment(image, seed, EVERYTHING) for image, seed in zip(images, seeds, strict=True)])
     # A compiler may fuse two roundings of float32 into one: at an exact half that is one gray level.
     assert abs(together - one_by_one).max() <= 1
@@ -289,14 +289,14 @@ def test_eager_graph_and_batch_agree(square):
 
 
 def test_seed_comes_from_content_and_never_changes():
-    def seed(content, copy):
+    def derive_seed(content, copy):
         return augmentation.derive_seed(tf.constant(content), copy).numpy().tolist()
 
-    assert seed(b"a", 3) == seed(b"a", 3)
-    assert seed(b"a", 3)[0] != seed(b"b", 3)[0]
-    assert [seed(b"a", copy)[1] for copy in (0, 1, 63)] == [0, 1, 63]
+    assert derive_seed(b"a", 3) == derive_seed(b"a", 3)
+    assert derive_seed(b"a", 3)[0] != derive_seed(b"b", 3)[0]
+    assert [derive_seed(b"a", copy)[1] for copy in (0, 1, 63)] == [0, 1, 63]
     # FarmHash fingerprint of b"a", modulo 2**63 - 1. Stored variants of earlier runs depend on it.
-    assert seed(b"a", 0)[0] == 12917804110809363939 % (2**63 - 1)
+    assert derive_seed(b"a", 0)[0] == 12917804110809363939 % (2**63 - 1)
 
 
 @pytest.mark.slow
@@ -328,6 +328,6 @@ def test_scaled_ranges_by_hand():
     assert (half.rotation, half.zoom, half.brightness, half.crop_area) == (20, 0.1, 0.15, 0.8)
     assert (half.horizontal_flip, half.copies) == (True, 3)
     assert augmentation.scale_ranges(settings, 1.0) == settings
-    picture = tf.constant(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
+    image = tf.constant(np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8))
     still = augmentation.scale_ranges(settings, 0.0).model_copy(update={"horizontal_flip": False})
-    np.testing.assert_array_equal(augmentation.augment(picture, [1, 2], still), picture)
+    np.testing.assert_array_equal(augmentation.augment(image, [1, 2], still), image)

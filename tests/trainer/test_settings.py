@@ -17,7 +17,7 @@ from trainer.settings import (
 )
 
 TRAINING = {
-    "data": {"source": "photos", "image_key": "picture", "label_key": "kind", "text_key": "", "splits": {}},
+    "data": {"source": "photos", "image_key": "photo", "label_key": "kind", "text_key": "", "splits": {}},
     "image": {"size": 96, "resize": "pad"},
     "augmentation": Augmentation(copies=2).model_dump(mode="json"),
     "trainer": Trainer(batch_size=8, fine_tune_epochs=1).model_dump(mode="json"),
@@ -35,7 +35,7 @@ TRAINER = TRAINING | {
 @pytest.mark.parametrize("given", [TRAINER, json.dumps(TRAINER)])
 def test_the_trainers_config_as_values_and_as_json(given):
     config = TrainerConfig.parse(given)
-    assert (config.data.image_key, config.data.label_key, config.data.text_key) == ("picture", "kind", "")
+    assert (config.data.image_key, config.data.label_key, config.data.text_key) == ("photo", "kind", "")
     assert (config.image.size, config.image.resize, config.augmentation.copies) == (96, "pad", 2)
     assert (config.trainer.batch_size, config.trainer.head_epochs) == (8, 20)
     assert (config.class_names, config.provenance) == (("cat", "dog"), {"code": "12"})
@@ -51,9 +51,9 @@ def test_the_tuners_config_keeps_its_space_through_json():
 
 
 def test_transforms_config():
-    given = {"image_key": "picture", "label_key": "kind", "size": 64, "resize": "stretch", "code": ["1", "2"]}
+    given = {"image_key": "photo", "label_key": "kind", "size": 64, "resize": "stretch", "code": ["1", "2"]}
     config = TransformConfig.parse(given)
-    assert (config.image_key, config.size, config.resize, config.class_names) == ("picture", 64, "stretch", ())
+    assert (config.image_key, config.size, config.resize, config.class_names) == ("photo", 64, "stretch", ())
     assert config.augmentation == Augmentation()
 
 

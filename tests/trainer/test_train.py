@@ -46,7 +46,7 @@ class Training:
             "mixed_precision": "float32",
         }
         trainer = Trainer(**(defaults | settings), flip_on_the_fly=True).model_dump()
-        fn_args = self._transformed.fn_args(
+        fn_args = self._transformed.build_fn_args(
             trainer=trainer,
             image={"size": SIZE, "resize": "crop"},
             data={"image_key": "image/encoded", "label_key": self._label_key},
@@ -68,7 +68,7 @@ class Training:
 
     def accuracy(self):
         """Of the exported network on the eval split."""
-        pixels, labels = self._transformed.pixels("eval"), self._transformed.labels("eval")
+        pixels, labels = self._transformed.read_pixels("eval"), self._transformed.read_labels("eval")
         return np.mean(self.model.predict(pixels.astype(np.float32), verbose=0).argmax(axis=1) == labels)
 
 
@@ -166,7 +166,7 @@ def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path,
     assert {layer.compute_dtype for layer in exported.layers} == {"float32"}
     assert {weight.dtype for weight in exported.weights} == {"float32"}
     assert find_changed(training.built[0]["initial"], read_weights(exported)) == {"block1a_conv", "top_conv"}
-    pixels = transformed.pixels("eval")
+    pixels = transformed.read_pixels("eval")
     served = tf.saved_model.load(str(model / "Format-Serving")).signatures["serving_pixels"](tf.constant(pixels))
     assert served["probabilities"].dtype == tf.float32
     probabilities = exported.predict(pixels.astype(np.float32), verbose=0)
@@ -179,7 +179,7 @@ def test_from_transform_to_saved_model_in_mixed_precision(transformed, tmp_path,
 def test_what_the_network_is_given(trained, transformed):
     # Once to train, once to export: the same network both times.
     assert len(trained.built) == 2
-    pixels = transformed.pixels("train").astype(np.float64)
+    pixels = transformed.read_pixels("train").astype(np.float64)
     for built in trained.built:
         assert (built["weights_sha256"], built["policy"]) == ("", "float32")
         np.testing.assert_allclose(built["mean"], pixels.mean(axis=(0, 1, 2)), rtol=1e-6)
@@ -192,7 +192,7 @@ def test_what_the_export_is_given(trained, transformed):
     assert (given["class_names"], given["image_key"]) == (list(CLASSES), "image/encoded")
     assert given["preprocessing"] == Preprocessing(size=SIZE, resize="crop", store_size=512)
     assert given["provenance"] == {"code": "1234"}
-    np.testing.assert_array_equal(given["sample"], transformed.pixels("train")[:1])
+    np.testing.assert_array_equal(given["sample"], transformed.read_pixels("train")[:1])
 
 
 def test_what_is_written(trained):
@@ -357,7 +357,7 @@ def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
 
 def test_another_configuration_or_other_data_do_not_go_on_with_this_state(transformed):
     def compute_state(tuned=None, **changes):
-        fn_args = transformed.fn_args(trainer={"seed": changes.pop("seed", 0)}, state_dir="/state")
+        fn_args = transformed.build_fn_args(trainer={"seed": changes.pop("seed", 0)}, state_dir="/state")
         for name, value in changes.items():
             setattr(fn_args, name, value)
         return train._compute_digest(fn_args, tuned or {})

@@ -194,7 +194,7 @@ def search(transformed, tmp_path, monkeypatch):
     monkeypatch.setattr(backbones, "build", build_tiny_backbone)
     # TFX would import the module anew, and what a test changes in it would be gone.
     monkeypatch.setattr(executor, "_get_tuner_fn", lambda _: tuner.tuner_fn)
-    return Searching(transformed.artifacts(), tmp_path)
+    return Searching(transformed.build_artifacts(), tmp_path)
 
 
 def test_a_poor_rate_is_replaced_by_a_better_one(search):
@@ -336,7 +336,7 @@ def test_two_machines_share_one_search_through_tfxs_own_extension(transformed, t
     settings, trainer_settings = build_sections(
         "random", {"head_epochs": 1, "mixed_precision": "float32"}, max_trials=4
     )
-    told = {name: artifact.uri for name, (artifact,) in transformed.artifacts().items()}
+    told = {name: artifact.uri for name, (artifact,) in transformed.build_artifacts().items()}
     told["custom_config"] = build_custom_config(settings, trainer_settings, "")
     file = tmp_path / "told.json"
     file.write_text(json.dumps(told))

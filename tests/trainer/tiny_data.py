@@ -27,7 +27,7 @@ from tfx_bsl.public import tfxio
 from atelier import tfrecord
 from pipeline.beam import pipeline_options
 from pipeline.records import records
-from tests.trainer.golden_pictures import PICTURES
+from tests.trainer.image_kinds import IMAGES
 from tests.trainer.tiny_classes import CLASSES, EVAL_COUNTS, GOLDEN, SIZE, TRAIN_COUNTS
 from trainer import features, preprocessing
 from trainer.images import lossless
@@ -43,23 +43,23 @@ class Transformed:
     output: tft.TFTransformOutput
     schema_file: Path
 
-    def files(self, split: str) -> list[str]:
+    def list_files(self, split: str) -> list[str]:
         return [str(self.root / "examples" / f"Split-{split}" / "*")]
 
-    def rows(self, split: str) -> list[tf.train.Example]:
+    def read_rows(self, split: str) -> list[tf.train.Example]:
         """Transformed examples in the order of the file."""
         (file,) = (self.root / "examples" / f"Split-{split}").iterdir()
         return [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(file), "GZIP")]
 
-    def pixels(self, split: str) -> np.ndarray:
+    def read_pixels(self, split: str) -> np.ndarray:
         """[N, size, size, 3] uint8, in the order of the file."""
-        encoded = [read_value(row, features.IMAGE) for row in self.rows(split)]
-        return np.stack([lossless.decode(picture, SIZE).numpy() for picture in encoded])
+        encoded = [read_value(row, features.IMAGE) for row in self.read_rows(split)]
+        return np.stack([lossless.decode(one, SIZE).numpy() for one in encoded])
 
-    def labels(self, split: str) -> list[int]:
-        return [read_value(row, features.LABEL) for row in self.rows(split)]
+    def read_labels(self, split: str) -> list[int]:
+        return [read_value(row, features.LABEL) for row in self.read_rows(split)]
 
-    def artifacts(self) -> dict[str, list[Any]]:
+    def build_artifacts(self) -> dict[str, list[Any]]:
         """What TFX's Trainer and Tuner are given."""
         examples = standard_artifacts.Examples()
         examples.uri = str(self.root / "examples")
@@ -69,10 +69,10 @@ class Transformed:
         graph.uri, schema.uri = str(self.root / "graph"), str(self.schema_file.parent)
         return {"examples": [examples], "transform_graph": [graph], "schema": [schema]}
 
-    def fn_args(self, **custom_config: object) -> fn_args_utils.FnArgs:
+    def build_fn_args(self, **custom_config: object) -> fn_args_utils.FnArgs:
         """As TFX's Trainer makes them, from artifacts."""
         return fn_args_utils.get_common_fn_args(
-            self.artifacts(),
+            self.build_artifacts(),
             {"train_args": "{}", "eval_args": "{}", "custom_config": json_utils.dumps(custom_config)},
         )
 
@@ -127,7 +127,7 @@ def make_splits() -> dict[str, list[bytes]]:
     return {
         "train": [make_raw_example(*one) for one in draw_images(TRAIN_COUNTS, 0)],
         "eval": [make_raw_example(*one) for one in draw_images(EVAL_COUNTS, 1000)],
-        "golden": [make_raw_example(PICTURES[kind], at % len(CLASSES)) for at, kind in enumerate(GOLDEN)],
+        "golden": [make_raw_example(IMAGES[kind], at % len(CLASSES)) for at, kind in enumerate(GOLDEN)],
     }
 
 
@@ -141,7 +141,7 @@ def transform(
     resize: str = "crop",
     class_names: Sequence[str] = (),
 ) -> Transformed:
-    """Analyses `train` and transforms every split, as the component does, in one shard a split and in order."""
+    """Analyzes `train` and transforms every split, as the component does, in one shard a split and in order."""
     schema_file = root / "schema" / "schema.pbtxt"
     schema_file.parent.mkdir(parents=True)
     schema_file.write_text(schema or records.build_schema(CLASSES), encoding="utf-8")

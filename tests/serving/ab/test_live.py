@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 CLIENTS = 16
 GAINS = {1: 1.0, 2: 0.7}
 """Version 2 calls an image bright from 182 of 255 on, version 1 from 128 on."""
-PICTURES = {value: make_image(value) for value in range(0, 256, 5)}
+IMAGES = {value: make_image(value) for value in range(0, 256, 5)}
 
 
 def name_class(version, value):
@@ -65,8 +65,8 @@ def client(registry, tmp_path):
 def ask(client, number):
     """One request with its truth: that of version 1, wrong for one image in ten."""
     drawn = random.Random(number)
-    value = drawn.choice(sorted(PICTURES))
-    answer = client.predict(PICTURES[value], key=f"user {number}")
+    value = drawn.choice(sorted(IMAGES))
+    answer = client.predict(IMAGES[value], key=f"user {number}")
     assert answer.prediction.label == name_class(answer.prediction.version, value)
     truth = name_class(1, value)
     if drawn.random() < 0.1:
@@ -120,8 +120,8 @@ def test_no_request_is_lost_or_answered_wrongly_while_aliases_move(registry, cli
     def ask_on(number):
         drawn = random.Random(number)
         while not stop.is_set():
-            value = drawn.choice(sorted(PICTURES))
-            answer = client.predict(PICTURES[value], key=str(drawn.random()))
+            value = drawn.choice(sorted(IMAGES))
+            answer = client.predict(IMAGES[value], key=str(drawn.random()))
             assert answer.prediction.label == name_class(answer.prediction.version, value)
             versions.add((answer.arm == "canary", answer.prediction.version))
             asked[number] += 1

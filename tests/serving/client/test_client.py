@@ -44,13 +44,13 @@ Code = grpc.StatusCode
 BUSY = (Code.UNAVAILABLE, "The batch scheduling queue to which this task was submitted is full")
 
 
-def picture(color="red", size=(8, 8), kind="PNG", **options):
+def make_image(color="red", size=(8, 8), kind="PNG", **options):
     stream = io.BytesIO()
     Image.new("RGB", size, color).save(stream, kind, **options)
     return stream.getvalue()
 
 
-def noise(height, width, kind):
+def make_noise(height, width, kind):
     """An image that does not compress."""
     stream = io.BytesIO()
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -58,7 +58,7 @@ def noise(height, width, kind):
     return stream.getvalue()
 
 
-RED, GREEN, BLUE = (picture(color) for color in ("red", "green", "blue"))
+RED, GREEN, BLUE = (make_image(color) for color in ("red", "green", "blue"))
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def client(target):
         yield client
 
 
-def awaited(target, call, **options):
+def run_async(target, call, **options):
     """What `call(client)` gives of an asyncio client."""
 
     async def run():
@@ -90,11 +90,11 @@ def awaited(target, call, **options):
     return asyncio.run(run())
 
 
-def untimed(predictions):
+def remove_times(predictions):
     return [replace(each, milliseconds=0) for each in predictions]
 
 
-def refusal(call, *arguments, **options):
+def catch_error(call, *arguments, **options):
     with pytest.raises(ServingError) as refused:
         call(*arguments, **options)
     return refused.value
@@ -119,7 +119,7 @@ def test_images_travel_as_they_are_encoded(client, fake):
 def test_predictions_in_either_encoding(client, fake, as_content):
     fake.as_content = as_content
     found = client.predict([RED, GREEN, BLUE])
-    assert untimed(found) == [
+    assert remove_times(found) == [
         Prediction("cat", 0.5, (("cat", 0.5),), 2, 0),
         Prediction("bird", 0.875, (("bird", 0.875),), 2, 0),
         Prediction("dog", 0.625, (("dog", 0.625),), 2, 0),
@@ -162,7 +162,7 @@ def test_a_version_beyond_64_bits_is_refused():
 
 
 def test_classify_sends_examples(client, fake):
-    assert untimed(client.classify([RED, GREEN], top=2)) == [
+    assert remove_times(client.classify([RED, GREEN], top=2)) == [
         Prediction("cat", 0.5, (("cat", 0.5), ("dog", 0.25)), 2, 0),
         Prediction("bird", 0.875, (("bird", 0.875), ("dog", 0.125)), 2, 0),
     ]
@@ -186,13 +186,13 @@ def test_status(target):
 
 
 def test_asyncio_gives_the_same(client, target):
-    async def everything(client):
+    async def ask_everything(client):
         predictions = await client.predict([RED, GREEN, BLUE], top=3)
         return predictions, await client.classify([RED], top=2), await client.metadata(), await client.status()
 
-    predictions, classes, metadata, status = awaited(target, everything)
-    assert untimed(predictions) == untimed(client.predict([RED, GREEN, BLUE], top=3))
-    assert untimed(classes) == untimed(client.classify([RED], top=2))
+    predictions, classes, metadata, status = run_async(target, ask_everything)
+    assert remove_times(predictions) == remove_times(client.predict([RED, GREEN, BLUE], top=3))
+    assert remove_times(classes) == remove_times(client.classify([RED], top=2))
     assert (metadata, status) == (client.metadata(), client.status())
 
 
@@ -252,15 +252,15 @@ def test_a_model_without_classify_gives_ids(client, fake):
 
 def test_other_failures_of_classify_are_told(client, fake):
     fake.failures = [None, (Code.INTERNAL, "out of order")]
-    assert "answers INTERNAL: out of order" in str(refusal(client.predict, [RED], top=2))
+    assert "answers INTERNAL: out of order" in str(catch_error(client.predict, [RED], top=2))
     assert client.predict([RED], top=2)[0].top[1] == ("dog", 0.25)
 
 
 def test_many_tasks_or_threads_ask_once(client, target, fake):
-    async def at_once(client):
+    async def ask_at_once(client):
         return await asyncio.gather(*(client.predict([RED], top=2) for _ in range(8)))
 
-    awaited(target, at_once)
+    run_async(target, ask_at_once)
     assert fake.methods().count("Classify") == 1
     with futures.ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: client.predict([RED], top=2), range(8)))
@@ -275,44 +275,44 @@ def test_unavailable_is_tried_again(client, target, fake):
     assert client.predict([RED])[0].label == "cat"
     assert len(fake.calls) == 3
     fake.failures = [BUSY, BUSY]
-    assert awaited(target, lambda client: client.status())[0].version == 2
+    assert run_async(target, lambda client: client.status())[0].version == 2
     assert fake.methods() == ["Predict"] * 3 + ["GetModelStatus"] * 3
 
 
 def test_a_large_request_is_tried_again_too(target, fake):
     # Without a setting of its own, gRPC tries requests of more than 256 KiB once only.
-    large = noise(512, 512, "PNG")
+    large = make_noise(512, 512, "PNG")
     assert len(large) > 500_000
     fake.failures = [BUSY]
     with Client(target) as client:
         client.predict([large])
     fake.failures = [BUSY]
-    awaited(target, lambda client: client.predict([large]))
+    run_async(target, lambda client: client.predict([large]))
     assert len(fake.calls) == 4
 
 
 @pytest.mark.slow
 def test_in_the_end_unavailable_is_told(client, target, fake):
     fake.failures = [BUSY] * 5
-    error = refusal(client.predict, [RED])
+    error = catch_error(client.predict, [RED])
     assert error.code is Code.UNAVAILABLE
     assert str(error) == f"{target} is not available, after several tries: {BUSY[1]}"
     assert (len(fake.calls), fake.failures) == (5, [])
 
 
 def test_nothing_else_is_tried_again(client, target, fake):
-    fake.failures = [(Code.INVALID_ARGUMENT, "expected a picture")] * 2
-    assert str(refusal(client.predict, [RED])) == f"{target} answers INVALID_ARGUMENT: expected a picture"
-    assert refusal(awaited, target, lambda client: client.predict([RED])).code is Code.INVALID_ARGUMENT
+    fake.failures = [(Code.INVALID_ARGUMENT, "expected an image")] * 2
+    assert str(catch_error(client.predict, [RED])) == f"{target} answers INVALID_ARGUMENT: expected an image"
+    assert catch_error(run_async, target, lambda client: client.predict([RED])).code is Code.INVALID_ARGUMENT
     assert len(fake.calls) == 2
 
 
 def test_a_deadline_ends_a_call(client, target, fake):
     fake.held.clear()
-    error = refusal(client.predict, [RED], deadline=0.2)
+    error = catch_error(client.predict, [RED], deadline=0.2)
     assert error.code is Code.DEADLINE_EXCEEDED
     assert str(error).startswith(f"no answer from {target} within 0.2 s: allow more (--deadline)")
-    error = refusal(awaited, target, lambda client: client.status(), deadline=0.2)
+    error = catch_error(run_async, target, lambda client: client.status(), deadline=0.2)
     assert error.code is Code.DEADLINE_EXCEEDED
 
 
@@ -333,7 +333,7 @@ def test_a_deadline_ends_a_call(client, target, fake):
 )
 def test_what_the_server_does_not_have(target, model, call, code, words):
     with Client(target, ServedModel(**model)) as client:
-        error = refusal(getattr(client, call), *([[RED]] if call != "status" else []))
+        error = catch_error(getattr(client, call), *([[RED]] if call != "status" else []))
     assert error.code is code
     assert words in str(error)
     assert target in str(error)
@@ -342,10 +342,10 @@ def test_what_the_server_does_not_have(target, model, call, code, words):
 # ---- sizes and compression
 
 
-def test_a_image_larger_than_a_message_is_not_sent(target, fake, tmp_path):
-    (tmp_path / "large.png").write_bytes(noise(64, 64, "PNG"))
+def test_an_image_larger_than_a_message_is_not_sent(target, fake, tmp_path):
+    (tmp_path / "large.png").write_bytes(make_noise(64, 64, "PNG"))
     with Client(target, max_message_bytes=10_000) as client:
-        error = refusal(client.predict, [tmp_path / "large.png"])
+        error = catch_error(client.predict, [tmp_path / "large.png"])
     assert error.code is Code.RESOURCE_EXHAUSTED
     assert "large.png: " in str(error)
     assert "bytes are more than a message holds (10000)" in str(error)
@@ -353,7 +353,7 @@ def test_a_image_larger_than_a_message_is_not_sent(target, fake, tmp_path):
 
 
 def test_a_batch_is_no_larger_than_a_message(target, fake):
-    large = noise(64, 64, "PNG")  # 12 kB
+    large = make_noise(64, 64, "PNG")  # 12 kB
     with Client(target, max_message_bytes=30_000) as client:
         assert len(client.predict([large] * 5)) == 5
     assert [len(request.inputs["image_bytes"].string_val) for request in fake.requests("Predict")] == [2, 2, 1]
@@ -362,7 +362,7 @@ def test_a_batch_is_no_larger_than_a_message(target, fake):
 
 def test_the_servers_limit(fake):
     with serving(fake, max_receive_message_length=5_000) as target, Client(target) as client:
-        error = refusal(client.predict, [noise(64, 64, "PNG")])
+        error = catch_error(client.predict, [make_noise(64, 64, "PNG")])
     assert error.code is Code.RESOURCE_EXHAUSTED
     assert f"bytes are more than the 5000 of a message to or from {target}" in str(error)
 
@@ -374,7 +374,7 @@ def test_answers_may_have_more_than_grpcs_4_mib(target, fake):
     with Client(target) as client:
         assert client.predict([RED])[0].probability == 1
     with Client(target, max_message_bytes=2**20) as client:
-        error = refusal(client.predict, [RED])
+        error = catch_error(client.predict, [RED])
     assert error.code is Code.RESOURCE_EXHAUSTED
     assert "of a message to or from" in str(error)
 
@@ -385,8 +385,8 @@ def test_gzip_by_choice(fake):
         with Client(target) as client:
             client.predict([RED])
         with Client(target, gzip=True) as client:
-            assert "Compression algorithm 'gzip' is disabled" in str(refusal(client.predict, [RED]))
-        error = refusal(awaited, target, lambda client: client.predict([RED]), gzip=True)
+            assert "Compression algorithm 'gzip' is disabled" in str(catch_error(client.predict, [RED]))
+        error = catch_error(run_async, target, lambda client: client.predict([RED]), gzip=True)
         assert "Compression algorithm 'gzip' is disabled" in str(error)
     with serving(fake) as target, Client(target, gzip=True) as client:
         assert client.predict([RED])[0].label == "cat"
@@ -397,7 +397,7 @@ def test_gzip_by_choice(fake):
 
 
 def test_a_large_image_is_scaled_down(target, fake, tmp_path):
-    photo = picture("navy", (3000, 2000), "JPEG")
+    photo = make_image("navy", (3000, 2000), "JPEG")
     (tmp_path / "photo.jpg").write_bytes(photo)
     with Client(target) as client:
         client.predict([photo, tmp_path / "photo.jpg"])
@@ -406,7 +406,7 @@ def test_a_large_image_is_scaled_down(target, fake, tmp_path):
 
 
 def test_originals_are_sent_byte_for_byte(target, fake):
-    photo = picture("navy", (3000, 2000), "JPEG")
+    photo = make_image("navy", (3000, 2000), "JPEG")
     with Client(target, preparation=AS_IS) as client:
         client.predict([photo, RED])
     assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [photo, RED]
@@ -415,7 +415,7 @@ def test_originals_are_sent_byte_for_byte(target, fake):
 @pytest.mark.parametrize("kind", ["TIFF", "BMP", "GIF"])
 def test_what_tensorflow_may_not_read_alike_is_sent_as_png_of_full_size(target, fake, kind):
     with Client(target, preparation=AS_IS) as client:
-        client.predict([picture("navy", (900, 30), kind)])
+        client.predict([make_image("navy", (900, 30), kind)])
     (sent,) = fake.calls[0][1].inputs["image_bytes"].string_val
     image = Image.open(io.BytesIO(sent))
     assert (image.format, image.size, image.getpixel((0, 0))) == ("PNG", (900, 30), (0, 0, 128))
@@ -425,16 +425,18 @@ def test_what_tensorflow_may_not_read_alike_is_sent_as_png_of_full_size(target, 
 def test_what_is_no_image_is_named_before_anything_is_sent(target, fake, tmp_path, preparation):
     (tmp_path / "notes.jpg").write_text("remember the milk")
     with Client(target, preparation=preparation) as client:
-        error = refusal(client.predict, [RED, tmp_path / "notes.jpg"])
+        error = catch_error(client.predict, [RED, tmp_path / "notes.jpg"])
         assert str(error) == f"{tmp_path}/notes.jpg: not_an_image: it begins with b'remember'"
         assert error.code is None
-        assert str(refusal(client.predict, [RED, RED[:50]])).startswith("image 2 of 2: truncated: ")
-        assert str(refusal(client.predict, [str(tmp_path / "no.jpg")])).startswith(f"{tmp_path}/no.jpg: unreadable: ")
+        assert str(catch_error(client.predict, [RED, RED[:50]])).startswith("image 2 of 2: truncated: ")
+        assert str(catch_error(client.predict, [str(tmp_path / "no.jpg")])).startswith(
+            f"{tmp_path}/no.jpg: unreadable: "
+        )
     assert fake.calls == []
 
 
 def test_a_prepared_image_is_sent_as_it_is(client, fake):
-    prepared = client.prepare(picture("navy", (600, 600), "JPEG"))
+    prepared = client.prepare(make_image("navy", (600, 600), "JPEG"))
     client.predict([prepared])
     assert list(fake.calls[0][1].inputs["image_bytes"].string_val) == [prepared.encoded]
 
@@ -442,13 +444,13 @@ def test_a_prepared_image_is_sent_as_it_is(client, fake):
 # ---- what the model tells of its preprocessing
 
 
-def sizes(fake):
+def list_sizes(fake):
     """Sizes of the images that were sent, by call."""
     requests = fake.requests("Predict")
     return [[Image.open(io.BytesIO(each)).size for each in r.inputs["image_bytes"].string_val] for r in requests]
 
 
-PHOTO = picture("navy", (300, 200), "JPEG")
+PHOTO = make_image("navy", (300, 200), "JPEG")
 
 
 @pytest.mark.parametrize("top", [1, 2])
@@ -458,17 +460,17 @@ def test_images_are_prepared_as_the_model_was_trained(target, fake, top):
         client.predict([PHOTO], top=top)
         client.predict([PHOTO, RED], top=top)
         assert client.preparation() == Preparation(96, 100_000_000, 95)
-    awaited(target, lambda client: client.predict([PHOTO], top=top))
-    assert sizes(fake) == [[(96, 64)], [(96, 64), (8, 8)], [(96, 64)]]
+    run_async(target, lambda client: client.predict([PHOTO], top=top))
+    assert list_sizes(fake) == [[(96, 64)], [(96, 64), (8, 8)], [(96, 64)]]
     assert [list(query.inputs) for query in fake.queries] == [["queries"]] * 2  # once for each client
 
 
 def test_the_quality_and_the_limit_are_those_of_the_model(target, fake):
     fake.preprocessing[2] |= {"store_size": 32, "jpeg_quality": 40, "max_pixels": 60_000}
-    noisy = noise(200, 300, "PNG")
+    noisy = make_noise(200, 300, "PNG")
     with Client(target) as client:
         client.predict([noisy])
-        assert "max_pixels allows (60000)" in str(refusal(client.predict, [noise(200, 301, "PNG")]))
+        assert "max_pixels allows (60000)" in str(catch_error(client.predict, [make_noise(200, 301, "PNG")]))
     (sent,) = fake.calls[0][1].inputs["image_bytes"].string_val
     reduced = Image.open(io.BytesIO(noisy))
     reduced.thumbnail((32, 32), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -508,9 +510,9 @@ def test_another_version_gets_its_own_preparation(target, fake, call):
         fake.versions.append(7)
         return await ask(client)
 
-    assert [each.version for each in awaited(target, switch)] == [7, 7]
+    assert [each.version for each in run_async(target, switch)] == [7, 7]
     if call == "predict":
-        assert sizes(fake)[-2:] == [[(96, 64), (8, 8)], [(64, 43), (8, 8)]]
+        assert list_sizes(fake)[-2:] == [[(96, 64), (8, 8)], [(64, 43), (8, 8)]]
 
 
 def test_an_image_that_was_prepared_for_another_version_is_prepared_again(target, fake, tmp_path):
@@ -520,25 +522,25 @@ def test_an_image_that_was_prepared_for_another_version_is_prepared_again(target
         prepared = [client.prepare(tmp_path / "photo.jpg"), client.prepare(PHOTO)]
         fake.versions.append(7)
         client.predict(prepared)
-    assert sizes(fake) == [[(32, 21)] * 2, [(64, 43)] * 2]
+    assert list_sizes(fake) == [[(32, 21)] * 2, [(64, 43)] * 2]
 
 
 def test_versions_that_answer_in_turn_are_told(target, fake):
     fake.preprocessing[1]["store_size"] = 64
     fake.alternating = True
     with Client(target) as client:
-        assert "answer in turn: ask one of them with --version" in str(refusal(client.predict, [PHOTO]))
+        assert "answer in turn: ask one of them with --version" in str(catch_error(client.predict, [PHOTO]))
     with Client(target, ServedModel(version=1)) as client:
         assert client.predict([PHOTO])[0].version == 1
 
 
 def test_a_model_of_before_is_asked_as_by_default_and_that_is_told(target, fake, caplog):
     fake.preprocessing = None
-    large = picture("navy", (3000, 2000), "JPEG")
+    large = make_image("navy", (3000, 2000), "JPEG")
     with Client(target) as client:
         for _ in range(2):
             client.predict([large])
-    assert sizes(fake) == [[(512, 341)]] * 2
+    assert list_sizes(fake) == [[(512, 341)]] * 2
     (line,) = caplog.messages
     assert f"model 'default', version 2, at {target} does not tell how its images are prepared" in line
     assert "512 pixels" in line
@@ -547,7 +549,7 @@ def test_a_model_of_before_is_asked_as_by_default_and_that_is_told(target, fake,
     for preparation in (Preparation(store_size=64), AS_IS):
         with Client(target, preparation=preparation) as client:
             client.predict([PHOTO])
-    assert sizes(fake)[2:] == [[(64, 43)], [(300, 200)]]
+    assert list_sizes(fake)[2:] == [[(64, 43)], [(300, 200)]]
     assert caplog.messages == []
 
 
@@ -562,7 +564,7 @@ def test_a_model_of_before_is_asked_as_by_default_and_that_is_told(target, fake,
 def test_a_preprocessing_that_is_not_known_is_an_error(target, fake, told, fact):
     fake.preprocessing[2] = told
     with Client(target) as client:
-        said = str(refusal(client.predict, [RED]))
+        said = str(catch_error(client.predict, [RED]))
     assert said.startswith("model 'default', version 2, signature 'preprocessing': its answer cannot be read: ")
     assert fact in said
     assert fake.calls == []
@@ -586,59 +588,59 @@ def pem(tmp_path_factory):
     return SimpleNamespace(authority=authority, **{file.stem: file for file in folder.iterdir()})
 
 
-def secured(fake, pem, mutual=False, name="127.0.0.1"):
+def serve_with_tls(fake, pem, mutual=False, name="127.0.0.1"):
     certificate = pem.authority.issue_cert(name)
     pair = (certificate.private_key_pem.bytes(), certificate.cert_chain_pems[0].bytes())
     return serving(fake, grpc.ssl_server_credentials([pair], pem.ca.read_bytes(), mutual))
 
 
 def test_tls(fake, pem):
-    with secured(fake, pem) as target:
+    with serve_with_tls(fake, pem) as target:
         with Client(target, tls=Tls(pem.ca)) as client:
             assert client.predict([RED])[0].label == "cat"
-        assert awaited(target, lambda client: client.status(), tls=Tls(pem.ca))[0].version == 2
+        assert run_async(target, lambda client: client.status(), tls=Tls(pem.ca))[0].version == 2
 
 
 def test_mutual_tls(fake, pem):
-    with secured(fake, pem, mutual=True) as target:
+    with serve_with_tls(fake, pem, mutual=True) as target:
         with Client(target, tls=Tls(pem.ca, pem.cert, pem.key)) as client:
             assert client.predict([RED])[0].label == "cat"
         tls = Tls(pem.ca, pem.cert, pem.key)
-        assert awaited(target, lambda client: client.status(), tls=tls)[0].version == 2
+        assert run_async(target, lambda client: client.status(), tls=tls)[0].version == 2
 
 
 @pytest.mark.slow
 def test_connections_that_do_not_come_about(fake, pem):
-    async def words(target, tls=None):
+    async def read_error(target, tls=None):
         async with AsyncClient(target, tls=tls) as client:
             with pytest.raises(ServingError) as refused:
                 await client.status()
         assert refused.value.code is Code.UNAVAILABLE
         return str(refused.value).replace(target, "TARGET")
 
-    async def all_at_once():
+    async def connect_all():
         return await asyncio.gather(
-            words(nobody),
-            words("no-such-host.invalid:8500"),
-            words(encrypted),
-            words(plain, Tls(pem.ca)),
-            words(encrypted, Tls(pem.other)),
-            words(encrypted, Tls()),
-            words(misnamed, Tls(pem.ca)),
-            words(mutual, Tls(pem.ca)),
-            words(encrypted, Tls(pem.hollow)),
+            read_error(nobody),
+            read_error("no-such-host.invalid:8500"),
+            read_error(encrypted),
+            read_error(plain, Tls(pem.ca)),
+            read_error(encrypted, Tls(pem.other)),
+            read_error(encrypted, Tls()),
+            read_error(misnamed, Tls(pem.ca)),
+            read_error(mutual, Tls(pem.ca)),
+            read_error(encrypted, Tls(pem.hollow)),
         )
 
     with (
         serving(fake) as plain,
-        secured(fake, pem) as encrypted,
-        secured(fake, pem, mutual=True) as mutual,
-        secured(fake, pem, name="elsewhere.example") as misnamed,
+        serve_with_tls(fake, pem) as encrypted,
+        serve_with_tls(fake, pem, mutual=True) as mutual,
+        serve_with_tls(fake, pem, name="elsewhere.example") as misnamed,
         socket.socket() as unused,
     ):
         unused.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{unused.getsockname()[1]}"
-        found = asyncio.run(all_at_once())
+        found = asyncio.run(connect_all())
     assert fake.calls == []
     not_trusted = "the certificate of TARGET is not trusted (unable to get local issuer certificate)"
     for line, start in zip(
@@ -661,8 +663,8 @@ def test_connections_that_do_not_come_about(fake, pem):
 
 @pytest.mark.slow
 def test_the_blocking_client_tells_the_same(fake, pem):
-    with secured(fake, pem) as target, Client(target) as client:
-        assert "drops the connection: it speaks TLS (--tls or --ca FILE)" in str(refusal(client.status))
+    with serve_with_tls(fake, pem) as target, Client(target) as client:
+        assert "drops the connection: it speaks TLS (--tls or --ca FILE)" in str(catch_error(client.status))
 
 
 @pytest.mark.parametrize(
@@ -680,9 +682,9 @@ def test_a_refused_second_address_does_not_hide_the_server(encrypted, words):
 def test_files_of_tls_are_named(pem, tmp_path):
     with pytest.raises(ValueError, match="go together"):
         Tls(pem.ca, cert=pem.cert)
-    error = refusal(Client, "localhost:1", tls=Tls(pem.junk))
+    error = catch_error(Client, "localhost:1", tls=Tls(pem.junk))
     assert str(error) == f"{pem.junk}: holds no certificate or key in PEM form (-----BEGIN ...)"
-    error = refusal(Client, "localhost:1", tls=Tls(tmp_path / "none.pem"))
+    error = catch_error(Client, "localhost:1", tls=Tls(tmp_path / "none.pem"))
     assert str(error) == f"{tmp_path}/none.pem: cannot be read: No such file or directory"
 
 
@@ -691,7 +693,7 @@ def test_another_service_is_told():
     port = server.add_insecure_port("localhost:0")
     server.start()
     with Client(f"localhost:{port}") as client:
-        error = refusal(client.status)
+        error = catch_error(client.status)
     server.stop(None).wait()
     assert error.code is Code.UNIMPLEMENTED
     assert "lacks this call" in str(error)
@@ -709,7 +711,7 @@ def test_what_is_no_number_is_no_answer(target, fake, number):
         def ask(client, call=call):
             return getattr(client, call)([RED, GREEN, BLUE], top=2)
 
-        for error in (refusal(ask, sync), refusal(awaited, target, ask)):
+        for error in (catch_error(ask, sync), catch_error(run_async, target, ask)):
             assert isinstance(error, NoPredictionError)
             assert str(error) == ("image 2 of 3: version 2 of the model gives NaN or infinity for 1 of 3 probabilities")
             assert [getattr(each, "label", str(each)) for each in error.answers] == ["cat", str(error), "dog"]
@@ -718,7 +720,7 @@ def test_what_is_no_number_is_no_answer(target, fake, number):
 
 def test_several_answers_that_are_none_are_counted(client, fake):
     fake.rows = dict.fromkeys((RED, GREEN, BLUE), (np.nan,) * 3)
-    assert str(refusal(client.predict, [RED, GREEN, BLUE])) == (
+    assert str(catch_error(client.predict, [RED, GREEN, BLUE])) == (
         "image 1 of 3: version 2 of the model gives NaN or infinity for 3 of 3 probabilities; 2 more images alike"
     )
 
@@ -740,7 +742,7 @@ def test_batches_become_as_small_as_the_server_says(client, fake, call):
 def test_a_batch_that_cannot_be_made_smaller_is_an_error(client, fake):
     for said in ("Task size 1 is larger than maximum input batch size 0", "Task size 1 is larger"):
         fake.failures = [(Code.INVALID_ARGUMENT, said)]
-        assert said in str(refusal(client.predict, [RED]))
+        assert said in str(catch_error(client.predict, [RED]))
 
 
 # ---- proxies
@@ -758,7 +760,7 @@ def test_this_machine_is_reached_past_every_proxy(target, monkeypatch, variable)
     for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]"):
         with Client(f"{host}:{port}") as client:
             assert client.predict([RED])[0].label == "cat"
-    assert awaited(target, lambda client: client.predict([RED]))[0].label == "cat"
+    assert run_async(target, lambda client: client.predict([RED]))[0].label == "cat"
 
 
 @pytest.fixture
@@ -781,7 +783,7 @@ def test_a_proxy_in_the_way_is_named(monkeypatch, dropping):
     for variable, port in (("http_proxy", 9), ("https_proxy", dropping)):
         monkeypatch.setenv(variable, f"http://user:secret@127.0.0.1:{port}")
         with Client("models.example:8500", deadline=10) as client:
-            said = str(refusal(client.predict, [RED]))
+            said = str(catch_error(client.predict, [RED]))
         assert f"no way to models.example:8500 through the proxy 127.0.0.1:{port}, which {variable} names" in said
         assert f"add the target's host to no_proxy, or unset {variable}" in said
         assert "secret" not in said
@@ -791,10 +793,10 @@ def test_a_proxy_that_does_not_answer_is_named(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with Client("models.example:8500", deadline=0.3) as client:
-            said = str(refusal(client.predict, [RED]))
+            said = str(catch_error(client.predict, [RED]))
     assert "which http_proxy names, within 0.3 s" in said
     assert "no_proxy" in said
 
 
 def test_a_target_is_checked_before_anything_is_sent():
-    assert "write localhost:8500" in str(refusal(Client, "http://localhost:8500"))
+    assert "write localhost:8500" in str(catch_error(Client, "http://localhost:8500"))

@@ -46,7 +46,7 @@ def client(target):
         yield client
 
 
-def refusal(call, *arguments, **options):
+def catch_error(call, *arguments, **options):
     with pytest.raises((ServingError, StylizerError)) as refused:
         call(*arguments, **options)
     return str(refused.value)
@@ -71,7 +71,7 @@ def test_a_newer_version_with_other_styles_never_gets_weights_of_the_older(clien
 
 def test_versions_that_change_all_the_time_are_told(client, fake):
     fake.styles[1], fake.pushing = ["swirls", "mosaic"], True
-    assert "answer in turn" in refusal(client.stylize, image(), {"swirls": 1})
+    assert "answer in turn" in catch_error(client.stylize, image(), {"swirls": 1})
     with StylizerClient(client._target, ServedModel("stylizer", version=1)) as of_one:
         found = of_one.stylize(image(), {"swirls": 1})
     assert json.loads(found.encoded) == {"version": 1, "weights": {"swirls": 1.0}, "strength": 1.0}
@@ -80,7 +80,7 @@ def test_versions_that_change_all_the_time_are_told(client, fake):
 def test_a_style_that_the_newer_version_lacks_is_told(client, fake):
     client.stylize(image(), {"swirls": 1})
     fake.versions, fake.styles[3] = [3], ["mosaic"]
-    assert refusal(client.stylize, image(), {"swirls": 1}).startswith("there is no style swirls")
+    assert catch_error(client.stylize, image(), {"swirls": 1}).startswith("there is no style swirls")
 
 
 def test_images_are_scaled_down(target, fake):
@@ -102,37 +102,37 @@ def test_images_are_scaled_down(target, fake):
 def test_failures_say_what_to_do(client, fake, failure, words):
     client.stylization()
     fake.failures = [failure]
-    said = refusal(client.stylize, image(), {"swirls": 1})
+    said = catch_error(client.stylize, image(), {"swirls": 1})
     assert re.search(words, said), said
     assert said.startswith("the image:") == (failure[0] is Code.INVALID_ARGUMENT)
 
 
 def test_what_cannot_be_restyled_is_told(client, fake):
-    assert "the image: " in refusal(client.stylize, b"no image", {"swirls": 1})
-    assert "did you mean swirls?" in refusal(client.stylize, image(), {"Swirls": 1})
-    assert "expected 0..1" in refusal(client.stylize, image(), {"swirls": 1}, 1.5)
-    assert "expected 0..1" in refusal(client.stylize, image(), {"swirls": 1}, float("nan"))
-    said = refusal(client.stylize, image((101, 100)), {"swirls": 1}, name="large.png")
+    assert "the image: " in catch_error(client.stylize, b"no image", {"swirls": 1})
+    assert "did you mean swirls?" in catch_error(client.stylize, image(), {"Swirls": 1})
+    assert "expected 0..1" in catch_error(client.stylize, image(), {"swirls": 1}, 1.5)
+    assert "expected 0..1" in catch_error(client.stylize, image(), {"swirls": 1}, float("nan"))
+    said = catch_error(client.stylize, image((101, 100)), {"swirls": 1}, name="large.png")
     assert all(fact in said for fact in ("large.png", "10100", "10000", "--size")), said
     assert fake.images == []
 
 
 def test_a_model_that_is_no_stylizer_is_told(target):
     with StylizerClient(target, ServedModel("default")) as client:
-        said = refusal(client.stylize, image(), {"swirls": 1})
+        said = catch_error(client.stylize, image(), {"swirls": 1})
     assert all(fact in said for fact in ("'default'", "not a stylizer", "--name", "atelier predict")), said
 
 
 @pytest.mark.parametrize("told", ["[]", '{"styles": ["swirls"]} nonsense', '{"styles": [], "max_pixels": 1}'])
 def test_a_description_that_cannot_be_read_is_told(client, fake, told):
     fake.told = told
-    said = refusal(client.stylize, image(), {"swirls": 1})
+    said = catch_error(client.stylize, image(), {"swirls": 1})
     assert all(fact in said for fact in ("'stylizer'", "version 2", "cannot be read")), said
 
 
 def test_an_answer_without_an_image_is_told(client, fake):
     fake.output = "stylized"
-    assert "cannot be read" in refusal(client.stylize, image(), {"swirls": 1})
+    assert "cannot be read" in catch_error(client.stylize, image(), {"swirls": 1})
 
 
 # ---- the command line

@@ -77,7 +77,7 @@ def door(base):
         yield made
 
 
-def refusal(call):
+def catch_error(call):
     with pytest.raises(grpc.RpcError) as caught:
         call()
     return caught.value.code(), caught.value.details()
@@ -183,7 +183,7 @@ def test_health_and_reflection(door):
 
 @pytest.mark.parametrize(("signature", "inputs", "code", "message"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_request_is_refused_and_the_next_one_answered(door, signature, inputs, code, message):
-    found, said = refusal(lambda: door.predict(signature, inputs))
+    found, said = catch_error(lambda: door.predict(signature, inputs))
     assert (found, message in said) == (code, True), said
     assert "\n" not in said
     assert door.bright(255) == ([1.0], 1)
@@ -199,11 +199,11 @@ def test_a_malformed_request_is_refused_and_the_next_one_answered(door, signatur
     ],
 )
 def test_what_is_not_served_is_refused_in_tf_servings_words(door, spec, code, message):
-    assert refusal(lambda: door.bright(0, **spec)) == (code, message)
+    assert catch_error(lambda: door.bright(0, **spec)) == (code, message)
     metadata = get_model_metadata_pb2.GetModelMetadataRequest(
         model_spec=named(**spec), metadata_field=["signature_def"]
     )
-    assert refusal(lambda: door.prediction.GetModelMetadata(metadata)) == (code, message)
+    assert catch_error(lambda: door.prediction.GetModelMetadata(metadata)) == (code, message)
 
 
 def test_other_calls_are_refused_in_tf_servings_words(door):
@@ -242,13 +242,13 @@ def test_other_calls_are_refused_in_tf_servings_words(door):
             ),
         ),
     ]:
-        assert refusal(call) == (invalid, message)
-    assert refusal(lambda: door.states(version=9)) == (Code.NOT_FOUND, "Could not find version 9 of model tiny")
-    assert refusal(lambda: door.states(name="x")) == (Code.NOT_FOUND, "Could not find any versions of model x")
+        assert catch_error(call) == (invalid, message)
+    assert catch_error(lambda: door.states(version=9)) == (Code.NOT_FOUND, "Could not find version 9 of model tiny")
+    assert catch_error(lambda: door.states(name="x")) == (Code.NOT_FOUND, "Could not find any versions of model x")
 
 
 def test_an_expired_deadline(door):
-    code, _ = refusal(lambda: door.predict("serving_bytes", {"image_bytes": [make_image(0)]}, timeout=1e-6))
+    code, _ = catch_error(lambda: door.predict("serving_bytes", {"image_bytes": [make_image(0)]}, timeout=1e-6))
     assert code == Code.DEADLINE_EXCEEDED
     assert door.bright(255) == ([1.0], 1)
 
@@ -317,10 +317,10 @@ def test_a_reload_with_a_model_that_cannot_be_loaded_fails_and_changes_nothing(b
         both = config(base)
         both.model_config_list.config.add(name="broken", base_path=str(tmp_path), model_platform="tensorflow")
         request = model_management_pb2.ReloadConfigRequest(config=both)
-        code, said = refusal(lambda: door.model.HandleReloadConfigRequest(request))
+        code, said = catch_error(lambda: door.model.HandleReloadConfigRequest(request))
         assert (code, f"no version to load in {tmp_path}" in said) == (Code.UNKNOWN, True)
         (tmp_path / "1").mkdir()
-        code, said = refusal(lambda: door.model.HandleReloadConfigRequest(request))
+        code, said = catch_error(lambda: door.model.HandleReloadConfigRequest(request))
         assert (code, "1 model(s) did not become available: {{name: broken, version 1: " in said) == (
             Code.UNKNOWN,
             True,
@@ -333,7 +333,7 @@ def test_a_reload_with_a_model_that_cannot_be_loaded_fails_and_changes_nothing(b
         twice = config(base)
         twice.model_config_list.config.add().CopyFrom(twice.model_config_list.config[0])
         request = model_management_pb2.ReloadConfigRequest(config=twice)
-        code, said = refusal(lambda: door.model.HandleReloadConfigRequest(request))
+        code, said = catch_error(lambda: door.model.HandleReloadConfigRequest(request))
         assert (code, "'tiny' is listed twice" in said) == (Code.INVALID_ARGUMENT, True)
         assert door.bright(255, label="stable") == ([1.0], 1)
 
@@ -348,7 +348,7 @@ def test_reloading_moves_labels(base, tmp_path):
         assert response.status.error_code == 0
         assert door.bright(255, label="stable") == ([0.5], 2)
         absent = config(tmp_path, "all {}", 'version_labels { key: "stable" value: 7 }')
-        code, said = refusal(
+        code, said = catch_error(
             lambda: door.model.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(config=absent))
         )
         assert (code, "version 7 of model tiny" in said) == (Code.FAILED_PRECONDITION, True)
@@ -397,7 +397,7 @@ def test_a_stopping_server_answers_what_it_took(base):
         until(lambda: server._models._table.by_model["tiny"][1].users == 1)  # it has come in
         server.stop()
         assert tf.make_ndarray(answer.result().outputs["label"]).tolist() == [b"bright"]
-        assert refusal(lambda: door.bright(0))[0] == Code.UNAVAILABLE
+        assert catch_error(lambda: door.bright(0))[0] == Code.UNAVAILABLE
 
 
 @pytest.fixture(scope="module")
@@ -430,7 +430,7 @@ def test_mutual_tls_wants_the_clients_certificate(base, authority):
     with serving(config(base), known, ssl=ssl_config(authority, client_verify=True)) as (server, door):
         assert door.bright(255) == ([1.0], 1)
         with grpc.secure_channel(f"localhost:{server.port}", grpc.ssl_channel_credentials(root)) as channel:
-            assert refusal(lambda: Door(channel).bright(255))[0] == Code.UNAVAILABLE
+            assert catch_error(lambda: Door(channel).bright(255))[0] == Code.UNAVAILABLE
 
 
 def test_eight_clients_and_a_new_version_lose_nothing(tmp_path):

@@ -80,7 +80,7 @@ def answering(models, **which):
         return version.number
 
 
-def refusal(models, **which):
+def catch_error(models, **which):
     with pytest.raises(StatusError) as caught, models.borrow(spec(**which)):
         pass
     return caught.value.code, str(caught.value)
@@ -121,7 +121,7 @@ def test_a_new_version_answers_before_the_old_one_goes(models, loader, base):
         (2, State.AVAILABLE),
         (1, State.END),
     ]
-    assert refusal(models, version=1) == (
+    assert catch_error(models, version=1) == (
         grpc.StatusCode.NOT_FOUND,
         "Servable not found for request: Specific(pets, 1)",
     )
@@ -182,7 +182,7 @@ def test_labels(models, base):
     configured(models, base, both, labels=[("stable", 1), ("canary", 2)])
     assert answering(models, label="stable") == 1
     assert answering(models, label="canary") == 2
-    assert refusal(models, label="beta") == (
+    assert catch_error(models, label="beta") == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "Unrecognized servable version label: beta",
     )
@@ -212,15 +212,15 @@ def test_a_model_that_left_the_configuration_is_unloaded(models, loader, base):
     configured(models, base)
     models.configure(model_server_config_pb2.ModelServerConfig())
     assert loader.events == ["loaded 1", "closed 1"]
-    assert refusal(models) == (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(pets)")
+    assert catch_error(models) == (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(pets)")
     assert not models.is_ready
 
 
 def test_what_is_not_there_is_said_as_tf_serving_says_it(models, base):
     configured(models, base)  # an empty base path: versions may come
     assert not models.is_ready
-    assert refusal(models) == (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(pets)")
-    assert refusal(models, name="") == (grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
+    assert catch_error(models) == (grpc.StatusCode.NOT_FOUND, "Servable not found for request: Latest(pets)")
+    assert catch_error(models, name="") == (grpc.StatusCode.INVALID_ARGUMENT, "ModelSpec has no name specified.")
     with pytest.raises(StatusError, match="Could not find any versions of model cars"):
         models.find_versions(spec("cars"))
     push(base, 1)
@@ -365,7 +365,7 @@ def unchanged(models):
     """Nothing but version 1 answers, by its label, too, and a look at the folders changes nothing."""
     models.update()
     available = [each.number for each in models.find_versions(spec()) if each.state == State.AVAILABLE]
-    return (available, answering(models, label="stable"), refusal(models, label="new")[0]) == (
+    return (available, answering(models, label="stable"), catch_error(models, label="new")[0]) == (
         [1],
         1,
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -428,7 +428,7 @@ def test_a_new_model_that_cannot_be_loaded_is_an_error_and_changes_nothing(pets,
         assert caught.value.code == grpc.StatusCode.UNKNOWN
         assert str(caught.value) == f"1 model(s) did not become available: {{{words}}}"
         assert unchanged(pets)
-        assert refusal(pets, name="zebras")[0] == grpc.StatusCode.NOT_FOUND
+        assert catch_error(pets, name="zebras")[0] == grpc.StatusCode.NOT_FOUND
     assert loader.events == ["loaded 1", "loaded 2", "failed 3", "closed 2"]  # pets' own was loaded, and let go
     (failed,) = pets.find_versions(spec("zebras"))
     assert (failed.state, str(failed.error)) == (State.END, "no graph")

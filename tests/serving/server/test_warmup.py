@@ -58,19 +58,19 @@ def write(file, *logs):
             tfrecord.write(stream, log.SerializeToString())
 
 
-def image():
+def make_image():
     stream = io.BytesIO()
     Image.new("RGB", (4, 4), (51, 51, 51)).save(stream, "PNG")
     return stream.getvalue()
 
 
-def predict_log(signature, name, value):
+def make_predict_log(signature, name, value):
     request = predict_pb2.PredictRequest(model_spec=model_pb2.ModelSpec(signature_name=signature))
     request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
 
 
-def classify_log(encoded):
+def make_classify_log(encoded):
     log = prediction_log_pb2.PredictionLog()
     log.classify_log.request.model_spec.signature_name = "classify"
     example = log.classify_log.request.input.example_list.examples.add()
@@ -79,12 +79,12 @@ def classify_log(encoded):
 
 
 def test_every_record_is_answered_by_its_own_signature(model, directory, extra):
-    write(extra, predict_log("serving_bytes", "image_bytes", [image()]), classify_log(image()))
+    write(extra, make_predict_log("serving_bytes", "image_bytes", [make_image()]), make_classify_log(make_image()))
     asked: Any = Asked(model)
     assert warmup.replay(asked, directory) == 2
     (first, second) = asked.calls
-    assert first == ("serving_bytes", {"image_bytes": [image()]})
-    assert second == ("classify", {"inputs": [tfrecord.serialize_example({"image/encoded": image()})]})
+    assert first == ("serving_bytes", {"image_bytes": [make_image()]})
+    assert second == ("classify", {"inputs": [tfrecord.serialize_example({"image/encoded": make_image()})]})
 
 
 def test_without_a_file_there_is_nothing_to_do(model, directory):
@@ -94,8 +94,8 @@ def test_without_a_file_there_is_nothing_to_do(model, directory):
 @pytest.mark.parametrize(
     ("log", "said"),
     [
-        (lambda: predict_log("serving_bytes", "image_bytes", [b"no picture"]), "record 1: assertion failed"),
-        (lambda: predict_log("nope", "image_bytes", [b""]), 'record 1: Serving signature key "nope" not found.'),
+        (lambda: make_predict_log("serving_bytes", "image_bytes", [b"no image"]), "record 1: assertion failed"),
+        (lambda: make_predict_log("nope", "image_bytes", [b""]), 'record 1: Serving signature key "nope" not found.'),
         (
             lambda: prediction_log_pb2.PredictionLog(
                 regress_log=prediction_log_pb2.RegressLog(request=regression_pb2.RegressionRequest())
@@ -113,7 +113,7 @@ def test_a_version_that_cannot_answer_its_own_requests_is_not_loaded(directory, 
 
 
 def test_a_damaged_file_is_named(directory, extra):
-    write(extra, classify_log(image()))
+    write(extra, make_classify_log(make_image()))
     extra.write_bytes(extra.read_bytes()[:-1])
     with pytest.raises(StatusError, match="damaged or cut short") as caught:
         local_server.load(directory)
@@ -122,6 +122,6 @@ def test_a_damaged_file_is_named(directory, extra):
 
 def test_more_records_than_tf_serving_takes_are_refused(model, directory, extra, monkeypatch):
     monkeypatch.setattr(warmup, "MOST_RECORDS", 2)
-    write(extra, *[classify_log(image())] * 3)
+    write(extra, *[make_classify_log(make_image())] * 3)
     with pytest.raises(StatusError, match="more than 2 warm-up records"):
         warmup.replay(cast(Any, Asked(model)), directory)

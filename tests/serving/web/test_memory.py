@@ -7,7 +7,7 @@ from tests.deferred import deferred_imports
 
 with deferred_imports():
     from serving.web import server, site
-    from tests.trainer.golden_pictures import draw_scene
+    from tests.trainer.image_kinds import draw_scene
 
 pytestmark = pytest.mark.slow
 

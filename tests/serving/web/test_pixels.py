@@ -9,7 +9,7 @@ import pytest
 from atelier.preprocessing import Preprocessing
 from tests.deferred import deferred_imports
 from tests.serving.web.conftest import encode
-from tests.trainer.golden_pictures import PICTURES, build_16_bit_png
+from tests.trainer.image_kinds import IMAGES, build_16_bit_png
 
 with deferred_imports():
     import numpy as np
@@ -59,19 +59,19 @@ def turn(image, orientation):
     return exif
 
 
-def by_python(encoded, told):
+def preprocess_with_python(encoded, told):
     prepared = preparation.prepare(encoded, Preparation.from_model(told)).encoded
     return ops.decode_and_resize(tf.constant([prepared]), told.size, told.resize).numpy()[0]
 
 
-def by_page(page, encoded, told):
+def preprocess_in_page(page, encoded, told):
     found = page.evaluate(PREPARE, [encode(encoded), told.model_dump()])
     return np.frombuffer(base64.b64decode(found), np.uint8).reshape(told.size, told.size, 3)
 
 
-def difference(page, encoded, **settings):
+def measure_difference(page, encoded, **settings):
     told = Preprocessing(size=48, resize="crop", store_size=96).model_copy(update=settings)
-    return np.abs(by_page(page, encoded, told).astype(int) - by_python(encoded, told)).max()
+    return np.abs(preprocess_in_page(page, encoded, told).astype(int) - preprocess_with_python(encoded, told)).max()
 
 
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
@@ -79,7 +79,7 @@ def difference(page, encoded, **settings):
 @pytest.mark.parametrize("size", [(320, 201), (37, 250), (1, 1), (625, 450)])
 def test_a_photograph_has_the_same_pixels(page, size, store_size, mode):
     encoded = save(draw(*size), "JPEG", quality=90)
-    assert difference(page, encoded, store_size=store_size, resize=mode) == 0
+    assert measure_difference(page, encoded, store_size=store_size, resize=mode) == 0
 
 
 DIFFERING = {"jpeg_cmyk", "jpeg_display_p3", "jpeg_srgb_profile", "png_display_p3_alpha", "webp_alpha"}
@@ -88,9 +88,9 @@ BOUND = 8
 it."""
 
 
-@pytest.mark.parametrize("kind", sorted(PICTURES))
+@pytest.mark.parametrize("kind", sorted(IMAGES))
 def test_each_kind_of_image_has_the_same_pixels(page, kind):
-    found = difference(page, PICTURES[kind], size=50, resize="stretch", store_size=700)
+    found = measure_difference(page, IMAGES[kind], size=50, resize="stretch", store_size=700)
     assert found <= (BOUND if kind in DIFFERING else 0)
 
 
@@ -103,7 +103,7 @@ def make_deep_gray(bits):
 @pytest.mark.parametrize("bits", [9, 10, 13, 16])
 def test_the_filters_of_a_deep_png_are_undone(page, bits):
     encoded = save(make_deep_gray(bits), "PNG")
-    assert difference(page, encoded, store_size=512) == 0
+    assert measure_difference(page, encoded, store_size=512) == 0
 
 
 @pytest.mark.parametrize("color_type", [0, 2])
@@ -112,17 +112,17 @@ def test_the_color_of_a_deep_png_that_is_transparent_is_white(page, color_type):
     samples[:, ::2] = 40_000
     key = struct.pack(f">{samples.shape[2]}H", *samples[0, 0])
     encoded = build_16_bit_png(color_type, samples, (b"tRNS", key), (b"sBIT", bytes(samples.shape[2] * [16])))
-    assert difference(page, encoded, size=24, resize="crop", store_size=None) == 0
-    assert by_page(page, encoded, Preprocessing(size=24, resize="stretch", store_size=96)).max() == 255
+    assert measure_difference(page, encoded, size=24, resize="crop", store_size=None) == 0
+    assert preprocess_in_page(page, encoded, Preprocessing(size=24, resize="stretch", store_size=96)).max() == 255
 
 
 def test_a_deep_png_is_turned_and_one_that_ends_early_is_damaged(page):
     image = make_deep_gray(16)
     encoded = save(image, "PNG", exif=turn(image, 6))
-    assert difference(page, encoded, store_size=512) == 0
+    assert measure_difference(page, encoded, store_size=512) == 0
     for cut in (encoded[: len(encoded) // 2], encoded.replace(b"IEND", b"tEXt")):
         with pytest.raises(Exception, match="The image is damaged or not complete"):
-            difference(page, cut)
+            measure_difference(page, cut)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_deep_png_is_turned_and_one_that_ends_early_is_damaged(page):
         (lambda: save(draw(40, 30).convert("CMYK"), "JPEG", icc_profile=b"printer"), "The image is CMYK"),
         (lambda: save(draw(40, 30).convert("CMYK"), "JPEG").replace(b"Adobe", b"other"), "The image is CMYK"),
         (
-            lambda: PICTURES["png_16_bit"][:28] + b"\x01" + PICTURES["png_16_bit"][29:],
+            lambda: IMAGES["png_16_bit"][:28] + b"\x01" + IMAGES["png_16_bit"][29:],
             "The image has 16 bits a channel and is interlaced",
         ),
         (
@@ -142,25 +142,25 @@ def test_a_deep_png_is_turned_and_one_that_ends_early_is_damaged(page):
 )
 def test_what_browsers_read_otherwise_is_refused(page, make, words):
     with pytest.raises(Exception, match=words):
-        difference(page, make())
+        measure_difference(page, make())
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "WEBP", "GIF"])
 def test_each_format_has_the_same_pixels_when_it_is_scaled_down(page, kind):
     image = draw(301, 203)
-    assert difference(page, save(image.quantize(64) if kind == "GIF" else image, kind)) == 0
+    assert measure_difference(page, save(image.quantize(64) if kind == "GIF" else image, kind)) == 0
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_turned_image_has_the_same_pixels(page, kind, orientation):
     image = draw(120, 80)
-    assert difference(page, save(image, kind, exif=turn(image, orientation)), store_size=512) == 0
+    assert measure_difference(page, save(image, kind, exif=turn(image, orientation)), store_size=512) == 0
 
 
 @pytest.mark.parametrize("quality", [30, 75, 100])
 def test_other_qualities_have_the_same_pixels(page, quality):
-    assert difference(page, save(draw(250, 120), "PNG"), jpeg_quality=quality) == 0
+    assert measure_difference(page, save(draw(250, 120), "PNG"), jpeg_quality=quality) == 0
 
 
 @pytest.mark.parametrize(
@@ -174,18 +174,18 @@ def test_other_qualities_have_the_same_pixels(page, quality):
 )
 def test_what_is_no_image_is_told(page, content, words):
     with pytest.raises(Exception, match=words.replace("(", r"\(").replace(")", r"\)")):
-        by_page(page, content, Preprocessing(size=48, resize="crop", store_size=96))
+        preprocess_in_page(page, content, Preprocessing(size=48, resize="crop", store_size=96))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
 def test_a_damaged_image_is_told(page, kind):
     encoded = save(draw(120, 80), kind)
     with pytest.raises(Exception, match="The image is damaged or not complete"):
-        by_page(page, encoded[: len(encoded) // 2], Preprocessing(size=48, resize="crop", store_size=96))
+        preprocess_in_page(page, encoded[: len(encoded) // 2], Preprocessing(size=48, resize="crop", store_size=96))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
 def test_a_large_image_is_rejected_before_it_is_decoded(page, kind):
     told = Preprocessing(size=48, resize="crop", store_size=96, max_pixels=9599)
     with pytest.raises(Exception, match="The image has 120 × 80 pixels; the model takes at most 9599"):
-        by_page(page, save(draw(120, 80), kind), told)
+        preprocess_in_page(page, save(draw(120, 80), kind), told)

@@ -13,7 +13,7 @@ with deferred_imports():
 
     from components.stylizer import stylizer
     from serving.web import packages
-    from tests.trainer.golden_pictures import draw_scene
+    from tests.trainer.image_kinds import draw_scene
 
 pytestmark = pytest.mark.slow
 
@@ -59,22 +59,22 @@ def save(image, folder):
     return folder / "photo.png"
 
 
-def by_python(image, weights, strength=1.0):
+def stylize_with_python(image, weights, strength=1.0):
     return stylizer.load_base().stylize(np.asarray(image), weights, strength)
 
 
-def mean_difference(one, other):
+def measure_difference(one, other):
     return np.abs(one.astype(int) - other).mean()
 
 
 def test_a_restyled_image_is_pythons(page, tmp_path):
     image = draw_scene(64, 64)
     choose(page, save(image, tmp_path))
-    assert mean_difference(read(page), by_python(image, {"swirls": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"swirls": 1})) < 0.1
     change(page, page.get_by_role("button", name="Great wave").click)
-    assert mean_difference(read(page), by_python(image, {"great-wave": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"great-wave": 1})) < 0.1
     change(page, lambda: page.get_by_label("Strength").fill("40"))
-    assert mean_difference(read(page), by_python(image, {"great-wave": 1}, 0.4)) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"great-wave": 1}, 0.4)) < 0.1
     change(page, lambda: page.get_by_label("Strength").fill("0"))
     assert np.array_equal(read(page), np.asarray(image))
 
@@ -84,11 +84,11 @@ def test_styles_are_blended(page, tmp_path):
     choose(page, save(image, tmp_path))
     page.get_by_label("Blend several styles").check()
     change(page, page.get_by_role("button", name="Mosaic").click)
-    assert mean_difference(read(page), by_python(image, {"swirls": 1, "mosaic": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"swirls": 1, "mosaic": 1})) < 0.1
     change(page, lambda: page.get_by_label("Swirls").fill("25"))
-    assert mean_difference(read(page), by_python(image, {"swirls": 0.25, "mosaic": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"swirls": 0.25, "mosaic": 1})) < 0.1
     change(page, lambda: page.get_by_label("Blend several styles").uncheck())
-    assert mean_difference(read(page), by_python(image, {"mosaic": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"mosaic": 1})) < 0.1
 
 
 def test_the_longer_side_is_chosen_and_the_image_scaled_as_by_python(page, tmp_path):
@@ -96,7 +96,7 @@ def test_the_longer_side_is_chosen_and_the_image_scaled_as_by_python(page, tmp_p
     choose(page, save(image, tmp_path))
     change(page, lambda: page.get_by_label("Longer side").select_option(str(SIDES[1])))
     image.thumbnail((SIDES[1], SIDES[1]), Image.Resampling.LANCZOS)
-    assert mean_difference(read(page), by_python(image, {"swirls": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"swirls": 1})) < 0.1
 
 
 @pytest.mark.parametrize("size", [(64, 44), (21, 64), (64, 3)])
@@ -104,24 +104,24 @@ def test_an_image_that_is_no_square_is_pythons_too(page, tmp_path, size):
     image = draw_scene(*size)
     choose(page, save(image, tmp_path))
     assert read(page).shape == (size[1], size[0], 3)
-    assert mean_difference(read(page), by_python(image, {"swirls": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"swirls": 1})) < 0.1
 
 
 def test_an_image_that_is_smaller_than_the_square_is_pythons_too(page, tmp_path):
     image = draw_scene(101, 59)
     choose(page, save(image, tmp_path))
     change(page, lambda: page.get_by_label("Longer side").select_option(str(SIDES[1])))
-    assert mean_difference(read(page), by_python(image, {"swirls": 1})) < 0.1
+    assert measure_difference(read(page), stylize_with_python(image, {"swirls": 1})) < 0.1
 
 
 def test_colors_are_kept(page, tmp_path):
     image = draw_scene(64, 64)
     choose(page, save(image, tmp_path))
     change(page, page.get_by_label("Keep the colors of the image").check)
-    original, stylized = np.asarray(image).astype(float), by_python(image, {"swirls": 1}).astype(float)
+    original, stylized = np.asarray(image).astype(float), stylize_with_python(image, {"swirls": 1}).astype(float)
     luma = np.array([0.299, 0.587, 0.114])
     expected = np.clip(original + ((stylized - original) @ luma)[..., np.newaxis], 0, 255)
-    assert mean_difference(read(page), expected) < 0.5
+    assert measure_difference(read(page), expected) < 0.5
 
 
 def test_thumbnails_the_slider_and_the_download(page, tmp_path):
@@ -133,7 +133,7 @@ def test_thumbnails_the_slider_and_the_download(page, tmp_path):
         page.get_by_role("button", name="Download").click()
     assert download.value.suggested_filename == "photo-swirls.jpg"
     with Image.open(download.value.path()) as saved:
-        assert mean_difference(np.asarray(saved), read(page)) < 6
+        assert measure_difference(np.asarray(saved), read(page)) < 6
 
 
 def test_what_is_no_image_is_told_and_the_next_one_is_restyled(page, tmp_path):

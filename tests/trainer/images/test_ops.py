@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.deferred import deferred_imports
-from tests.trainer import golden_pictures
-from tests.trainer.golden_pictures import PICTURES
+from tests.trainer import image_kinds
+from tests.trainer.image_kinds import IMAGES
 
 with deferred_imports():
     import tensorflow as tf
@@ -31,13 +31,13 @@ def decode(encoded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", IMAGES)
 def test_decodes_as_pillow_does(kind):
-    want = golden_pictures.compute_expected(PICTURES[kind]).astype(int)
-    got = decode(PICTURES[kind]).numpy()
+    want = image_kinds.compute_expected(IMAGES[kind]).astype(int)
+    got = decode(IMAGES[kind]).numpy()
     assert got.dtype == np.uint8
     assert got.shape == want.shape
-    assert abs(got - want).max() <= (golden_pictures.TOLERANCE if kind in golden_pictures.INEXACT else 0)
+    assert abs(got - want).max() <= (image_kinds.TOLERANCE if kind in image_kinds.INEXACT else 0)
 
 
 @pytest.mark.slow
@@ -45,8 +45,8 @@ def test_cmyk_noise_differs_from_pillow_by_rounding_only():
     inks = np.random.default_rng(1).integers(0, 256, (64, 64, 4)).astype(np.uint8)
     stream = io.BytesIO()
     Image.fromarray(inks, "CMYK").save(stream, "JPEG", quality=95)
-    difference = decode(stream.getvalue()).numpy().astype(int) - golden_pictures.compute_expected(stream.getvalue())
-    assert 0 < abs(difference).max() <= golden_pictures.TOLERANCE
+    difference = decode(stream.getvalue()).numpy().astype(int) - image_kinds.compute_expected(stream.getvalue())
+    assert 0 < abs(difference).max() <= image_kinds.TOLERANCE
 
 
 def test_orientation_moves_the_mark_of_the_upper_left_corner():
@@ -54,7 +54,7 @@ def test_orientation_moves_the_mark_of_the_upper_left_corner():
     corners = {1: "top left", 2: "top right", 3: "bottom right", 4: "bottom left"}
     corners |= {5: "top left", 6: "top right", 7: "bottom right", 8: "bottom left"}
     for orientation, corner in corners.items():
-        image = decode(PICTURES[f"jpeg_orientation_{orientation}"]).numpy().astype(int)
+        image = decode(IMAGES[f"jpeg_orientation_{orientation}"]).numpy().astype(int)
         vertical, horizontal = corner.split()
         pixel = image[2 if vertical == "top" else -3, 2 if horizontal == "left" else -3]
         assert abs(pixel - (20, 30, 200)).max() < 40, orientation
@@ -89,19 +89,19 @@ def build_exif(byte_order=b"II", magic=42, directory=8, entries=1, tag=274, kind
     ],
 )
 def test_broken_exif_means_upright(content):
-    encoded = golden_pictures.build_jpeg((0xE1, content))
+    encoded = image_kinds.build_jpeg((0xE1, content))
     assert decode(encoded).shape == (30, 41, 3)
 
 
 def test_more_entries_promised_than_there_are():
-    encoded = golden_pictures.build_jpeg((0xE1, build_exif(entries=65535)))
+    encoded = image_kinds.build_jpeg((0xE1, build_exif(entries=65535)))
     assert decode(encoded).shape == (41, 30, 3)
 
 
 def test_an_orientation_of_another_whole_number_type():
     for block in (build_exif(kind=4), build_exif(kind=1), build_exif(kind=4, byte_order=b"MM", value=0, count=1)):
         turned = (41, 30, 3) if b"II" in block else (30, 41, 3)
-        assert decode(golden_pictures.build_jpeg((0xE1, block))).shape == turned
+        assert decode(image_kinds.build_jpeg((0xE1, block))).shape == turned
 
 
 def test_exif_with_random_bytes_never_fails():
@@ -110,17 +110,17 @@ def test_exif_with_random_bytes_never_fails():
         content = bytearray(build_exif())
         for position in random.integers(6, len(content), 3):
             content[position] = random.integers(256)
-        assert sorted(decode(golden_pictures.build_jpeg((0xE1, bytes(content)))).shape) == [3, 30, 41]
+        assert sorted(decode(image_kinds.build_jpeg((0xE1, bytes(content)))).shape) == [3, 30, 41]
 
 
 def test_exif_in_a_comment_or_after_a_broken_length_is_not_found():
-    comment = golden_pictures.build_jpeg((0xFE, build_exif()), (0xE2, build_exif()))
+    comment = image_kinds.build_jpeg((0xFE, build_exif()), (0xE2, build_exif()))
     assert decode(comment).shape == (30, 41, 3)
     # Behind 70 other segments it is; further than the bound of the walk, nobody can say.
-    many = golden_pictures.build_jpeg(*[(0xE5, b"x")] * 70, (0xE1, build_exif()))
+    many = image_kinds.build_jpeg(*[(0xE5, b"x")] * 70, (0xE1, build_exif()))
     assert decode(many).shape == (41, 30, 3)
     with pytest.raises(tf.errors.InvalidArgumentError, match="more than 512 segments"):
-        decode(golden_pictures.build_jpeg(*[(0xE5, b"x")] * 600, (0xE1, build_exif())))
+        decode(image_kinds.build_jpeg(*[(0xE5, b"x")] * 600, (0xE1, build_exif())))
 
 
 def test_alpha_rounds_as_pillow_for_every_color_and_alpha():
@@ -139,15 +139,15 @@ def test_alpha_rounds_as_pillow_for_every_color_and_alpha():
         (b"", "no JPEG, PNG, BMP, GIF or WebP"),
         (b"\xff", "no JPEG, PNG, BMP, GIF or WebP"),
         (b"hello, world", "no JPEG, PNG, BMP, GIF or WebP"),
-        (golden_pictures.ANIMATED_WEBP, "animated WebP"),
-        (PICTURES["jpeg"][:200], "Invalid JPEG"),
+        (image_kinds.ANIMATED_WEBP, "animated WebP"),
+        (IMAGES["jpeg"][:200], "Invalid JPEG"),
         (b"\xff\xd8", "Unknown image file format"),
-        (PICTURES["png"][:200], "Invalid PNG"),
+        (IMAGES["png"][:200], "Invalid PNG"),
         (b"\x89P", "Unknown image file format"),
-        (PICTURES["bmp"][:200], "Input size should match"),
-        (PICTURES["bmp_palette"][:20], "Incomplete bmp"),
-        (PICTURES["gif"][:50], "Invalid GIF"),
-        (PICTURES["webp"][:100], "Failed to decode WebP"),
+        (IMAGES["bmp"][:200], "Input size should match"),
+        (IMAGES["bmp_palette"][:20], "Incomplete bmp"),
+        (IMAGES["gif"][:50], "Invalid GIF"),
+        (IMAGES["webp"][:100], "Failed to decode WebP"),
         (b"RIFF", "Unknown image file format"),
     ],
 )
@@ -165,8 +165,8 @@ def compute_triangle_weights(source: int, target: int, offset: float, length: fl
     """[target, source] weights of a triangle filter, as wide as the shrinking factor, over `length` from `offset`."""
     scale = length / target
     radius = max(scale, 1.0)
-    centres = offset + (np.arange(target) + 0.5) * scale
-    weights = np.maximum(0, 1 - abs(centres[:, None] - (np.arange(source) + 0.5)) / radius)
+    centers = offset + (np.arange(target) + 0.5) * scale
+    weights = np.maximum(0, 1 - abs(centers[:, None] - (np.arange(source) + 0.5)) / radius)
     return weights / weights.sum(axis=1, keepdims=True)
 
 
@@ -195,7 +195,7 @@ def resize_by_hand(image: np.ndarray, size: int, mode: str) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("kind", ["png", "png_one_pixel", "jpeg_tiny", "jpeg_tall", "jpeg_wide", "jpeg_large"])
 def test_resizes_as_a_triangle_filter(kind, mode):
-    image = golden_pictures.compute_expected(PICTURES[kind])
+    image = image_kinds.compute_expected(IMAGES[kind])
     for size in (24, 96):
         got = ops.resize(tf.constant(image), size, mode)
         assert got.dtype == tf.uint8
@@ -232,7 +232,7 @@ def test_unknown_mode_is_refused():
 
 @pytest.fixture(scope="module")
 def batch():
-    return tf.constant(list(PICTURES.values()))
+    return tf.constant(list(IMAGES.values()))
 
 
 def trace_preprocessing(mode):
@@ -246,7 +246,7 @@ def trace_preprocessing(mode):
 @pytest.mark.parametrize("mode", ["crop", "pad", "stretch"])
 def test_batch_is_its_images_one_by_one(batch, mode):
     together = trace_preprocessing(mode)(batch)
-    assert together.shape == (len(PICTURES), 48, 48, 3)
+    assert together.shape == (len(IMAGES), 48, 48, 3)
     for got, encoded in zip(together, batch, strict=True):
         np.testing.assert_array_equal(got, ops.resize(decode(encoded), 48, mode))
 

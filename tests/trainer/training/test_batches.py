@@ -19,11 +19,11 @@ COUNT = sum(TRAIN_COUNTS)
 
 @pytest.fixture(scope="module")
 def batches(transformed):
-    accessor = transformed.fn_args().data_accessor
+    accessor = transformed.build_fn_args().data_accessor
 
     def make(split="train", **options):
         options = {"size": SIZE, "batch_size": 16} | options
-        return read_batches(transformed.files(split), accessor, transformed.output, **options)
+        return read_batches(transformed.list_files(split), accessor, transformed.output, **options)
 
     return make
 
@@ -42,7 +42,7 @@ def locate(pixels, among):
 
 @pytest.fixture(scope="module")
 def stored(transformed):
-    return transformed.pixels("train").astype(np.float32)
+    return transformed.read_pixels("train").astype(np.float32)
 
 
 def test_without_a_seed_everything_comes_in_the_order_of_the_file(batches, transformed, stored):
@@ -53,7 +53,7 @@ def test_without_a_seed_everything_comes_in_the_order_of_the_file(batches, trans
         assert pixels.dtype == np.float32
         assert labels.dtype == np.int64
         np.testing.assert_array_equal(pixels, stored)
-        assert labels.tolist() == transformed.labels("train")
+        assert labels.tolist() == transformed.read_labels("train")
 
 
 def test_shapes_are_known_to_the_model(batches):
@@ -64,7 +64,7 @@ def test_shapes_are_known_to_the_model(batches):
 
 def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed, stored):
     dataset = batches(seed=3)
-    labels_at = np.array(transformed.labels("train"))
+    labels_at = np.array(transformed.read_labels("train"))
     orders = []
     for _ in range(3):
         pixels, labels = read_epoch(dataset)
@@ -117,7 +117,7 @@ def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their
     means = np.sort(stored.mean((1, 2, 3)))
     for pixels, labels in first:
         assert pixels.dtype == np.float32
-        assert sorted(labels.tolist()) == sorted(transformed.labels("train"))
+        assert sorted(labels.tolist()) == sorted(transformed.read_labels("train"))
         assert abs(np.sort(pixels.mean((1, 2, 3))) - means).max() <= 0.2 * 255
         # The lightest channel is what the label says, before and after.
         np.testing.assert_array_equal(pixels.mean((1, 2)).argmax(1), labels)
@@ -135,8 +135,8 @@ def test_images_of_another_size_are_refused(batches):
 
 
 def test_channel_statistics_are_those_that_transform_measured(transformed, stored):
-    accessor = transformed.fn_args().data_accessor
-    mean, variance = read_channel_statistics(transformed.files("train"), accessor, transformed.output)
+    accessor = transformed.build_fn_args().data_accessor
+    mean, variance = read_channel_statistics(transformed.list_files("train"), accessor, transformed.output)
     np.testing.assert_allclose(mean, stored.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
     np.testing.assert_allclose(variance, stored.var(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
 
@@ -144,6 +144,6 @@ def test_channel_statistics_are_those_that_transform_measured(transformed, store
 def test_an_empty_training_split_is_named(transformed, tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "none.gz"), "GZIP"):
         pass
-    accessor = transformed.fn_args().data_accessor
+    accessor = transformed.build_fn_args().data_accessor
     with pytest.raises(ValueError, match=r"none\.gz: the training split holds no examples"):
         read_channel_statistics([str(tmp_path / "none.gz")], accessor, transformed.output)

@@ -1,6 +1,6 @@
-"""Pictures of every kind that preprocessing must take, built in memory, and what Pillow makes of them.
+"""Images of every kind that preprocessing must take, built in memory, and what Pillow makes of them.
 
-`PICTURES` maps the name of a kind to the encoded bytes; `compute_expected` decodes them without TensorFlow.
+`IMAGES` maps the name of a kind to the encoded bytes; `compute_expected` decodes them without TensorFlow.
 """
 
 import io
@@ -24,13 +24,13 @@ Of CMYK, Pillow rounds where TensorFlow truncates; and colors are converted in f
 def compute_expected(encoded: bytes) -> np.ndarray:
     """Upright [height, width, 3] uint8 sRGB of the first frame by Pillow, alpha composited over white.
 
-    What Pillow does not do is worked out where the picture is made.
+    What Pillow does not do is worked out where the image is made.
     """
     if encoded in _WORKED_OUT:
         return _WORKED_OUT[encoded]
     image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded)))
     if image.mode.startswith("I;16"):
-        # Pillow would clip 16-bit grey to 255 instead of scaling it.
+        # Pillow would clip 16-bit gray to 255 instead of scaling it.
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -39,7 +39,7 @@ def compute_expected(encoded: bytes) -> np.ndarray:
 
 
 def draw_scene(width: int, height: int) -> Image.Image:
-    """A picture with no symmetry: smooth colour, edges, fine grain, and a mark in the upper left corner."""
+    """An image with no symmetry: smooth color, edges, fine grain, and a mark in the upper left corner."""
     y, x = np.mgrid[:height, :width]
     grain = np.random.default_rng(width * 1000 + height).integers(-9, 10, (height, width, 3))
     red = 128 + 100 * np.sin(x / 9 + y / 23)
@@ -87,17 +87,17 @@ def _build_palette_png() -> bytes:
     return _encode(image, "PNG", transparency=bytes([0, 90, 180, 255]))
 
 
-def build_16_bit_png(colour_type: int, samples: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
-    """Written by hand: Pillow writes 16 bits for grey only. `chunks` are put before the pixels."""
+def build_16_bit_png(color_type: int, samples: np.ndarray, *chunks: tuple[bytes, bytes]) -> bytes:
+    """Written by hand: Pillow writes 16 bits for gray only. `chunks` are put before the pixels."""
     height, width = samples.shape[:2]
 
-    def chunk(name: bytes, content: bytes) -> bytes:
+    def build_chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, color_type, 0, 0, 0)
     body = ((b"IHDR", header), *chunks, (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in body)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(build_chunk(*one) for one in body)
 
 
 def _build_16_bit_ramp(channels: int) -> np.ndarray:
@@ -166,7 +166,7 @@ def _build() -> dict[str, bytes]:
         "jpeg": _encode(odd, "JPEG", quality=80),
         "jpeg_444": _encode(odd, "JPEG", quality=95, subsampling=0),
         "jpeg_progressive": _encode(odd, "JPEG", progressive=True),
-        "jpeg_grey": _encode(odd.convert("L"), "JPEG"),
+        "jpeg_gray": _encode(odd.convert("L"), "JPEG"),
         "jpeg_cmyk": _encode(odd.convert("CMYK"), "JPEG", quality=90),
         **{f"jpeg_orientation_{value}": _build_oriented(value) for value in range(1, 9)},
         "jpeg_orientation_6_big_endian": _build_oriented(6, ">"),
@@ -187,7 +187,7 @@ def _build() -> dict[str, bytes]:
         "png_orientation_6": _encode(draw_scene(50, 31), "PNG", exif=turned[6]),
         "png_xmp_orientation_8": _encode(draw_scene(50, 31), "PNG", pnginfo=_build_xmp_info()),
         "png_display_p3_alpha": _build_display_p3_with_alpha(),
-        "png_12_bit_grey": _build_few_bits(0, 12),
+        "png_12_bit_gray": _build_few_bits(0, 12),
         "png_10_bit": _build_few_bits(2, 10),
         "bmp_alpha": _build_bmp(51),
         "bmp_alpha_unset": _build_bmp(0),
@@ -195,21 +195,21 @@ def _build() -> dict[str, bytes]:
         "webp_orientation_3": _encode(odd, "WEBP", exif=turned[3]),
         "png": _encode(odd, "PNG"),
         "png_one_pixel": _encode(draw_scene(1, 1), "PNG"),
-        "png_grey": _encode(odd.convert("L"), "PNG"),
+        "png_gray": _encode(odd.convert("L"), "PNG"),
         "png_alpha": _encode(_add_alpha(odd), "PNG"),
-        "png_grey_alpha": _encode(_add_alpha(odd.convert("L")), "PNG"),
+        "png_gray_alpha": _encode(_add_alpha(odd.convert("L")), "PNG"),
         "png_palette": _encode(odd.quantize(200), "PNG"),
-        "png_palette_2_colours": _encode(odd.quantize(2), "PNG"),
+        "png_palette_2_colors": _encode(odd.quantize(2), "PNG"),
         "png_palette_4_bit": _encode(odd.quantize(13), "PNG"),
         "png_palette_transparent": _build_palette_png(),
-        "png_grey_transparent": _encode(odd.convert("L"), "PNG", transparency=128),
+        "png_gray_transparent": _encode(odd.convert("L"), "PNG", transparency=128),
         "png_black_and_white": _encode(odd.convert("1"), "PNG"),
         "png_16_bit": build_16_bit_png(2, _build_16_bit_ramp(3)),
-        "png_16_bit_grey": build_16_bit_png(0, _build_16_bit_ramp(1)),
+        "png_16_bit_gray": build_16_bit_png(0, _build_16_bit_ramp(1)),
         "png_16_bit_alpha": build_16_bit_png(6, _build_16_bit_ramp(4)),
         "bmp": _encode(odd, "BMP"),
         "bmp_32_bit": _encode(_add_alpha(odd), "BMP"),
-        "bmp_grey": _encode(odd.convert("L"), "BMP"),
+        "bmp_gray": _encode(odd.convert("L"), "BMP"),
         "bmp_palette": _encode(odd.quantize(100), "BMP"),
         "gif": _encode(odd.quantize(128), "GIF"),
         "gif_animated": _encode(odd.quantize(128), "GIF", save_all=True, append_images=[odd.rotate(180).quantize(8)]),
@@ -218,6 +218,6 @@ def _build() -> dict[str, bytes]:
     }
 
 
-PICTURES = _build()
+IMAGES = _build()
 ANIMATED_WEBP = _encode(draw_scene(67, 43), "WEBP", save_all=True, append_images=[draw_scene(67, 43).rotate(180)])
-"""Must be refused: TensorFlow 2.21 corrupts memory when it decodes one."""
+"""Must be rejected: TensorFlow 2.21 corrupts memory when it decodes one."""
