@@ -53,8 +53,8 @@ def build_color_judge():
     return keras.Model(pixels, keras.layers.Softmax()(keras.layers.Rescaling(1 / 64)(mean)))
 
 
-def fill(colour):
-    return np.broadcast_to(colour, (SIZE, SIZE, 3)).astype(np.uint8)
+def fill(color):
+    return np.broadcast_to(color, (SIZE, SIZE, 3)).astype(np.uint8)
 
 
 def read_details(content):
@@ -88,28 +88,28 @@ def test_every_variant_takes_one_image_of_plain_bytes(variants, variant):
 
 
 def test_int8_takes_pixel_values_as_they_are(variants):
-    # The calibration pictures span 40 to 179 only: without help the range of the input would be theirs.
+    # The calibration images span 40 to 179 only: without help the range of the input would be theirs.
     source, target = read_details(variants["int8"])
     assert source["quantization"] == (1.0, 0)
     assert target["quantization"] == (1 / 256, 0)
 
 
 def test_dynamic_has_eight_bit_weights_and_float_has_not(variants):
-    def weight_types(content):
+    def list_weight_types(content):
         interpreter = Interpreter(model_content=content)
         kernels = (detail for detail in interpreter.get_tensor_details() if detail["shape"].tolist() == [48, 3, 3, 3])
         return [detail["dtype"] for detail in kernels]
 
-    assert weight_types(variants["float"]) == [np.float32]
-    assert weight_types(variants["dynamic"]) == weight_types(variants["int8"]) == [np.int8]
+    assert list_weight_types(variants["float"]) == [np.float32]
+    assert list_weight_types(variants["dynamic"]) == list_weight_types(variants["int8"]) == [np.int8]
 
 
 @pytest.mark.parametrize(("variant", "tolerance"), [("float", 1e-6), ("dynamic", 0.02), ("int8", 0.02)])
 def test_every_variant_gives_what_keras_gives(variants, net, tmp_path, variant, tolerance):
-    pictures = np.stack(CALIBRATION)
-    expected = net.predict(pictures.astype(np.float32), verbose=0)
+    images = np.stack(CALIBRATION)
+    expected = net.predict(images.astype(np.float32), verbose=0)
     (tmp_path / "model.tflite").write_bytes(variants[variant])
-    dataset = tf.data.Dataset.from_tensor_slices((pictures, np.zeros(16, np.int64)))
+    dataset = tf.data.Dataset.from_tensor_slices((images, np.zeros(16, np.int64)))
     found, _ = measure.measure(tmp_path / "model.tflite", dataset, np.zeros(16, np.int64), expected)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=tolerance)
@@ -129,7 +129,7 @@ def test_calibration_images_are_left_as_they_were(net):
 # ---- proof
 
 
-def test_a_fully_quantised_net_is_proven(variants, tmp_path):
+def test_a_fully_quantized_net_is_proven(variants, tmp_path):
     file = tmp_path / "int8.tflite"
     file.write_bytes(variants["int8"])
     proof.prove_int8(file)
@@ -152,7 +152,7 @@ def test_an_op_that_stayed_in_float_is_named(tmp_path):
 def test_a_float_border_is_refused(net, tmp_path):
     converter = tf.lite.TFLiteConverter.from_keras_model(net)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([picture[None].astype(np.float32)] for picture in CALIBRATION)
+    converter.representative_dataset = lambda: ([image[None].astype(np.float32)] for image in CALIBRATION)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     file = tmp_path / "border.tflite"
     file.write_bytes(converter.convert())
@@ -176,13 +176,13 @@ def test_dynamic_range_is_not_taken_for_int8(variants, tmp_path):
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory):
-    """Four pictures by a net whose answers are known: red, green, blue, red, of which the last is labelled blue."""
+    """Four images by a net whose answers are known: red, green, blue, red, of which the last is labeled blue."""
     file = tmp_path_factory.mktemp("judge") / "model.tflite"
     file.write_bytes(convert.convert(convert.freeze(build_color_judge(), SIZE), "float"))
-    pictures = np.stack([fill(colour) for colour in (RED, GREEN, BLUE, RED)])
+    images = np.stack([fill(color) for color in (RED, GREEN, BLUE, RED)])
     labels = np.array([0, 1, 2, 2])
     reference = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]  # it calls the second blue and the third green
-    dataset = tf.data.Dataset.from_tensor_slices((pictures, labels))
+    dataset = tf.data.Dataset.from_tensor_slices((images, labels))
     return file, *measure.measure(file, dataset, labels, reference)
 
 
@@ -268,7 +268,7 @@ def make_artifact(kind, folder):
 
 
 class Inputs:
-    """What Trainer, Evaluator and Transform would have left, with the colour judge as the model."""
+    """What Trainer, Evaluator and Transform would have left, with the color judge as the model."""
 
     def __init__(self, folder, blessed=True):
         model = folder / "model"
@@ -302,11 +302,11 @@ class Inputs:
             # Never made for the test split; if they were, they must not be measured on.
             "Split-test/augmented-00000-of-00001.gz": [(RED, 2)] * 5,
         }
-        for name, pictures in rows.items():
+        for name, images in rows.items():
             (folder / "examples" / name).parent.mkdir(parents=True, exist_ok=True)
             with gzip.open(folder / "examples" / name, "wb") as stream:
-                for colour, label in pictures:
-                    stored = lossless.encode(tf.constant(fill(colour))).numpy()
+                for color, label in images:
+                    stored = lossless.encode(tf.constant(fill(color))).numpy()
                     row = {"image_xf": stored, "label_xf": label}
                     tfrecord.write(stream, tfrecord.serialize_example(row))
         self.tflite = make_artifact(standard_artifacts.Model, folder / "tflite")
@@ -400,7 +400,7 @@ def test_every_variant_is_measured_on_the_test_images(exported):
     measured = json.loads((folder / "measurements.json").read_text())
     assert list(measured) == ["float", "dynamic", "int8"]
     for variant in measured.values():
-        assert variant["accuracy"] == pytest.approx(2 / 3)  # blue is labelled green
+        assert variant["accuracy"] == pytest.approx(2 / 3)  # blue is labeled green
         assert variant["disagreement"] == 0
 
 

@@ -29,7 +29,7 @@ def draw_image(seed):
 def make_transformed(seed, label=1):
     """A serialized example as Transform stores it."""
 
-    def feature(value):
+    def make_feature(value):
         if isinstance(value, bytes):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
         if isinstance(value, int):
@@ -41,7 +41,7 @@ def make_transformed(seed, label=1):
         features.LABEL: label,
         features.PIXEL_MEAN: [1.5, 2.5, 3.5],
     }
-    named = {key: feature(value) for key, value in values.items()}
+    named = {key: make_feature(value) for key, value in values.items()}
     return tf.train.Example(features=tf.train.Features(feature=named)).SerializeToString()
 
 
@@ -71,9 +71,9 @@ def variants():
 
 def test_there_are_as_many_variants_as_copies_and_all_differ(variants):
     assert len(variants) == 3
-    pictures = [draw_image(0), *map(decode_pixels, variants)]
-    assert all(image.shape == (SIZE, SIZE, 3) for image in pictures)
-    assert len({image.tobytes() for image in pictures}) == 4
+    images = [draw_image(0), *map(decode_pixels, variants)]
+    assert all(image.shape == (SIZE, SIZE, 3) for image in images)
+    assert len({image.tobytes() for image in images}) == 4
 
 
 def test_all_but_the_image_stays(variants):
@@ -114,7 +114,7 @@ def test_no_copies_are_no_variants():
     assert augment(make_transformed(0), Augmentation(copies=0)) == []
 
 
-def test_a_image_of_another_size_is_refused():
+def test_an_image_of_another_size_is_refused():
     with pytest.raises(tf.errors.InvalidArgumentError):
         next(set_up_worker(size=SIZE * 2).process(make_transformed(0)))
 
@@ -128,7 +128,7 @@ def run(tmp_path, monkeypatch):
         examples.uri = str(tmp_path / "examples")
         examples.split_names = artifact_utils.encode_split_names(["train", "test"])
 
-        def leave(_, __, output_dict, ___):
+        def write_examples(_, __, output_dict, ___):
             for split, seeds in (("train", (0, 1)), ("test", (2,))):
                 folder = tmp_path / "examples" / f"Split-{split}"
                 folder.mkdir(parents=True)
@@ -137,7 +137,7 @@ def run(tmp_path, monkeypatch):
                     for seed in seeds:
                         writer.write(make_transformed(seed))
 
-        monkeypatch.setattr(tfx_transform.Executor, "Do", leave)
+        monkeypatch.setattr(tfx_transform.Executor, "Do", write_examples)
         context = executor.Executor.Context(
             beam_pipeline_args=list(pipeline_options.IN_MEMORY), tmp_dir=str(tmp_path / "tmp"), unique_id="1"
         )

@@ -12,8 +12,8 @@ def draw_noise(seed, height=80, width=96):
 
 
 @pytest.fixture
-def entry_for(tmp_path):
-    """Writes an image into the catalogue's folder and gives the entry for it."""
+def make_entry(tmp_path):
+    """Writes an image into the catalog's folder and gives the entry for it."""
 
     def make(style_id, seed=0, height=80, width=96, **values):
         file = tmp_path / f"{style_id}.png"
@@ -26,8 +26,8 @@ def entry_for(tmp_path):
 
 
 @pytest.fixture
-def written(tmp_path):
-    """Writes entries as the folder's catalogue."""
+def write_catalog(tmp_path):
+    """Writes entries as the folder's catalog."""
 
     def write(*entries):
         file = tmp_path / "catalog.yaml"

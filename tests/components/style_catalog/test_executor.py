@@ -26,9 +26,9 @@ def artifact(tmp_path):
 
 
 @pytest.fixture
-def three(entry_for, written):
-    entries = [entry_for("wave", 0, 80, 640), entry_for("dunes", 1, preset={"strength": 0.5}), entry_for("coins", 2)]
-    return written(*entries)
+def three(make_entry, write_catalog):
+    entries = [make_entry("wave", 0, 80, 640), make_entry("dunes", 1, preset={"strength": 0.5}), make_entry("coins", 2)]
+    return write_catalog(*entries)
 
 
 @pytest.mark.slow
@@ -76,14 +76,14 @@ def test_styles_must_be_a_list_of_ids(three, artifact, styles):
         executor.publish(str(three), styles, artifact)
 
 
-def test_a_faulty_catalog_publishes_nothing(artifact, entry_for, written, tmp_path):
+def test_a_faulty_catalog_publishes_nothing(artifact, make_entry, write_catalog, tmp_path):
     with pytest.raises(CatalogError, match=r"entry 1 \(a\): licence is missing"):
-        executor.publish(str(written(entry_for("a", licence=""))), "[]", artifact)
+        executor.publish(str(write_catalog(make_entry("a", licence=""))), "[]", artifact)
     assert not (tmp_path / "published").exists()
 
 
-def test_a_plain_folder_is_published_too(artifact, entry_for, tmp_path):
-    entry_for("a")
+def test_a_plain_folder_is_published_too(artifact, make_entry, tmp_path):
+    make_entry("a")
     executor.publish(str(tmp_path), "[]", artifact)
     (style,) = catalog.load_catalog(tmp_path / "published" / "catalog.yaml")
     assert (style.id, style.licence) == ("a", "unknown")
@@ -107,11 +107,11 @@ def run(three, root):
 
 
 @pytest.mark.slow
-def test_the_component_runs_and_is_cached_until_a_image_changes(three, entry_for, written, tmp_path):
+def test_the_component_runs_and_is_cached_until_an_image_changes(three, make_entry, write_catalog, tmp_path):
     root = tmp_path / "root"
     (first,) = run(three, root)
     assert [style.id for style in catalog.load_catalog(first / "catalog.yaml")] == ["wave", "dunes", "coins"]
     assert run(three, root) == [first]
-    written(entry_for("wave", 5))
+    write_catalog(make_entry("wave", 5))
     _, second = run(three, root)
     assert [style.id for style in catalog.load_catalog(second / "catalog.yaml")] == ["wave"]

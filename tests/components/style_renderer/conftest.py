@@ -26,23 +26,23 @@ def styles(tmp_path):
 
 
 @pytest.fixture
-def rendered(tmp_path, monkeypatch):
+def read_calls(tmp_path, monkeypatch):
     """What the engine was called for since the last time: (style's color, threads, process) a call."""
     log = tmp_path / "rendered.txt"
     log.touch()
     monkeypatch.setenv("RENDERED", str(log))
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
 
-    def calls():
+    def read():
         lines = [tuple(line.split()) for line in log.read_text().splitlines()]
         log.write_text("")
         return lines
 
-    return calls
+    return read
 
 
 @pytest.fixture
-def run(folder, styles, rendered, tmp_path):
+def run(folder, styles, read_calls, tmp_path):
     """Runs a batch into `tmp_path/out`; fields of the request by name."""
 
     def render_batch(styles=styles, engine=fake_engine.render, beam_args=IN_MEMORY, sources=None, **request):

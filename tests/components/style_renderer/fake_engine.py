@@ -44,11 +44,11 @@ def die_at_fourth(content, styles, settings, **options):
     return render(content, styles, settings, **options)
 
 
-def encode_noise(seed, height=20, width=SIZE, picture_format="PNG"):
+def encode_noise(seed, height=20, width=SIZE, pillow_format="PNG"):
     """The bytes of an image of noise."""
     stream = io.BytesIO()
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(stream, picture_format)
+    Image.fromarray(pixels).save(stream, pillow_format)
     return stream.getvalue()
 
 

@@ -11,6 +11,6 @@ def make_image(seed, height, width, low=0, high=256, grain=8):
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def batch(seed, height, width):
+def make_batch(seed, height, width):
     """The same as [1, height, width, 3] float32."""
     return make_image(seed, height, width)[np.newaxis].astype(np.float32)

@@ -48,7 +48,7 @@ def examples(tmp_path):
     made.split_names = artifact_utils.encode_split_names(["train", "test"])
     stream = io.BytesIO()
     for seed in range(3):
-        values = {"picture": fake_engine.encode_noise(seed), "image/filename": f"{seed}.png"}
+        values = {"photo": fake_engine.encode_noise(seed), "image/filename": f"{seed}.png"}
         tfrecord.write(stream, tfrecord.serialize_example(values))
     (tmp_path / "examples" / "Split-test").mkdir()
     (tmp_path / "examples" / "Split-test" / "data_tfrecord-00000-of-00001").write_bytes(stream.getvalue())
@@ -86,7 +86,7 @@ def read_manifest(folder):
 
 
 def test_a_splits_images_are_rendered_in_the_catalogs_styles(do, examples, tmp_path):
-    gallery = do(examples, contents="split:test", image_key="picture", max_contents=2, strengths=(0.5, 1))
+    gallery = do(examples, contents="split:test", image_key="photo", max_contents=2, strengths=(0.5, 1))
     lines = read_manifest(tmp_path / "gallery")
     assert [(line["content"]["id"], line["style"]["id"], line["strength"]) for line in lines] == [
         (content, style, strength)
@@ -109,11 +109,11 @@ def test_a_splits_images_are_rendered_in_the_catalogs_styles(do, examples, tmp_p
     assert gallery.get_int_custom_property("dead_letters") == 0
 
 
-def test_the_next_execution_takes_from_the_store(do, examples, rendered, tmp_path):
-    do(examples, contents="split:test", image_key="picture", max_contents=2)
-    assert len(rendered()) == 4
-    gallery = do(examples, name="second", contents="split:test", image_key="picture")
-    assert len(rendered()) == 2
+def test_the_next_execution_takes_from_the_store(do, examples, read_calls, tmp_path):
+    do(examples, contents="split:test", image_key="photo", max_contents=2)
+    assert len(read_calls()) == 4
+    gallery = do(examples, name="second", contents="split:test", image_key="photo")
+    assert len(read_calls()) == 2
     assert (gallery.get_int_custom_property("pictures"), gallery.get_int_custom_property("rendered")) == (6, 2)
     assert len(list((tmp_path / "second" / "pictures").iterdir())) == 6
 

@@ -130,82 +130,82 @@ def test_many_records_are_split_and_former_ones_do_not_stay(run, out, monkeypatc
 
 
 @pytest.mark.slow
-def test_a_rerun_renders_nothing_and_changes_nothing(run, out, rendered):
+def test_a_rerun_renders_nothing_and_changes_nothing(run, out, read_calls):
     run()
-    assert len(rendered()) == 6
+    assert len(read_calls()) == 6
     before = {name: (out / name).read_bytes() for name in list_files(out)}
     report = run()
-    assert rendered() == []
+    assert read_calls() == []
     assert (report.images, report.rendered) == (6, 0)
     assert {name: (out / name).read_bytes() for name in list_files(out)} == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["pictures", "sidecars"])
-def test_only_what_is_missing_is_rendered(run, out, rendered, part):
+def test_only_what_is_missing_is_rendered(run, out, read_calls, part):
     run()
-    rendered()
+    read_calls()
     (victim,) = (out / part).glob("b--blue--*")
     before = {name: (out / name).read_bytes() for name in list_files(out) if name.startswith("pictures/")}
     victim.unlink()
     assert run().rendered == 1
-    assert [call[0] for call in rendered()] == ["blue"]
+    assert [call[0] for call in read_calls()] == ["blue"]
     assert {name: (out / name).read_bytes() for name in list_files(out) if name.startswith("pictures/")} == before
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["", "no JSON", "[]", '{"key": "another"}'])
-def test_a_damaged_sidecar_or_an_empty_image_is_as_none(run, out, rendered, damage):
+def test_a_damaged_sidecar_or_an_empty_image_is_as_none(run, out, read_calls, damage):
     run()
-    rendered()
+    read_calls()
     next((out / "sidecars").glob("a--red--*")).write_text(damage)
     next((out / "pictures").glob("b--red--*")).write_bytes(b"")
     assert run().rendered == 2
-    assert len(rendered()) == 2
+    assert len(read_calls()) == 2
     assert name_units(read_manifest(out)) == ALL
 
 
 @pytest.mark.slow
-def test_a_new_style_is_one_new_column(run, out, rendered, styles, tmp_path):
+def test_a_new_style_is_one_new_column(run, out, read_calls, styles, tmp_path):
     run()
-    rendered()
+    read_calls()
     green = fake_engine.make_style(tmp_path, "green", "#00ff00")
     report = run(styles=[*styles, green])
-    assert [call[0] for call in rendered()] == ["green"] * 3
+    assert [call[0] for call in read_calls()] == ["green"] * 3
     assert (report.images, report.rendered) == (9, 3)
 
 
 @pytest.mark.slow
-def test_a_content_by_another_name_is_not_rendered_again(run, out, rendered, folder):
+def test_a_content_by_another_name_is_not_rendered_again(run, out, read_calls, folder):
     run()
-    rendered()
+    read_calls()
     (folder / "a.png").rename(folder / "z.png")
     report = run()
-    assert (rendered(), report.rendered) == ([], 0)
+    assert (read_calls(), report.rendered) == ([], 0)
     assert {line["content"]["id"] for line in read_manifest(out)} == {"b.png", "sub/c.png", "z.png"}
 
 
-def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, rendered, folder):
+def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, read_calls, folder):
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes())
     report = run()
-    assert len(rendered()) == 4
+    assert len(read_calls()) == 4
     assert (report.contents, report.images) == (3, 6)
     assert name_units(read_manifest(out)) == ALL
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", [{"code": "2"}, {"overrides": {"seed": 1}}, {"picture_format": "png"}])
-def test_what_changes_images_renders_all_again(run, rendered, change):
+def test_what_changes_images_renders_all_again(run, read_calls, change):
     run()
-    rendered()
+    read_calls()
     assert run(**change).rendered == 6
-    assert len(rendered()) == 6
+    assert len(read_calls()) == 6
 
 
 @pytest.mark.slow
-def test_a_changed_content_is_rendered_again(run, rendered, folder):
+def test_a_changed_content_is_rendered_again(run, read_calls, folder):
     run()
-    rendered()
+    read_calls()
     (folder / "a.png").write_bytes(fake_engine.encode_noise(77))
     assert run().rendered == 2
 
@@ -248,7 +248,7 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
 
 
 @pytest.mark.slow
-def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, rendered):
+def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, read_calls):
     report = run(engine=fake_engine.refuse_red, max_bad_fraction=0.5)
     assert (report.images, report.rendered, len(report.dead)) == (3, 3, 3)
     assert read_dead_letters(out)[0] == {
@@ -258,7 +258,7 @@ def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, rendere
         "style": "red",
         "strength": 1.0,
     }
-    rendered()
+    read_calls()
     assert run().rendered == 3
     assert read_dead_letters(out) == []
     assert name_units(read_manifest(out)) == ALL

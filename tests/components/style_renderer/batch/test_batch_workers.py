@@ -30,13 +30,13 @@ def read_images(folder):
 
 
 @pytest.mark.slow
-def test_two_worker_processes_make_the_same_images(run, rendered, tmp_path, monkeypatch):
+def test_two_worker_processes_make_the_same_images(run, read_calls, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the workers find the engine
     run()
     (tmp_path / "out").rename(tmp_path / "one")
-    rendered()
+    read_calls()
     report = run(beam_args=TWO, threads=1)
-    calls = rendered()
+    calls = read_calls()
     assert report.rendered == len(calls) == 6
     assert read_images(tmp_path / "out") == read_images(tmp_path / "one")
     assert {threads for _, threads, _ in calls} == {"1"}
@@ -44,16 +44,16 @@ def test_two_worker_processes_make_the_same_images(run, rendered, tmp_path, monk
 
 
 @pytest.mark.slow
-def test_a_killed_batch_loses_the_unit_in_work_and_no_other(run, rendered, folder, styles, tmp_path):
+def test_a_killed_batch_loses_the_unit_in_work_and_no_other(run, read_calls, folder, styles, tmp_path):
     out = tmp_path / "out"
     command = [sys.executable, "-c", KILLED, str(folder), str(styles[0].file.parent), str(out)]
     assert subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 9
     before = read_images(out)
-    assert len(rendered()) == len(before) == 3
+    assert len(read_calls()) == len(before) == 3
     assert len(list((out / "sidecars").glob("*.json"))) == 3
     assert not (out / "manifest.jsonl").exists()
 
     report = run(styles=catalog.load_folder(styles[0].file.parent), overrides={})
-    assert report.rendered == len(rendered()) == 3
+    assert report.rendered == len(read_calls()) == 3
     assert before.items() <= read_images(out).items()
     assert len((out / "manifest.jsonl").read_text().splitlines()) == 6

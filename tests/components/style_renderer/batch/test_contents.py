@@ -64,7 +64,7 @@ def test_large_originals_are_scaled_down_and_have_a_thumbnail(tmp_path):
 
 def test_broken_images_are_dead_letters_with_reason_and_the_rest_goes_on(folder, tmp_path):
     (folder / "b.png").write_bytes(fake_engine.encode_noise(1)[:-30])
-    (folder / "d.txt").write_text("no picture")
+    (folder / "d.txt").write_text("no image")
     (folder / "e.png").write_bytes(b"")
     (folder / "f.png").write_bytes(fake_engine.encode_noise(1, 101, 100))
     (folder / "gone.png").symlink_to("nowhere")

@@ -20,7 +20,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "TF_NUM_INTRAOP_THREADS": "
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Two contents and two styles."""
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
     for folder in ("content", "styles"):
         (root / folder).mkdir()

@@ -9,8 +9,8 @@ from tests.components.style_renderer import soft_noise
 LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601
 
 
-def compute_moments(picture):
-    pixels = picture.reshape(-1, 3).astype(np.float64)
+def compute_moments(image):
+    pixels = image.reshape(-1, 3).astype(np.float64)
     return pixels.mean(axis=0), np.cov(pixels.T)
 
 
@@ -25,7 +25,7 @@ def test_brightness_is_the_rendering_s_and_chroma_the_content_s():
         )  # rounded to whole numbers in YCbCr and in RGB
 
 
-def test_grey_contents_give_grey_pictures():
+def test_gray_contents_give_gray_images():
     gray = np.repeat(soft_noise.make_image(3, 32, 32)[..., :1], 3, axis=2)
     found = colors.keep_content_colors(soft_noise.make_image(4, 32, 32), gray).astype(int)
     assert np.ptp(found, axis=2).max() <= 1
@@ -50,7 +50,7 @@ def test_a_style_like_the_content_stays_what_it_is():
     np.testing.assert_allclose(colors.match_colors(style, style), style, atol=1e-2)
 
 
-def test_pictures_of_one_color_have_nothing_to_divide_by():
+def test_images_of_one_color_have_nothing_to_divide_by():
     plain = np.full((32, 32, 3), (200, 30, 90), np.uint8)
     style = soft_noise.make_image(8, 32, 32)
     onto_plain = colors.match_colors(style, plain)

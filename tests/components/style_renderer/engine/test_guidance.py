@@ -32,9 +32,9 @@ def loss():
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     """Image, content and two styles, each [1, H, W, 3] float32."""
-    return [soft_noise.batch(seed, HEIGHT, WIDTH) for seed in range(4)]
+    return [soft_noise.make_batch(seed, HEIGHT, WIDTH) for seed in range(4)]
 
 
 def draw_halves(height=HEIGHT, width=WIDTH):
@@ -58,8 +58,8 @@ def test_a_guided_gram_is_the_one_worked_out_by_hand():
     np.testing.assert_allclose(found, np.array([[[1, 2], [2, 4]], second]), rtol=1e-6)
 
 
-def test_a_mask_of_ones_is_no_mask(loss, pictures):
-    image, content, style, _ = (tf.constant(each) for each in pictures)
+def test_a_mask_of_ones_is_no_mask(loss, images):
+    image, content, style, _ = (tf.constant(each) for each in images)
     arguments = (image, loss.compute_contents(content), loss.compute_grams(style), tf.constant([1.0, 30.0, 6e-4]))
     whole = guidance.scale(
         group_regions([np.full((7, 5), 255, np.uint8)]),
@@ -103,8 +103,8 @@ def test_no_speck_vanishes(loss):
         assert np.square(layer).sum() > 0
 
 
-def test_losses_are_those_composed_in_numpy(loss, pictures):
-    image, content, *styles = pictures
+def test_losses_are_those_composed_in_numpy(loss, images):
+    image, content, *styles = images
     masks = draw_halves()
     exact = double_precision.build_network(loss.network.model)
     here, there = (double_precision.compute_features(exact, each) for each in (image, content))
@@ -141,7 +141,7 @@ def test_losses_are_those_composed_in_numpy(loss, pictures):
 
 def test_in_tiles_it_is_as_in_one_piece(loss):
     height, width, tile = 160, 208, 96  # the last tiles are smaller
-    image, content, *styles = (soft_noise.batch(seed, height, width) for seed in range(4))
+    image, content, *styles = (soft_noise.make_batch(seed, height, width) for seed in range(4))
     sides = (height, width)
     guides = guidance.scale(group_regions(draw_halves(height, width)), sides, sides, loss.network, loss.style_layers)
     contents = loss.compute_contents(tf.constant(content))
@@ -166,7 +166,7 @@ def test_in_tiles_it_is_as_in_one_piece(loss):
     assert np.abs(gradient - slope).max() < 1e-4 * np.abs(slope).max()
 
 
-def paint(masks, styles=2, content=None, callback=None, **changes):
+def render_regions(masks, styles=2, content=None, callback=None, **changes):
     content = np.full((64, 96, 3), 120, np.uint8) if content is None else content
     noise = soft_noise.make_image(9, 64, 64, low=0, high=60)
     images = [np.clip(noise.astype(int) + color, 0, 255).astype(np.uint8) for color in (RED, BLUE)]
@@ -179,7 +179,7 @@ def test_two_styles_go_to_two_regions_and_the_rest_stays():
     content = soft_noise.make_image(3, 64, 96, low=90, high=150)
     left, right = np.zeros((2, 64, 96), np.uint8)
     left[:, :32], right[:, 64:] = 255, 255
-    image = paint([left, right], content=content).image.astype(int)
+    image = render_regions([left, right], content=content).image.astype(int)
     redness = (image[..., 0] - image[..., 2]).mean(axis=0)
     assert redness[:28].mean() > 60
     assert redness[68:].mean() < -60
@@ -189,9 +189,9 @@ def test_two_styles_go_to_two_regions_and_the_rest_stays():
 def test_tiles_paint_what_one_piece_paints(monkeypatch):
     content = soft_noise.make_image(3, 64, 96)
     few = {"scales": [{"size": 96, "iterations": 4}], "optimizer": "adam", "learning_rate": 6.0}
-    whole = paint(draw_halves(), content=content, **few).image.astype(int)
+    whole = render_regions(draw_halves(), content=content, **few).image.astype(int)
     monkeypatch.setattr(memory, "choose_tile", lambda *_: 48)
-    tiled = paint(draw_halves(), content=content, **few).image.astype(int)
+    tiled = render_regions(draw_halves(), content=content, **few).image.astype(int)
     change = np.abs(whole - content).mean()
     assert change > 5
     assert np.abs(whole - tiled).mean() < 0.02 * change
@@ -204,7 +204,7 @@ def test_equal_masks_blend():
     assert isinstance(region, Region)
     few = {"scales": [{"size": 96, "iterations": 3}]}
     np.testing.assert_allclose(
-        paint([whole, whole], **few).losses["total"], paint([], **few).losses["total"], rtol=1e-3
+        render_regions([whole, whole], **few).losses["total"], render_regions([], **few).losses["total"], rtol=1e-3
     )
 
 
@@ -224,17 +224,17 @@ def test_with_nothing_of_a_style_its_region_stays():
 )
 def test_what_is_no_mask_is_named(masks, message):
     with pytest.raises(ValueError, match=message):
-        paint(masks)
+        render_regions(masks)
 
 
 def test_weights_that_the_callback_returns_hold_from_then_on():
     seen = []
 
-    def control(at):
+    def return_weights(at):
         seen.append(at.losses.get("total", 0) - at.losses.get("content", 0))
         return Controls(style_weight=0.0, tv_weight=0.0) if (at.scale, at.iteration) == (1, 10) else None
 
-    rendering = paint([], callback=control)
+    rendering = render_regions([], callback=return_weights)
     assert seen[9 + 10] > 1
     assert seen[-1] == pytest.approx(0, abs=1e-5)
     assert rendering.losses["total"] == pytest.approx(rendering.losses["content"], rel=1e-5)
@@ -243,4 +243,4 @@ def test_weights_that_the_callback_returns_hold_from_then_on():
 @pytest.mark.parametrize("wanted", [{"style_weight": -1.0}, {"tv_weight": float("nan")}, {"strength": 2.0}])
 def test_controls_out_of_range_are_an_error(wanted):
     with pytest.raises(ValueError, match="the callback returned the"):
-        paint([], callback=lambda _: Controls(**wanted))
+        render_regions([], callback=lambda _: Controls(**wanted))

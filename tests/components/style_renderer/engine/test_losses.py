@@ -39,17 +39,17 @@ def test_gram_by_hand():
     np.testing.assert_array_equal(losses.gram(features), [[[5.0, -0.5], [-0.5, 2.5]]])
 
 
-def test_content_is_the_mean_squared_difference_of_each_picture(random):
+def test_content_is_the_mean_squared_difference_of_each_image(random):
     found, wanted = random.normal(0, 2, (2, 2, 6, 5, 3)).astype(np.float32)
     expected = np.square(found.astype(np.float64) - wanted).mean((1, 2, 3))
     assert_close(losses.content_loss(tf.constant(found), tf.constant(wanted)), expected)
 
 
-@pytest.mark.parametrize("per_picture", [True, False])
-def test_style_is_the_weighted_mean_over_layers(random, per_picture):
+@pytest.mark.parametrize("per_image", [True, False])
+def test_style_is_the_weighted_mean_over_layers(random, per_image):
     channels, weights = (3, 5, 8), (0.2, 3.0, 1.3)
     grams = [random.normal(0, 4, (2, c, c)).astype(np.float32) for c in channels]
-    targets = [random.normal(0, 4, (2, c, c)[0 if per_picture else 1 :]).astype(np.float32) for c in channels]
+    targets = [random.normal(0, 4, (2, c, c)[0 if per_image else 1 :]).astype(np.float32) for c in channels]
     layers = [np.square(g.astype(np.float64) - t).mean((1, 2)) for g, t in zip(grams, targets, strict=True)]
     expected = np.average(layers, axis=0, weights=weights)
     found = losses.style_loss([tf.constant(g) for g in grams], [tf.constant(t) for t in targets], weights)

@@ -75,7 +75,7 @@ def measured(monkeypatch):
     monkeypatch.setattr(memory, "_measure_seconds_per_pixel", lambda _: 1e-6)
 
 
-def test_estimates_grow_with_the_picture(measured):
+def test_estimates_grow_with_the_image(measured):
     estimates = [
         memory.estimate((300, 400, 3), Settings(scales=(Scale(size=size, iterations=10),), precision="float32"))
         for size in (64, 128, 256, 512, 1024)

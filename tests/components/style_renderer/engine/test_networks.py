@@ -48,7 +48,7 @@ def assert_close(found, expected):
 
 @pytest.fixture(scope="module")
 def pixels():
-    return np.concatenate([soft_noise.batch(seed, 64, 96) for seed in (1, 2)])
+    return np.concatenate([soft_noise.make_batch(seed, 64, 96) for seed in (1, 2)])
 
 
 @pytest.fixture(scope="module")
@@ -182,8 +182,8 @@ def test_a_feature_sees_as_far_as_the_radius_says(name, axis):
 @pytest.mark.parametrize("build", [build_lite0, build_vgg19])
 def test_pixels_further_away_change_nothing(build):
     network = build()
-    near = soft_noise.batch(5, 32, 288)
-    far = soft_noise.batch(6, 32, 288)
+    near = soft_noise.make_batch(5, 32, 288)
+    far = soft_noise.make_batch(6, 32, 288)
     distance = np.abs(np.arange(288) - 144)
     outside = np.where((distance > network.radius)[:, np.newaxis], far, near)
     inside = np.where((distance > network.radius // 2)[:, np.newaxis], far, near)

@@ -32,11 +32,11 @@ def exact(loss):
 @pytest.fixture(scope="module")
 def images():
     """Image, content and style, each [1, H, W, 3] float32."""
-    return [soft_noise.batch(seed, HEIGHT, WIDTH) for seed in range(3)]
+    return [soft_noise.make_batch(seed, HEIGHT, WIDTH) for seed in range(3)]
 
 
 def evaluate(loss, images, weights):
-    image, content, style = (tf.constant(picture) for picture in images)
+    image, content, style = (tf.constant(each) for each in images)
     found, gradient = loss.evaluate(
         image, loss.compute_contents(content), loss.compute_grams(style), tf.constant(weights)
     )

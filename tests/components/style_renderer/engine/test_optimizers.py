@@ -1,4 +1,4 @@
-"""The optimisers on functions whose minimum within 0..255 is known."""
+"""The optimizers on functions whose minimum within 0..255 is known."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def run_adam(evaluate, image, iterations, notify=lambda _: False):
     return optimizers.run_adam(evaluate, image, iterations, notify, learning_rate=3.0)
 
 
-BOTH = pytest.mark.parametrize("minimise", [run_lbfgs, run_adam])
+BOTH = pytest.mark.parametrize("minimize", [run_lbfgs, run_adam])
 
 
 class Bowl:
@@ -58,8 +58,8 @@ def start():
 
 @pytest.mark.slow
 @BOTH
-def test_the_minimum_within_bounds_is_found(minimise, bowl, start):
-    found = minimise(bowl, start, 300)
+def test_the_minimum_within_bounds_is_found(minimize, bowl, start):
+    found = minimize(bowl, start, 300)
     assert (found.shape, found.dtype) == (SHAPE, np.float32)
     # A tenth of a gray level; where the target lies outside, the nearest bound is the minimum.
     np.testing.assert_allclose(found, np.clip(bowl.target, 0, 255), atol=0.1)
@@ -67,17 +67,17 @@ def test_the_minimum_within_bounds_is_found(minimise, bowl, start):
 
 
 @BOTH
-def test_the_start_is_left_alone_and_the_result_is_the_same_each_time(minimise, bowl, start):
+def test_the_start_is_left_alone_and_the_result_is_the_same_each_time(minimize, bowl, start):
     before = start.copy()
-    np.testing.assert_array_equal(minimise(bowl, start, 7), minimise(bowl, start, 7))
+    np.testing.assert_array_equal(minimize(bowl, start, 7), minimize(bowl, start, 7))
     np.testing.assert_array_equal(start, before)
 
 
 @BOTH
 @pytest.mark.parametrize("iterations", [1, 5])
-def test_notify_is_called_once_an_iteration(minimise, bowl, start, iterations):
+def test_notify_is_called_once_an_iteration(minimize, bowl, start, iterations):
     seen = []
-    found = minimise(bowl, start, iterations, lambda image: seen.append(image.copy()))
+    found = minimize(bowl, start, iterations, lambda image: seen.append(image.copy()))
     assert len(seen) == iterations
     np.testing.assert_array_equal(seen[-1], found)
     losses = [bowl(image)[0] for image in (start, *seen)]
@@ -87,7 +87,7 @@ def test_notify_is_called_once_an_iteration(minimise, bowl, start, iterations):
 
 @pytest.mark.slow
 @BOTH
-def test_a_changed_function_is_followed(minimise, bowl, start):
+def test_a_changed_function_is_followed(minimize, bowl, start):
     other = Bowl()
     other.target = 255 - bowl.target
     functions = [bowl]
@@ -101,23 +101,23 @@ def test_a_changed_function_is_followed(minimise, bowl, start):
             return True
         return False
 
-    found = minimise(lambda image: functions[0](image), start, 300, notify)
-    assert count == 300 or minimise is run_lbfgs  # which may reach the minimum before
+    found = minimize(lambda image: functions[0](image), start, 300, notify)
+    assert count == 300 or minimize is run_lbfgs  # which may reach the minimum before
     np.testing.assert_allclose(found, np.clip(other.target, 0, 255), atol=0.1)
 
 
 @BOTH
-def test_after_a_change_nothing_learned_before_is_used(minimise, bowl, start):
+def test_after_a_change_nothing_learned_before_is_used(minimize, bowl, start):
     seen = []
 
     def notify(image):
         seen.append(image.copy())
         return len(seen) == 3
 
-    minimise(bowl, start, 6, notify)
+    minimize(bowl, start, 6, notify)
     # Starting anew from there does the same.
-    np.testing.assert_allclose(minimise(bowl, seen[2], 3), seen[5], atol=1e-3)
-    straight = minimise(bowl, start, 6)
+    np.testing.assert_allclose(minimize(bowl, seen[2], 3), seen[5], atol=1e-3)
+    straight = minimize(bowl, start, 6)
     assert np.abs(straight - seen[5]).max() > 0.1
 
 
@@ -150,12 +150,12 @@ def test_adam_is_keras_adam_with_its_step_cut_to_the_bounds(bowl, start):
 def test_the_step_on_files_equals_keras_adam(bowl, start):
     variable = keras.Variable(start)
     optimizer = keras.optimizers.Adam(4.0)
-    picture, mean, square = start.copy(), np.zeros_like(start), np.zeros_like(start)
+    image, mean, square = start.copy(), np.zeros_like(start), np.zeros_like(start)
     for number in range(1, 9):
-        gradient = bowl(picture)[1]
+        gradient = bowl(image)[1]
         optimizer.apply([gradient], [variable])
         variable.assign(np.clip(variable, 0, 255))
-        tiled_adam.step(picture, gradient, mean, square, number, 4.0)
+        tiled_adam.step(image, gradient, mean, square, number, 4.0)
         # Keras has 1 - 0.999 in float32, 6e-5 of itself off: by eight steps of 4 that is at most 2e-3.
-        np.testing.assert_allclose(picture, variable, atol=2e-3)
-    assert np.abs(picture - start).max() > 8
+        np.testing.assert_allclose(image, variable, atol=2e-3)
+    assert np.abs(image - start).max() > 8

@@ -128,16 +128,24 @@ def watch_targets(monkeypatch):
 def test_a_blend_lies_between_its_styles():
     loss = objective.get_objective(build_settings(), "float32")
 
-    def style_loss(image, style):
+    def compute_style_loss(image, style):
         grams = loss.compute_style_targets(style, 64)
-        picture = tf.constant(image[np.newaxis], tf.float32)
-        found, _ = loss.evaluate(picture, loss.compute_contents(picture), grams, tf.constant([0.0, 1.0, 0.0]))
+        batch = tf.constant(image[np.newaxis], tf.float32)
+        found, _ = loss.evaluate(batch, loss.compute_contents(batch), grams, tf.constant([0.0, 1.0, 0.0]))
         return float(found[2])
 
     blend = render_image(build_settings(), styles=((STYLE, 1.0), (OTHER, 1.0))).image
     pure = render_image(build_settings(), styles=((OTHER, 1.0),)).image
-    assert style_loss(render_usual().image, STYLE) < style_loss(blend, STYLE) < style_loss(pure, STYLE)
-    assert style_loss(pure, OTHER) < style_loss(blend, OTHER) < style_loss(render_usual().image, OTHER)
+    assert (
+        compute_style_loss(render_usual().image, STYLE)
+        < compute_style_loss(blend, STYLE)
+        < compute_style_loss(pure, STYLE)
+    )
+    assert (
+        compute_style_loss(pure, OTHER)
+        < compute_style_loss(blend, OTHER)
+        < compute_style_loss(render_usual().image, OTHER)
+    )
 
 
 # The same again
@@ -165,7 +173,7 @@ def test_noise_is_where_it_starts():
     assert abs(first[0].std() - 73.6) < 3
 
 
-def test_a_start_picture_is_where_it_starts():
+def test_a_start_image_is_where_it_starts():
     first = []
     found = render_image(
         build_settings((64, 8), start="noise"), start=OTHER, callback=lambda at: first.append(at.image())
@@ -300,7 +308,7 @@ def test_luminance_keeps_the_content_s_chroma():
     free = render_image(build_settings(), content=content).image
     np.testing.assert_array_equal(found, colors.keep_content_colors(free, content))
     chroma, wanted, styled = (
-        np.asarray(Image.fromarray(picture).convert("YCbCr"))[..., 1:].astype(int) for picture in (found, content, free)
+        np.asarray(Image.fromarray(pixels).convert("YCbCr"))[..., 1:].astype(int) for pixels in (found, content, free)
     )
     assert np.quantile(np.abs(chroma - wanted), 0.95) <= 2
     assert np.abs(styled - wanted).mean() > 3
@@ -357,7 +365,7 @@ def test_an_unknown_layer_is_named():
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_a_loss_that_float32_cannot_hold_is_an_error_and_no_picture(optimizer):
+def test_a_loss_that_float32_cannot_hold_is_an_error_and_no_image(optimizer):
     with pytest.raises(FloatingPointError, match="a weight is too large for float32"):
         render_image(build_settings(style_weight=3e38, optimizer=optimizer))
 
@@ -367,7 +375,7 @@ def test_a_loss_that_float32_cannot_hold_is_an_error_and_no_picture(optimizer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_grey_in_its_own_style_stays_grey(optimizer):
+def test_gray_in_its_own_style_stays_gray(optimizer):
     gray = np.full((48, 64, 3), 128, np.uint8)
     found = render_image(build_settings(optimizer=optimizer), content=gray, styles=((gray, 1.0),))
     np.testing.assert_array_equal(found.image, gray)
@@ -376,7 +384,7 @@ def test_grey_in_its_own_style_stays_grey(optimizer):
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 @pytest.mark.parametrize("keep", ["style", "luminance", "match"])
-def test_a_content_of_one_grey_takes_a_style(value, keep):
+def test_a_content_of_one_gray_takes_a_style(value, keep):
     plain = np.full((48, 64, 3), value, np.uint8)
     found = render_image(build_settings(colors=keep), content=plain)
     assert np.isfinite(list(found.losses.values())).all()
@@ -384,8 +392,8 @@ def test_a_content_of_one_grey_takes_a_style(value, keep):
         assert measure_distance(found.image, plain) > 1
 
 
-def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
-    """A line search ends on a point that was worse, and the optimiser goes back to the one before."""
+def test_losses_told_are_those_of_the_image_that_is_kept(monkeypatch):
+    """A line search ends on a point that was worse, and the optimizer goes back to the one before."""
     keep = optimizers.run_lbfgs
 
     def look_aside(evaluate, image, iterations, notify, **options):
@@ -401,7 +409,7 @@ def test_losses_told_are_those_of_the_picture_that_is_kept(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_picture_forced_into_tiles_comes_out_without_seams(monkeypatch):
+def test_an_image_forced_into_tiles_comes_out_without_seams(monkeypatch):
     content = soft_noise.make_image(7, 144, 160, grain=16)
     chosen = build_settings((160, 12), optimizer="adam", learning_rate=2.0)
     whole = render_image(chosen, content=content)

@@ -42,14 +42,14 @@ class Parsed(HTMLParser):
     def handle_data(self, data):
         self.texts.append((self._open[-1] if self._open else "", data))
 
-    def all(self, tag, class_=None):
+    def find_tags(self, tag, class_=None):
         return [
             attributes
             for name, attributes in self.tags
             if name == tag and (class_ is None or class_ in (attributes.get("class") or "").split())
         ]
 
-    def text(self, tag):
+    def read_texts(self, tag):
         return [data.strip() for name, data in self.texts if name == tag and data.strip()]
 
 
@@ -78,7 +78,7 @@ def page(tmp_path):
 def read_cells(parsed):
     return [
         (int(cell["data-row"]), int(cell["data-column"]), json.loads(cell["data-renderings"]))
-        for cell in parsed.all("a", "cell")
+        for cell in parsed.find_tags("a", "cell")
     ]
 
 
@@ -88,11 +88,11 @@ def test_contents_go_down_and_styles_across_with_originals_at_the_edges(page):
     found = {(row, column): renderings[0]["file"] for row, column, renderings in read_cells(parsed)}
     assert list(found) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert list(found.values()) == [line["file"] for line in built.lines]
-    sources = [image.get("src") for image in parsed.all("img")]
+    sources = [image.get("src") for image in parsed.find_tags("img")]
     assert sources[:2] == [f"styles/{c.style.id}--{c.style.sha256[:12]}.jpg" for c in built.styles]
     assert sources[2] == "originals/a--000000000000.jpg"
-    assert len(parsed.all("div", "row")) == 2
-    assert all(image.get("loading") == "lazy" for image in parsed.all("img")[:8])
+    assert len(parsed.find_tags("div", "row")) == 2
+    assert all(image.get("loading") == "lazy" for image in parsed.find_tags("img")[:8])
 
 
 def test_a_large_rendering_is_shown_by_its_thumbnail_and_opened_in_full(page):
@@ -100,13 +100,13 @@ def test_a_large_rendering_is_shown_by_its_thumbnail_and_opened_in_full(page):
     (_, _, (rendering,)), *_ = read_cells(parsed)
     assert rendering["file"].startswith("pictures/a--red--")
     assert rendering["thumbnail"] == "thumbnails/" + rendering["file"]
-    assert rendering["thumbnail"] in [image.get("src") for image in parsed.all("img")]
-    assert parsed.all("a", "cell")[0]["href"] == rendering["file"]
+    assert rendering["thumbnail"] in [image.get("src") for image in parsed.find_tags("img")]
+    assert parsed.find_tags("a", "cell")[0]["href"] == rendering["file"]
 
 
 def test_hovering_tells_parameters_losses_and_seconds(page):
     parsed = Parsed(gallery.render(page()))
-    tooltip = parsed.all("a", "cell")[0]["title"].split("\n")
+    tooltip = parsed.find_tags("a", "cell")[0]["title"].split("\n")
     expected = {"Strength: 1", "Scales: 128 → 256 → 512", "Iterations: 7 lbfgs", "Loss: total: 1234", "Size: 32 × 20"}
     assert expected | {"Time: 1 min 2 s", "Seam score: 0.25"} <= set(tooltip)
 
@@ -115,19 +115,19 @@ def test_several_strengths_share_a_cell_and_get_a_dial(page):
     text = gallery.render(page(strengths=(1.0, 0.25)))
     parsed = Parsed(text)
     assert [[each["strength"] for each in renderings] for _, _, renderings in read_cells(parsed)] == [[0.25, 1.0]] * 4
-    assert parsed.all("a", "cell")[0]["href"].endswith(".jpg")
-    assert "--s1--" in parsed.all("a", "cell")[0]["href"]
-    assert len(parsed.all("label", "dial")) == 2
-    assert not Parsed(gallery.render(page())).all("label", "dial")
+    assert parsed.find_tags("a", "cell")[0]["href"].endswith(".jpg")
+    assert "--s1--" in parsed.find_tags("a", "cell")[0]["href"]
+    assert len(parsed.find_tags("label", "dial")) == 2
+    assert not Parsed(gallery.render(page())).find_tags("label", "dial")
 
 
 def test_what_could_not_be_rendered_keeps_its_place_and_is_listed(page):
     dead = (DeadLetter("b.png", "NanError", "not finite", "red", 1.0), DeadLetter("c.png", "truncated", "too short"))
     parsed = Parsed(gallery.render(page(without=(2,), dead=dead)))
     assert [(row, column) for row, column, _ in read_cells(parsed)] == [(0, 0), (0, 1), (1, 1)]
-    assert len(parsed.all("div", "missing")) == 1
-    assert "NanError" in parsed.text("span")
-    rows = parsed.text("td")
+    assert len(parsed.find_tags("div", "missing")) == 1
+    assert "NanError" in parsed.read_texts("span")
+    rows = parsed.read_texts("td")
     assert rows == ["b.png", "red", "NanError", "not finite", "c.png", "every style", "truncated", "too short"]
 
 
@@ -137,19 +137,19 @@ def test_everything_is_escaped(page, tmp_path):
     )
     dead = (DeadLetter(EVIL, EVIL, EVIL, EVIL, 1.0),)
     parsed = Parsed(gallery.render(page(contents=(EVIL,), styles=[style], dead=dead)))
-    assert [attributes.get("type") for attributes in parsed.all("script")] == ["application/json", None]
-    assert all("alert('x')" not in text for text in parsed.text("script")[1:])
+    assert [attributes.get("type") for attributes in parsed.find_tags("script")] == ["application/json", None]
+    assert all("alert('x')" not in text for text in parsed.read_texts("script")[1:])
     assert [name for tag, attributes in parsed.tags for name in attributes if name.startswith("on")] == []
-    (data,) = [text for text in parsed.text("script") if text.startswith("{")]
+    (data,) = [text for text in parsed.read_texts("script") if text.startswith("{")]
     assert json.loads(data)["styles"][0]["title"] == EVIL
-    assert EVIL in parsed.text("b")
+    assert EVIL in parsed.read_texts("b")
 
 
 @pytest.mark.parametrize(("source", "linked"), [("https://a.b/c?d=e&f", True), ("javascript:alert(1)", False)])
 def test_only_web_addresses_become_links(page, tmp_path, source, linked):
     style = fake_engine.make_style(tmp_path, "red", "#f00", source=source)
     parsed = Parsed(gallery.render(page(styles=[style])))
-    assert (source in [link.get("href") for link in parsed.all("a")]) is linked
+    assert (source in [link.get("href") for link in parsed.find_tags("a")]) is linked
 
 
 def test_nothing_is_fetched_but_the_images_beside_it(page):
@@ -160,25 +160,25 @@ def test_nothing_is_fetched_but_the_images_beside_it(page):
         re.fullmatch(r"(pictures|originals|styles|thumbnails)/[\w.-]+|manifest.jsonl|#\w+", n) for n in named if n
     )
     assert not re.search(r"url\(|@import|https?:", text)
-    assert not parsed.all("link")
+    assert not parsed.find_tags("link")
 
 
 def test_licences_are_credited(page):
     parsed = Parsed(gallery.render(page()))
-    assert sum("CC0" in text for text in parsed.text("span")) >= 2
+    assert sum("CC0" in text for text in parsed.read_texts("span")) >= 2
 
 
 def test_a_page_has_an_end(page, monkeypatch):
     monkeypatch.setattr(gallery, "MOST_ROWS", 1)
     parsed = Parsed(gallery.render(page()))
-    assert len(parsed.all("div", "row")) == 1
-    assert parsed.text("h1") == ["2 images in 2 styles"]
-    assert any("The first 1 images are shown" in text for text in parsed.text("p"))
+    assert len(parsed.find_tags("div", "row")) == 1
+    assert parsed.read_texts("h1") == ["2 images in 2 styles"]
+    assert any("The first 1 images are shown" in text for text in parsed.read_texts("p"))
 
 
 def test_a_batch_of_nothing_but_dead_letters_is_a_page_too(page):
     dead = (DeadLetter("c.png", "truncated", "too short"),)
-    assert Parsed(gallery.render(page(contents=(), dead=dead))).text("td")[0] == "c.png"
+    assert Parsed(gallery.render(page(contents=(), dead=dead))).read_texts("td")[0] == "c.png"
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

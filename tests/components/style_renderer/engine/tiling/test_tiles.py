@@ -31,7 +31,7 @@ def build_loss(name):
 
 def assert_equal_in_tiles(name, height, width, tile):
     loss = build_loss(name)
-    image, content, style = (soft_noise.batch(seed, height, width) for seed in range(3))
+    image, content, style = (soft_noise.make_batch(seed, height, width) for seed in range(3))
     contents, grams = loss.compute_contents(tf.constant(content)), loss.compute_grams(tf.constant(style))
     terms, _ = loss.evaluate(tf.constant(image), contents, grams, tf.constant([0.0, 0.0, 0.0]))
     weights = Weights(*(share / term for share, term in zip((1.0, 2.0, 0.5), terms.numpy()[1:], strict=True)))
@@ -83,20 +83,20 @@ def test_every_pixel_is_owned_once_and_seen_with_all_that_it_takes():
 def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece():
     """`optimizers.run_adam` on `Objective` goes the same way, but for rounding, which Adam's steps enlarge."""
     loss = build_loss("efficientnet_lite0")
-    image, content, style = (soft_noise.batch(seed, 96, 80) for seed in range(3))
+    image, content, style = (soft_noise.make_batch(seed, 96, 80) for seed in range(3))
     contents, grams = loss.compute_contents(tf.constant(content)), loss.compute_grams(tf.constant(style))
     weights = Weights(1.0, 30.0, 1e-3)
 
-    def evaluate(picture):
-        found, gradient = loss.evaluate(tf.constant(picture), contents, grams, tf.constant(weights, tf.float32))
+    def evaluate(batch):
+        found, gradient = loss.evaluate(tf.constant(batch), contents, grams, tf.constant(weights, tf.float32))
         return float(found[0]), gradient.numpy()
 
     expected = optimizers.run_adam(evaluate, image, 4, lambda _: False, learning_rate=3.0)[0]
     kept: list[Losses] = []
     seen = []
 
-    def notify(picture):
-        seen.append(np.array(picture))
+    def notify(image):
+        seen.append(np.array(image))
         return False
 
     found, seam = tiled_adam.minimize(
@@ -122,22 +122,22 @@ def test_a_few_steps_in_tiles_are_keras_adam_in_one_piece():
 @pytest.mark.slow
 def test_a_change_begins_anew():
     loss = build_loss("efficientnet_lite0")
-    image, content, style = (soft_noise.batch(seed, 48, 64)[0] for seed in range(3))
+    image, content, style = (soft_noise.make_batch(seed, 48, 64)[0] for seed in range(3))
     grams = loss.compute_grams(tf.constant(style[np.newaxis]))
 
-    def minimise(start, iterations, notify):
+    def minimize(start, iterations, notify):
         rest = (lambda: Weights(1.0, 30.0, 0.0), iterations, 3.0, 48, lambda _: None, notify)
         return tiled_adam.minimize(loss, content, start, grams, *rest)[0]
 
     seen = []
 
-    def notify(picture):
-        seen.append(np.array(picture))
+    def notify(image):
+        seen.append(np.array(image))
         return len(seen) == 2
 
-    changed = minimise(image, 4, notify)
-    np.testing.assert_array_equal(minimise(seen[1], 2, lambda _: False), changed)
-    assert not np.array_equal(minimise(image, 4, lambda _: False), changed)
+    changed = minimize(image, 4, notify)
+    np.testing.assert_array_equal(minimize(seen[1], 2, lambda _: False), changed)
+    assert not np.array_equal(minimize(image, 4, lambda _: False), changed)
 
 
 def test_seam_score_is_one_where_nothing_shows():
@@ -150,13 +150,13 @@ def test_seam_score_is_one_where_nothing_shows():
 
 @pytest.mark.parametrize("across", [True, False])
 def test_seam_score_sees_steps_at_the_borders(across):
-    picture = soft_noise.make_image(1, 512, 512, 60, 200).astype(np.float32)
+    image = soft_noise.make_image(1, 512, 512, 60, 200).astype(np.float32)
     brighter = (np.arange(512) // 64 % 2)[:, np.newaxis] * 20.0
-    stepped = picture + (brighter if across else brighter.T)[..., np.newaxis]
+    stepped = image + (brighter if across else brighter.T)[..., np.newaxis]
     assert tiles.measure_seams(stepped, 64) > 1.5
     moved = np.roll(stepped, 13, axis=0 if across else 1)
     assert tiles.measure_seams(moved, 64) < 1.2
 
 
-def test_a_picture_of_one_tile_has_no_seams():
+def test_an_image_of_one_tile_has_no_seams():
     assert tiles.measure_seams(soft_noise.make_image(1, 64, 48), 64) == 1.0
