@@ -17,7 +17,7 @@ WRONG, RIGHT = 24, 12
 """Images shown."""
 
 _TINY = 64
-"""Up to this side, a image goes into the page to the bit and is shown with its pixels."""
+"""Up to this side, an image goes into the page to the bit and is shown with its pixels."""
 _SIDE = 192
 """Larger ones are shrunk to this: twice what the page gives them, for fine screens."""
 _BATCH = 32

@@ -27,14 +27,14 @@ evaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.01}
 """
 
 
-def atelier(*arguments):
+def run_atelier(*arguments):
     command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def refusal(*arguments):
+def catch_error(*arguments):
     """The one line that an unsuccessful command leaves."""
-    done = atelier(*arguments)
+    done = run_atelier(*arguments)
     assert done.returncode == 1, done
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -56,7 +56,7 @@ def pets(tmp_path):
     ],
 )
 def test_help(arguments, words):
-    done = atelier(*arguments)
+    done = run_atelier(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     text = " ".join(done.stdout.split())
     for word in words:
@@ -64,7 +64,7 @@ def test_help(arguments, words):
 
 
 def test_the_example_in_the_help_of_run_is_right():
-    words = next(line for line in atelier("run", "--help").stdout.splitlines() if "example:" in line).split()[3:]
+    words = next(line for line in run_atelier("run", "--help").stdout.splitlines() if "example:" in line).split()[3:]
     parsed = run_verb.command.make_context("run", words).params
     assert config.load(ROOT / parsed["config"], parsed["overrides"]).trainer.head_epochs == 5
 
@@ -222,7 +222,7 @@ def test_values_out_of_range_are_wrong_usage(arguments, words, capsys):
     ],
 )
 def test_wrong_usage_exits_with_2_and_shows_the_usage(arguments):
-    done = atelier(*arguments)
+    done = run_atelier(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("Usage: atelier")
@@ -230,23 +230,23 @@ def test_wrong_usage_exits_with_2_and_shows_the_usage(arguments):
 
 
 def test_a_missing_config_is_told(tmp_path):
-    assert refusal("run", "--config", tmp_path / "none.yaml") == (
+    assert catch_error("run", "--config", tmp_path / "none.yaml") == (
         f"atelier: {tmp_path}/none.yaml: no such file; the ready ones are in configs/"
     )
 
 
 def test_an_unknown_key_is_told(pets):
-    assert refusal("run", "--config", pets, "--set", "trainer.epochs=3") == (
+    assert catch_error("run", "--config", pets, "--set", "trainer.epochs=3") == (
         f"atelier: {pets}: unknown key trainer.epochs; did you mean trainer.head_epochs?"
     )
-    assert refusal("ingest", "--source", "mnist", "--output", "x", "--set", "shard=3") == (
+    assert catch_error("ingest", "--source", "mnist", "--output", "x", "--set", "shard=3") == (
         "atelier: --set: unknown key ingest.shard; did you mean ingest.shards?"
     )
 
 
 @pytest.mark.slow
 def test_no_data_at_all_is_told(pets, tmp_path):
-    assert refusal("run", "--config", pets, "--output", tmp_path / "out") == (
+    assert catch_error("run", "--config", pets, "--output", tmp_path / "out") == (
         "atelier: no data is given: give --data DIR, or data.source in the configuration"
     )
 
@@ -254,11 +254,13 @@ def test_no_data_at_all_is_told(pets, tmp_path):
 @pytest.mark.slow
 def test_a_missing_folder_is_told(pets, tmp_path):
     missing = tmp_path / "missing"
-    line = refusal("run", "--config", pets, "--data", missing, "--output", tmp_path / "out")
+    line = catch_error("run", "--config", pets, "--data", missing, "--output", tmp_path / "out")
     assert line.startswith(f"atelier: {missing}: no such folder")
     for remedy in ("labeled images", "mnist", "photos"):
         assert remedy in line
-    assert refusal("ingest", "--source", missing, "--output", tmp_path / "out2").startswith(f"atelier: {missing}: no ")
+    assert catch_error("ingest", "--source", missing, "--output", tmp_path / "out2").startswith(
+        f"atelier: {missing}: no "
+    )
 
 
 @pytest.mark.slow
@@ -267,18 +269,18 @@ def test_an_empty_folder_and_one_without_images_are_told(pets, tmp_path):
     folder.mkdir()
     facts = (f"atelier: {folder}: no images found", f"{folder}/CLASS/IMAGE", f"{folder}/train/CLASS/IMAGE")
     run = ("run", "--config", pets, "--data", folder, "--output", tmp_path / "out")
-    assert all(fact in refusal(*run) for fact in facts)
+    assert all(fact in catch_error(*run) for fact in facts)
     (folder / "notes.txt").write_text("no image, and no TFRecord")
-    assert all(fact in refusal(*run) for fact in facts)
-    assert all(fact in refusal("ingest", "--source", folder, "--output", tmp_path / "out2") for fact in facts)
+    assert all(fact in catch_error(*run) for fact in facts)
+    assert all(fact in catch_error("ingest", "--source", folder, "--output", tmp_path / "out2") for fact in facts)
 
 
 @pytest.mark.slow
 def test_an_output_that_is_a_file_is_reported(pets, tmp_path):
-    assert refusal("run", "--config", pets, "--data", tmp_path, "--output", pets) == (
+    assert catch_error("run", "--config", pets, "--data", tmp_path, "--output", pets) == (
         f"atelier: {pets}: cannot be used as the output folder: File exists"
     )
-    assert refusal("run", "--config", pets, "--data", tmp_path, "--output", pets / "below") == (
+    assert catch_error("run", "--config", pets, "--data", tmp_path, "--output", pets / "below") == (
         f"atelier: {pets}/below: cannot be used as the output folder: Not a directory"
     )
 
@@ -290,14 +292,14 @@ def test_records_with_other_keys_are_told_with_those_there(pets, tmp_path):
     with (folder / "a.tfrecord").open("wb") as stream:
         tfrecord.write(stream, tfrecord.serialize_example({"image": b"png", "label": 3}))
     output = tmp_path / "out"
-    line = refusal("run", "--config", pets, "--data", folder, "--output", output, "--set", "data.image_key=picture")
+    line = catch_error("run", "--config", pets, "--data", folder, "--output", output, "--set", "data.image_key=photo")
     assert line == (
-        f"atelier: {folder}/a.tfrecord: its records have no picture; set data.image_key to one of: image, label"
+        f"atelier: {folder}/a.tfrecord: its records have no photo; set data.image_key to one of: image, label"
     )
     assert sorted(path.name for path in output.iterdir()) == ["run.log"]
 
 
-def outcome(**changes):
+def make_outcome(**changes):
     result = {
         "blessed": True,
         "failure": "",
@@ -319,13 +321,13 @@ def run(pets, monkeypatch, capsys):
     def run_with(ended, *arguments):
         got: dict[str, object] = {}
 
-        def pipeline_run(settings, output, _console):
+        def run_pipeline(settings, output, _console):
             got.update(settings=settings, output=output)
             if isinstance(ended, BaseException):
                 raise ended
             return ended
 
-        monkeypatch.setattr(local_runner, "run", pipeline_run)
+        monkeypatch.setattr(local_runner, "run", run_pipeline)
         monkeypatch.setattr(console, "Console", lambda: None)  # it would keep a copy of this process's stderr
         code = cli.main(["run", "--config", str(pets), *arguments])
         return code, capsys.readouterr().err.splitlines(), got
@@ -334,23 +336,23 @@ def run(pets, monkeypatch, capsys):
 
 
 def test_a_run_that_passed_exits_with_0(run):
-    code, reasons, got = run(outcome(), "--data", "pictures", "--set", "image.size=64")
+    code, reasons, got = run(make_outcome(), "--data", "images", "--set", "image.size=64")
     assert (code, reasons) == (0, [])
-    assert got["settings"].data.source == "pictures"
+    assert got["settings"].data.source == "images"
     assert got["settings"].image.size == 64
     assert got["output"] == Path("output/pets")
 
 
 def test_a_refusing_gate_exits_with_1_and_its_reasons(run):
     reasons = ["Evaluator: accuracy 0.7000 is below 0.9000 (all images)", "another"]
-    code, told, got = run(outcome(blessed=False, reasons=reasons), "--output", "elsewhere")
+    code, told, got = run(make_outcome(blessed=False, reasons=reasons), "--output", "elsewhere")
     assert code == 1
     assert told == [f"atelier: {reason}" for reason in reasons]
     assert got["output"] == Path("elsewhere")
 
 
 def test_a_failure_after_the_gates_exits_with_1(run):
-    code, told, _ = run(outcome(failure="Pusher: disk full", reasons=["Pusher: disk full"]))
+    code, told, _ = run(make_outcome(failure="Pusher: disk full", reasons=["Pusher: disk full"]))
     assert (code, told) == (1, ["atelier: Pusher: disk full"])
 
 
@@ -386,7 +388,7 @@ def test_only_errors_that_were_written_for_people_are_shortened(run):
     class OurError(dataset.DataError):
         pass
 
-    code, told, _ = run(OurError("pictures: broken"))
-    assert (code, told) == (1, ["atelier: pictures: broken"])
+    code, told, _ = run(OurError("images: broken"))
+    assert (code, told) == (1, ["atelier: images: broken"])
     with pytest.raises(ZeroDivisionError):
         run(ZeroDivisionError("a bug"))

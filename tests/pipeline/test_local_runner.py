@@ -46,10 +46,10 @@ def ingests(monkeypatch):
 @pytest.fixture
 def images(tmp_path):
     for name in ("cat", "dog"):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
+        (tmp_path / "images" / name).mkdir(parents=True)
         for number in range(3):
-            (tmp_path / "pictures" / name / f"{number}.png").write_bytes(b"png")
-    return tmp_path / "pictures"
+            (tmp_path / "images" / name / f"{number}.png").write_bytes(b"png")
+    return tmp_path / "images"
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_what_an_ingest_was_made_from_and_what_it_made(settings, images, prepare
 
 def test_a_source_under_another_spelling_is_the_same(settings, images, prepare, ingests):
     (images.parent / "link").symlink_to(images)
-    for source in (images, f"{images}/", f"{images}/../pictures", images.parent / "link"):
+    for source in (images, f"{images}/", f"{images}/../images", images.parent / "link"):
         assert prepare(settings.with_source(str(source)))[1] == {"number": 1}
 
 
@@ -179,10 +179,10 @@ def test_an_ingest_that_failed_is_not_taken_for_done(settings, images, prepare, 
     (images / "cat" / "1.png").write_bytes(b"gnp")
     whole = ingest.ingest
 
-    def fails(*_):
+    def fail(*_):
         raise IngestError("too many bad files")
 
-    monkeypatch.setattr(ingest, "ingest", fails)
+    monkeypatch.setattr(ingest, "ingest", fail)
     with pytest.raises(IngestError):
         prepare(chosen)
     (images / "cat" / "1.png").write_bytes(b"png")
@@ -263,16 +263,16 @@ def test_words_of_styles_beside_folders(settings, tmp_path, monkeypatch, key, wo
     (tmp_path / word / "a.png").write_bytes(PNG)
     contents = fingerprint.FileHashes(tmp_path / "hashes.json")
 
-    def found(**style):
+    def find_gallery(**style):
         chosen = settings.model_copy(update={"style": config.Style(enabled=True, **style)})
         return content_images.link_content_images(chosen, tmp_path / "output", contents).gallery
 
-    assert found() == "photos"  # a default is no input
+    assert find_gallery() == "photos"  # a default is no input
     with pytest.raises(AmbiguousError, match=rf"style\.{key} is {word}.*\./{word}.*builtin:{word}"):
-        found(**{key: word})
-    assert found(**{key: f"builtin:{word}"}).endswith("photos")
+        find_gallery(**{key: word})
+    assert find_gallery(**{key: f"builtin:{word}"}).endswith("photos")
     if key == "contents":
-        assert [path.name for path in Path(found(contents="./photos")).iterdir()] == ["a.png"]
+        assert [path.name for path in Path(find_gallery(contents="./photos")).iterdir()] == ["a.png"]
 
 
 def test_the_baseline_is_the_newest_version_that_another_training_has_made(tmp_path):

@@ -21,7 +21,7 @@ with deferred_imports():
 
 CONFIG = config.Config(
     name="pets",
-    data=config.Data(source="pictures", image_key="image", label_key="kind"),
+    data=config.Data(source="images", image_key="image", label_key="kind"),
     image=config.Image(size=64, resize="pad"),
     augmentation=Augmentation(copies=2),
     evaluator=config.Evaluator(min_accuracy=0.9, max_accuracy_drop=0.01),
@@ -74,16 +74,16 @@ def create(settings=CONFIG, *, parameters=None, data=None, places=None, **change
     )
 
 
-def nodes(dag):
+def index_nodes(dag):
     return {node.id: node for node in dag.components}
 
 
-def told(node):
+def read_custom_config(node):
     """The custom_config of a node."""
     return json.loads(node.exec_properties["custom_config"])
 
 
-def changed(section, **values):
+def replace_values(section, **values):
     part = getattr(CONFIG, section).model_copy(update=values)
     return CONFIG.model_copy(update={section: part})
 
@@ -94,7 +94,7 @@ def dag():
 
 
 def test_the_nodes_and_edges_are_the_documented_ones(dag):
-    assert {name: {up.id for up in node.upstream_nodes} for name, node in nodes(dag).items()} == EDGES
+    assert {name: {up.id for up in node.upstream_nodes} for name, node in index_nodes(dag).items()} == EDGES
 
 
 def test_nothing_is_pushed_but_what_the_gate_before_it_blessed(dag):
@@ -102,13 +102,13 @@ def test_nothing_is_pushed_but_what_the_gate_before_it_blessed(dag):
         ("Pusher", "Evaluator", "Trainer"),
         ("Pusher.tflite", "Evaluator.tflite", "TFLiteExporter"),
     ):
-        assert nodes(dag)[pusher].inputs["model_blessing"].producer_component_id == gate
-        assert nodes(dag)[pusher].inputs["model"].producer_component_id == model
-        assert nodes(dag)[gate].inputs["model"].producer_component_id == model
+        assert index_nodes(dag)[pusher].inputs["model_blessing"].producer_component_id == gate
+        assert index_nodes(dag)[pusher].inputs["model"].producer_component_id == model
+        assert index_nodes(dag)[gate].inputs["model"].producer_component_id == model
 
 
 def test_each_variant_in_the_order_of_preference_has_a_gate_of_its_own():
-    found = nodes(create(changed("tflite", push=("int8", "dynamic", "float"))))
+    found = index_nodes(create(replace_values("tflite", push=("int8", "dynamic", "float"))))
     gates = {"Evaluator.tflite": "int8", "Evaluator.tflite.dynamic": "dynamic", "Evaluator.tflite.float": "float"}
     assert found.keys() == EDGES.keys() | gates.keys()
     for gate, variant in gates.items():
@@ -127,7 +127,7 @@ def test_each_variant_in_the_order_of_preference_has_a_gate_of_its_own():
 
 
 def test_without_a_schema_one_is_inferred():
-    found = nodes(create(parameters={"schema_file": ""}))
+    found = index_nodes(create(parameters={"schema_file": ""}))
     assert "ImportSchemaGen" not in found
     assert {node.id for node in found["SchemaGen"].upstream_nodes} == {"StatisticsGen"}
     assert "SchemaGen" in {node.id for node in found["Transform"].upstream_nodes}
@@ -135,7 +135,7 @@ def test_without_a_schema_one_is_inferred():
 
 
 def test_transform_is_told_the_keys_the_size_and_the_augmentation(dag):
-    found = told(nodes(dag)["Transform"])
+    found = read_custom_config(index_nodes(dag)["Transform"])
     assert found.pop("code") == [
         fingerprint.fingerprint_code("components.transform.component"),
         fingerprint.fingerprint_code("trainer.preprocessing"),
@@ -147,37 +147,37 @@ def test_transform_is_told_the_keys_the_size_and_the_augmentation(dag):
         "resize": "pad",
         "augmentation": CONFIG.augmentation.model_dump(mode="json"),
     }
-    assert nodes(dag)["Transform"].exec_properties["preprocessing_fn"] == "trainer.preprocessing.preprocessing_fn"
+    assert index_nodes(dag)["Transform"].exec_properties["preprocessing_fn"] == "trainer.preprocessing.preprocessing_fn"
 
 
 def test_the_trainer_is_told_its_sections_and_its_provenance(dag):
-    found = told(nodes(dag)["Trainer"])
+    found = read_custom_config(index_nodes(dag)["Trainer"])
     assert found.keys() == {"data", "image", "augmentation", "trainer", "state_dir", "preprocessing", "provenance"}
     assert found["image"] == {"size": 64, "resize": "pad"}
     assert found["trainer"] == CONFIG.trainer.model_dump(mode="json")
     assert found["state_dir"] == "/output/training_state"
     assert found["provenance"] == node_configs.collect_provenance(CONFIG, "0123456789abcdef")
-    assert nodes(dag)["Trainer"].exec_properties["run_fn"] == "trainer.train.run_fn"
+    assert index_nodes(dag)["Trainer"].exec_properties["run_fn"] == "trainer.train.run_fn"
 
 
 def test_the_tuner_stands_between_transform_and_the_trainer():
     tuner_section = Tuner(enabled=True, max_trials=7)
     dag = create(CONFIG.model_copy(update={"tuner": tuner_section}))
-    edges = {name: {up.id for up in node.upstream_nodes} for name, node in nodes(dag).items()}
+    edges = {name: {up.id for up in node.upstream_nodes} for name, node in index_nodes(dag).items()}
     assert edges == {
         **EDGES,
         "Tuner": {"Transform", "ImportSchemaGen"},
         "Trainer": {"Transform", "ImportSchemaGen", "Tuner"},
     }
-    chosen = nodes(dag)["Trainer"].inputs["hyperparameters"]
+    chosen = index_nodes(dag)["Trainer"].inputs["hyperparameters"]
     assert (chosen.producer_component_id, chosen.output_key) == ("Tuner", "best_hyperparameters")
-    found, trainer = told(nodes(dag)["Tuner"]), told(nodes(dag)["Trainer"])
+    found, trainer = read_custom_config(index_nodes(dag)["Tuner"]), read_custom_config(index_nodes(dag)["Trainer"])
     assert found.pop("tuner") == tuner_section.model_dump(mode="json")
     assert found.pop("code") == fingerprint.fingerprint_code("trainer.tuner")
     assert found == {key: trainer[key] for key in ("data", "image", "augmentation", "trainer", "state_dir")}
-    properties = nodes(dag)["Tuner"].exec_properties
+    properties = index_nodes(dag)["Tuner"].exec_properties
     assert (properties["tuner_fn"], properties["tune_args"]) == ("trainer.tuner.tuner_fn", None)
-    assert properties["train_args"] == nodes(dag)["Trainer"].exec_properties["train_args"]
+    assert properties["train_args"] == index_nodes(dag)["Trainer"].exec_properties["train_args"]
     # Another space makes another training, so the model pushed before is a baseline for it.
     assert node_configs.collect_provenance(
         CONFIG.model_copy(update={"tuner": tuner_section}), ""
@@ -190,20 +190,22 @@ def test_each_node_of_ours_carries_the_fingerprint_of_its_code(dag):
         ("BaselineModel", "components.baseline_model.component"),
         ("TFLiteExporter", "components.tflite_exporter.component"),
     ):
-        assert nodes(dag)[name].exec_properties["code"] == fingerprint.fingerprint_code(module)
-    assert told(nodes(dag)["Trainer"])["provenance"]["code"] == fingerprint.fingerprint_code("trainer.train")
+        assert index_nodes(dag)[name].exec_properties["code"] == fingerprint.fingerprint_code(module)
+    assert read_custom_config(index_nodes(dag)["Trainer"])["provenance"]["code"] == fingerprint.fingerprint_code(
+        "trainer.train"
+    )
 
 
 def test_the_exporter_and_the_baseline_are_told_their_parameters(dag):
-    exporter = nodes(dag)["TFLiteExporter"].exec_properties
+    exporter = index_nodes(dag)["TFLiteExporter"].exec_properties
     assert (exporter["size"], exporter["push"], exporter["calibration_images"]) == (64, "int8", 200)
-    baseline = nodes(dag)["BaselineModel"].exec_properties
+    baseline = index_nodes(dag)["BaselineModel"].exec_properties
     assert (baseline["serving_directory"], baseline["version"]) == ("/output/serving_model", "1700000000")
 
 
 def test_each_pusher_has_its_folder(dag):
     folders = {
-        name: json.loads(nodes(dag)[name].exec_properties["push_destination"])["filesystem"]["base_directory"]
+        name: json.loads(index_nodes(dag)[name].exec_properties["push_destination"])["filesystem"]["base_directory"]
         for name in ("Pusher", "Pusher.tflite")
     }
     assert folders == {"Pusher": "/output/serving_model", "Pusher.tflite": "/output/tflite"}
@@ -211,27 +213,27 @@ def test_each_pusher_has_its_folder(dag):
 
 def test_the_gates_look_at_the_test_split_only(dag):
     for name in ("Evaluator", "Evaluator.tflite"):
-        assert json.loads(nodes(dag)[name].exec_properties["example_splits"]) == ["test"]
+        assert json.loads(index_nodes(dag)[name].exec_properties["example_splits"]) == ["test"]
 
 
 def test_training_sees_the_train_split_and_early_stopping_the_eval_split(dag):
-    properties = nodes(dag)["Trainer"].exec_properties
+    properties = index_nodes(dag)["Trainer"].exec_properties
     assert json.loads(properties["train_args"])["splits"] == ["train"]
     assert json.loads(properties["eval_args"])["splits"] == ["eval"]
 
 
-def parameters(settings, **changes):
+def list_parameters(settings, **changes):
     """What the cache looks at, by node: the parameters."""
-    return {name: node.exec_properties for name, node in nodes(create(settings, **changes)).items()}
+    return {name: node.exec_properties for name, node in index_nodes(create(settings, **changes)).items()}
 
 
-def differing(settings, **changes):
-    before, after = parameters(CONFIG), parameters(settings, **changes)
+def find_changed_nodes(settings, **changes):
+    before, after = list_parameters(CONFIG), list_parameters(settings, **changes)
     return {name for name in before if before[name] != after[name]}
 
 
 def test_equal_configurations_give_equal_parameters():
-    assert differing(CONFIG.model_copy()) == set()
+    assert find_changed_nodes(CONFIG.model_copy()) == set()
 
 
 @pytest.mark.parametrize(
@@ -249,34 +251,36 @@ def test_equal_configurations_give_equal_parameters():
     ],
 )
 def test_a_changed_value_reaches_the_nodes_that_depend_on_it_and_no_others(section, value, expected):
-    assert differing(changed(section, **value)) == expected
+    assert find_changed_nodes(replace_values(section, **value)) == expected
 
 
 def test_the_trainer_is_told_what_a_client_must_know():
-    settings = changed("ingest", max_pixels=2_000_000)
+    settings = replace_values("ingest", max_pixels=2_000_000)
     want = {"size": 64, "resize": "pad", "store_size": 96, "max_pixels": 2_000_000, "jpeg_quality": 95}
-    assert told(nodes(create(settings, data={"store_size": 96}))["Trainer"])["preprocessing"] == want
-    assert told(nodes(create(settings))["Trainer"])["preprocessing"] == want | {"store_size": None}
-    assert differing(CONFIG, data={"store_size": 96}) == {"Trainer"}
+    assert (
+        read_custom_config(index_nodes(create(settings, data={"store_size": 96}))["Trainer"])["preprocessing"] == want
+    )
+    assert read_custom_config(index_nodes(create(settings))["Trainer"])["preprocessing"] == want | {"store_size": None}
+    assert find_changed_nodes(CONFIG, data={"store_size": 96}) == {"Trainer"}
 
 
 def test_changed_data_or_another_baseline_reach_the_nodes_that_depend_on_them():
-    assert differing(CONFIG, data={"fingerprint": "fedcba9876543210"}) == {"Trainer"}
-    assert differing(CONFIG, baseline_version="") == {"BaselineModel"}
+    assert find_changed_nodes(CONFIG, data={"fingerprint": "fedcba9876543210"}) == {"Trainer"}
+    assert find_changed_nodes(CONFIG, baseline_version="") == {"BaselineModel"}
 
 
 def test_changed_code_reaches_the_nodes_that_run_it(monkeypatch):
-    before = parameters(CONFIG)
+    before = list_parameters(CONFIG)
     real = fingerprint.fingerprint_code
     monkeypatch.setattr(
         node_configs, "fingerprint_code", lambda name: "edited" if name == "trainer.train" else real(name)
     )
-    after = parameters(CONFIG)
+    after = list_parameters(CONFIG)
     assert {name for name in before if before[name] != after[name]} == {"Trainer"}
 
 
 def test_given_splits_are_read_as_they_are(dag):
-    properties = nodes(dag)["ImportExampleGen"].exec_properties
+    properties = index_nodes(dag)["ImportExampleGen"].exec_properties
     splits = json.loads(properties["input_config"])["splits"]
     assert [(split["name"], split["pattern"]) for split in splits] == [
         ("train", "train/*"),
@@ -288,7 +292,7 @@ def test_given_splits_are_read_as_they_are(dag):
 
 
 def test_a_single_set_is_split_by_a_hash():
-    properties = nodes(create(changed("data", split_buckets=(6, 3, 1)), data={"splits": {"all": "*"}}))[
+    properties = index_nodes(create(replace_values("data", split_buckets=(6, 3, 1)), data={"splits": {"all": "*"}}))[
         "ImportExampleGen"
     ].exec_properties
     (split,) = json.loads(properties["input_config"])["splits"]
@@ -299,10 +303,10 @@ def test_a_single_set_is_split_by_a_hash():
 
 def test_provenance_tells_trainings_apart_by_what_they_depend_on():
     ours = node_configs.collect_provenance(CONFIG, "data")
-    assert node_configs.collect_provenance(changed("evaluator", min_accuracy=0.5), "data") == ours
-    assert node_configs.collect_provenance(changed("tflite", push=("float",)), "data") == ours
-    assert node_configs.collect_provenance(changed("trainer", seed=1), "data") != ours
-    assert node_configs.collect_provenance(changed("augmentation", copies=3), "data") != ours
+    assert node_configs.collect_provenance(replace_values("evaluator", min_accuracy=0.5), "data") == ours
+    assert node_configs.collect_provenance(replace_values("tflite", push=("float",)), "data") == ours
+    assert node_configs.collect_provenance(replace_values("trainer", seed=1), "data") != ours
+    assert node_configs.collect_provenance(replace_values("augmentation", copies=3), "data") != ours
     assert node_configs.collect_provenance(CONFIG, "other data") != ours
     assert json.loads(json.dumps(ours)) == ours
 
@@ -337,7 +341,7 @@ def test_every_beam_node_gets_the_options_of_the_configured_runner():
     dag = create(settings, contents=ContentImages("photos"), places={"style_store": "/renders"})
     given = {
         name: node.executor_spec.beam_pipeline_args
-        for name, node in nodes(dag).items()
+        for name, node in index_nodes(dag).items()
         if hasattr(node.executor_spec, "beam_pipeline_args")
     }
     assert given == dict.fromkeys(
@@ -373,7 +377,7 @@ STYLIZER = {
 
 
 def test_the_stylizer_adds_its_own_nodes_and_shares_the_catalog():
-    found = nodes(create(changed("stylizer", enabled=True)))
+    found = index_nodes(create(replace_values("stylizer", enabled=True)))
     assert {name: {up.id for up in node.upstream_nodes} for name, node in found.items()} == EDGES | STYLIZER
     assert found["Pusher.stylizer"].inputs["model_blessing"].producer_component_id == "StylizerEvaluator"
     assert found["Pusher.stylizer"].inputs["model"].producer_component_id == "StylizerTrainer"
@@ -387,6 +391,6 @@ def test_the_stylizer_adds_its_own_nodes_and_shares_the_catalog():
     both = CONFIG.model_copy(
         update={"style": config.Style(enabled=True), "stylizer": config.Stylizer(enabled=True, contents="photos")}
     )
-    edges = {name: {up.id for up in node.upstream_nodes} for name, node in nodes(create(both)).items()}
+    edges = {name: {up.id for up in node.upstream_nodes} for name, node in index_nodes(create(both)).items()}
     assert edges["StylizerTrainer"] == {"StyleCatalog"}  # packages' photographs are no data with anomalies
     assert edges.keys() == EDGES.keys() | STYLIZER.keys() | {"StyleRenderer"}

@@ -61,7 +61,7 @@ def complete(machine: Machine) -> Machine:
     return machine
 
 
-def refusal(done: subprocess.CompletedProcess[str]) -> str:
+def read_error(done: subprocess.CompletedProcess[str]) -> str:
     """The one line on stderr of a set-up that failed."""
     assert done.returncode == 1
     assert done.stderr.startswith("setup: ")
@@ -70,7 +70,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_no_python(machine: Machine) -> None:
-    message = refusal(machine.set_up())
+    message = read_error(machine.set_up())
     assert "no Python 3.13, 3.12 or 3.11 found" in message
     assert "apt-get install python3 python3-venv" in message
 
@@ -79,7 +79,7 @@ def test_dead_shims_and_other_versions_do_not_count(machine: Machine) -> None:
     machine.has("python3.13", "echo 'pyenv: python3.13: command not found' >&2; exit 127")
     machine.has("python3", "echo 3.10")
     machine.has("python", "echo 3.14")
-    assert "no Python 3.13, 3.12 or 3.11 found" in refusal(machine.set_up())
+    assert "no Python 3.13, 3.12 or 3.11 found" in read_error(machine.set_up())
 
 
 # What an interpreter answers when it lacks something: the scripts see the code that they are asked to run in "$*".
@@ -106,14 +106,14 @@ def test_the_newest_python_that_has_all_it_needs_is_taken(
     (complete.bin / f"python{THIS_VERSION}").unlink()
     for version, script in pythons.items():
         complete.has(f"python{version}", script.format(version=version))
-    assert f"took {complete.bin / taken}" in refusal(complete.set_up())
+    assert f"took {complete.bin / taken}" in read_error(complete.set_up())
 
 
 def test_a_python3_without_its_number_is_found(complete: Machine) -> None:
     (complete.bin / f"python{THIS_VERSION}").unlink()
     complete.has("python3", GOOD.format(version="3.13"))
     complete.has("python3.12", GOOD.format(version="3.12"))
-    assert f"took {complete.bin / 'python3'}" in refusal(complete.set_up())
+    assert f"took {complete.bin / 'python3'}" in read_error(complete.set_up())
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_python3_without_its_number_is_found(complete: Machine) -> None:
 @pytest.mark.parametrize("chosen", [True, False])
 def test_the_only_python_lacks_something(machine: Machine, flaw: str, said: str, chosen: bool) -> None:
     machine.has("python3.13", flaw.format(version="3.13"))
-    message = refusal(machine.set_up(**({"PYTHON": "python3.13"} if chosen else {})))
+    message = read_error(machine.set_up(**({"PYTHON": "python3.13"} if chosen else {})))
     assert said in message
     assert "python3.13" in message
 
@@ -134,7 +134,7 @@ def test_a_shim_does_not_hide_the_python_behind_it(complete: Machine, tmp_path: 
     shutil.copy(complete.bin / f"python{THIS_VERSION}", shims)
     complete.has(f"python{THIS_VERSION}", "exit 127")
     complete.has("df", "printf 'header\\nnone 1 1 0 1%% /\\n'")
-    assert "GB free" in refusal(complete.set_up(PATH=f"{complete.bin}:{shims}"))
+    assert "GB free" in read_error(complete.set_up(PATH=f"{complete.bin}:{shims}"))
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_a_shim_does_not_hide_the_python_behind_it(complete: Machine, tmp_path: 
 )
 def test_a_python_that_was_asked_for_and_will_not_do(machine: Machine, script: str, said: str) -> None:
     machine.has("mine", script)
-    assert f"PYTHON=mine {said}" in refusal(machine.set_up(PYTHON="mine"))
+    assert f"PYTHON=mine {said}" in read_error(machine.set_up(PYTHON="mine"))
 
 
 def test_python_without_venv(complete: Machine) -> None:
     complete.has(f"python{THIS_VERSION}", f'case "$*" in *ensurepip*) exit 1 ;; esac; {THIS_PYTHON}')
-    assert f"apt-get install python{THIS_VERSION}-venv" in refusal(complete.set_up())
+    assert f"apt-get install python{THIS_VERSION}-venv" in read_error(complete.set_up())
 
 
 @pytest.mark.parametrize("compiler", [None, "echo 'stdlib.h: No such file' >&2; exit 1"])
@@ -156,7 +156,7 @@ def test_old_glibc_without_a_working_compiler(complete: Machine, compiler: str |
     complete.has("getconf", "echo glibc 2.36")
     if compiler:
         complete.has("cc", compiler)
-    assert "glibc 2.36 needs one to repair two wheels: apt-get install gcc libc6-dev" in refusal(complete.set_up())
+    assert "glibc 2.36 needs one to repair two wheels: apt-get install gcc libc6-dev" in read_error(complete.set_up())
 
 
 @pytest.mark.parametrize(
@@ -165,12 +165,12 @@ def test_old_glibc_without_a_working_compiler(complete: Machine, compiler: str |
 )
 def test_a_platform_without_wheels(complete: Machine, tool: str, script: str, said: str) -> None:
     complete.has(tool, script)
-    assert said in refusal(complete.set_up())
+    assert said in read_error(complete.set_up())
 
 
 def test_too_little_disk(complete: Machine) -> None:
     complete.has("df", "printf 'header\\nnone 1 1 2097152 1%% /\\n'")
-    assert "has 2 GB free, and 5 GB are needed" in refusal(complete.set_up())
+    assert "has 2 GB free, and 5 GB are needed" in read_error(complete.set_up())
 
 
 @pytest.mark.slow
@@ -178,7 +178,7 @@ def test_index_out_of_reach_and_what_an_interrupted_setup_left(complete: Machine
     (complete.tree / ".venv/half").mkdir(parents=True)
     # Port 9 (discard) of this machine: nobody answers there.
     done = complete.set_up(PIP_INDEX_URL="http://127.0.0.1:9/simple", PIP_RETRIES="0")
-    assert "installing uv failed: the package index cannot be reached" in refusal(done)
+    assert "installing uv failed: the package index cannot be reached" in read_error(done)
     assert not (complete.tree / ".venv/half").exists()
     assert not (complete.tree / ".venv/.environment").exists()
 
@@ -192,4 +192,4 @@ def test_a_file_with_another_hash_is_refused(complete: Machine, tmp_path: Path) 
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         wheel.writestr(f"{info}/RECORD", "")
     done = complete.set_up(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path))
-    assert "a downloaded file is not the one that the lock file names" in refusal(done)
+    assert "a downloaded file is not the one that the lock file names" in read_error(done)

@@ -257,10 +257,10 @@ def test_a_job_service_that_does_not_answer_is_named(capsys, tmp_path):
     from pipeline import cli
 
     for label in "abc":
-        (tmp_path / "pictures" / label).mkdir(parents=True)
+        (tmp_path / "images" / label).mkdir(parents=True)
         for n in range(10):
-            (tmp_path / "pictures" / label / f"{n}.png").write_bytes(b"")
+            (tmp_path / "images" / label / f"{n}.png").write_bytes(b"")
     options = "options=[--job_endpoint=localhost:1, --job_server_timeout=1]"
-    arguments = ["ingest", "--source", str(tmp_path / "pictures"), "--output", str(tmp_path / "data")]
+    arguments = ["ingest", "--source", str(tmp_path / "images"), "--output", str(tmp_path / "data")]
     assert cli.main([*arguments, "--beam", "runner=portable", "--beam", options]) == 1
     assert "beam.options: no job service answers at --job_endpoint=localhost:1" in capsys.readouterr().err

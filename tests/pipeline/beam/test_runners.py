@@ -33,7 +33,7 @@ DASK = Beam(runner="dask", workers=2)
 @pytest.fixture(scope="module")
 def images(tmp_path_factory):
     """Some 40 files in four classes: formats, sizes, a copy, a broken one and one that is no image."""
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     random = np.random.default_rng(0)
     for number, label in enumerate(("ape", "bee", "cat", "dog")):
         (root / label).mkdir()
@@ -42,12 +42,12 @@ def images(tmp_path_factory):
             Image.fromarray(pixels).save(root / label / f"{n}.{('png', 'jpg', 'webp')[n % 3]}")
     (root / "ape" / "copy.png").write_bytes((root / "ape" / "0.png").read_bytes())
     (root / "bee" / "broken.jpg").write_bytes((root / "bee" / "1.jpg").read_bytes()[:200])
-    (root / "cat" / "note.txt").write_text("no picture")
+    (root / "cat" / "note.txt").write_text("no image")
     Image.new("RGB", (700, 300), "#306090").save(root / "dog" / "large.png")
     return root
 
 
-def ingested(images, output, settings):
+def run_ingest(images, output, settings):
     """Every file of the data set by name, and the report without its times."""
     report = ingest.ingest(
         str(images),
@@ -62,7 +62,7 @@ def ingested(images, output, settings):
 
 @pytest.fixture(scope="module")
 def in_memory(images, tmp_path_factory):
-    files, report = ingested(images, tmp_path_factory.mktemp("memory") / "set", Beam())
+    files, report = run_ingest(images, tmp_path_factory.mktemp("memory") / "set", Beam())
     assert len([name for name in files if name.endswith(".tfrecord")]) == 7
     assert report["quarantine"]["count"] >= 1
     assert report["duplicates"]["pictures"] == 1
@@ -70,28 +70,28 @@ def in_memory(images, tmp_path_factory):
 
 
 @pytest.fixture
-def shards_on_the_runner(in_memory, monkeypatch):
+def copy_shards_on_the_runner(in_memory, monkeypatch):
     """Both pipelines of an ingest run, as for a large data set; what they are compared with, the driver has copied."""
     monkeypatch.setattr(ingest, "_DRIVER_COPIES", 0)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shards_on_the_runner")
+@pytest.mark.usefixtures("copy_shards_on_the_runner")
 def test_two_processes_ingest_the_same(images, in_memory, tmp_path):
-    assert ingested(images, tmp_path / "set", Beam(workers=2)) == in_memory
+    assert run_ingest(images, tmp_path / "set", Beam(workers=2)) == in_memory
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shards_on_the_runner")
+@pytest.mark.usefixtures("copy_shards_on_the_runner")
 def test_dask_with_two_workers_ingests_the_same(images, in_memory, tmp_path):
-    assert ingested(images, tmp_path / "set", DASK) == in_memory
+    assert run_ingest(images, tmp_path / "set", DASK) == in_memory
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shards_on_the_runner")
+@pytest.mark.usefixtures("copy_shards_on_the_runner")
 def test_the_portable_runner_ingests_the_same(images, in_memory, tmp_path):
     with job_service.running(tmp_path / "service") as portable:
-        assert ingested(images, tmp_path / "set", portable) == in_memory
+        assert run_ingest(images, tmp_path / "set", portable) == in_memory
         # Flink's and Spark's classes in Beam, which do the same where there is a job service.
         for runner in ("flink", "spark"):
             settings = portable.model_copy(update={"runner": runner})
@@ -131,7 +131,7 @@ def test_the_setup_files_package_holds_the_code_and_nothing_else(project, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shards_on_the_runner")
+@pytest.mark.usefixtures("copy_shards_on_the_runner")
 def test_a_worker_from_the_setup_files_package_ingests_the_same(project, images, in_memory, tmp_path):
     boot = tmp_path / "boot"
     boot.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(sdist_worker.__file__)} "$@"\n')
@@ -139,7 +139,7 @@ def test_a_worker_from_the_setup_files_package_ingests_the_same(project, images,
     service = tmp_path / "service"
     with job_service.running(service, pool_options=[f"--container_executable={boot}"]) as portable:
         settings = portable.model_copy(update={"setup_file": str(project / "setup.py")})
-        assert ingested(images, tmp_path / "set", settings) == in_memory
+        assert run_ingest(images, tmp_path / "set", settings) == in_memory
         with beam.Pipeline(
             options=PipelineOptions(list(pipeline_options.build_pipeline_options(settings)))
         ) as pipeline:
@@ -155,29 +155,29 @@ def test_a_worker_from_the_setup_files_package_ingests_the_same(project, images,
         assert Path(origin.read_text()).is_relative_to(service / sdist_worker.INSTALLED)
 
 
-def append(line, file):
+def append_line(line, file):
     with file.open("a") as stream:
         stream.write(f"{line}\n")
 
 
-def dask_pipeline():
+def build_dask_pipeline():
     return beam.Pipeline(options=PipelineOptions(list(pipeline_options.build_pipeline_options(DASK))))
 
 
 @pytest.mark.slow
 def test_dask_runs_every_branch_groups_by_key_and_raises_what_a_worker_raises(tmp_path):
-    with dask_pipeline() as pipeline:
+    with build_dask_pipeline() as pipeline:
         pairs = pipeline | beam.Create([("a", 1), ("b", 2), ("a", 3), ("c", 4)])
-        _ = pairs | "single" >> beam.Map(append, tmp_path / "single")
+        _ = pairs | "single" >> beam.Map(append_line, tmp_path / "single")
         grouped = pairs | beam.GroupByKey() | beam.MapTuple(lambda key, values: (key, sorted(values)))
-        _ = grouped | "grouped" >> beam.Map(append, tmp_path / "grouped")
+        _ = grouped | "grouped" >> beam.Map(append_line, tmp_path / "grouped")
     assert sorted((tmp_path / "single").read_text().splitlines()) == ["('a', 1)", "('a', 3)", "('b', 2)", "('c', 4)"]
     assert sorted((tmp_path / "grouped").read_text().splitlines()) == ["('a', [1, 3])", "('b', [2])", "('c', [4])"]
-    with pytest.raises(ZeroDivisionError), dask_pipeline() as pipeline:
+    with pytest.raises(ZeroDivisionError), build_dask_pipeline() as pipeline:
         _ = pipeline | beam.Create([0, 1]) | beam.Map(lambda divisor: 1 / divisor)
 
 
-def puts_out_at_the_end():
+def make_fn_with_late_output():
     class PutsOutAtTheEnd(beam.DoFn):
         def process(self, element):
             return []
@@ -193,12 +193,12 @@ def puts_out_at_the_end():
     [
         (lambda p: p | beam.io.ReadFromText(__file__), "cannot read files"),
         (lambda p: p | beam.Create([1]) | beam.Partition(lambda x, n: x % n, 2), "mixes several outputs up"),
-        (lambda p: p | beam.Create([1]) | beam.ParDo(puts_out_at_the_end()), "drops what finish_bundle puts out"),
+        (lambda p: p | beam.Create([1]) | beam.ParDo(make_fn_with_late_output()), "drops what finish_bundle puts out"),
         (lambda p: p | beam.Create([1]) | beam.WindowInto(beam.window.FixedWindows(5)), "has no WindowInto"),
     ],
 )
 def test_dask_refuses_what_beams_translation_loses(build, words):
-    pipeline = dask_pipeline()
+    pipeline = build_dask_pipeline()
     build(pipeline)
     with pytest.raises(BeamError, match=rf"beam\.runner=dask: Beam's DaskRunner {words}, as .*docs/how-to/beam\.md"):
         pipeline.run()

@@ -33,7 +33,7 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def refusal(write):
+def catch_error(write):
     """Loads a config that must be refused; the message without the file's name before it."""
 
     def load(text=SMALLEST, *overrides):
@@ -107,12 +107,12 @@ def test_an_override_reaches_into_a_section_that_the_file_leaves_empty(write):
         (SMALLEST + "zzz: 4\n", f"unknown key zzz; known here: {SECTIONS}"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_known_one(refusal, text, message):
-    assert refusal(text) == message
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(catch_error, text, message):
+    assert catch_error(text) == message
 
 
-def test_an_unknown_key_is_refused_in_an_override_too(refusal):
-    assert refusal(SMALLEST, "trainer.bach_size=4") == (
+def test_an_unknown_key_is_refused_in_an_override_too(catch_error):
+    assert catch_error(SMALLEST, "trainer.bach_size=4") == (
         "unknown key trainer.bach_size; did you mean trainer.batch_size?"
     )
 
@@ -128,8 +128,8 @@ def test_an_unknown_key_is_refused_in_an_override_too(refusal):
         ("evaluator: {min_accuracy: 0.9, max_accuracy_drop: 0.1}\n", "name is missing"),
     ],
 )
-def test_what_must_be_given_is_asked_for(refusal, text, message):
-    assert refusal(text) == message
+def test_what_must_be_given_is_asked_for(catch_error, text, message):
+    assert catch_error(text) == message
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,8 @@ def test_what_must_be_given_is_asked_for(refusal, text, message):
         ("tflite.push=[int8, float, int8]", "tflite.push is int8, float, int8: name each variant once"),
     ],
 )
-def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message):
-    assert refusal(SMALLEST, override).startswith(message)
+def test_a_value_of_the_wrong_type_or_range_is_named(catch_error, override, message):
+    assert catch_error(SMALLEST, override).startswith(message)
 
 
 @pytest.mark.parametrize(
@@ -217,8 +217,8 @@ def test_a_value_of_the_wrong_type_or_range_is_named(refusal, override, message)
         ("style.styles=swirls", "style.styles is 'swirls'", "a list, as in [a, b]"),
     ],
 )
-def test_what_a_user_would_learn_only_later_is_said_at_once(refusal, override, key, allowed):
-    message = refusal(SMALLEST, override)
+def test_what_a_user_would_learn_only_later_is_said_at_once(catch_error, override, key, allowed):
+    message = catch_error(SMALLEST, override)
     assert key in message
     assert allowed in message
     assert "\n" not in message
@@ -262,14 +262,14 @@ def test_a_text_is_taken_as_it_is_typed_and_a_number_as_everybody_reads_it(write
         (SMALLEST + "data: " + "[" * 2000 + "]" * 2000, "not YAML: "),
     ],
 )
-def test_yaml_with_two_meanings_or_none_is_refused(refusal, text, message):
-    found = refusal(text)
+def test_yaml_with_two_meanings_or_none_is_refused(catch_error, text, message):
+    found = catch_error(text)
     assert message in found
     assert "\n" not in found
 
 
-def test_every_fault_of_a_file_is_told_at_once(refusal):
-    lines = refusal("name: pets\nimage: {size: 1}\ntflit: {}\n").splitlines()
+def test_every_fault_of_a_file_is_told_at_once(catch_error):
+    lines = catch_error("name: pets\nimage: {size: 1}\ntflit: {}\n").splitlines()
     assert [line.split()[0] for line in lines] == ["image.size", "evaluator", "unknown"]
 
 
@@ -282,20 +282,20 @@ def test_every_fault_of_a_file_is_told_at_once(refusal):
         ("trainer.batch_size=[1", "the value is not YAML"),
     ],
 )
-def test_a_malformed_override_is_named(refusal, override, message):
-    assert refusal(SMALLEST, override) == f"--set {override}: {message}"
+def test_a_malformed_override_is_named(catch_error, override, message):
+    assert catch_error(SMALLEST, override) == f"--set {override}: {message}"
 
 
-def test_a_file_that_is_not_yaml_is_named_with_the_line(refusal):
-    message = refusal("name: [pets\nevaluator: {\n")
+def test_a_file_that_is_not_yaml_is_named_with_the_line(catch_error):
+    message = catch_error("name: [pets\nevaluator: {\n")
     assert message.startswith("not YAML: ")
     assert "line 2" in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(("text", "kind"), [("", "NoneType"), ("- a\n- b\n", "list"), ("pets\n", "str")])
-def test_a_file_without_keys_is_refused(refusal, text, kind):
-    assert refusal(text) == f"expected `key: value` lines, found {kind}"
+def test_a_file_without_keys_is_refused(catch_error, text, kind):
+    assert catch_error(text) == f"expected `key: value` lines, found {kind}"
 
 
 def test_a_missing_file_is_named_and_a_folder_is_no_file(tmp_path):
@@ -312,26 +312,26 @@ def test_a_file_that_is_no_text_is_refused(tmp_path):
         config.load(tmp_path / "binary.yaml")
 
 
-def test_eval_and_test_must_leave_something_to_train_on(write, refusal):
-    assert refusal(SMALLEST, "ingest.eval_fraction=0.5", "ingest.test_fraction=0.5") == (
+def test_eval_and_test_must_leave_something_to_train_on(write, catch_error):
+    assert catch_error(SMALLEST, "ingest.eval_fraction=0.5", "ingest.test_fraction=0.5") == (
         "ingest.eval_fraction + ingest.test_fraction must stay below 1: nothing is left to train on"
     )
     config.load(write(), ["ingest.eval_fraction=0.5", "ingest.test_fraction=0.49"])
 
 
-def test_a_weights_file_needs_its_sha256(write, refusal):
-    assert refusal(SMALLEST, "trainer.weights=mine.h5") == (
+def test_a_weights_file_needs_its_sha256(write, catch_error):
+    assert catch_error(SMALLEST, "trainer.weights=mine.h5") == (
         "trainer.weights names the file mine.h5: give its trainer.weights_sha256 too"
     )
     sha256 = "a" * 64
     given = config.load(write(), ["trainer.weights=mine.pth", f"trainer.weights_sha256={sha256}"]).trainer
     assert (given.weights, given.weights_sha256) == ("mine.pth", sha256)
-    assert refusal(SMALLEST, "trainer.weights=mine.h5", f"trainer.weights_sha256={sha256}") == (
+    assert catch_error(SMALLEST, "trainer.weights=mine.h5", f"trainer.weights_sha256={sha256}") == (
         "trainer.weights is 'mine.h5': the weights file of efficientnet_lite0 ends in .pth"
     )
     keras = ["trainer.backbone=efficientnet_v2_s", "trainer.weights=mine.weights.h5"]
     config.load(write(), [*keras, f"trainer.weights_sha256={sha256}"])
-    assert "trainer.weights is empty" in refusal(SMALLEST, "trainer.weights=")
+    assert "trainer.weights is empty" in catch_error(SMALLEST, "trainer.weights=")
     assert config.load(write(), ["trainer.weights=none"]).trainer.weights == "none"
 
 
@@ -345,8 +345,8 @@ def test_what_was_read_cannot_be_changed(write):
 
 def test_another_source_is_taken_letter_by_letter(write):
     settings = config.load(write(), ["data.label_key=label"])
-    changed = settings.with_source("123 # pictures: new")
-    assert changed.data == config.Data(source="123 # pictures: new", label_key="label")
+    changed = settings.with_source("123 # images: new")
+    assert changed.data == config.Data(source="123 # images: new", label_key="label")
     assert changed.evaluator == settings.evaluator
     assert settings.data.source == ""
 

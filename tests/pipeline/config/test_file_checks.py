@@ -17,7 +17,7 @@ def settings(**sections):
     return config.Config.model_validate({"name": "pets", "evaluator": GATES, **sections})
 
 
-def refusal(**sections):
+def catch_error(**sections):
     with pytest.raises((config.ConfigError, CatalogError)) as caught:
         file_checks.check_files(settings(**sections))
     assert "\n" not in str(caught.value)
@@ -30,11 +30,11 @@ def weights(path, content=b"weights"):
 
 def test_a_weights_file_is_there_and_is_the_one_that_was_meant(tmp_path):
     file = tmp_path / "mine.pth"
-    assert refusal(trainer=weights(file)) == (
+    assert catch_error(trainer=weights(file)) == (
         f"trainer.weights is '{file}': the weights file cannot be read: No such file or directory"
     )
     file.write_bytes(b"others")
-    message = refusal(trainer=weights(file))
+    message = catch_error(trainer=weights(file))
     assert hashlib.sha256(b"others").hexdigest() in message
     assert hashlib.sha256(b"weights").hexdigest() in message
     file.write_bytes(b"weights")
@@ -44,31 +44,31 @@ def test_a_weights_file_is_there_and_is_the_one_that_was_meant(tmp_path):
 
 def test_the_renderers_weights_are_looked_at_where_there_is_a_gallery(tmp_path):
     style = {"settings": weights(tmp_path / "vgg.h5") | {"network": "vgg19"}}
-    assert refusal(style=style | {"enabled": True}).startswith("style.settings.weights is ")
+    assert catch_error(style=style | {"enabled": True}).startswith("style.settings.weights is ")
     file_checks.check_files(settings(style=style))
 
 
 def test_styles_of_the_builtin_catalog():
     file_checks.check_files(settings(style={"enabled": True, "styles": ["swirls", "gravel"]}))
-    assert refusal(style={"enabled": True, "styles": ["swirl"]}) == (
+    assert catch_error(style={"enabled": True, "styles": ["swirl"]}) == (
         "builtin: there is no style swirl; did you mean swirls?"
     )
     file_checks.check_files(settings(style={"enabled": False, "styles": ["swirl"]}))
 
 
 def test_a_catalog_and_its_styles(tmp_path):
-    assert "No such file" in refusal(style={"enabled": True, "catalog": str(tmp_path / "none.yaml")})
+    assert "No such file" in catch_error(style={"enabled": True, "catalog": str(tmp_path / "none.yaml")})
     Image.new("RGB", (64, 64)).save(tmp_path / "night.png")
     style = {"enabled": True, "catalog": str(tmp_path)}
     file_checks.check_files(settings(style=style | {"styles": ["night"]}))
-    assert "did you mean night?" in refusal(style=style | {"styles": ["nigth"]})
+    assert "did you mean night?" in catch_error(style=style | {"styles": ["nigth"]})
 
 
 def test_contents(tmp_path):
     for given in ("photos", "split:test", "gs://bucket/contents"):
         file_checks.check_files(settings(style={"enabled": True, "contents": given}))
-    assert "no such folder" in refusal(style={"enabled": True, "contents": str(tmp_path / "none")})
-    assert "holds no files" in refusal(style={"enabled": True, "contents": str(tmp_path)})
+    assert "no such folder" in catch_error(style={"enabled": True, "contents": str(tmp_path / "none")})
+    assert "holds no files" in catch_error(style={"enabled": True, "contents": str(tmp_path)})
     (tmp_path / "a.jpg").touch()
     file_checks.check_files(settings(style={"enabled": True, "contents": str(tmp_path)}))
 
@@ -86,7 +86,7 @@ def test_contents_are_looked_for_as_the_gallery_looks_for_them(tmp_path):
 
 def test_a_stylizer_is_there(tmp_path):
     style = {"enabled": True, "engine": "fast", "stylizer": str(tmp_path / "mine.npz")}
-    message = refusal(style=style)
+    message = catch_error(style=style)
     assert "style.stylizer" in message
     assert "no such file" in message
     (tmp_path / "mine.npz").touch()
@@ -95,7 +95,7 @@ def test_a_stylizer_is_there(tmp_path):
 
 def test_the_setup_file_of_a_job_that_starts_here(tmp_path):
     beam = {"runner": "spark", "options": ["--job_endpoint=localhost:8099"], "setup_file": str(tmp_path / "setup.py")}
-    assert refusal(beam=beam).startswith("beam.setup_file is ")
+    assert catch_error(beam=beam).startswith("beam.setup_file is ")
     (tmp_path / "setup.py").touch()
     file_checks.check_files(settings(beam=beam))
 
@@ -115,16 +115,16 @@ def test_a_run_says_so_before_it_touches_anything(tmp_path, capfd):
 @pytest.mark.parametrize("key", ["contents", "held_out"])
 def test_images_of_the_stylizer(tmp_path, key):
     section = {"enabled": True, key: str(tmp_path / "photos")}
-    assert refusal(stylizer=section).startswith(f"stylizer.{key} is '{tmp_path}/photos': no such folder; expected")
+    assert catch_error(stylizer=section).startswith(f"stylizer.{key} is '{tmp_path}/photos': no such folder; expected")
     file_checks.check_files(settings(stylizer=section | {"enabled": False}))
     (tmp_path / "photos").mkdir()
-    assert refusal(stylizer=section) == f"stylizer.{key} is '{tmp_path}/photos': the folder holds no files"
+    assert catch_error(stylizer=section) == f"stylizer.{key} is '{tmp_path}/photos': the folder holds no files"
     (tmp_path / "photos" / "a.jpg").write_bytes(b"an image")
     file_checks.check_files(settings(stylizer=section))
 
 
 def test_the_stylizers_catalog_is_looked_at_without_a_gallery():
-    message = refusal(stylizer={"enabled": True}, style={"styles": ["swirl"]})
+    message = catch_error(stylizer={"enabled": True}, style={"styles": ["swirl"]})
     assert message == "builtin: there is no style swirl; did you mean swirls?"
 
 

@@ -22,7 +22,7 @@ BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num
 LABELS = ["ape", "bee", "cat"]
 
 
-def picture(seed, height=20, width=24):
+def draw_noise(seed, height=20, width=24):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
@@ -30,40 +30,40 @@ def fill(root, labels=LABELS, count=20, split=""):
     for number, label in enumerate(labels):
         (root / split / label).mkdir(parents=True, exist_ok=True)
         for n in range(count):
-            picture([number, n, len(split)]).save(root / split / label / f"{n:02d}.png")
+            draw_noise([number, n, len(split)]).save(root / split / label / f"{n:02d}.png")
 
 
 def run(source, output, progress=None, **settings):
     return ingest.ingest(str(source), output, config.Ingest(**settings), BEAM, progress)
 
 
-def records(output, split):
+def read_records(output, split):
     files = sorted(str(path) for path in (output / split).iterdir())
     examples = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(files)]
     return [dict(example.features.feature) for example in examples]
 
 
-def text(feature):
+def read_text(feature):
     (value,) = feature.bytes_list.value
     return value.decode()
 
 
-def integer(feature):
+def read_integer(feature):
     (value,) = feature.int64_list.value
     return value
 
 
-def placed(output):
-    return {text(r["image/filename"]): s for s in ("train", "eval", "test") for r in records(output, s)}
+def find_splits(output):
+    return {read_text(r["image/filename"]): s for s in ("train", "eval", "test") for r in read_records(output, s)}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     fill(root)
     (root / "ape" / ".DS_Store").write_bytes(b"junk")
     Image.new("RGBA", (600, 300), (0, 0, 0, 0)).save(root / "bee" / "large.webp")
-    picture([9, 9]).save(root / "cat" / "jpeg really.png", "JPEG")
+    draw_noise([9, 9]).save(root / "cat" / "jpeg really.png", "JPEG")
     return root
 
 
@@ -78,7 +78,7 @@ def ingested(folder, tmp_path_factory):
 def test_every_image_becomes_one_record(folder, ingested):
     output, report, _ = ingested
     files = {f"{path.parent.name}/{path.name}" for path in folder.rglob("*.*") if path.name != ".DS_Store"}
-    found = [text(r["image/filename"]) for split in ("train", "eval", "test") for r in records(output, split)]
+    found = [read_text(r["image/filename"]) for split in ("train", "eval", "test") for r in read_records(output, split)]
     assert sorted(found) == sorted(files)
     assert (output / "labels.txt").read_text() == "ape\nbee\ncat\n"
     for split in ("train", "eval", "test"):
@@ -86,17 +86,17 @@ def test_every_image_becomes_one_record(folder, ingested):
             "images-00000-of-00002.tfrecord",
             "images-00001-of-00002.tfrecord",
         ]
-        members = records(output, split)
+        members = read_records(output, split)
         assert report["records"][split]["pictures"] == len(members) > 0
         for label, count in report["records"][split]["classes"].items():
-            assert count == sum(text(r["image/class/text"]) == label for r in members)
+            assert count == sum(read_text(r["image/class/text"]) == label for r in members)
     assert not list(output.parent.glob(".*"))
 
 
 def test_records_hold_the_contract_and_tensorflow_reads_them(folder, ingested):
     output, _, _ = ingested
-    for r in [r for split in ("train", "eval", "test") for r in records(output, split)]:
-        path = text(r["image/filename"])
+    for r in [r for split in ("train", "eval", "test") for r in read_records(output, split)]:
+        path = read_text(r["image/filename"])
         assert set(r) == {
             "image/encoded",
             "image/class/label",
@@ -106,19 +106,19 @@ def test_records_hold_the_contract_and_tensorflow_reads_them(folder, ingested):
             "image/height",
             "image/width",
         }
-        assert LABELS[integer(r["image/class/label"])] == text(r["image/class/text"]) == path.split("/")[0]
+        assert LABELS[read_integer(r["image/class/label"])] == read_text(r["image/class/text"]) == path.split("/")[0]
         (encoded,) = r["image/encoded"].bytes_list.value
         pixels = tf.io.decode_image(encoded, channels=3).numpy()
-        assert pixels.shape == (integer(r["image/height"]), integer(r["image/width"]), 3)
+        assert pixels.shape == (read_integer(r["image/height"]), read_integer(r["image/width"]), 3)
         if path == "bee/large.webp":
-            assert text(r["image/format"]) == "jpeg"
+            assert read_text(r["image/format"]) == "jpeg"
             assert pixels.shape == (256, 512, 3)
             assert pixels.min() == 255
         elif path == "cat/jpeg really.png":
-            assert text(r["image/format"]) == "jpeg"
+            assert read_text(r["image/format"]) == "jpeg"
             assert encoded == (folder / path).read_bytes()
         else:
-            assert text(r["image/format"]) == "png"
+            assert read_text(r["image/format"]) == "png"
             assert np.array_equal(pixels, np.asarray(Image.open(folder / path)))
 
 
@@ -126,7 +126,7 @@ def test_the_schema_states_presence_type_and_domain(ingested):
     output, _, _ = ingested
     schema = text_format.Parse((output / "schema.pbtxt").read_text(), schema_pb2.Schema())
     features = {feature.name: feature for feature in schema.feature}
-    assert set(features) == set(records(output, "test")[0])
+    assert set(features) == set(read_records(output, "test")[0])
     for feature in features.values():
         assert feature.presence.min_fraction == 1.0
         assert feature.HasField("shape")
@@ -166,11 +166,11 @@ def test_few_records_are_copied_by_the_driver_and_many_by_the_runner(folder, ing
     works = []
     on_beam = ingest._run
 
-    def noted(work, *rest):
+    def note_work(work, *rest):
         works.append(work)
         on_beam(work, *rest)
 
-    monkeypatch.setattr(ingest, "_run", noted)
+    monkeypatch.setattr(ingest, "_run", note_work)
     stored = ingested[1]["bytes"]["stored"]
     monkeypatch.setattr(ingest, "_DRIVER_COPIES", stored)
     run(folder, tmp_path / "driver")
@@ -183,7 +183,7 @@ def test_few_records_are_copied_by_the_driver_and_many_by_the_runner(folder, ing
 
 
 def test_adding_files_moves_none_and_copies_follow_their_originals(folder, ingested, tmp_path):
-    before = placed(ingested[0])
+    before = find_splits(ingested[0])
     root = tmp_path / "more"
     fill(root, count=30)
     formats = ("bmp", "tiff", "gif", "webp")
@@ -195,7 +195,7 @@ def test_adding_files_moves_none_and_copies_follow_their_originals(folder, inges
             image.convert("RGB").save(root / "ape" / f"few colors {n}.png")
         image.save(root / "bee" / f"copy {n}.{ending}", lossless=True)
     report = run(root, tmp_path / "out")
-    after = placed(tmp_path / "out")
+    after = find_splits(tmp_path / "out")
     assert {path: after[path] for path in before if path in after} == {p: s for p, s in before.items() if p in after}
     assert len(after) == 3 * 30 + 25
     for n in range(20):
@@ -216,7 +216,7 @@ def test_given_splits_are_kept_and_leaks_are_named(tmp_path):
     Image.open(root / "validation" / "bee" / "00.png").save(almost, "JPEG", quality=90)
     (root / "train" / "bee" / "almost.jpg").write_bytes(almost.getvalue())
     report = run(root, tmp_path / "out")
-    where = placed(tmp_path / "out")
+    where = find_splits(tmp_path / "out")
     assert report["given_splits"] == ["train", "eval"]
     assert {path for path, split in where.items() if split == "eval"} == {
         f"validation/{label}/{n:02d}.png" for label in LABELS for n in range(5)
@@ -240,8 +240,8 @@ def test_what_was_done_to_images_is_counted_and_named(tmp_path, capsys):
     fill(root, count=8)
     profile = icc.matrix_profile("p3")
     for label in ("bee", "ape"):
-        picture([7, ord(label[0])]).save(root / label / "phone.jpg", icc_profile=profile)
-    picture([7, 3]).save(root / "ape" / "broken.png", icc_profile=profile[:200])
+        draw_noise([7, ord(label[0])]).save(root / label / "phone.jpg", icc_profile=profile)
+    draw_noise([7, 3]).save(root / "ape" / "broken.png", icc_profile=profile[:200])
     Image.new("RGB", (30, 20), "navy").save(root / "cat" / "blank.jpg")
     deep = np.random.default_rng(1).integers(0, 4096, (20, 20)).astype(np.uint16)
     Image.fromarray(deep).save(root / "cat" / "scan.png")
@@ -261,8 +261,8 @@ def test_what_was_done_to_images_is_counted_and_named(tmp_path, capsys):
         ("1 image ", "one color", "cat/blank.jpg"),
     ):
         assert any(line.strip().startswith(count) and words in line and example in line for line in said.splitlines())
-    stored = [r for split in ("train", "eval", "test") for r in records(tmp_path / "out", split)]
-    (scan,) = (r for r in stored if text(r["image/filename"]) == "cat/scan.png")
+    stored = [r for split in ("train", "eval", "test") for r in read_records(tmp_path / "out", split)]
+    (scan,) = (r for r in stored if read_text(r["image/filename"]) == "cat/scan.png")
     (encoded,) = scan["image/encoded"].bytes_list.value
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(encoded)))[..., 0], deep >> 4)
 

@@ -21,7 +21,7 @@ from pipeline.ingest.errors import IngestError
 BEAM = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 
-def image(seed):
+def draw_noise(seed):
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8))
 
 
@@ -29,21 +29,21 @@ def fill(root, count, labels=("a", "b")):
     for number, label in enumerate(labels):
         (root / label).mkdir(parents=True, exist_ok=True)
         for n in range(count):
-            image([number, n]).save(root / label / f"{n:03d}.png")
+            draw_noise([number, n]).save(root / label / f"{n:03d}.png")
 
 
 def run(source, output, **settings):
     return ingest.ingest(str(source), output, config.Ingest(**settings), BEAM)
 
 
-def png_header(width, height):
+def build_png_header(width, height):
     body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body)) + b"\0\0\1\0IDAT"
 
 
-def jpeg():
+def encode_jpeg():
     stream = io.BytesIO()
-    image(1).resize((64, 64)).save(stream, "JPEG")
+    draw_noise(1).resize((64, 64)).save(stream, "JPEG")
     return stream.getvalue()
 
 
@@ -52,10 +52,10 @@ def add_broken_files(root, monkeypatch):
     damaged = bytearray((root / "a" / "000.png").read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     broken = {
-        "a/cut.jpg": (jpeg()[:500], "truncated"),
+        "a/cut.jpg": (encode_jpeg()[:500], "truncated"),
         "a/empty.png": (b"", "empty"),
         "a/text.jpg": (b"Not found: the page was moved", "not_an_image"),
-        "a/bomb.png": (png_header(60_000, 60_000), "too_large"),
+        "a/bomb.png": (build_png_header(60_000, 60_000), "too_large"),
         "b/phone.jpg": (b"\0\0\0\x18ftypheic" + b"\0" * 100, "unsupported"),
         "b/damaged.png": (bytes(damaged), "corrupt"),
         "b/secret.png": (b"", "no_permission"),
@@ -65,16 +65,16 @@ def add_broken_files(root, monkeypatch):
         (root / path).write_bytes(data)
     read_bytes = Path.read_bytes
 
-    def guarded(path):  # root may read everything: the refusal is played
+    def read_unless_secret(path):  # root may read everything: the refusal is played
         if path.name == "secret.png":
             raise PermissionError(13, "Permission denied")
         return read_bytes(path)
 
-    monkeypatch.setattr(Path, "read_bytes", guarded)
+    monkeypatch.setattr(Path, "read_bytes", read_unless_secret)
     return {path.replace("\udce9", r"\xe9"): reason for path, (_, reason) in broken.items()}
 
 
-def quarantined(folder):
+def read_quarantine(folder):
     lines = (folder / "quarantine" / "quarantine.jsonl").read_text().splitlines()
     return {item["path"]: item["reason"] for item in map(json.loads, lines)}
 
@@ -93,11 +93,11 @@ def test_two_percent_of_broken_files_stop_the_run_unless_the_budget_allows_them(
         assert any(line.split(maxsplit=2) == [reason, "1", path] for line in lines), reason
     failed = tmp_path / "out.failed"
     assert str(failed) in message
-    assert quarantined(failed) == expected
+    assert read_quarantine(failed) == expected
     assert not output.exists()
 
     report = run(root, output, max_bad_fraction=0.02)
-    assert quarantined(output) == expected
+    assert read_quarantine(output) == expected
     assert report["quarantine"]["count"] == 8
     assert report["quarantine"]["reasons"] == dict.fromkeys(expected.values(), 1)
     assert sum(split["pictures"] for split in report["records"].values()) == 392
@@ -179,7 +179,7 @@ def test_a_class_whose_images_are_all_in_others_is_named_with_them(tmp_path):
     root = tmp_path / "root"
     fill(root, 10, labels=("cat", "dog", "emu"))
     shutil.copytree(root / "cat", root / "kitten")
-    image([9, 9]).save(root / "kitten" / "own.png")
+    draw_noise([9, 9]).save(root / "kitten" / "own.png")
     with pytest.raises(IngestError, match=r"all 10 images of cat are in other classes, too: kitten \(10\)") as error:
         run(root, tmp_path / "out")
     assert "quarantine.jsonl" not in str(error.value)  # nothing lies there
@@ -189,7 +189,7 @@ def test_a_class_whose_images_are_all_in_others_is_named_with_them(tmp_path):
         shutil.move(root / "kitten" / f"{n:03d}.png", root / "emu" / f"again{n}.png")
     with pytest.raises(IngestError, match=r"all 10 images of cat .*: emu \(5\), kitten \(5\)"):
         run(root, tmp_path / "out")
-    image([9, 8]).save(root / "cat" / "own.png")
+    draw_noise([9, 8]).save(root / "cat" / "own.png")
     assert run(root, tmp_path / "out")["conflicting_labels"]["pictures"] == 10
 
 

@@ -140,7 +140,7 @@ def test_names_that_are_not_utf8(tmp_path):
         sources.scan(tmp_path)
 
 
-def refusal(path, limit=100):
+def catch_error(path, limit=100):
     with pytest.raises(RejectedImageError) as refused:
         image_files.read_image_file(path, limit)
     return refused.value.reason
@@ -155,12 +155,12 @@ def test_reading(tmp_path):
     (tmp_path / "large").write_bytes(b"x" * 101)
     assert image_files.read_image_file(tmp_path / "file", 100) == b"x"
     assert image_files.read_image_file(tmp_path / "link", 100) == b"x"
-    assert refusal(tmp_path / "nothing") == Reason.UNREADABLE
-    assert refusal(tmp_path / "dangling") == Reason.UNREADABLE
-    assert refusal(tmp_path / "self") == Reason.UNREADABLE
-    assert refusal(tmp_path / "pipe") == Reason.UNREADABLE
-    assert refusal(tmp_path) == Reason.UNREADABLE
-    assert refusal(tmp_path / "large") == Reason.TOO_LARGE
+    assert catch_error(tmp_path / "nothing") == Reason.UNREADABLE
+    assert catch_error(tmp_path / "dangling") == Reason.UNREADABLE
+    assert catch_error(tmp_path / "self") == Reason.UNREADABLE
+    assert catch_error(tmp_path / "pipe") == Reason.UNREADABLE
+    assert catch_error(tmp_path) == Reason.UNREADABLE
+    assert catch_error(tmp_path / "large") == Reason.TOO_LARGE
 
 
 def test_missing_permission():
@@ -175,7 +175,7 @@ def test_missing_permission():
         if was_root:
             os.seteuid(65534)
         try:
-            assert refusal(folder / "secret") == Reason.NO_PERMISSION
+            assert catch_error(folder / "secret") == Reason.NO_PERMISSION
             with pytest.raises(SourceError, match=r"locked: the folder cannot be listed: Permission denied"):
                 sources.scan(folder)
         finally:

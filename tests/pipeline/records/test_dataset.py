@@ -11,10 +11,10 @@ from pipeline.config.config import Data
 from pipeline.records import dataset
 
 OURS = Data()
-TWO_KEYS = {"image/encoded": b"\xff\xd8picture", "image/class/label": 3}
+TWO_KEYS = {"image/encoded": b"\xff\xd8image", "image/class/label": 3}
 
 
-def shard(*rows):
+def build_shard(*rows):
     """A TFRecord file of these examples, without TensorFlow."""
     stream = io.BytesIO()
     for row in rows:
@@ -30,13 +30,13 @@ def lay(tmp_path):
         for name in names:
             file = tmp_path / name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(gzip.compress(shard(row)) if name.endswith(".gz") else shard(row))
+            file.write_bytes(gzip.compress(build_shard(row)) if name.endswith(".gz") else build_shard(row))
         return tmp_path
 
     return lay_out
 
 
-def refusal(folder, settings=OURS):
+def catch_error(folder, settings=OURS):
     with pytest.raises(dataset.DataError) as refused:
         dataset.find(folder, settings)
     assert "\n" not in str(refused.value)
@@ -215,7 +215,7 @@ def test_patterns_leave_out_what_is_no_record_in_each_folder(lay):
 def test_records_that_no_pattern_tells_apart_are_refused(lay):
     folder = lay("a.tfrecord", "b.record")
     (folder / "notes.txt").write_text("")
-    message = refusal(folder)
+    message = catch_error(folder)
     assert message.startswith("DIR: no one pattern tells the TFRecords of * from the other files there")
     assert "data.splits.train" in message
 
@@ -257,11 +257,11 @@ def test_given_patterns_are_taken_whatever_the_files_are_called(lay):
     ],
 )
 def test_given_patterns_that_do_not_fit_are_named(lay, given, message):
-    assert refusal(lay("a.tfrecord", "b.tfrecord"), Data(splits=given)).startswith(message)
+    assert catch_error(lay("a.tfrecord", "b.tfrecord"), Data(splits=given)).startswith(message)
 
 
 def test_eval_and_test_without_train_are_refused(lay):
-    assert refusal(lay("eval/a.tfrecord", "test/a.tfrecord")) == (
+    assert catch_error(lay("eval/a.tfrecord", "test/a.tfrecord")) == (
         "DIR: no train split; name its files, as in data.splits.train: 'train*'"
     )
 
@@ -270,7 +270,7 @@ def test_a_folder_without_records_is_refused(tmp_path):
     (tmp_path / "labels.txt").write_text("cat\n")
     (tmp_path / "features-00000-of-00001.json").write_text("{}")
     for folder in (tmp_path, tmp_path / "missing"):
-        assert refusal(folder).startswith("DIR: no TFRecord files (*.tfrecord, ")
+        assert catch_error(folder).startswith("DIR: no TFRecord files (*.tfrecord, ")
 
 
 def test_record_files_are_those_of_the_folder_and_of_its_split_folders(lay):
@@ -284,10 +284,10 @@ def test_record_files_are_those_of_the_folder_and_of_its_split_folders(lay):
 
 def test_keys_are_looked_up_and_those_there_are_named(lay):
     folder = lay("a.tfrecord", row={"image": b"png", "label": 1, "id": 7})
-    assert refusal(folder) == (
+    assert catch_error(folder) == (
         "DIR/a.tfrecord: its records have no image/encoded; set data.image_key to one of: id, image, label"
     )
-    assert refusal(folder, Data(image_key="image")) == (
+    assert catch_error(folder, Data(image_key="image")) == (
         "DIR/a.tfrecord: its records have no image/class/label; set data.label_key to one of: id, image, label"
     )
     assert not dataset.find(folder, Data(image_key="image", label_key="label")).text_labels
@@ -295,7 +295,7 @@ def test_keys_are_looked_up_and_those_there_are_named(lay):
 
 def test_keys_of_the_wrong_kind_are_refused(lay):
     folder = lay("a.tfrecord", row={"image": 1, "label": 1})
-    assert refusal(folder, Data(image_key="image", label_key="label")) == (
+    assert catch_error(folder, Data(image_key="image", label_key="label")) == (
         "DIR/a.tfrecord: image holds no encoded image (bytes)"
     )
     import tensorflow as tf
@@ -305,7 +305,7 @@ def test_keys_of_the_wrong_kind_are_refused(lay):
     example = tf.train.Example(features=tf.train.Features(feature={"image": image, "label": probabilities}))
     with (folder / "a.tfrecord").open("wb") as stream:
         tfrecord.write(stream, example.SerializeToString())
-    assert refusal(folder, Data(image_key="image", label_key="label")) == (
+    assert catch_error(folder, Data(image_key="image", label_key="label")) == (
         "DIR/a.tfrecord: label holds neither a class id (int64) nor a class name (bytes)"
     )
 
@@ -319,26 +319,26 @@ def test_text_labels_are_seen_also_in_compressed_files(lay):
     "content",
     [
         b"this is no TFRecord file at all, but some text that is long enough",
-        shard(TWO_KEYS)[:20],  # within the first record
+        build_shard(TWO_KEYS)[:20],  # within the first record
     ],
 )
 def test_what_is_no_tfrecord_is_refused(tmp_path, content):
     (tmp_path / "a.tfrecord").write_bytes(content)
-    assert refusal(tmp_path) == "DIR/a.tfrecord: not a TFRecord file of tf.Examples, or cut off"
+    assert catch_error(tmp_path) == "DIR/a.tfrecord: not a TFRecord file of tf.Examples, or cut off"
 
 
 def test_a_tfrecord_of_something_else_is_refused(tmp_path):
     with (tmp_path / "a.tfrecord").open("wb") as stream:
         tfrecord.write(stream, b"no protobuf message")
-    assert refusal(tmp_path) == "DIR/a.tfrecord: not a TFRecord file of tf.Examples, or cut off"
+    assert catch_error(tmp_path) == "DIR/a.tfrecord: not a TFRecord file of tf.Examples, or cut off"
 
 
 def test_an_empty_tfrecord_is_refused(tmp_path):
     (tmp_path / "a.tfrecord").write_bytes(b"")
-    assert refusal(tmp_path) == "DIR/a.tfrecord: holds no records"
+    assert catch_error(tmp_path) == "DIR/a.tfrecord: holds no records"
 
 
 def test_labels_that_are_no_text_are_refused(lay):
     folder = lay("a.tfrecord")
     (folder / "labels.txt").write_bytes(b"caf\xe9\n")
-    assert refusal(folder).startswith("DIR/labels.txt: not UTF-8: ")
+    assert catch_error(folder).startswith("DIR/labels.txt: not UTF-8: ")

@@ -62,14 +62,14 @@ class Page(HTMLParser):
         elif nearest == "caption":
             self.tables[-1]["caption"] += data
 
-    def rows(self, caption):
+    def read_rows(self, caption):
         """Rows of the tables whose captions begin so, each without its head and its empty cells."""
         tables = [table for table in self.tables if table["caption"].startswith(caption)]
         assert tables, [table["caption"] for table in self.tables]
         return [[cell for cell in row if cell] for table in tables for row in table["rows"][1:]]
 
 
-def finished_run(**changes):
+def make_finished_run(**changes):
     """A run of three classes that passed."""
     settings = config.Config(
         name="animals",
@@ -88,7 +88,7 @@ def finished_run(**changes):
         "blessed": True,
         "reasons": [],
         "gates": {"Evaluator": {"blessed": True, "reasons": []}, "Evaluator.tflite": {"blessed": True, "reasons": []}},
-        "tflite_push": tflite_push(pushed="int8"),
+        "tflite_push": make_tflite_push(pushed="int8"),
         "warnings": [],
         "pushed": {"saved_model": "serving_model/17", "tflite": "tflite/18"},
         "metrics": {"accuracy": 11 / 15, "top_k_accuracy": 0.9, "loss": 0.51234, "example_count": 15.0},
@@ -111,8 +111,8 @@ def finished_run(**changes):
             },
             "seconds": 153.8,
             "phases": {
-                "head": {"curves": [curve(0, 0.25), curve(1, 0.5)]},
-                "fine_tune": {"curves": [curve(0, 0.75)]},
+                "head": {"curves": [make_curve(0, 0.25), make_curve(1, 0.5)]},
+                "fine_tune": {"curves": [make_curve(0, 0.75)]},
             },
         },
         "tuner": [],
@@ -126,14 +126,14 @@ def finished_run(**changes):
     } | changes
 
 
-def tflite_push(pushed, **reasons):
+def make_tflite_push(pushed, **reasons):
     return {
         variant: {"pushed": variant == pushed, "reason": reasons.get(variant, "it is not in tflite.push")}
         for variant in ("int8", "float", "dynamic")
     }
 
 
-def curve(epoch, accuracy):
+def make_curve(epoch, accuracy):
     return {
         "epoch": float(epoch),
         "accuracy": accuracy,
@@ -144,10 +144,10 @@ def curve(epoch, accuracy):
     }
 
 
-def stopped_run(**changes):
+def make_stopped_run(**changes):
     """A run that a failing node stopped before anything was trained."""
     return (
-        finished_run(
+        make_finished_run(
             blessed=False,
             reasons=["AnomalyGate: the data has anomalies:\n  test: label: 11 is out of its domain"],
             gates={"Evaluator": None, "Evaluator.tflite": None},
@@ -167,9 +167,9 @@ def stopped_run(**changes):
     )
 
 
-def ingest_report(**changes):
+def make_ingest_report(**changes):
     return {
-        "source": "/pictures",
+        "source": "/images",
         "classes": ["cat", "dog"],
         "files": 1234,
         "ignored": {},
@@ -194,30 +194,30 @@ def render(result, **evidence):
 
 
 def test_a_run_that_passed():
-    page = render(finished_run(), class_names=["cat", "dog", "bird"], saved_model_bytes=21_456_789)
+    page = render(make_finished_run(), class_names=["cat", "dog", "bird"], saved_model_bytes=21_456_789)
     assert page.headings[:2] == ["animals", "Gates"]
     assert (
         "Pipeline run, 23 November 2026, 14:05 UTC Passed Both gates let the model through. The SavedModel" in page.text
     )
     assert "The SavedModel is in serving_model/17 , the TFLite file in tflite/18 ." in page.text
-    assert page.rows("The SavedModel on the test split") == [
+    assert page.read_rows("The SavedModel on the test split") == [
         ["accuracy", "0.7333", "at least 0.75"],
         ["top-2 accuracy", "0.9000"],
         ["cross-entropy", "0.5123"],
         ["expected calibration error", "0.2500"],
         ["test images", "15"],
     ]
-    assert page.rows("Accuracy and disagreement") == [
+    assert page.read_rows("Accuracy and disagreement") == [
         ["SavedModel", "21.5 MB", "0.7333", "–", "–", "–", "serving_model/17"],
         ["TFLite float", "13.5 MB", "0.7000", "0.1250", "1.05 ms", "5.21 ms", "for comparison"],
         ["TFLite int8", "4.0 MB", "0.6000", "0.1250", "1.05 ms", "5.21 ms", "tflite/18"],
     ]
-    assert page.rows("Time by node") == [
+    assert page.read_rows("Time by node") == [
         ["ImportExampleGen", "cached", "0.1 s"],
         ["Trainer", "done", "2 min 34 s"],
         ["Evaluator", "done", "23 s"],
     ]
-    assert page.rows("Metrics by epoch") == [
+    assert page.read_rows("Metrics by epoch") == [
         ["head", "1", "0.2500", "0.3750", "2.5000", "2.0000", "3.2 s"],
         ["head", "2", "0.5000", "0.6250", "2.5000", "2.0000", "3.2 s"],
         ["fine-tune", "1", "0.7500", "0.8750", "2.5000", "2.0000", "3.2 s"],
@@ -231,29 +231,29 @@ def test_a_run_that_passed():
 
 
 def test_slices_come_by_feature_with_the_worst_first():
-    page = render(finished_run(), class_names=["cat", "dog", "bird"])
-    assert page.rows("Metrics by image/class/label") == [
+    page = render(make_finished_run(), class_names=["cat", "dog", "bird"])
+    assert page.read_rows("Metrics by image/class/label") == [
         ["bird", "0.0000", "–", "0.5000", "1"],
         ["cat", "0.7000", "–", "0.5000", "10"],
         ["dog", "1.0000", "–", "0.5000", "4"],
     ]
-    assert page.rows("Metrics by image/format") == [["png", "0.8000", "–", "0.5000", "15"]]
+    assert page.read_rows("Metrics by image/format") == [["png", "0.8000", "–", "0.5000", "15"]]
 
 
 def test_labels_that_are_text_are_no_ids():
-    page = render(finished_run(), class_names=["2", "1", "0"], text_labels=True)
-    assert [row[0] for row in page.rows("Metrics by image/class/label")] == ["2", "0", "1"]
+    page = render(make_finished_run(), class_names=["2", "1", "0"], text_labels=True)
+    assert [row[0] for row in page.read_rows("Metrics by image/class/label")] == ["2", "0", "1"]
 
 
 def test_classes_and_their_confusion():
-    page = render(finished_run(), class_names=["cat", "dog", "bird"])
-    assert page.rows("Precision and recall by class") == [
+    page = render(make_finished_run(), class_names=["cat", "dog", "bird"])
+    assert page.read_rows("Precision and recall by class") == [
         ["bird", "–", "0.0000", "1", "cat (1)"],
         ["cat", "0.8750", "0.7000", "10", "dog (3)"],
         ["dog", "0.5714", "1.0000", "4"],
     ]
-    assert page.rows("Actual class down") == [["cat", "7", "3"], ["dog", "4"], ["bird", "1"]]
-    assert page.rows("Pairs of classes") == [["cat", "dog", "3", "30.0 %"], ["bird", "cat", "1", "100.0 %"]]
+    assert page.read_rows("Actual class down") == [["cat", "7", "3"], ["dog", "4"], ["bird", "1"]]
+    assert page.read_rows("Pairs of classes") == [["cat", "dog", "3", "30.0 %"], ["bird", "cat", "1", "100.0 %"]]
     titles = [attributes["title"] for tag, attributes in page.tags if tag == "td" and "title" in attributes]
     assert titles == [
         "cat, taken for cat: 7 (70.0 %)",
@@ -264,19 +264,19 @@ def test_classes_and_their_confusion():
 
 
 def test_a_perfect_model():
-    result = finished_run(
+    result = make_finished_run(
         confusion=[[0, 0, 5], [1, 1, 5]],
         slices=[{"slice": {"image/format": "png"}, "metrics": {"accuracy": 1.0, "example_count": 10.0}}],
     )
     page = render(result)
     assert "every test image was recognized" in page.text
-    assert page.rows("Metrics by image/format") == [["png", "1.0000", "–", "–", "10"]]
+    assert page.read_rows("Metrics by image/format") == [["png", "1.0000", "–", "–", "10"]]
 
 
 def test_a_run_that_a_gate_refused():
     reason = "accuracy 0.7333 is below 0.9900 (all images)"
     page = render(
-        finished_run(
+        make_finished_run(
             blessed=False,
             reasons=[f"Evaluator: {reason}"],
             gates={"Evaluator": {"blessed": False, "reasons": [reason]}, "Evaluator.tflite": None},
@@ -297,7 +297,7 @@ def test_a_run_that_a_gate_refused():
 
 def test_only_the_tflite_gate_refused():
     page = render(
-        finished_run(
+        make_finished_run(
             blessed=False,
             reasons=["Evaluator.tflite: agreement 0.9000 is below 0.9500 (all images)"],
             gates={
@@ -305,16 +305,16 @@ def test_only_the_tflite_gate_refused():
                 "Evaluator.tflite": {"blessed": False, "reasons": ["agreement 0.9000 is below 0.9500 (all images)"]},
             },
             pushed={"saved_model": "serving_model/17", "tflite": None},
-            tflite_push=tflite_push(pushed=None),
+            tflite_push=make_tflite_push(pushed=None),
         )
     )
     assert "Rejected The TFLite gate rejected the model." in page.text
     assert "The SavedModel was pushed to serving_model/17 ; no TFLite file was pushed." in page.text
-    assert page.rows("Accuracy and disagreement")[-1][-1] == "not pushed"
+    assert page.read_rows("Accuracy and disagreement")[-1][-1] == "not pushed"
 
 
 def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushed():
-    result = finished_run()
+    result = make_finished_run()
     reason = "agreement 0.8100 is below 0.9500 (all images)"
     result["config"]["tflite"]["push"] = ["int8", "dynamic", "float"]
     passed = {"blessed": True, "reasons": []}
@@ -325,7 +325,7 @@ def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushe
             "Evaluator.tflite.dynamic": passed,
             "Evaluator.tflite.float": passed,
         },
-        "tflite_push": tflite_push(
+        "tflite_push": make_tflite_push(
             pushed="dynamic",
             int8=f"its gate rejected it: {reason}",
             float="it passed its gate, but dynamic comes first",
@@ -338,7 +338,7 @@ def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushe
     assert "TFLite float was not pushed: it passed its gate, but dynamic comes first." in page.text
     assert f"TFLite int8 ✗ rejected {reason}" in page.text
     assert "TFLite dynamic ✓ passed" in page.text
-    where = {row[0]: row[-1] for row in page.rows("Accuracy and disagreement")}
+    where = {row[0]: row[-1] for row in page.read_rows("Accuracy and disagreement")}
     assert where == {
         "TFLite float": "not pushed",
         "TFLite int8": "not pushed",
@@ -347,7 +347,7 @@ def test_a_variant_that_its_gate_rejected_is_named_beside_the_one_that_was_pushe
 
 
 def test_a_run_that_stopped_early_leads_with_the_reason():
-    page = render(stopped_run())
+    page = render(make_stopped_run())
     assert (
         "Failed The run stopped in AnomalyGate. Nothing was pushed. "
         "AnomalyGate: the data has anomalies: test: label: 11 is out of its domain"
@@ -357,25 +357,25 @@ def test_a_run_that_stopped_early_leads_with_the_reason():
     assert (
         "did not get to: training curves, metrics, images with their predictions, TFLite measurements."
     ) in page.text
-    assert page.rows("Time by node") == [["ImportExampleGen", "done", "21 s"], ["AnomalyGate", "failed", "0.5 s"]]
+    assert page.read_rows("Time by node") == [["ImportExampleGen", "done", "21 s"], ["AnomalyGate", "failed", "0.5 s"]]
 
 
 def test_a_push_that_failed_is_no_pass():
     nodes = {"Pusher": "failed"}
-    page = render(finished_run(reasons=["Pusher: No space left on device"], nodes=nodes, nodes_s={"Pusher": 1.0}))
+    page = render(make_finished_run(reasons=["Pusher: No space left on device"], nodes=nodes, nodes_s={"Pusher": 1.0}))
     assert "Failed The run stopped in Pusher." in page.text
 
 
 def test_a_run_of_no_node():
-    page = render(stopped_run(nodes={}, nodes_s={}, data={}))
+    page = render(make_stopped_run(nodes={}, nodes_s={}, data={}))
     assert "The run stopped before both gates had a verdict." in page.text
     assert "No node ran." in page.text
     assert "No split was counted." in page.text
 
 
 def test_nodes_that_took_no_time():
-    page = render(finished_run(nodes={"Trainer": "cached"}, nodes_s={"Trainer": 0.0}))
-    assert page.rows("Time by node") == [["Trainer", "cached", "0.0 s"]]
+    page = render(make_finished_run(nodes={"Trainer": "cached"}, nodes_s={"Trainer": 0.0}))
+    assert page.read_rows("Time by node") == [["Trainer", "cached", "0.0 s"]]
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ def test_nodes_that_took_no_time():
     ids=str,
 )
 def test_any_part_may_be_missing(missing):
-    page = render(finished_run(**missing))
+    page = render(make_finished_run(**missing))
     assert "Passed" in page.text
     for tag, attributes in page.tags:
         if tag == "a":
@@ -405,21 +405,21 @@ def test_any_part_may_be_missing(missing):
 
 def test_the_gallery_is_a_link_beside_the_page():
     gallery = {"page": "gallery/gallery.html", "pictures": 18, "rendered": 6, "dead_letters": 0}
-    page = render(finished_run(gallery=gallery))
+    page = render(make_finished_run(gallery=gallery))
     assert "The gallery has 18 rendered images." in page.text
     assert ("a", {"href": "gallery/gallery.html"}) in page.tags
-    assert "The gallery" not in render(finished_run()).text
+    assert "The gallery" not in render(make_finished_run()).text
 
 
 def test_warnings_are_shown():
-    assert "Warnings no test split: careful" in render(finished_run(warnings=["no test split: careful"])).text
+    assert "Warnings no test split: careful" in render(make_finished_run(warnings=["no test split: careful"])).text
 
 
 def test_what_the_ingest_found():
-    page = render(finished_run(ingest=ingest_report()))
+    page = render(make_finished_run(ingest=make_ingest_report()))
     ingest = next(table for table in page.tables if table["caption"] == "What the ingest found")
     assert ingest["rows"] == [
-        ["Source", "/pictures"],
+        ["Source", "/images"],
         ["Files", "1,234"],
         ["Formats kept", "jpeg 1,000, png 34"],
         ["Bytes", "5.2 MB read, 2.0 MB stored"],
@@ -428,14 +428,14 @@ def test_what_the_ingest_found():
         ["Classes without eval images", "cat"],
     ]
     remarks = {"one_color": {"images": 1200, "examples": [f"cat/{n}.png" for n in range(5)]}}
-    page = render(finished_run(ingest=ingest_report(remarks=remarks)))
+    page = render(make_finished_run(ingest=make_ingest_report(remarks=remarks)))
     ingest = next(table for table in page.tables if table["caption"] == "What the ingest found")
     assert ingest["rows"][-1] == [
         "Images of nearly one color",
         "1,200, for example cat/0.png, cat/1.png, cat/2.png",
     ]
-    assert page.rows("Images by class and split") == [["dog", "20", "1", "3"], ["cat", "10", "0", "2"]]
-    assert page.rows("Precision and recall by class")[1][0] == "cat"
+    assert page.read_rows("Images by class and split") == [["dog", "20", "1", "3"], ["cat", "10", "0", "2"]]
+    assert page.read_rows("Precision and recall by class")[1][0] == "cat"
 
 
 def test_images_are_shown_with_their_probabilities():
@@ -443,7 +443,7 @@ def test_images_are_shown_with_their_probabilities():
     chosen = showcase.choose(
         showcase.Predictions(pixels, np.array([0, 1]), np.array([[0.2, 0.8], [0.1, 0.9]])), ["cat", "dog"]
     )
-    page = render(finished_run(), images=chosen)
+    page = render(make_finished_run(), images=chosen)
     assert "Of all 2 test images, the SavedModel gets 1 wrong." in page.text
     assert "cat , taken for dog" in page.text
     probabilities = [table["rows"] for table in page.tables if table["caption"] == "Probabilities"]
@@ -463,7 +463,7 @@ def test_nothing_that_users_name_becomes_markup():
     chosen = showcase.choose(
         showcase.Predictions(np.zeros((1, 8, 8, 3), np.uint8), np.array([0]), np.array([[0.2, 0.8]])), [HOSTILE, '"x="']
     )
-    result = finished_run(
+    result = make_finished_run(
         name=HOSTILE,
         blessed=False,
         reasons=[HOSTILE],
@@ -471,10 +471,10 @@ def test_nothing_that_users_name_becomes_markup():
         gates={"Evaluator": {"blessed": False, "reasons": [HOSTILE]}, "Evaluator.tflite": None},
         slices=[{"slice": {HOSTILE: HOSTILE}, "metrics": {"accuracy": 0.5, "example_count": 2.0}}],
         quarantine={"count": 1, "reasons": {HOSTILE: 1}},
-        ingest=ingest_report(source=HOSTILE, classes=[HOSTILE, "dog"]),
+        ingest=make_ingest_report(source=HOSTILE, classes=[HOSTILE, "dog"]),
     )
     result["config"]["data"]["source"] = HOSTILE
-    result["training"]["phases"][HOSTILE] = {"curves": [curve(0, 0.5)]}
+    result["training"]["phases"][HOSTILE] = {"curves": [make_curve(0, 0.5)]}
     page = render(
         result,
         class_names=[HOSTILE, '" onclick="x'],
@@ -484,13 +484,13 @@ def test_nothing_that_users_name_becomes_markup():
     assert "script" not in {tag for tag, _ in page.tags}
     assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
     assert page.text.count(HOSTILE) >= 15
-    assert page.rows("Actual class down")[0][0] == HOSTILE
+    assert page.read_rows("Actual class down")[0][0] == HOSTILE
 
 
 def test_the_page_asks_for_nothing_from_outside():
     pixels = np.zeros((1, 8, 8, 3), np.uint8)
     chosen = showcase.choose(showcase.Predictions(pixels, np.array([0]), np.array([[1.0]])), [])
-    text = report.render(finished_run(), Evidence(images=chosen), NOW)
+    text = report.render(make_finished_run(), Evidence(images=chosen), NOW)
     page = Page(text)
     addresses = [str(attributes[key]) for _, attributes in page.tags for key in ("src", "href") if key in attributes]
     assert addresses
@@ -500,7 +500,7 @@ def test_the_page_asks_for_nothing_from_outside():
 
 
 def test_the_page_can_be_read_without_seeing_it():
-    page = render(finished_run(ingest=ingest_report()), class_names=["cat", "dog", "bird"])
+    page = render(make_finished_run(ingest=make_ingest_report()), class_names=["cat", "dog", "bird"])
     assert all(table["caption"].strip() for table in page.tables)
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
@@ -516,13 +516,13 @@ def test_the_page_can_be_read_without_seeing_it():
 
 def test_a_thousand_classes_stay_readable():
     names = [f"class {number}" for number in range(1000)]
-    result = finished_run(
+    result = make_finished_run(
         slices=[
             {"slice": {"image/class/label": str(i)}, "metrics": {"accuracy": i / 1000, "example_count": 20.0}}
             for i in range(1000)
         ],
         confusion=[[i, i, 15] for i in range(1000)] + [[i, (i + 1) % 1000, 5] for i in range(1000)],
-        ingest=ingest_report(
+        ingest=make_ingest_report(
             classes=names,
             records={split: {"classes": dict.fromkeys(names, 7)} for split in ("train", "eval", "test")},
         ),
@@ -536,7 +536,7 @@ def test_a_thousand_classes_stay_readable():
     assert "970 more slices" in page.text
     assert "970 more classes" in page.text
     assert not any(table["caption"].startswith("Actual class down") for table in page.tables)
-    assert len(page.rows("Pairs of classes")) == 15
+    assert len(page.read_rows("Pairs of classes")) == 15
 
 
 def test_write_replaces_the_page_and_reads_the_quarantine(tmp_path):
@@ -546,13 +546,13 @@ def test_write_replaces_the_page_and_reads_the_quarantine(tmp_path):
     cases = [("empty", f"cats/{number}.png", "0 bytes") for number in range(5)] + [("truncated", "a.jpg", "cut")]
     lines = [f'{{"path": "{path}", "reason": "{reason}", "detail": "{detail}"}}\n' for reason, path, detail in cases]
     (folder / "quarantine.jsonl").write_text("".join(lines))
-    result = stopped_run(quarantine={"count": 6, "reasons": {"empty": 5, "truncated": 1, "no_permission": 1}})
+    result = make_stopped_run(quarantine={"count": 6, "reasons": {"empty": 5, "truncated": 1, "no_permission": 1}})
     result["warnings"] = ["a name that is no UTF-8: \udce9"]
 
     assert report.write(result, {}, tmp_path) == tmp_path / "report.html"
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "The run stopped in AnomalyGate." in page.text
-    assert page.rows("6 files could not be used and lie aside.") == [
+    assert page.read_rows("6 files could not be used and lie aside.") == [
         ["empty", "5", "cats/0.png0 bytescats/1.png0 bytescats/2.png0 bytes"],
         ["truncated", "1", "a.jpgcut"],
         ["no permission", "1"],
@@ -589,16 +589,16 @@ def test_trials_are_a_chart_and_a_table_best_first():
         {"trial": f"0{number}", "accuracy": 0.9 - number / 10, "epochs": 9, "values": each}
         for number, each in enumerate(values)
     ]
-    page = render(finished_run(tuner=trials))
+    page = render(make_finished_run(tuner=trials))
     assert "2 trials by hyperband search" in page.text
     assert "took the values of trial 00, the best of those that were given the most epochs" in page.text
-    assert page.rows("Trials, best first") == [
+    assert page.read_rows("Trials, best first") == [
         ["00✓ chosen", "0.9000", "9", "0.25", "0.0123"],
         ["01", "0.8000", "9", "0.5", "0.0001"],
     ]
     kinds = [attributes.get("class") for tag, attributes in page.tags if tag == "g"]
     assert [kind for kind in kinds if kind and kind.startswith("trial")] == ["trial", "trial chosen"]
-    assert "Tuning" not in render(finished_run()).headings
+    assert "Tuning" not in render(make_finished_run()).headings
 
 
 def test_a_section_is_registered_by_one_function(monkeypatch):
@@ -614,20 +614,26 @@ def test_a_section_is_registered_by_one_function(monkeypatch):
         )
         return Table("Exact sizes.", columns, run.artifacts) if run.artifacts else None
 
-    page = render(finished_run())
+    page = render(make_finished_run())
     assert page.headings.index("Bytes") > page.headings.index("The run")
     assert ("a", {"href": "#bytes"}) in page.tags
-    assert page.rows("Exact sizes.") == [["TFLite float", "13497712", HOSTILE], ["TFLite int8", "3982672", HOSTILE]]
-    assert "Bytes" not in render(finished_run(tflite={})).headings
+    assert page.read_rows("Exact sizes.") == [
+        ["TFLite float", "13497712", HOSTILE],
+        ["TFLite int8", "3982672", HOSTILE],
+    ]
+    assert "Bytes" not in render(make_finished_run(tflite={})).headings
 
 
 def test_a_column_more_is_one_entry(monkeypatch):
     more = Column("Bytes", lambda row: str(row["bytes"]), is_number=True)
     monkeypatch.setattr(tables, "ARTIFACT_COLUMNS", (*tables.ARTIFACT_COLUMNS, more))
-    assert [row[-1] for row in render(finished_run()).rows("Accuracy and disagreement")] == ["13497712", "3982672"]
+    assert [row[-1] for row in render(make_finished_run()).read_rows("Accuracy and disagreement")] == [
+        "13497712",
+        "3982672",
+    ]
 
 
-def stylized_run(**changes):
+def make_stylized_run(**changes):
     losses = {"style_loss": 0.0713, "optimizer_style_loss": 0.0084, "style_ratio": 8.4881}
     losses |= {"content_loss": 1.127, "optimizer_content_loss": 0.94, "content_ratio": 1.1989}
     evaluation = {
@@ -644,7 +650,7 @@ def stylized_run(**changes):
     }
     phases = [{"phase": "values", "steps": 1, "losses": {}}, {"phase": "whole", "steps": 1200, "losses": {}}]
     training = {"styles": ["swirls", "a", "b"], "photographs": 7, "rejected": {"x.jpg": "damaged"}, "phases": phases}
-    result = finished_run()
+    result = make_finished_run()
     result["config"]["stylizer"]["enabled"] = True
     result["gates"] = result["gates"] | {"StylizerEvaluator": {"blessed": True, "reasons": []}}
     result["pushed"] = result["pushed"] | {"stylizer": "stylizer/19"}
@@ -655,21 +661,21 @@ def stylized_run(**changes):
 def test_a_stylizer_is_pushed_without_a_classifier():
     pushed = {"saved_model": None, "tflite": None, "stylizer": "stylizer/19"}
     gallery = {"page": "gallery/index.html", "pictures": 4}
-    page = render(stylized_run(pushed=pushed, blessed=False, gallery=gallery), grid=[])
+    page = render(make_stylized_run(pushed=pushed, blessed=False, gallery=gallery), grid=[])
     assert "No classifier was pushed. The stylizer was pushed to stylizer/19 . The gallery has" in page.text
     assert "Nothing was pushed" not in page.text
 
 
 def test_the_stylizer_beside_the_optimizer():
     row = stylizer.GridRow("swirls", [f"data:image/jpeg;base64,{letter}" for letter in "abcd"])
-    page = render(stylized_run(), grid=[row])
+    page = render(make_stylized_run(), grid=[row])
     assert "All gates let the model through." in page.text
     assert "The stylizer was pushed to stylizer/19 . " in page.text
     assert "normalization values were trained for 1 step. All weights were trained for 1,200 steps." in page.text
     assert "x.jpg (damaged)" in page.text
     assert "least SSIM with the image is 0.9987" in page.text
     assert "1 of 3 styles was measured" in page.text
-    assert page.rows("Losses at 256 pixels, mean over one held-out image") == [
+    assert page.read_rows("Losses at 256 pixels, mean over one held-out image") == [
         ["swirls", "0.0713", "0.0084", "8.49", "1.127", "0.940", "1.20"]
     ]
     assert [a["alt"] for tag, a in page.tags if tag == "img"] == [
@@ -680,7 +686,7 @@ def test_the_stylizer_beside_the_optimizer():
 
 def test_a_stylizer_that_its_gate_rejected():
     reason = "style loss 99.00 times the optimizer's is above 15 (style swirls)"
-    result = stylized_run(blessed=False, reasons=[f"StylizerEvaluator: {reason}"])
+    result = make_stylized_run(blessed=False, reasons=[f"StylizerEvaluator: {reason}"])
     result["gates"]["StylizerEvaluator"] = {"blessed": False, "reasons": [reason]}
     result["pushed"]["stylizer"] = None
     page = render(result)
@@ -692,7 +698,7 @@ def test_a_stylizer_that_its_gate_rejected():
 
 
 def test_a_stylizer_without_a_verdict():
-    result = stylized_run(blessed=False)
+    result = make_stylized_run(blessed=False)
     result["gates"]["StylizerEvaluator"] = None
     result["stylizer"]["evaluation"] = None
     result["pushed"]["stylizer"] = None

@@ -12,7 +12,7 @@ from pipeline.report import evidence, showcase
 NAMES = ["black", "gray", "white"]
 
 
-def predictions(rows, side=2):
+def make_predictions(rows, side=2):
     """(label, probabilities) each, with an image whose gray is its index."""
     return showcase.Predictions(
         pixels=np.stack([np.full((side, side, 3), index, np.uint8) for index in range(len(rows))]),
@@ -21,14 +21,14 @@ def predictions(rows, side=2):
     )
 
 
-def gray(picture):
-    content = base64.b64decode(picture.source.partition(",")[2])
+def read_gray(image):
+    content = base64.b64decode(image.source.partition(",")[2])
     return np.asarray(Image.open(io.BytesIO(content)))[0, 0, 0]
 
 
 def test_the_most_confident_mistakes_come_first():
     chosen = showcase.choose(
-        predictions(
+        make_predictions(
             [
                 (0, [0.9, 0.1, 0.0]),
                 (0, [0.2, 0.5, 0.3]),
@@ -40,9 +40,9 @@ def test_the_most_confident_mistakes_come_first():
         NAMES,
     )
     assert (chosen.seen, chosen.cut, chosen.wrong_count) == (5, False, 3)
-    assert [gray(picture) for picture in chosen.wrong] == [2, 4, 1]
-    assert [gray(picture) for picture in chosen.right] == [3, 0]
-    assert [(picture.actual, picture.predicted) for picture in chosen.wrong] == [
+    assert [read_gray(image) for image in chosen.wrong] == [2, 4, 1]
+    assert [read_gray(image) for image in chosen.right] == [3, 0]
+    assert [(image.actual, image.predicted) for image in chosen.wrong] == [
         ("gray", "white"),
         ("white", "gray"),
         ("black", "gray"),
@@ -50,27 +50,27 @@ def test_the_most_confident_mistakes_come_first():
 
 
 def test_the_actual_class_is_shown_beyond_the_first_three():
-    (picture,) = showcase.choose(predictions([(4, [0.1, 0.4, 0.2, 0.25, 0.05])]), []).wrong
-    assert [(guess.name, guess.right) for guess in picture.guesses] == [
+    (image,) = showcase.choose(make_predictions([(4, [0.1, 0.4, 0.2, 0.25, 0.05])]), []).wrong
+    assert [(guess.name, guess.right) for guess in image.guesses] == [
         ("1", False),
         ("3", False),
         ("2", False),
         ("4", True),
     ]
-    assert [guess.probability for guess in picture.guesses] == pytest.approx([0.4, 0.25, 0.2, 0.05])
+    assert [guess.probability for guess in image.guesses] == pytest.approx([0.4, 0.25, 0.2, 0.05])
 
 
 def test_the_choice_is_bounded_and_spread():
     rows = [(0, [0.5 + i / 1000, 0.4]) for i in range(101)] + [(1, [0.5 + i / 1000, 0.4]) for i in range(101)]
-    chosen = showcase.choose(predictions(rows), NAMES)
+    chosen = showcase.choose(make_predictions(rows), NAMES)
     assert len(chosen.wrong) == 24
     # Ranks 0 to 100 in 11 equal steps of 9.1, rounded.
-    assert [gray(picture) for picture in chosen.right] == [0, 9, 18, 27, 36, 45, 55, 64, 73, 82, 91, 100]
+    assert [read_gray(image) for image in chosen.right] == [0, 9, 18, 27, 36, 45, 55, 64, 73, 82, 91, 100]
 
 
 def test_all_right_or_all_wrong():
-    assert showcase.choose(predictions([(0, [0.9, 0.1])]), NAMES).wrong == []
-    assert showcase.choose(predictions([(1, [0.9, 0.1])]), NAMES).right == []
+    assert showcase.choose(make_predictions([(0, [0.9, 0.1])]), NAMES).wrong == []
+    assert showcase.choose(make_predictions([(1, [0.9, 0.1])]), NAMES).right == []
 
 
 def test_tiny_images_are_kept_to_the_bit_and_large_ones_shrunk():
@@ -112,9 +112,9 @@ def artifacts(tmp_path_factory):
     split.mkdir(parents=True)
     with tf.io.TFRecordWriter(str(split / "records.gz"), "GZIP") as writer:
         for level, label in ((0, 0), (255, 2), (130, 1), (250, 0)):
-            picture = lossless.encode(tf.fill((4, 4, 3), tf.constant(level, tf.uint8))).numpy()
+            encoded = lossless.encode(tf.fill((4, 4, 3), tf.constant(level, tf.uint8))).numpy()
             feature = {
-                features.IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[picture])),
+                features.IMAGE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[encoded])),
                 features.LABEL: tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
             }
             writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())

@@ -366,7 +366,7 @@ def test_a_killed_training_has_left_no_file(tmp_path):
     assert (found["tflite"], found["training"], found["feature_cache"]) == ({}, {}, None)
 
 
-def test_bytes_a_image_count_the_augmented_ones_too(tmp_path, monkeypatch):
+def test_bytes_an_image_count_the_augmented_ones_too(tmp_path, monkeypatch):
     # 10 + 2 * 10 training images and 5 + 5 others: 40 in 1,000 bytes.
     monkeypatch.setattr(run_artifacts, "count_examples", lambda _: {"train": 10, "eval": 5, "test": 5})
     for name, size in (("Split-train/a.gz", 600), ("Split-train/augmented.gz", 300), ("Split-test/a.gz", 100)):

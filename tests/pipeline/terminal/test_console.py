@@ -31,7 +31,7 @@ def terminal(screen, monkeypatch):
     return console.Console(screen)
 
 
-def lines(screen):
+def read_lines(screen):
     """What was written, with every duration as T."""
     return re.sub(r"\d+\.\d s", "T s", screen.getvalue()).splitlines()
 
@@ -57,19 +57,19 @@ def test_steps_are_lines_where_there_is_no_terminal(plain, screen):
         assert plain.step == "Trainer"
         plain.begin("Pusher")
     plain.say("done")
-    assert lines(screen) == ["loading", "    epoch 1/2", "[1/2] Trainer T s", "[2/2] Pusher T s", "done"]
+    assert read_lines(screen) == ["loading", "    epoch 1/2", "[1/2] Trainer T s", "[2/2] Pusher T s", "done"]
     assert plain.step == "Pusher"
 
 
 def test_no_step_is_begun_no_line_is_written(plain, screen):
     with plain.show_steps(3):
         pass
-    assert lines(screen) == []
+    assert read_lines(screen) == []
 
 
 def test_a_failing_step_is_not_told_as_done_and_stays_the_last_one(plain, screen):
     fail_in(plain, "Transform", "Trainer")
-    assert lines(screen) == ["[1/3] Transform T s"]
+    assert read_lines(screen) == ["[1/3] Transform T s"]
     assert plain.step == "Trainer"
 
 
@@ -78,12 +78,12 @@ def test_a_second_round_of_steps_counts_anew(plain, screen):
         with plain.show_steps(1):
             assert plain.step == ""
             plain.begin(name)
-    assert lines(screen) == ["[1/1] ingest T s", "[1/1] train T s"]
+    assert read_lines(screen) == ["[1/1] ingest T s", "[1/1] train T s"]
 
 
 def test_text_that_looks_like_markup_is_shown_as_it_is(plain, screen):
     plain.say("[red]7[/red] of [3, 224, 224]" + " x" * 100)
-    assert lines(screen) == ["[red]7[/red] of [3, 224, 224]" + " x" * 100]  # nor is it wrapped
+    assert read_lines(screen) == ["[red]7[/red] of [3, 224, 224]" + " x" * 100]  # nor is it wrapped
 
 
 def test_a_terminal_shows_a_bar_with_the_step_and_its_detail(terminal, screen):
@@ -98,17 +98,17 @@ def test_a_terminal_shows_a_bar_with_the_step_and_its_detail(terminal, screen):
 
 
 def test_work_in_one_piece_is_a_line_once_it_has_begun_where_there_is_no_terminal(plain, screen):
-    with plain.show_bar("ingesting pictures") as progress:
-        assert lines(screen) == []
+    with plain.show_bar("ingesting images") as progress:
+        assert read_lines(screen) == []
         progress(0, 30)
         progress(30, 30)
-    assert lines(screen) == ["ingesting pictures"]
+    assert read_lines(screen) == ["ingesting images"]
 
 
 def test_work_in_one_piece_is_a_bar_on_a_terminal(terminal, screen):
-    with terminal.show_bar("ingesting pictures") as progress:
+    with terminal.show_bar("ingesting images") as progress:
         progress(12, 30)
-    assert "ingesting pictures" in screen.getvalue()
+    assert "ingesting images" in screen.getvalue()
     assert "12/30" in screen.getvalue()
 
 
@@ -208,4 +208,4 @@ def test_nodes_and_epochs_are_read_from_the_logs(plain, screen):
         logging.getLogger("tensorflow").info("neither")
         logging.getLogger("absl").info("Component %s is running.", "Pusher")
     logging.getLogger("atelier.trainer").info("after the run")
-    assert lines(screen) == ["    head epoch 1/5", "[1/2] Trainer T s", "[2/2] Pusher T s"]
+    assert read_lines(screen) == ["    head epoch 1/5", "[1/2] Trainer T s", "[2/2] Pusher T s"]

@@ -60,7 +60,7 @@ def test_the_error_behind_an_error_is_found():
 
 
 @contextmanager
-def mounted(folder, *options):
+def mount_disk(folder, *options):
     """A disk of its own in memory; skips where that is not allowed."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", *options, "tmpfs", str(folder)]
@@ -83,17 +83,17 @@ def images(tmp_path):
     return tmp_path / "in"
 
 
-def refusal(*arguments, stdout=subprocess.PIPE):
+def run_and_catch_error(*arguments, stdout=subprocess.PIPE):
     command = [sys.executable, "-m", "pipeline.cli", *map(str, arguments)]
     # Buffered, as by default: else print() itself fails, which cannot be told from writing to the output folder.
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         command, cwd=ROOT, env=buffered, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
     )
-    return last_line(done)
+    return read_error(done)
 
 
-def last_line(done):
+def read_error(done):
     """Of a command that was refused."""
     assert done.returncode == 1, done
     line = done.stderr.splitlines()[-1]
@@ -104,9 +104,9 @@ def last_line(done):
 
 @pytest.mark.slow
 def test_an_ingest_on_a_full_disk_leaves_nothing(images, tmp_path):
-    with mounted(tmp_path / "disk", "-o", "size=1m") as disk:
+    with mount_disk(tmp_path / "disk", "-o", "size=1m") as disk:
         for beam in ("workers=1", "workers=2"):
-            line = refusal("ingest", "--source", images, "--output", disk / "out", "--beam", beam)
+            line = run_and_catch_error("ingest", "--source", images, "--output", disk / "out", "--beam", beam)
             assert f"{disk}/" in line
             assert "No space left on device: free some space" in line
             assert list(disk.iterdir()) == []
@@ -130,12 +130,12 @@ def test_every_verb_that_writes_tells_a_read_only_disk(verb, tmp_path):
     (tmp_path / "compiled.yaml").write_text(COMPILED)
     replayable.write(tmp_path, replayable.build_pipeline({"a": replayable.build_task()}))
     given = {path.name for path in tmp_path.iterdir()} | {"disk"}
-    with mounted(tmp_path / "disk") as disk:
+    with mount_disk(tmp_path / "disk") as disk:
         (disk / "out").mkdir()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         places = [tmp_path / word if word.partition("/")[0] in given else word for word in verb.split()]
         # To import TFX takes 10 s, which a forked process is spared.
-        line = last_line(forked.run_atelier(*places)) if "kubeflow compile" in verb else refusal(*places)
+        line = read_error(forked.run_atelier(*places)) if "kubeflow compile" in verb else run_and_catch_error(*places)
         assert f"{disk}/" in line
         assert "Read-only file system" in line
         assert [path.name for path in disk.rglob("*")] == ["out"]
@@ -145,16 +145,16 @@ def test_every_verb_that_writes_tells_a_read_only_disk(verb, tmp_path):
 def test_a_style_that_cannot_be_copied_in_full_is_not_there(images, tmp_path):
     noise = tmp_path / "noise.png"
     Image.effect_noise((1200, 1200), 90).save(noise)
-    with mounted(tmp_path / "disk", "-o", "size=1m") as disk:
+    with mount_disk(tmp_path / "disk", "-o", "size=1m") as disk:
         add = ("styles", "add", "--title", "x", "--licence", "CC0", "--catalog", disk / "catalog.yaml")
-        assert "No space left on device" in refusal(*add, noise)
+        assert "No space left on device" in run_and_catch_error(*add, noise)
         assert [path.name for path in disk.rglob("*")] == ["pictures"]
 
 
 @contextmanager
-def nearly_full(folder):
+def fill_disk(folder):
     """A disk on which one more file may be made, and nothing be written to it."""
-    with mounted(folder, "-o", "size=64k") as disk, (disk / "fill").open("wb") as fill:
+    with mount_disk(folder, "-o", "size=64k") as disk, (disk / "fill").open("wb") as fill:
         with suppress(OSError):
             while True:
                 os.write(fill.fileno(), bytes(4096))
@@ -164,9 +164,9 @@ def nearly_full(folder):
 @pytest.mark.slow
 def test_a_compiled_specification_on_a_full_disk_is_as_it_was(tmp_path):
     (tmp_path / "compiled.yaml").write_text(COMPILED)
-    with nearly_full(tmp_path / "disk") as disk:
+    with fill_disk(tmp_path / "disk") as disk:
         words = ("kubeflow", "compile", "--config", tmp_path / "compiled.yaml", "--output", disk / "p.yaml")
-        line = last_line(forked.run_atelier(*words))
+        line = read_error(forked.run_atelier(*words))
         assert line.startswith(f"atelier: {disk}/p.yaml: No space left on device: free some space")
         assert [path.name for path in disk.iterdir()] == ["fill"]
 
@@ -174,8 +174,8 @@ def test_a_compiled_specification_on_a_full_disk_is_as_it_was(tmp_path):
 @pytest.mark.slow
 def test_a_replay_on_a_full_disk_leaves_no_file_in_part(tmp_path):
     file = replayable.write(tmp_path, replayable.build_pipeline({"a": replayable.build_task()}))
-    with nearly_full(tmp_path / "disk") as disk:
-        line = refusal("kubeflow", "replay", file, "--root", disk / "root")
+    with fill_disk(tmp_path / "disk") as disk:
+        line = run_and_catch_error("kubeflow", "replay", file, "--root", disk / "root")
         assert f"{disk}/root/" in line
         assert "No space left on device: free some space" in line
         assert [path.name for path in disk.rglob("*") if path.is_file()] == ["fill"]
@@ -188,7 +188,7 @@ def test_a_benchmark_on_a_full_disk_is_told_and_what_was_measured_is_on_the_term
     )
     program = "import sys; from benchmarks import bench_command; from pipeline import cli; "
     program += "bench_command.MODULES['made-up'] = 'made_up'; sys.exit(cli.main(sys.argv[1:]))"
-    with nearly_full(tmp_path / "disk") as disk:
+    with fill_disk(tmp_path / "disk") as disk:
         command = [sys.executable, "-c", program, "bench", "made-up", "--output", str(disk)]
         environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
@@ -202,7 +202,7 @@ def test_a_benchmark_on_a_full_disk_is_told_and_what_was_measured_is_on_the_term
 @pytest.mark.slow
 def test_a_full_standard_output_is_told(images, tmp_path):
     with Path("/dev/full").open("w") as full:
-        line = refusal("ingest", "--source", images, "--output", tmp_path / "out", stdout=full)
+        line = run_and_catch_error("ingest", "--source", images, "--output", tmp_path / "out", stdout=full)
     assert line.startswith("atelier: standard output: No space left on device")
 
 

@@ -29,11 +29,11 @@ def render(images, monkeypatch, capsys):
     def run(**options):
         read: list[str] = []
 
-        def rendered(sources, *_, **__):
+        def record_sources(sources, *_, **__):
             read.extend(source.name for source in sources)
             return outcome.Report(0, 0, 0, (), 0.0, "")
 
-        monkeypatch.setattr(batch, "render_batch", rendered)
+        monkeypatch.setattr(batch, "render_batch", record_sources)
         options = {"content": "content", "styles": "styles", "output": "out"} | options
         code = cli.main(["render", *(word for key, value in options.items() for word in (f"--{key}", str(value)))])
         return code, capsys.readouterr().err, read
@@ -132,11 +132,11 @@ def test_what_is_no_folder_of_images_is_told_with_what_to_give(render, images, o
 def test_the_budget_can_be_raised(images, monkeypatch, capsys):
     requests = []
 
-    def rendered(*arguments, **_):
+    def record_request(*arguments, **_):
         requests.append(arguments[3])
         return outcome.Report(0, 0, 0, (), 0.0, "")
 
-    monkeypatch.setattr(batch, "render_batch", rendered)
+    monkeypatch.setattr(batch, "render_batch", record_request)
     command = ["render", "--content", str(images / "content"), "--styles", str(images / "styles"), "--output", "out"]
     assert cli.main(command) == cli.main([*command, "--max-bad-fraction", "0.5"]) == 0
     assert [request.max_bad_fraction for request in requests] == [0.1, 0.5]
@@ -147,11 +147,11 @@ def test_the_budget_can_be_raised(images, monkeypatch, capsys):
 def test_the_engine_and_its_stylizer_reach_the_batch(images, monkeypatch):
     requests = []
 
-    def rendered(sources, styles, directory, request, *_, **__):
+    def record_request(sources, styles, directory, request, *_, **__):
         requests.append(request)
         return outcome.Report(0, 0, 0, (), 0.0, "")
 
-    monkeypatch.setattr(batch, "render_batch", rendered)
+    monkeypatch.setattr(batch, "render_batch", record_request)
     words = ["render", "--content", "content", "--styles", "styles", "--output", "out"]
     assert cli.main(words) == 0
     assert cli.main([*words, "--engine", "fast"]) == 0
