@@ -62,7 +62,7 @@ def upload(folder: Path, uri: str) -> str:
     return uri
 
 
-def files(uri: str) -> list[str]:
+def list_files(uri: str) -> list[str]:
     """Paths of the files below `uri`, relative to it, sorted."""
     found = (f"{parent}/{name}" for parent, _, names in tf.io.gfile.walk(uri) for name in names)
     return sorted(path.removeprefix(uri).strip("/") for path in found)

@@ -117,7 +117,7 @@ def test_an_object_store_is_read_through_a_copy(tmp_path):
     with storage.read_folder(object_store.upload(tmp_path, "ram://read")) as folder:
         assert (folder / "a" / "b" / "file").read_text() == "text"
     assert not folder.exists()
-    assert object_store.files("ram://read") == ["a/b/file"]
+    assert object_store.list_files("ram://read") == ["a/b/file"]
 
 
 def test_an_object_store_is_written_when_everything_is_there():
@@ -125,7 +125,7 @@ def test_an_object_store_is_written_when_everything_is_there():
         (folder / "deep").mkdir()
         (folder / "deep" / "file").write_bytes(b"\0\1")
         assert not tf.io.gfile.exists("ram://written/model/deep/file")
-    assert object_store.files("ram://written/model") == ["deep/file"]
+    assert object_store.list_files("ram://written/model") == ["deep/file"]
     with tf.io.gfile.GFile("ram://written/model/deep/file", "rb") as file:
         assert file.read() == b"\0\1"
 
@@ -148,7 +148,7 @@ def test_what_is_written_to_a_bucket_is_listed_read_and_removed():
     for name, data in {"a.txt": b"one", "deep/er/b[1].txt": b"two", "deep/.hidden": b"x", "empty": b""}.items():
         storage.write_bytes(storage.join("ram://listed/folder/", *name.split("/")), data)
     assert storage.join("ram://listed/folder", "deep", "x") == "ram://listed/folder/deep/x"
-    assert object_store.files("ram://listed/folder") == ["a.txt", "deep/.hidden", "deep/er/b[1].txt", "empty"]
+    assert object_store.list_files("ram://listed/folder") == ["a.txt", "deep/.hidden", "deep/er/b[1].txt", "empty"]
     assert storage.read_bytes("ram://listed/folder/a.txt") == b"one"
     assert storage.read_bytes("ram://listed/folder/a.txt", 2) == b"on"
     assert {name: entry.size for name, entry in storage.list_files("ram://listed/folder").items()} == {"a.txt": 3}
@@ -159,7 +159,7 @@ def test_what_is_written_to_a_bucket_is_listed_read_and_removed():
     storage.remove("ram://listed/folder/deep")
     storage.remove("ram://listed/folder/deep")
     storage.remove("ram://listed/folder/empty")
-    assert object_store.files("ram://listed/folder") == ["a.txt"]
+    assert object_store.list_files("ram://listed/folder") == ["a.txt"]
     assert storage.list_files("ram://listed/none") == storage.list_tree("ram://listed/none") == {}
 
 

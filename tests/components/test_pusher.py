@@ -223,5 +223,5 @@ def test_no_variant_is_pushed_where_no_gate_blessed_one(do_variants, base):
 
 def test_variants_go_to_an_object_store_too(do_variants):
     do_variants({"int8": False, "float": True}, "ram://pusher/tflite")
-    (path,) = object_store.files("ram://pusher/tflite")
+    (path,) = object_store.list_files("ram://pusher/tflite")
     assert path.endswith("/model.tflite")

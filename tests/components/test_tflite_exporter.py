@@ -346,12 +346,12 @@ def test_artifacts_may_lie_in_an_object_store(exported):
     stored.tflite = make_artifact(standard_artifacts.Model, "ram://exporter/tflite")
     stored.predictions = make_artifact(standard_artifacts.Examples, "ram://exporter/predictions")
     stored.export()
-    assert object_store.files("ram://exporter/tflite") == sorted(
+    assert object_store.list_files("ram://exporter/tflite") == sorted(
         str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()
     )
     with tf.io.gfile.GFile("ram://exporter/tflite/preferred/int8/Format-Serving/model.tflite", "rb") as file:
         assert file.read() == (folder / "preferred" / "int8" / "Format-Serving" / "model.tflite").read_bytes()
-    assert object_store.files("ram://exporter/predictions") == ["Split-test/predictions.gz"]
+    assert object_store.list_files("ram://exporter/predictions") == ["Split-test/predictions.gz"]
 
 
 def test_a_refused_model_is_not_exported(tmp_path):

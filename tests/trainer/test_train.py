@@ -66,7 +66,7 @@ class Training:
         """The network that was exported."""
         return self.exported[-1]["model"]
 
-    def accuracy(self):
+    def measure_accuracy(self):
         """Of the exported network on the eval split."""
         pixels, labels = self._transformed.read_pixels("eval"), self._transformed.read_labels("eval")
         return np.mean(self.model.predict(pixels.astype(np.float32), verbose=0).argmax(axis=1) == labels)
@@ -139,7 +139,7 @@ def test_artifacts_may_lie_in_an_object_store(transformed, tmp_path, monkeypatch
     training = surround(Training(transformed, tmp_path), monkeypatch, real_export=True)
     training.artifacts = "ram://trainer"
     training(fine_tune_epochs=1)
-    written = object_store.files("ram://trainer")
+    written = object_store.list_files("ram://trainer")
     assert "model/model.keras" in written
     assert "model/Format-Serving/assets.extra/tf_serving_warmup_requests" in written
     assert {path.split("/")[1] for path in written if ".tfevents." in path} == {"head", "fine_tune"}
@@ -215,7 +215,7 @@ def test_fine_tuning_changes_kernels_from_its_block_on_and_no_statistics(trained
 
 def test_the_best_weights_are_exported(trained):
     best = max(row["val_accuracy"] for row in trained.written["phases"]["fine_tune"]["curves"])
-    assert trained.accuracy() == pytest.approx(best)
+    assert trained.measure_accuracy() == pytest.approx(best)
 
 
 def test_learning_rate_by_hand(trained):
@@ -351,7 +351,7 @@ def test_a_killed_training_goes_on_and_keeps_its_curves(training, monkeypatch):
     assert training.fits == []
     assert curves["head"] == [{key: float(value) for key, value in row.items()} for row in head]
     assert [row["epoch"] for row in curves["fine_tune"]] == [0, 1, 2, 3]
-    assert training.accuracy() == pytest.approx(max(row["val_accuracy"] for row in curves["fine_tune"]))
+    assert training.measure_accuracy() == pytest.approx(max(row["val_accuracy"] for row in curves["fine_tune"]))
     assert not list(training.state.iterdir())
 
 

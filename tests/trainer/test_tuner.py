@@ -230,11 +230,11 @@ def test_features_are_computed_once_and_left_for_the_trainer(search, monkeypatch
     def count_features(extractor):
         extract = original(extractor)
 
-        def counting(pixels):
+        def extract_and_count(pixels):
             computed.append(len(pixels))
             return extract(pixels)
 
-        return counting
+        return extract_and_count
 
     monkeypatch.setattr(feature_cache, "freeze_weights", count_features)
     search(max_trials=3)

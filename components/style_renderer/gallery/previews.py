@@ -19,10 +19,10 @@ THUMBNAIL = 512
 _QUALITY: dict[Format, dict[str, Any]] = {"jpeg": {"quality": 95, "subsampling": 0}, "png": {"optimize": True}}
 
 
-def encode(image: Image.Image, picture_format: Format) -> bytes:
+def encode(image: Image.Image, image_format: Format) -> bytes:
     """A rendering as it is stored: JPEG of quality 95 without chroma subsampling, or PNG."""
     stream = io.BytesIO()
-    image.save(stream, picture_format.upper(), **_QUALITY[picture_format])
+    image.save(stream, image_format.upper(), **_QUALITY[image_format])
     return stream.getvalue()
 
 

@@ -17,12 +17,12 @@ def make(root, *paths):
         (root / path).write_bytes(b"x")
 
 
-def three_each(*folders):
+def name_three_each(*folders):
     return [f"{folder}/{n}.jpg" for folder in folders for n in range(3)]
 
 
 def test_class_folders_are_listed_by_path_at_any_depth(tmp_path):
-    make(tmp_path, "dogs/2.jpg", "dogs/old/1.png", "dogs/3", *three_each("cats"))
+    make(tmp_path, "dogs/2.jpg", "dogs/old/1.png", "dogs/3", *name_three_each("cats"))
     listing = sources.scan(tmp_path)
     assert listing.labels == ["cats", "dogs"]
     assert listing.given == ()
@@ -32,8 +32,8 @@ def test_class_folders_are_listed_by_path_at_any_depth(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["validation", "val", "valid", "eval", "dev", "Validation"])
-def test_folders_of_splits_are_recognised(tmp_path, name):
-    make(tmp_path, *three_each("train/a", "train/b", f"{name}/a"), "README.txt")
+def test_folders_of_splits_are_recognized(tmp_path, name):
+    make(tmp_path, *name_three_each("train/a", "train/b", f"{name}/a"), "README.txt")
     listing = sources.scan(tmp_path)
     assert listing.given == ("train", "eval")
     assert File(f"{name}/a/0.jpg", "a", "eval") in listing.files
@@ -42,12 +42,21 @@ def test_folders_of_splits_are_recognised(tmp_path, name):
 
 
 def test_a_class_may_be_called_train(tmp_path):
-    make(tmp_path, *three_each("train", "plane", "test"))
+    make(tmp_path, *name_three_each("train", "plane", "test"))
     assert sources.scan(tmp_path).labels == ["plane", "test", "train"]
 
 
 def test_hidden_files_and_junk_are_counted_and_left_out(tmp_path):
-    make(tmp_path, *three_each("a", "b"), ".git/x", "a/.DS_Store", "a/Thumbs.db", "a/._0.jpg", "b/desktop.ini", "notes")
+    make(
+        tmp_path,
+        *name_three_each("a", "b"),
+        ".git/x",
+        "a/.DS_Store",
+        "a/Thumbs.db",
+        "a/._0.jpg",
+        "b/desktop.ini",
+        "notes",
+    )
     make(tmp_path, "__MACOSX/a/0.jpg")
     listing = sources.scan(tmp_path)
     assert len(listing.files) == 6
@@ -58,15 +67,15 @@ def test_hidden_files_and_junk_are_counted_and_left_out(tmp_path):
 def test_links_are_followed_once(tmp_path):
     make(tmp_path / "store", "0.jpg", "1.jpg", "2.jpg")
     root = tmp_path / "data"
-    make(root, *three_each("b"))
+    make(root, *name_three_each("b"))
     (root / "a").symlink_to(tmp_path / "store")
     (root / "b" / "loop").symlink_to(root / "b")
     (root / "b" / "up").symlink_to(root)
     (root / "b" / "self.jpg").symlink_to("self.jpg")
     listing = sources.scan(root)
     paths = [f.path for f in listing.files]
-    assert [p for p in paths if p.startswith("a")] == three_each("a")
-    assert [p for p in paths if p.count("/") == 1 and p.startswith("b")] == [*three_each("b"), "b/self.jpg"]
+    assert [p for p in paths if p.startswith("a")] == name_three_each("a")
+    assert [p for p in paths if p.count("/") == 1 and p.startswith("b")] == [*name_three_each("b"), "b/self.jpg"]
     assert len(paths) == len(set(paths))
     assert listing.ignored["folder_reached_twice"] >= 2
 
@@ -76,27 +85,27 @@ def test_links_are_followed_once(tmp_path):
     [
         ([], "no images found"),
         (["a.jpg"], "no images found"),
-        (three_each("only"), r"only one class with files \(only\)"),
-        ([*three_each("a", "b"), "few/1.jpg", "few/2.jpg"], r"fewer than three images in: few \(2\)"),
+        (name_three_each("only"), r"only one class with files \(only\)"),
+        ([*name_three_each("a", "b"), "few/1.jpg", "few/2.jpg"], r"fewer than three images in: few \(2\)"),
         (
-            three_each("train/a", "train/b", "test/a", "other/a"),
+            name_three_each("train/a", "train/b", "test/a", "other/a"),
             "other/ has no class folders, but test/, train/ has",
         ),
-        (three_each("train/a", "train/b", "notes"), "notes/ has no class folders, but train/ has"),
-        (three_each("train/a", "train/b", "test"), "test/ has no class folders, but train/ has"),
-        (three_each("train/a", "train/b", "val/a", "eval/a"), "eval/ and val/ are both the eval split"),
-        (three_each("val/a", "test/b"), "no train/"),
-        (three_each("train/a", "train/b", "test/c"), "not in train/: c"),
-        (three_each("a", "b\nc"), "must be printable UTF-8"),
-        (three_each(" ", "a"), "the folder ' ' names a class"),
-        (three_each("Cat", "cat", "dog"), "the classes Cat/ and cat/ differ only by"),
-        (three_each("caf\u00e9", "cafe\u0301"), r"\('cafe\\u0301', 'caf\\xe9'\): merge"),
+        (name_three_each("train/a", "train/b", "notes"), "notes/ has no class folders, but train/ has"),
+        (name_three_each("train/a", "train/b", "test"), "test/ has no class folders, but train/ has"),
+        (name_three_each("train/a", "train/b", "val/a", "eval/a"), "eval/ and val/ are both the eval split"),
+        (name_three_each("val/a", "test/b"), "no train/"),
+        (name_three_each("train/a", "train/b", "test/c"), "not in train/: c"),
+        (name_three_each("a", "b\nc"), "must be printable UTF-8"),
+        (name_three_each(" ", "a"), "the folder ' ' names a class"),
+        (name_three_each("Cat", "cat", "dog"), "the classes Cat/ and cat/ differ only by"),
+        (name_three_each("caf\u00e9", "cafe\u0301"), r"\('cafe\\u0301', 'caf\\xe9'\): merge"),
         (
-            three_each("train/caf\u00e9", "train/x", "val/cafe\u0301"),
+            name_three_each("train/caf\u00e9", "train/x", "val/cafe\u0301"),
             "train/caf\u00e9/ and val/cafe\u0301/ differ only",
         ),
-        (three_each("a b", "a  b", "c"), "a  b/ and a b/ differ only by"),
-        (three_each("n", "\uff2e"), "n/ and \uff2e/ differ only by"),
+        (name_three_each("a b", "a  b", "c"), "a  b/ and a b/ differ only by"),
+        (name_three_each("n", "\uff2e"), "n/ and \uff2e/ differ only by"),
     ],
 )
 def test_a_folder_that_is_no_data_set_is_named(tmp_path, paths, message):
@@ -115,18 +124,18 @@ def test_a_missing_folder_and_a_file_are_named(tmp_path):
 
 
 def test_classes_that_differ_by_more_than_form(tmp_path):
-    make(tmp_path, *three_each("caf\u00e9", "cafe", "cat", "cats", "c at"))
+    make(tmp_path, *name_three_each("caf\u00e9", "cafe", "cat", "cats", "c at"))
     assert len(sources.scan(tmp_path).labels) == 5
 
 
 def test_a_link_to_the_source_brings_no_other_classes(tmp_path):
-    make(tmp_path, *three_each("a", "b"))
+    make(tmp_path, *name_three_each("a", "b"))
     (tmp_path / "b" / "up").symlink_to("..")
-    assert [file.path for file in sources.scan(tmp_path).files] == three_each("a", "b")
+    assert [file.path for file in sources.scan(tmp_path).files] == name_three_each("a", "b")
 
 
 def test_names_that_are_not_utf8(tmp_path):
-    make(tmp_path, *three_each("a", "b"))
+    make(tmp_path, *name_three_each("a", "b"))
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/a/caf\xe9.jpg")).write_bytes(b"x")
     path = next(f.path for f in sources.scan(tmp_path).files if "caf" in f.path)
     assert path_text.format_path(path) == r"a/caf\xe9.jpg"

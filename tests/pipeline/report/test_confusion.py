@@ -7,7 +7,7 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     from sklearn import metrics
 
-# Of 10 cats 7 are recognised and 3 taken for dogs; of 4 dogs all; the one bird is taken for a cat.
+# Of 10 cats 7 are recognized and 3 taken for dogs; of 4 dogs all; the one bird is taken for a cat.
 CELLS = [[0, 0, 7], [0, 1, 3], [1, 1, 4], [2, 0, 1]]
 NAMES = ["cat", "dog", "bird"]
 

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 Code = grpc.StatusCode
 
 
-def image(size=(8, 6), color="red"):
+def make_image(size=(8, 6), color="red"):
     stream = io.BytesIO()
     Image.new("RGB", size, color).save(stream, "PNG")
     return stream.getvalue()
@@ -53,39 +53,39 @@ def catch_error(call, *arguments, **options):
 
 
 def test_weights_go_in_the_order_of_the_model(client, fake):
-    found = client.stylize(image(), {"swirls": 3, "mosaic": 1}, 0.5)
+    found = client.stylize(make_image(), {"swirls": 3, "mosaic": 1}, 0.5)
     assert json.loads(found.encoded) == {"version": 2, "weights": {"mosaic": 0.25, "swirls": 0.75}, "strength": 0.5}
     assert found.version == 2
     assert found.milliseconds > 0
-    client.stylize(image(), {"mosaic": 1})
+    client.stylize(make_image(), {"mosaic": 1})
     assert fake.signatures_asked() == ["stylization", "serving_bytes", "serving_bytes"]
 
 
 @pytest.mark.parametrize("others", [["swirls", "mosaic"], ["petals", "mosaic", "swirls"], ["swirls", "petals"]])
 def test_a_newer_version_with_other_styles_never_gets_weights_of_the_older(client, fake, others):
-    client.stylize(image(), {"swirls": 1})
+    client.stylize(make_image(), {"swirls": 1})
     fake.versions, fake.styles[3] = [2, 3], others
-    found = client.stylize(image(), {"swirls": 1})
+    found = client.stylize(make_image(), {"swirls": 1})
     assert json.loads(found.encoded) == {"version": 3, "weights": {"swirls": 1.0}, "strength": 1.0}
 
 
 def test_versions_that_change_all_the_time_are_told(client, fake):
     fake.styles[1], fake.pushing = ["swirls", "mosaic"], True
-    assert "answer in turn" in catch_error(client.stylize, image(), {"swirls": 1})
+    assert "answer in turn" in catch_error(client.stylize, make_image(), {"swirls": 1})
     with StylizerClient(client._target, ServedModel("stylizer", version=1)) as of_one:
-        found = of_one.stylize(image(), {"swirls": 1})
+        found = of_one.stylize(make_image(), {"swirls": 1})
     assert json.loads(found.encoded) == {"version": 1, "weights": {"swirls": 1.0}, "strength": 1.0}
 
 
 def test_a_style_that_the_newer_version_lacks_is_told(client, fake):
-    client.stylize(image(), {"swirls": 1})
+    client.stylize(make_image(), {"swirls": 1})
     fake.versions, fake.styles[3] = [3], ["mosaic"]
-    assert catch_error(client.stylize, image(), {"swirls": 1}).startswith("there is no style swirls")
+    assert catch_error(client.stylize, make_image(), {"swirls": 1}).startswith("there is no style swirls")
 
 
 def test_images_are_scaled_down(target, fake):
     with StylizerClient(target, size=20) as client:
-        client.stylize(image((40, 10)), {"swirls": 1})
+        client.stylize(make_image((40, 10)), {"swirls": 1})
     (sent,) = fake.images
     assert Image.open(io.BytesIO(sent)).size == (20, 5)
 
@@ -102,37 +102,37 @@ def test_images_are_scaled_down(target, fake):
 def test_failures_say_what_to_do(client, fake, failure, words):
     client.stylization()
     fake.failures = [failure]
-    said = catch_error(client.stylize, image(), {"swirls": 1})
+    said = catch_error(client.stylize, make_image(), {"swirls": 1})
     assert re.search(words, said), said
     assert said.startswith("the image:") == (failure[0] is Code.INVALID_ARGUMENT)
 
 
 def test_what_cannot_be_restyled_is_told(client, fake):
     assert "the image: " in catch_error(client.stylize, b"no image", {"swirls": 1})
-    assert "did you mean swirls?" in catch_error(client.stylize, image(), {"Swirls": 1})
-    assert "expected 0..1" in catch_error(client.stylize, image(), {"swirls": 1}, 1.5)
-    assert "expected 0..1" in catch_error(client.stylize, image(), {"swirls": 1}, float("nan"))
-    said = catch_error(client.stylize, image((101, 100)), {"swirls": 1}, name="large.png")
+    assert "did you mean swirls?" in catch_error(client.stylize, make_image(), {"Swirls": 1})
+    assert "expected 0..1" in catch_error(client.stylize, make_image(), {"swirls": 1}, 1.5)
+    assert "expected 0..1" in catch_error(client.stylize, make_image(), {"swirls": 1}, float("nan"))
+    said = catch_error(client.stylize, make_image((101, 100)), {"swirls": 1}, name="large.png")
     assert all(fact in said for fact in ("large.png", "10100", "10000", "--size")), said
     assert fake.images == []
 
 
 def test_a_model_that_is_no_stylizer_is_told(target):
     with StylizerClient(target, ServedModel("default")) as client:
-        said = catch_error(client.stylize, image(), {"swirls": 1})
+        said = catch_error(client.stylize, make_image(), {"swirls": 1})
     assert all(fact in said for fact in ("'default'", "not a stylizer", "--name", "atelier predict")), said
 
 
 @pytest.mark.parametrize("told", ["[]", '{"styles": ["swirls"]} nonsense', '{"styles": [], "max_pixels": 1}'])
 def test_a_description_that_cannot_be_read_is_told(client, fake, told):
     fake.told = told
-    said = catch_error(client.stylize, image(), {"swirls": 1})
+    said = catch_error(client.stylize, make_image(), {"swirls": 1})
     assert all(fact in said for fact in ("'stylizer'", "version 2", "cannot be read")), said
 
 
 def test_an_answer_without_an_image_is_told(client, fake):
     fake.output = "stylized"
-    assert "cannot be read" in catch_error(client.stylize, image(), {"swirls": 1})
+    assert "cannot be read" in catch_error(client.stylize, make_image(), {"swirls": 1})
 
 
 # ---- the command line
@@ -142,14 +142,14 @@ def test_an_answer_without_an_image_is_told(client, fake):
 def photos(tmp_path):
     folder = tmp_path / "photos"
     (folder / "more").mkdir(parents=True)
-    (folder / "a.png").write_bytes(image())
-    (folder / "more" / "b.png").write_bytes(image(color="blue"))
+    (folder / "a.png").write_bytes(make_image())
+    (folder / "more" / "b.png").write_bytes(make_image(color="blue"))
     (folder / "bad.jpg").write_bytes(b"no image")
     return folder
 
 
 @pytest.fixture
-def atelier(capfd, tmp_path):
+def stylize(capfd, tmp_path):
     """Runs the command; gives the exit code and standard error."""
 
     def run(*arguments):
@@ -160,21 +160,21 @@ def atelier(capfd, tmp_path):
     return run
 
 
-def test_a_folder_through_a_server_and_a_bad_image_loses_nothing(atelier, target, photos, tmp_path, fake):
-    code, err = atelier(photos, "--target", target, "--style", "swirls", "--style", "mosaic:3", "--strength", "0.5")
+def test_a_folder_through_a_server_and_a_bad_image_loses_nothing(stylize, target, photos, tmp_path, fake):
+    code, err = stylize(photos, "--target", target, "--style", "swirls", "--style", "mosaic:3", "--strength", "0.5")
     assert code == 1
     assert "bad.jpg: " in err
     assert "1 of 3 images" in err
     for name in ("a.jpg", "more/b.jpg"):
         written = json.loads((tmp_path / "out" / name).read_text())
         assert written == {"version": 2, "weights": {"mosaic": 0.75, "swirls": 0.25}, "strength": 0.5}
-    assert fake.images == [image(), image(color="blue")]
+    assert fake.images == [make_image(), make_image(color="blue")]
 
 
-def test_one_image_that_the_server_rejects_loses_nothing(atelier, target, photos, tmp_path, fake):
+def test_one_image_that_the_server_rejects_loses_nothing(stylize, target, photos, tmp_path, fake):
     (photos / "bad.jpg").unlink()
     fake.failures = [None, (Code.INVALID_ARGUMENT, "assertion failed: [what an image]")]
-    code, err = atelier(photos, "--target", target, "--style", "swirls")
+    code, err = stylize(photos, "--target", target, "--style", "swirls")
     assert code == 1
     assert "a.png: " in err
     assert "what an image" in err
@@ -182,10 +182,10 @@ def test_one_image_that_the_server_rejects_loses_nothing(atelier, target, photos
     assert (tmp_path / "out" / "more" / "b.jpg").exists()
 
 
-def test_a_server_that_fails_ends_the_work(atelier, target, photos, tmp_path, fake):
+def test_a_server_that_fails_ends_the_work(stylize, target, photos, tmp_path, fake):
     (photos / "bad.jpg").unlink()
     fake.failures = [None, None, (Code.DEADLINE_EXCEEDED, "late")]
-    code, err = atelier(photos, "--target", target, "--style", "swirls")
+    code, err = stylize(photos, "--target", target, "--style", "swirls")
     assert code == 1
     assert "--deadline" in err
     assert (tmp_path / "out" / "a.jpg").exists()
@@ -208,8 +208,8 @@ def test_a_server_that_fails_ends_the_work(atelier, target, photos, tmp_path, fa
         (["--name", "x", "--style", "swirls"], 2, ["--name", "--target"]),
     ],
 )
-def test_what_is_wrong_is_told_before_anything_is_written(atelier, target, photos, tmp_path, arguments, code, facts):
-    found, err = atelier(photos, *[argument.format(target=target) for argument in arguments])
+def test_what_is_wrong_is_told_before_anything_is_written(stylize, target, photos, tmp_path, arguments, code, facts):
+    found, err = stylize(photos, *[argument.format(target=target) for argument in arguments])
     assert found == code
     assert all(fact in err for fact in facts), err
     assert not (tmp_path / "out").exists()

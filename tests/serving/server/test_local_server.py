@@ -40,7 +40,7 @@ with deferred_imports():
 pytestmark = pytest.mark.slow
 
 
-def config(base, policy="latest { num_versions: 1 }", labels=""):
+def build_config(base, policy="latest { num_versions: 1 }", labels=""):
     text = f"""model_config_list {{ config {{
         name: "tiny" base_path: "{base}" model_platform: "tensorflow" model_version_policy {{ {policy} }} {labels}
     }} }}"""
@@ -48,7 +48,7 @@ def config(base, policy="latest { num_versions: 1 }", labels=""):
 
 
 @contextlib.contextmanager
-def serving(server_config, credentials=None, **options):
+def start_server(server_config, credentials=None, **options):
     with LocalServer(server_config, Options(port=0, poll_seconds=0.05, **options)) as server:
         sizes = [("grpc.max_send_message_length", -1)]
         if credentials:
@@ -73,7 +73,7 @@ def door(base):
     batching = BatchingParameters(
         max_batch_size=8, batch_timeout_micros=1000, max_enqueued_batches=8, num_batch_threads=2
     )
-    with serving(config(base), batching=batching, max_message_mb=4, max_pixels=10_000_000) as (_, made):
+    with start_server(build_config(base), batching=batching, max_message_mb=4, max_pixels=10_000_000) as (_, made):
         yield made
 
 
@@ -90,7 +90,7 @@ def test_a_path_that_tensorflow_reads_as_a_pattern(tmp_path):
     base = tmp_path / "models [v1]*"
     base.mkdir()
     tiny_model.write(base, 1)
-    with serving(config(base)) as (_, door):
+    with start_server(build_config(base)) as (_, door):
         assert door.bright(51) == (pytest.approx([0.2]), 1)
 
 
@@ -256,7 +256,7 @@ def test_an_expired_deadline(door):
 # Versions
 
 
-def until(condition, seconds=20):
+def wait_until(condition, seconds=20):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -265,14 +265,14 @@ def until(condition, seconds=20):
 
 def test_a_pushed_version_takes_over_and_a_broken_one_does_not(tmp_path):
     tiny_model.write(tmp_path, 1)
-    with serving(config(tmp_path)) as (_, door):
+    with start_server(build_config(tmp_path)) as (_, door):
         assert door.bright(255) == ([1.0], 1)
         tiny_model.write(tmp_path, 2, gain=0.5)
-        until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
+        wait_until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
         assert door.bright(255) == ([0.5], 2)
         (tmp_path / "3").mkdir()
         (tmp_path / "3" / "saved_model.pb").write_bytes(b"none")
-        until(lambda: door.states()[0] == (3, "END"))
+        wait_until(lambda: door.states()[0] == (3, "END"))
         request = get_model_status_pb2.GetModelStatusRequest(model_spec=named(version=3))
         (status,) = door.model.GetModelStatus(request).model_version_status
         assert status.status.error_code != 0
@@ -284,11 +284,11 @@ def test_a_folder_beyond_64_bits_is_no_version(tmp_path):
     tiny_model.write(tmp_path, 1)
     beyond = tmp_path / "20261126171900123456"  # a time with microseconds
     shutil.copytree(tmp_path / "1", beyond)
-    with serving(config(tmp_path)) as (_, door):
+    with start_server(build_config(tmp_path)) as (_, door):
         assert door.bright(255) == ([1.0], 1)
         assert door.states() == [(1, "AVAILABLE")]
         tiny_model.write(tmp_path, 2, gain=0.5)
-        until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
+        wait_until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
         assert door.bright(255) == ([0.5], 2)
         health = health_pb2_grpc.HealthStub(door.channel).Check(health_pb2.HealthCheckRequest())
         assert health.status == health_pb2.HealthCheckResponse.SERVING
@@ -300,21 +300,21 @@ def test_a_slow_copy_is_served_once_it_is_whole(tmp_path):
     source.mkdir()
     tiny_model.write(base, 1)
     whole = tiny_model.write(source, 2, gain=0.5)
-    with serving(config(base)) as (_, door):
+    with start_server(build_config(base)) as (_, door):
         shutil.copytree(whole, base / "2", ignore=shutil.ignore_patterns("variables.*"))
-        until(lambda: door.states()[0] == (2, "END"))
+        wait_until(lambda: door.states()[0] == (2, "END"))
         assert door.bright(255) == ([1.0], 1)
         before = (base / "2").stat().st_mtime_ns
         shutil.copytree(whole / "variables", base / "2" / "variables", dirs_exist_ok=True)
         assert (base / "2").stat().st_mtime_ns == before
-        until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
+        wait_until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])
         assert door.bright(255) == ([0.5], 2)
 
 
 def test_a_reload_with_a_model_that_cannot_be_loaded_fails_and_changes_nothing(base, tmp_path):
-    labeled = config(base, labels='version_labels { key: "stable" value: 1 }')
-    with serving(labeled) as (_, door):
-        both = config(base)
+    labeled = build_config(base, labels='version_labels { key: "stable" value: 1 }')
+    with start_server(labeled) as (_, door):
+        both = build_config(base)
         both.model_config_list.config.add(name="broken", base_path=str(tmp_path), model_platform="tensorflow")
         request = model_management_pb2.ReloadConfigRequest(config=both)
         code, said = catch_error(lambda: door.model.HandleReloadConfigRequest(request))
@@ -330,7 +330,7 @@ def test_a_reload_with_a_model_that_cannot_be_loaded_fails_and_changes_nothing(b
         assert door.states(name="broken") == [(1, "END")]
         health = health_pb2_grpc.HealthStub(door.channel).Check(health_pb2.HealthCheckRequest())
         assert health.status == health_pb2.HealthCheckResponse.SERVING
-        twice = config(base)
+        twice = build_config(base)
         twice.model_config_list.config.add().CopyFrom(twice.model_config_list.config[0])
         request = model_management_pb2.ReloadConfigRequest(config=twice)
         code, said = catch_error(lambda: door.model.HandleReloadConfigRequest(request))
@@ -341,13 +341,13 @@ def test_a_reload_with_a_model_that_cannot_be_loaded_fails_and_changes_nothing(b
 def test_reloading_moves_labels(base, tmp_path):
     tiny_model.write(tmp_path, 1)
     tiny_model.write(tmp_path, 2, gain=0.5)
-    with serving(config(tmp_path, "all {}", 'version_labels { key: "stable" value: 1 }')) as (_, door):
+    with start_server(build_config(tmp_path, "all {}", 'version_labels { key: "stable" value: 1 }')) as (_, door):
         assert door.bright(255, label="stable") == ([1.0], 1)
-        moved = config(tmp_path, "all {}", 'version_labels { key: "stable" value: 2 }')
+        moved = build_config(tmp_path, "all {}", 'version_labels { key: "stable" value: 2 }')
         response = door.model.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(config=moved))
         assert response.status.error_code == 0
         assert door.bright(255, label="stable") == ([0.5], 2)
-        absent = config(tmp_path, "all {}", 'version_labels { key: "stable" value: 7 }')
+        absent = build_config(tmp_path, "all {}", 'version_labels { key: "stable" value: 7 }')
         code, said = catch_error(
             lambda: door.model.HandleReloadConfigRequest(model_management_pb2.ReloadConfigRequest(config=absent))
         )
@@ -356,12 +356,12 @@ def test_reloading_moves_labels(base, tmp_path):
 
 
 def test_without_a_version_it_is_alive_but_not_healthy(tmp_path):
-    with serving(config(tmp_path)) as (_, door):
+    with start_server(build_config(tmp_path)) as (_, door):
         stub = health_pb2_grpc.HealthStub(door.channel)
         states = health_pb2.HealthCheckResponse
         assert stub.Check(health_pb2.HealthCheckRequest()).status == states.NOT_SERVING
         tiny_model.write(tmp_path, 1)
-        until(lambda: stub.Check(health_pb2.HealthCheckRequest()).status == states.SERVING)
+        wait_until(lambda: stub.Check(health_pb2.HealthCheckRequest()).status == states.SERVING)
         assert door.bright(255) == ([1.0], 1)
 
 
@@ -369,10 +369,10 @@ def test_without_a_version_it_is_alive_but_not_healthy(tmp_path):
 
 
 def test_a_second_server_on_the_same_port_is_told(base):
-    with serving(config(base)) as (server, _):
+    with start_server(build_config(base)) as (server, _):
         second = Options(port=server.port)
         with pytest.raises(ServerError, match=f"127.0.0.1:{server.port} cannot be listened on"):
-            LocalServer(config(base), second)
+            LocalServer(build_config(base), second)
 
 
 def test_an_ipv6_address_is_listened_on_and_told_in_brackets(base):
@@ -392,9 +392,9 @@ def test_a_stopping_server_answers_what_it_took(base):
     slow = BatchingParameters(
         max_batch_size=8, batch_timeout_micros=500_000, max_enqueued_batches=8, num_batch_threads=1
     )
-    with serving(config(base), batching=slow) as (server, door):
+    with start_server(build_config(base), batching=slow) as (server, door):
         answer = door.prediction.Predict.future(predict_request("serving_bytes", {"image_bytes": [make_image(255)]}))
-        until(lambda: server._models._table.by_model["tiny"][1].users == 1)  # it has come in
+        wait_until(lambda: server._models._table.by_model["tiny"][1].users == 1)  # it has come in
         server.stop()
         assert tf.make_ndarray(answer.result().outputs["label"]).tolist() == [b"bright"]
         assert catch_error(lambda: door.bright(0))[0] == Code.UNAVAILABLE
@@ -405,7 +405,7 @@ def authority():
     return trustme.CA()
 
 
-def ssl_config(authority, client_verify=False):
+def build_ssl_config(authority, client_verify=False):
     certificate = authority.issue_cert("localhost", "127.0.0.1")
     chain = b"".join(pem.bytes() for pem in certificate.cert_chain_pems).decode()
     return SSLConfig(
@@ -418,7 +418,7 @@ def ssl_config(authority, client_verify=False):
 
 def test_tls(base, authority):
     trusting = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
-    with serving(config(base), trusting, ssl=ssl_config(authority)) as (_, door):
+    with start_server(build_config(base), trusting, ssl=build_ssl_config(authority)) as (_, door):
         assert door.bright(255) == ([1.0], 1)
 
 
@@ -427,7 +427,7 @@ def test_mutual_tls_wants_the_clients_certificate(base, authority):
     chain = b"".join(pem.bytes() for pem in mine.cert_chain_pems)
     root = authority.cert_pem.bytes()
     known = grpc.ssl_channel_credentials(root, mine.private_key_pem.bytes(), chain)
-    with serving(config(base), known, ssl=ssl_config(authority, client_verify=True)) as (server, door):
+    with start_server(build_config(base), known, ssl=build_ssl_config(authority, client_verify=True)) as (server, door):
         assert door.bright(255) == ([1.0], 1)
         with grpc.secure_channel(f"localhost:{server.port}", grpc.ssl_channel_credentials(root)) as channel:
             assert catch_error(lambda: Door(channel).bright(255))[0] == Code.UNAVAILABLE
@@ -440,7 +440,7 @@ def test_eight_clients_and_a_new_version_lose_nothing(tmp_path):
     )
     seen: list[list] = [[] for _ in range(8)]
     stop = threading.Event()
-    with serving(config(tmp_path), batching=batching) as (_, door):
+    with start_server(build_config(tmp_path), batching=batching) as (_, door):
 
         def ask(answers):
             while not stop.is_set():
@@ -450,14 +450,14 @@ def test_eight_clients_and_a_new_version_lose_nothing(tmp_path):
         for each in clients:
             each.start()
         try:
-            until(lambda: all(seen))
+            wait_until(lambda: all(seen))
             tiny_model.write(tmp_path, 2, gain=0.5)
-            until(lambda: all(answers[-1][1] == 2 for answers in seen))
+            wait_until(lambda: all(answers[-1][1] == 2 for answers in seen))
         finally:
             stop.set()
             for each in clients:
                 each.join()
-        until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])  # unloading takes a moment
+        wait_until(lambda: door.states() == [(2, "AVAILABLE"), (1, "END")])  # unloading takes a moment
     for answers in seen:
         versions = [version for _, version in answers]
         assert versions == sorted(versions)
@@ -475,7 +475,7 @@ def test_clients_prepare_images_as_each_version_tells(tmp_path):
     large = stream.getvalue()
     parameters = BatchingParameters(max_batch_size=8, allowed_batch_sizes=(2, 8))
     with (
-        LocalServer(config(base), Options(port=0, batching=parameters, poll_seconds=3600)) as server,
+        LocalServer(build_config(base), Options(port=0, batching=parameters, poll_seconds=3600)) as server,
         Client(server.target, ServedModel("tiny")) as client,
     ):
         for version, store_size in ((1, 64), (2, 48)):

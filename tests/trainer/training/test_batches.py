@@ -18,7 +18,7 @@ COUNT = sum(TRAIN_COUNTS)
 
 
 @pytest.fixture(scope="module")
-def batches(transformed):
+def make_batches(transformed):
     accessor = transformed.build_fn_args().data_accessor
 
     def make(split="train", **options):
@@ -45,8 +45,8 @@ def stored(transformed):
     return transformed.read_pixels("train").astype(np.float32)
 
 
-def test_without_a_seed_everything_comes_in_the_order_of_the_file(batches, transformed, stored):
-    dataset = batches()
+def test_without_a_seed_everything_comes_in_the_order_of_the_file(make_batches, transformed, stored):
+    dataset = make_batches()
     assert [len(labels) for _, labels in dataset] == [16, 16, 8]
     for _ in range(2):
         pixels, labels = read_epoch(dataset)
@@ -56,14 +56,14 @@ def test_without_a_seed_everything_comes_in_the_order_of_the_file(batches, trans
         assert labels.tolist() == transformed.read_labels("train")
 
 
-def test_shapes_are_known_to_the_model(batches):
-    pixels, labels = batches(flip=True, seed=0).element_spec
+def test_shapes_are_known_to_the_model(make_batches):
+    pixels, labels = make_batches(flip=True, seed=0).element_spec
     assert pixels.shape.as_list() == [None, SIZE, SIZE, 3]
     assert labels.shape.as_list() == [None]
 
 
-def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed, stored):
-    dataset = batches(seed=3)
+def test_every_epoch_is_another_order_of_the_same_examples(make_batches, transformed, stored):
+    dataset = make_batches(seed=3)
     labels_at = np.array(transformed.read_labels("train"))
     orders = []
     for _ in range(3):
@@ -75,18 +75,18 @@ def test_every_epoch_is_another_order_of_the_same_examples(batches, transformed,
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_the_same_seed_gives_the_same_epochs_and_another_does_not(batches, flip):
-    def two_epochs(seed):
-        dataset = batches(seed=seed, flip=flip, batch_size=4)
+def test_the_same_seed_gives_the_same_epochs_and_another_does_not(make_batches, flip):
+    def read_two_epochs(seed):
+        dataset = make_batches(seed=seed, flip=flip, batch_size=4)
         return np.stack([read_epoch(dataset)[0] for _ in range(2)])
 
-    first = two_epochs(5)
-    np.testing.assert_array_equal(first, two_epochs(5))
-    assert (first != two_epochs(6)).any()
+    first = read_two_epochs(5)
+    np.testing.assert_array_equal(first, read_two_epochs(5))
+    assert (first != read_two_epochs(6)).any()
 
 
-def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
-    dataset = batches(seed=1, flip=True)
+def test_flipping_mirrors_about_half_and_changes_nothing_else(make_batches, stored):
+    dataset = make_batches(seed=1, flip=True)
     mirrored = []
     for _ in range(5):
         pixels, _ = read_epoch(dataset)
@@ -100,16 +100,18 @@ def test_flipping_mirrors_about_half_and_changes_nothing_else(batches, stored):
     assert len({flips.tobytes() for flips in mirrored}) == 5
 
 
-def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(batches, transformed, stored):
+def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their_labels(
+    make_batches, transformed, stored
+):
     settings = Augmentation(
         rotation=0, width_shift=0, height_shift=0, shear=0, zoom=0, brightness=0.2, horizontal_flip=False
     )
 
-    def epochs(seed, count=2):
-        dataset = batches(seed=seed, augment=settings)
+    def read_epochs(seed, count=2):
+        dataset = make_batches(seed=seed, augment=settings)
         return [read_epoch(dataset) for _ in range(count)]
 
-    first, again, other = epochs(5), epochs(5), epochs(6)
+    first, again, other = read_epochs(5), read_epochs(5), read_epochs(6)
     for one, same in zip(first, again, strict=True):
         np.testing.assert_array_equal(one[0], same[0])
     assert (first[0][0] != other[0][0]).any()
@@ -124,14 +126,14 @@ def test_varied_images_are_new_in_every_epoch_the_same_for_a_seed_and_keep_their
     assert (np.sort(first[0][0].mean((1, 2, 3))) != np.sort(first[1][0].mean((1, 2, 3)))).any()
 
 
-def test_nothing_is_flipped_unless_asked_for(batches, stored):
-    pixels, _ = read_epoch(batches(seed=1))
+def test_nothing_is_flipped_unless_asked_for(make_batches, stored):
+    pixels, _ = read_epoch(make_batches(seed=1))
     np.testing.assert_array_equal(pixels, stored[locate(pixels, stored)])
 
 
-def test_images_of_another_size_are_refused(batches):
+def test_images_of_another_size_are_refused(make_batches):
     with pytest.raises(tf.errors.InvalidArgumentError, match="not compatible"):
-        next(iter(batches(size=SIZE + 1)))
+        next(iter(make_batches(size=SIZE + 1)))
 
 
 def test_channel_statistics_are_those_that_transform_measured(transformed, stored):
