@@ -44,20 +44,20 @@ def evaluate(loss, images, weights):
 
 
 @pytest.fixture(scope="module")
-def exact_terms(loss, exact, images):
+def compute_exact_terms(loss, exact, images):
     """Content, style and variation loss of an image, in float64."""
     wanted = double_precision.compute_targets(exact, loss, *images[1:])
     return lambda image: double_precision.compute_terms(exact, loss, image, wanted)
 
 
 @pytest.fixture(scope="module")
-def balanced(exact_terms, images):
+def balanced(compute_exact_terms, images):
     """Weights that give each of the three terms a share that no other hides."""
-    return np.array([1.0, 2.0, 0.5]) / exact_terms(images[0])
+    return np.array([1.0, 2.0, 0.5]) / compute_exact_terms(images[0])
 
 
-def test_losses_are_those_composed_in_numpy(loss, exact_terms, images, balanced):
-    expected = exact_terms(images[0])
+def test_losses_are_those_composed_in_numpy(loss, compute_exact_terms, images, balanced):
+    expected = compute_exact_terms(images[0])
     found, _ = evaluate(loss, images, balanced.astype(np.float32))
     # float32 rounds features to some 1e-6 of themselves by the last layer, and losses are squares of differences.
     np.testing.assert_allclose(found[1:], expected, rtol=2e-5)
@@ -66,7 +66,7 @@ def test_losses_are_those_composed_in_numpy(loss, exact_terms, images, balanced)
 
 
 @pytest.mark.parametrize("only", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, images, balanced, only):
+def test_the_gradient_is_that_of_finite_differences(loss, compute_exact_terms, images, balanced, only):
     weights = balanced * only
     _, gradient = evaluate(loss, images, weights.astype(np.float32))
     image = images[0]
@@ -76,7 +76,7 @@ def test_the_gradient_is_that_of_finite_differences(loss, exact_terms, images, b
     for _ in range(3):
         # Along the gradient in part: of a direction at right angles to it, nothing but rounding would be seen.
         direction = random.normal(size=image.shape) + gradient / gradient.std()
-        up, down = (weights @ exact_terms(image + sign * step * direction) for sign in (1, -1))
+        up, down = (weights @ compute_exact_terms(image + sign * step * direction) for sign in (1, -1))
         expected = (up - down) / (2 * step)
         assert np.sum(gradient * direction, dtype=np.float64) == pytest.approx(expected, rel=2e-5)
 

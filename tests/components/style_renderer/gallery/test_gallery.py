@@ -54,7 +54,7 @@ class Parsed(HTMLParser):
 
 
 @pytest.fixture
-def page(tmp_path):
+def build_page(tmp_path):
     """A page of contents, styles and strengths; without the units whose position in the plan is in `without`."""
 
     def build(contents=("a.png", "b.png"), strengths=(), without=(), dead=(), width=32, styles=None):
@@ -82,8 +82,8 @@ def read_cells(parsed):
     ]
 
 
-def test_contents_go_down_and_styles_across_with_originals_at_the_edges(page):
-    built = page()
+def test_contents_go_down_and_styles_across_with_originals_at_the_edges(build_page):
+    built = build_page()
     parsed = Parsed(gallery.render(built))
     found = {(row, column): renderings[0]["file"] for row, column, renderings in read_cells(parsed)}
     assert list(found) == [(0, 0), (0, 1), (1, 0), (1, 1)]
@@ -95,8 +95,8 @@ def test_contents_go_down_and_styles_across_with_originals_at_the_edges(page):
     assert all(image.get("loading") == "lazy" for image in parsed.find_tags("img")[:8])
 
 
-def test_a_large_rendering_is_shown_by_its_thumbnail_and_opened_in_full(page):
-    parsed = Parsed(gallery.render(page(width=513)))
+def test_a_large_rendering_is_shown_by_its_thumbnail_and_opened_in_full(build_page):
+    parsed = Parsed(gallery.render(build_page(width=513)))
     (_, _, (rendering,)), *_ = read_cells(parsed)
     assert rendering["file"].startswith("pictures/a--red--")
     assert rendering["thumbnail"] == "thumbnails/" + rendering["file"]
@@ -104,26 +104,26 @@ def test_a_large_rendering_is_shown_by_its_thumbnail_and_opened_in_full(page):
     assert parsed.find_tags("a", "cell")[0]["href"] == rendering["file"]
 
 
-def test_hovering_tells_parameters_losses_and_seconds(page):
-    parsed = Parsed(gallery.render(page()))
+def test_hovering_tells_parameters_losses_and_seconds(build_page):
+    parsed = Parsed(gallery.render(build_page()))
     tooltip = parsed.find_tags("a", "cell")[0]["title"].split("\n")
     expected = {"Strength: 1", "Scales: 128 → 256 → 512", "Iterations: 7 lbfgs", "Loss: total: 1234", "Size: 32 × 20"}
     assert expected | {"Time: 1 min 2 s", "Seam score: 0.25"} <= set(tooltip)
 
 
-def test_several_strengths_share_a_cell_and_get_a_dial(page):
-    text = gallery.render(page(strengths=(1.0, 0.25)))
+def test_several_strengths_share_a_cell_and_get_a_dial(build_page):
+    text = gallery.render(build_page(strengths=(1.0, 0.25)))
     parsed = Parsed(text)
     assert [[each["strength"] for each in renderings] for _, _, renderings in read_cells(parsed)] == [[0.25, 1.0]] * 4
     assert parsed.find_tags("a", "cell")[0]["href"].endswith(".jpg")
     assert "--s1--" in parsed.find_tags("a", "cell")[0]["href"]
     assert len(parsed.find_tags("label", "dial")) == 2
-    assert not Parsed(gallery.render(page())).find_tags("label", "dial")
+    assert not Parsed(gallery.render(build_page())).find_tags("label", "dial")
 
 
-def test_what_could_not_be_rendered_keeps_its_place_and_is_listed(page):
+def test_what_could_not_be_rendered_keeps_its_place_and_is_listed(build_page):
     dead = (DeadLetter("b.png", "NanError", "not finite", "red", 1.0), DeadLetter("c.png", "truncated", "too short"))
-    parsed = Parsed(gallery.render(page(without=(2,), dead=dead)))
+    parsed = Parsed(gallery.render(build_page(without=(2,), dead=dead)))
     assert [(row, column) for row, column, _ in read_cells(parsed)] == [(0, 0), (0, 1), (1, 1)]
     assert len(parsed.find_tags("div", "missing")) == 1
     assert "NanError" in parsed.read_texts("span")
@@ -131,12 +131,12 @@ def test_what_could_not_be_rendered_keeps_its_place_and_is_listed(page):
     assert rows == ["b.png", "red", "NanError", "not finite", "c.png", "every style", "truncated", "too short"]
 
 
-def test_everything_is_escaped(page, tmp_path):
+def test_everything_is_escaped(build_page, tmp_path):
     style = fake_engine.make_style(
         tmp_path, "red", "#f00", title=EVIL, artist=EVIL, licence=EVIL, source=EVIL, year=EVIL
     )
     dead = (DeadLetter(EVIL, EVIL, EVIL, EVIL, 1.0),)
-    parsed = Parsed(gallery.render(page(contents=(EVIL,), styles=[style], dead=dead)))
+    parsed = Parsed(gallery.render(build_page(contents=(EVIL,), styles=[style], dead=dead)))
     assert [attributes.get("type") for attributes in parsed.find_tags("script")] == ["application/json", None]
     assert all("alert('x')" not in text for text in parsed.read_texts("script")[1:])
     assert [name for tag, attributes in parsed.tags for name in attributes if name.startswith("on")] == []
@@ -146,14 +146,14 @@ def test_everything_is_escaped(page, tmp_path):
 
 
 @pytest.mark.parametrize(("source", "linked"), [("https://a.b/c?d=e&f", True), ("javascript:alert(1)", False)])
-def test_only_web_addresses_become_links(page, tmp_path, source, linked):
+def test_only_web_addresses_become_links(build_page, tmp_path, source, linked):
     style = fake_engine.make_style(tmp_path, "red", "#f00", source=source)
-    parsed = Parsed(gallery.render(page(styles=[style])))
+    parsed = Parsed(gallery.render(build_page(styles=[style])))
     assert (source in [link.get("href") for link in parsed.find_tags("a")]) is linked
 
 
-def test_nothing_is_fetched_but_the_images_beside_it(page):
-    text = gallery.render(page(strengths=(0.5, 1.0)))
+def test_nothing_is_fetched_but_the_images_beside_it(build_page):
+    text = gallery.render(build_page(strengths=(0.5, 1.0)))
     parsed = Parsed(text)
     named = [attributes.get(name) for _, attributes in parsed.tags for name in ("src", "href")]
     assert all(
@@ -163,22 +163,22 @@ def test_nothing_is_fetched_but_the_images_beside_it(page):
     assert not parsed.find_tags("link")
 
 
-def test_licences_are_credited(page):
-    parsed = Parsed(gallery.render(page()))
+def test_licences_are_credited(build_page):
+    parsed = Parsed(gallery.render(build_page()))
     assert sum("CC0" in text for text in parsed.read_texts("span")) >= 2
 
 
-def test_a_page_has_an_end(page, monkeypatch):
+def test_a_page_has_an_end(build_page, monkeypatch):
     monkeypatch.setattr(gallery, "MOST_ROWS", 1)
-    parsed = Parsed(gallery.render(page()))
+    parsed = Parsed(gallery.render(build_page()))
     assert len(parsed.find_tags("div", "row")) == 1
     assert parsed.read_texts("h1") == ["2 images in 2 styles"]
     assert any("The first 1 images are shown" in text for text in parsed.read_texts("p"))
 
 
-def test_a_batch_of_nothing_but_dead_letters_is_a_page_too(page):
+def test_a_batch_of_nothing_but_dead_letters_is_a_page_too(build_page):
     dead = (DeadLetter("c.png", "truncated", "too short"),)
-    assert Parsed(gallery.render(page(contents=(), dead=dead))).read_texts("td")[0] == "c.png"
+    assert Parsed(gallery.render(build_page(contents=(), dead=dead))).read_texts("td")[0] == "c.png"
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -221,10 +221,10 @@ addEventListener("load", () => {
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_focused_control_in_the_dialog_has_its_own_keys(page, tmp_path):
+def test_a_focused_control_in_the_dialog_has_its_own_keys(build_page, tmp_path):
     file = tmp_path / "gallery.html"
     file.write_text(
-        gallery.render(page(strengths=(0.25, 0.5, 1.0))).replace("</body>", PRESS + "</body>"), encoding="utf-8"
+        gallery.render(build_page(strengths=(0.25, 0.5, 1.0))).replace("</body>", PRESS + "</body>"), encoding="utf-8"
     )
     command = [CHROMIUM or "", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     command += ["--no-first-run", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=2000", "--dump-dom"]
