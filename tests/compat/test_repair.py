@@ -103,10 +103,10 @@ def test_shim_has_exactly_the_six_symbols(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_shim_initialises_the_streams(tmp_path: Path) -> None:
+def test_shim_initializes_the_streams(tmp_path: Path) -> None:
     shim = tmp_path / repair.SHIM_NAME
     repair._build_shim(shim)
-    # std::cout.put('x') and flush() by their mangled names: before the streams are initialised they crash.
+    # std::cout.put('x') and flush() by their mangled names: before the streams are initialized they crash.
     code = (
         "import ctypes, sys; shim = ctypes.CDLL(sys.argv[1]); std = ctypes.CDLL('libstdc++.so.6');"
         "cout = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(std, '_ZSt4cout')));"

@@ -58,7 +58,7 @@ def test_numbers_rise_when_the_clock_went_back(source, base):
     assert executor.push(source, base) == str(NOW + 501)
 
 
-def test_neighbours_that_are_no_versions_do_not_matter(source, base):
+def test_neighbors_that_are_no_versions_do_not_matter(source, base):
     for name in ("backup", f"{NOW + 500}-old", f".{NOW + 500}", "²", "20261126171900123456", "1_999_999_999"):
         (base / name).mkdir(parents=True)
     assert executor.push(source, base) == str(NOW)

@@ -98,7 +98,7 @@ def first(specs: dict[str, Path], root: Path) -> Replay:
 
 @pytest.fixture(scope="module")
 def worse(specs: dict[str, Path], root: Path, first: Replay) -> Replay:
-    """Kubeflow's specification, with a candidate that has hardly learnt: the baseline that `first` pushed stops it."""
+    """Kubeflow's specification, with a candidate that has hardly learned: the baseline that `first` pushed stops it."""
     return replay(specs["kfp"], root, train_args='{"splits": ["train"], "num_steps": 1}', min_accuracy=0)
 
 

@@ -92,7 +92,7 @@ def test_two_worker_processes_render_the_same(images: Path, tmp_path: Path) -> N
     assert found[1].keys() == found[2].keys()
     assert len(found[1]) == 3
     for key, image in found[1].items():
-        # One thread a process instead of two: sums are taken in another order, and optimisation amplifies it.
+        # One thread a process instead of two: sums are taken in another order, and optimization amplifies it.
         assert np.abs(image - found[2][key]).mean() < 1
 
 

@@ -163,7 +163,7 @@ def test_a_training_step_changes_the_thawed_kernels_and_nothing_else():
     assert not any("moving" in path for path in changed)
 
 
-def test_batch_normalisation_of_keras_networks_stays_in_inference_mode():
+def test_batch_normalization_of_keras_networks_stays_in_inference_mode():
     backbone = build("efficientnet_b0", 32, "none")
     set_trainable(backbone, 0)
     statistics = [v for v in backbone.model.weights if "moving" in v.path]

@@ -209,7 +209,7 @@ def test_what_is_written(trained):
 
 
 def test_fine_tuning_changes_kernels_from_its_block_on_and_no_statistics(trained):
-    """Gamma, beta, moving mean and variance of batch normalisation stay."""
+    """Gamma, beta, moving mean and variance of batch normalization stay."""
     assert find_changed(trained.built[0]["initial"], read_weights(trained.model)) == {"block1a_conv", "top_conv"}
 
 

@@ -38,7 +38,7 @@ def test_a_drawing_has_colors_and_strokes(images, name):
     # Five or more colors, far from each other, cover a hundredth of the image or more each.
     coarse, counts = np.unique((image // 64).reshape(-1, 3), axis=0, return_counts=True)
     assert len(coarse[counts > 0.01 * image.size / 3]) >= 5
-    # There is structure of strokes: 8-pixel neighbourhoods differ from those 32 pixels away, in every quarter.
+    # There is structure of strokes: 8-pixel neighborhoods differ from those 32 pixels away, in every quarter.
     blocks = image.astype(float).mean(-1).reshape(96, 8, 96, 8).mean((1, 3))
     steps = np.abs(blocks[:, 4:] - blocks[:, :-4])
     half = steps.shape[1] // 2

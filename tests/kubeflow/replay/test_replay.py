@@ -87,12 +87,10 @@ def test_artifacts_metadata_and_parameters_go_from_task_to_task(run, tmp_path):
 def test_a_process_sees_no_checkout_and_its_own_environment(run, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(ROOT)
-    look = (
-        "print(json.dumps([os.getcwd(), sys.executable, sys.path, os.environ['COLOUR'], 'PYTHONPATH' in os.environ]))"
-    )
-    report = run({"look": build_task(look, env={"COLOUR": "blue"})})
-    folder, python, path, colour, has_path = json.loads((report.folder / "look" / "executor.log").read_text())
-    assert (folder, colour, has_path) == (str(report.folder / "look"), "blue", False)
+    look = "print(json.dumps([os.getcwd(), sys.executable, sys.path, os.environ['COLOR'], 'PYTHONPATH' in os.environ]))"
+    report = run({"look": build_task(look, env={"COLOR": "blue"})})
+    folder, python, path, color, has_path = json.loads((report.folder / "look" / "executor.log").read_text())
+    assert (folder, color, has_path) == (str(report.folder / "look"), "blue", False)
     assert Path(python).parent == Path(sys.executable).parent
     assert str(ROOT) not in path
 

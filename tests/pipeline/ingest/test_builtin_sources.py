@@ -55,7 +55,7 @@ def test_a_patch_is_cut_from_where_its_name_says(photos):
 
 
 @pytest.mark.slow
-def test_mnist_is_five_hundred_grey_digits_of_each_kind(tmp_path):
+def test_mnist_is_five_hundred_gray_digits_of_each_kind(tmp_path):
     builtin_sources.write_source("mnist", tmp_path)
     listing = sources.scan(tmp_path)
     assert listing.labels == [str(digit) for digit in range(10)]

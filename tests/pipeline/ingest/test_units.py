@@ -15,7 +15,7 @@ def test_two_are_worked_on_at_a_time_and_come_in_their_order():
         with lock:
             running.add(item)
             most.append(len(running))
-        time.sleep(0.02 if item % 2 == 0 else 0.001)  # an odd one is done before its neighbour
+        time.sleep(0.02 if item % 2 == 0 else 0.001)  # an odd one is done before its neighbor
         with lock:
             running.remove(item)
         return item * 10

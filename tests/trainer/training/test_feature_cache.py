@@ -110,14 +110,14 @@ def test_an_empty_split_is_named(extractor, tmp_path):
         compute(extractor, Passes(0), tmp_path, "eval")
 
 
-def test_batch_normalisation_folded_into_convolutions_changes_nothing(tmp_path):
+def test_batch_normalization_folded_into_convolutions_changes_nothing(tmp_path):
     """Constant weights have it folded; mean, variance, scale and offset differ from channel to channel here."""
     keras.utils.set_random_seed(0)
-    normalisation = keras.layers.BatchNormalization(epsilon=1e-3)
-    layers = [keras.layers.Conv2D(5, 3), normalisation, keras.layers.ReLU(6.0), keras.layers.GlobalAveragePooling2D()]
+    normalization = keras.layers.BatchNormalization(epsilon=1e-3)
+    layers = [keras.layers.Conv2D(5, 3), normalization, keras.layers.ReLU(6.0), keras.layers.GlobalAveragePooling2D()]
     network = keras.Sequential([keras.Input((8, 8, 3)), *layers])
     gamma, beta, mean, variance = np.random.default_rng(2).uniform(0.5, 2, (4, 5))
-    normalisation.set_weights([gamma, beta, 50 * mean, 900 * variance])
+    normalization.set_weights([gamma, beta, 50 * mean, 900 * variance])
     features, _ = compute(network, Passes(), tmp_path, "train")
 
     kernel, bias = layers[0].get_weights()

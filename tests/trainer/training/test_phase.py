@@ -294,7 +294,7 @@ def test_epochs_within_a_number_of_steps(steps, batches, epochs, expected):
 
 
 @pytest.mark.parametrize(("steps", "taken"), [(None, 8), (5, 4), (4, 4), (1, 1)])
-def test_steps_limit_the_optimiser(fit, steps, taken):
+def test_steps_limit_the_optimizer(fit, steps, taken):
     # Four epochs of two batches.
     fit(epochs=4, steps=steps)
     last = max(fit.watch.begun)

@@ -79,7 +79,7 @@ def hash_file(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", ["imagenet", "random"])
-def test_folding_the_normalisation_leaves_lite0_what_it_is(weights, pixels):
+def test_folding_the_normalization_leaves_lite0_what_it_is(weights, pixels):
     own = efficientnet_lite.build("efficientnet_lite0", size=64)
     if weights == "imagenet":
         lite_weights.load(own, "efficientnet_lite0", "imagenet")
@@ -155,7 +155,7 @@ def test_sizes_and_channels_are_told_as_they_are(pixels):
 
 @pytest.mark.slow
 def test_activations_are_counted_by_pixel():
-    # block1: pixels, normalised pixels and two convolutions; then a pool and a convolution at a quarter.
+    # block1: pixels, normalized pixels and two convolutions; then a pool and a convolution at a quarter.
     found = build_vgg19(content_layers=("block1_conv2",), style_layers={"block2_conv1": 1.0})
     assert found.floats_per_pixel == pytest.approx(3 + 3 + 64 + 64 + 64 / 4 + 128 / 4)
 
