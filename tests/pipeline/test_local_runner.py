@@ -75,7 +75,7 @@ def test_images_are_ingested_once(settings, images, prepare, ingests):
 
 @pytest.mark.parametrize("key", ["image_key", "label_key"])
 def test_keys_of_other_records_are_rejected_before_the_ingest(settings, images, prepare, ingests, key):
-    data = config.Data(source=str(images), **{key: "image"})
+    data = config.Data.model_validate({"source": str(images), key: "image"})
     with pytest.raises(dataset.DataError) as rejected:
         prepare(settings.model_copy(update={"data": data}))
     for fact in (f"data.{key} is 'image'", config.Data.model_fields[key].default, "leave"):

@@ -79,9 +79,9 @@ def test_contents_are_looked_for_as_the_gallery_looks_for_them(tmp_path):
         folder.mkdir()
     (tmp_path / "photographs" / "a.png").write_bytes(b"")
     (linked / "more").symlink_to(tmp_path / "photographs")
-    file_checks.check_files(settings(style={"enabled": True, "contents": str(linked)}))
+    file_checks.check_files(build_config(style={"enabled": True, "contents": str(linked)}))
     (junk / "Thumbs.db").write_bytes(b"")
-    assert "holds no files" in refusal(style={"enabled": True, "contents": str(junk)})
+    assert "holds no files" in catch_error(style={"enabled": True, "contents": str(junk)})
 
 
 def test_a_stylizer_is_there(tmp_path):
