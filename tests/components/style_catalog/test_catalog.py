@@ -272,8 +272,8 @@ def test_bad_images_of_a_folder_are_all_named(tmp_path, make_entry):
     assert second.startswith(f"{tmp_path}/tiny.png: 96 x 10 pixels are too few")
 
 
-def test_a_folder_leaves_no_image_out_because_of_its_ending(tmp_path, entry_for):
-    entry_for("a")
+def test_a_folder_leaves_no_image_out_because_of_its_ending(tmp_path, make_entry):
+    make_entry("a")
     (tmp_path / "a.png").rename(tmp_path / "a.jfif")
     assert [style.id for style in catalog.load_folder(tmp_path)] == ["a"]
     (tmp_path / "b.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(12))
