@@ -381,7 +381,7 @@ def test_an_ipv6_address_is_listened_on_and_told_in_brackets(base):
             pass
     except OSError:
         pytest.skip("this machine has no IPv6")
-    with LocalServer(config(base), Options(host="::1", port=0)) as server:
+    with LocalServer(build_config(base), Options(host="::1", port=0)) as server:
         assert server.target == f"[::1]:{server.port}"
         with grpc.insecure_channel(server.target) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
