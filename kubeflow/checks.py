@@ -156,6 +156,8 @@ def _check_train_args(text: str) -> None:
 
 def _check_place(key: str, place: str, settings: Kubeflow, sent: bool) -> None:
     """A folder or file that all nodes see."""
+    if key.endswith("schema_file") and re.fullmatch("[a-z]+://[^/]*|.*/", place):
+        raise KubeflowError(f"{key} is {place}: expected a file, as in gs://BUCKET/FOLDER/schema.pbtxt")
     example = "gs://BUCKET/FOLDER"
     if re.match("gs:|gcs:", place, re.IGNORECASE):
         if not is_bucket_folder(place):

@@ -59,7 +59,9 @@ def run(config: Config, output: Path, console: Console) -> Outcome:
       dataset.DataError, pipeline.ingest.IngestError: the data or the output folder cannot be used.
       database.MetadataError: nor can the metadata database.
     """
-    output = output.resolve()
+    if path_text.is_url(output):
+        raise dataset.DataError(f"{output} is a URL: a run on this machine writes into a folder: give one, and copy it")
+    output = path_text.resolve_folder(output)
     _check_path(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -181,7 +183,7 @@ def _fingerprint_images(source: Path, hashes: FileHashes) -> list[str]:
     except SourceError as error:
         raise dataset.DataError(str(error)) from None
     return [
-        str(source.resolve()),
+        str(path_text.resolve_folder(source)),
         fingerprint.fingerprint_files({file.path: source / file.path for file in files}, hashes),
     ]
 

@@ -18,6 +18,7 @@ from typing import Any
 import PIL
 
 from atelier import builtin_names, labels
+from atelier.files import path_text
 from atelier.layout import (
     INGEST_REPORT_FILE,
     QUARANTINE_FILE,
@@ -69,7 +70,9 @@ def ingest(
         no image in a split), the output cannot be used, or more than `max_bad_fraction` of the files are bad; then
         the message holds the table of reasons.
     """
-    output = Path(output).resolve()
+    if path_text.is_url(output):
+        raise IngestError(f"{output} is a URL: an ingest writes into a folder of this machine: give one, and copy it")
+    output = path_text.resolve_folder(output)
     builtin_names.check(source, builtin_sources.NAMES, "the source")
     try:
         output_folder.check(source, output)

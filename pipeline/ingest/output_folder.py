@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from atelier import builtin_names
-from atelier.files import leftovers
+from atelier.files import leftovers, path_text
 from atelier.layout import INGEST_REPORT_FILE, LABELS_FILE, QUARANTINE_FOLDER, SCHEMA_FILE, SPLITS
 from pipeline.ingest import builtin_sources
 from pipeline.ingest.errors import IngestError
@@ -25,7 +25,7 @@ def check(source: str, output: Path) -> None:
     if output.is_mount():
         raise IngestError(f"{output}: is a mount point and can't be replaced as a whole; give a folder inside it")
     if not builtin_names.resolve(source, builtin_sources.NAMES):
-        root = Path(source).resolve()
+        root = path_text.resolve_folder(Path(source))
         if root == output or root in output.parents or output in root.parents:
             raise IngestError(f"{output}: source and output lie in one another; give an output outside {root}")
     _check_replaceable(output)

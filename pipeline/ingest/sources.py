@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atelier.files import tree
-from atelier.files.path_text import format_path, is_utf8
+from atelier.files.path_text import format_path, is_url, is_utf8
 from atelier.layout import SPLIT_BY_ALIAS, SPLITS, TRAIN
 from pipeline.ingest import builtin_sources
 from pipeline.ingest.errors import SourceError
@@ -67,6 +67,8 @@ def scan(root: Path) -> Listing:
     ignored: Counter[str] = Counter()
     if not root.is_dir():
         what = "not a folder" if root.exists() else "no such folder"
+        if is_url(root):
+            what = "a URL; copy the images to this machine"
         raise SourceError(f"{root}: {what}; give a folder of labeled images, or {' or '.join(builtin_sources.NAMES)}")
     given = _find_given_splits(root, _list_folders(root, ignored))
     files: list[File] = []

@@ -62,6 +62,12 @@ def test_data_that_vertex_cannot_see_is_not_sent(source):
         assert catch_submit_error([f"{name}={source}"]).startswith(f"parameter {name} is {source}: ")
 
 
+@pytest.mark.parametrize("place", ["gs://bucket-x", "gs://bucket-x/", "gs://bucket-x/data/"])
+def test_a_schema_is_a_file(place):
+    assert "expected a file" in catch_compile_error(f"kubeflow.schema_file={place}")
+    assert "expected a file" in catch_submit_error([f"schema_file={place}"])
+
+
 def test_a_mounted_bucket_is_reported_by_its_own_name():
     assert "gs://my-bucket/photos" in catch_submit_error(["data_root=/gcs/my-bucket/photos"])
 

@@ -101,6 +101,15 @@ def test_content_images_are_looked_at_before_the_ingest(settings, images, ingest
     assert not ingests
 
 
+@pytest.mark.parametrize(("output", "words"), [("gs://bucket/x", "is a URL"), ("loop", "cannot be used as the output")])
+def test_a_url_and_a_link_to_itself_are_no_output(settings, images, tmp_path, monkeypatch, output, words):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    with pytest.raises(dataset.DataError, match=words):
+        local_runner.run(settings.with_source(str(images)), Path(output), Console((tmp_path / "screen").open("w")))
+    assert not Path("gs:").exists()
+
+
 def test_changed_images_or_settings_are_ingested_again(settings, images, prepare, ingests, monkeypatch):
     chosen = settings.with_source(str(images))
     prepare(chosen)

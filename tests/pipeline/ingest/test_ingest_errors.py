@@ -214,6 +214,21 @@ def test_sources_that_are_none_are_named(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_url_and_a_link_to_itself_are_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "root", 3)
+    with pytest.raises(IngestError, match=r"gs:/bucket/x is a URL"):
+        run(tmp_path / "root", Path("gs://bucket/x"))
+    with pytest.raises(IngestError, match=r"a URL; copy the images"):
+        run("gs://bucket/x", tmp_path / "out")
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(IngestError, match=r"cannot be used as the output folder|cannot be written"):
+        run(tmp_path / "root", tmp_path / "loop")
+    with pytest.raises(IngestError, match=r"no such folder|cannot be listed"):
+        run(tmp_path / "loop", tmp_path / "out")
+    assert not Path("gs:").exists()
+
+
 def test_outputs_that_would_lose_something_are_refused(tmp_path):
     root = tmp_path / "root"
     fill(root, 3)
