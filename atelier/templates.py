@@ -1,5 +1,6 @@
 """Pages from Jinja templates."""
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,18 @@ def load(file: Path, filters: Mapping[str, Callable[..., Any]] | None = None) ->
       file: the template; others that it includes lie beside it.
       filters: more functions for it to use, by name.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(file.parent),
+    environment = _make_environment(file.parent)
+    environment.filters |= filters or {}
+    return environment.get_template(file.name)
+
+
+@functools.cache
+def _make_environment(folder: Path) -> jinja2.Environment:
+    """One for a folder: it keeps the templates that it has compiled, and compiles a file that has changed again."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= filters or {}
-    return environment.get_template(file.name)
