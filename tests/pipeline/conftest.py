@@ -4,13 +4,9 @@ import json
 
 import pytest
 
-from tests.deferred import deferred_imports
+from pipeline.beam import pipeline_options
+from pipeline.config import config
 from tests.pipeline.predictions import LABELS, SAVED_MODEL, TFLITE, probabilities
-
-with deferred_imports():
-    from components.evaluator import gates
-    from pipeline.beam import pipeline_options
-    from pipeline.config import config
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +64,7 @@ def evaluate(tmp_path_factory):
 @pytest.fixture(scope="session")
 def saved_model_gate():
     """The SavedModel's gate, set upon the predictions: what TFLite predicted against what the SavedModel did."""
+    from components.evaluator import gates
 
     def build(settings):
         eval_config = gates.build_saved_model_gate(

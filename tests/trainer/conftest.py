@@ -17,7 +17,6 @@ with deferred_imports():
     import tensorflow as tf
 
     from components.tflite_exporter import convert
-    from tests.trainer import tiny_data
     from trainer import backbones, export
     from trainer.model import build_classifier
 
@@ -41,6 +40,8 @@ class Exported:
 @pytest.fixture(scope="session")
 def transformed(tmp_path_factory):
     """Ids as labels, the schema that ingest writes."""
+    from tests.trainer import tiny_data
+
     return tiny_data.transform(tmp_path_factory.mktemp("transformed"), tiny_data.make_splits())
 
 
@@ -70,6 +71,7 @@ def exported(classifier, transformed, tmp_path_factory):
 @pytest.fixture(scope="session")
 def text_transformed(tmp_path_factory):
     """Another maker's records: texts as labels, other keys, and a schema that knows no shapes."""
+    from tests.trainer import tiny_data
 
     def make_record(number, text):
         values = {"photo": tiny_data.draw_image(number % 3, number)} | ({"kind": text} if text else {})

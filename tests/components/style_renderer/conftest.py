@@ -3,10 +3,6 @@
 import pytest
 
 from tests.components.style_renderer import fake_engine
-from tests.deferred import deferred_imports
-
-with deferred_imports():
-    from components.style_renderer.batch import batch, contents
 
 IN_MEMORY = ("--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
@@ -44,6 +40,7 @@ def read_calls(tmp_path, monkeypatch):
 @pytest.fixture
 def run(folder, styles, read_calls, tmp_path):
     """Runs a batch into `tmp_path/out`; fields of the request by name."""
+    from components.style_renderer.batch import batch, contents
 
     def render_batch(styles=styles, engine=fake_engine.render, beam_args=IN_MEMORY, sources=None, **request):
         options = {name: request.pop(name) for name in ("output", "progress_to", "threads") if name in request}
