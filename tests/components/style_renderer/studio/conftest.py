@@ -29,7 +29,7 @@ def encode(size=(90, 60), color="#336699", kind="PNG"):
 def drawn(tmp_path_factory):
     """Draws two styles of the built-in catalog alone, once."""
     folder = tmp_path_factory.mktemp("styles") / "builtin"
-    builtin.write_catalog(folder, ["swirls", "gravel"])
+    builtin.write_catalog(folder, ["mosaic", "gravel"])
     (folder / "drawn_by.txt").write_text(builtin.compute_fingerprint())
     return folder
 

@@ -33,7 +33,7 @@ class FlatPainter:
         return _draw_gray(task, controls.strength)
 
     def preview(self, task, size):
-        return None if [*task.styles] == ["swirls"] else _draw_gray(task, task.request.strength)
+        return None if [*task.styles] == ["mosaic"] else _draw_gray(task, task.request.strength)
 
     def estimate(self, task):
         tiles = 1 + sum(map(bool, task.masks))

@@ -137,7 +137,7 @@ def test_what_a_job_names_must_be_there(client):
         ({"regions": [{"styles": {"nobody": 1}}]}, "no style nobody"),
         ({"regions": [{"styles": {"gravel": 1}, "mask": "1" * 32}]}, "is not in the studio"),
         ({"regions": [{"styles": {"gravel": 0}}]}, "every style has the weight 0"),
-        ({"regions": [{"styles": {"gravel": 1}}, {"styles": {"swirls": 1}}]}, "needs a mask"),
+        ({"regions": [{"styles": {"gravel": 1}}, {"styles": {"mosaic": 1}}]}, "needs a mask"),
         ({"size": 40000}, "size"),
         ({"strength": 2}, "strength"),
         ({"image": "../../etc/passwd"}, "image"),
@@ -153,7 +153,7 @@ def test_preview_and_estimate_come_beside_a_running_job(client):
     wait_for(client, job, "running")
     image, mask = upload(client), upload(client, encode(color="white"))
     assert client.post("/api/preview", json=build_request(image)).json()["jpeg"]
-    assert client.post("/api/preview", json=build_request(image, style="swirls")).json() == {"jpeg": None}
+    assert client.post("/api/preview", json=build_request(image, style="mosaic")).json() == {"jpeg": None}
     regions = [{"styles": {"gravel": 1}, "mask": mask}]
     assert client.post("/api/estimate", json=build_request(image, 96, regions=regions)).json() == {
         "seconds": 1.5,

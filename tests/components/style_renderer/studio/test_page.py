@@ -111,7 +111,7 @@ def test_history_loads_all_settings_and_deletes(open_page):
     page.select_option("#choice-Colors", "luminance")
     page.get_by_role("button", name="Render", exact=True).click()
     page.wait_for_selector(".status:text-is('Done')")
-    page.click(".style:has-text('Night sky')")
+    page.click(".style:has-text('Rosette')")
     move(page, "#slider-Strength", 10)
     page.select_option("#choice-Colors", "style")
     page.click("text=Use settings")
@@ -127,27 +127,27 @@ def test_history_loads_all_settings_and_deletes(open_page):
 def test_a_blend_is_rendered_with_the_weights_of_its_sliders(open_page, folder):
     page = open_page()
     choose(page, size=64)
-    page.click(".style:has-text('Night sky')")
+    page.click(".style:has-text('Rosette')")
     move(page, "#weight-gravel", 75)
-    move(page, "#weight-swirls", 25)
+    move(page, "#weight-mosaic", 25)
     page.get_by_role("button", name="Render", exact=True).click()
     page.wait_for_selector(".status:text-is('Done')")
     (job,) = page.request.get(page.url + "api/state").json()["jobs"]
-    assert job["request"]["regions"] == [{"styles": {"gravel": 1.5, "swirls": 0.5}, "mask": ""}]
+    assert job["request"]["regions"] == [{"styles": {"gravel": 1.5, "mosaic": 0.5}, "mask": ""}]
     with Image.open(folder / "jobs" / job["id"] / "result.jpg") as result:
         assert np.asarray(result).mean() == pytest.approx(0.75 * 255, abs=1)
-    page.click(".style:has-text('Night sky')")  # takes it out
+    page.click(".style:has-text('Rosette')")  # takes it out
     page.click("text=Use settings")
-    page.wait_for_selector("#weight-swirls")
-    assert [page.input_value(f"#weight-{name}") for name in ("gravel", "swirls")] == ["75", "25"]
+    page.wait_for_selector("#weight-mosaic")
+    assert [page.input_value(f"#weight-{name}") for name in ("gravel", "mosaic")] == ["75", "25"]
 
 
 def test_two_styles_go_where_they_are_painted(open_page, folder):
     page = open_page()
     choose(page, size=64)
-    page.click(".style:has-text('Night sky')")
+    page.click(".style:has-text('Rosette')")
     page.select_option("#choice-Where", "painted")
-    for name, share in (("Gravel", 0.2), ("Night sky", 0.8)):
+    for name, share in (("Gravel", 0.2), ("Rosette", 0.8)):
         page.locator(".brushes label", has_text=name).click()
         page.locator("canvas.mask").scroll_into_view_if_needed()
         box = page.locator("canvas.mask").bounding_box()
@@ -163,7 +163,7 @@ def test_two_styles_go_where_they_are_painted(open_page, folder):
     page.wait_for_selector(".status:text-is('Done')")
     (job,) = page.request.get(page.url + "api/state").json()["jobs"]
     first, second = job["request"]["regions"]
-    assert [list(region["styles"]) for region in (first, second)] == [["gravel"], ["swirls"]]
+    assert [list(region["styles"]) for region in (first, second)] == [["gravel"], ["mosaic"]]
     masks = []
     for region in (first, second):
         with Image.open(folder / "images" / f"{region['mask']}.image") as mask:
@@ -251,7 +251,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(open_page, size, scheme):
 
     check()
     choose(page, size=64)
-    page.click(".style:has-text('Night sky')")
+    page.click(".style:has-text('Rosette')")
     page.select_option("#choice-Where", "painted")
     for summary in page.locator("summary").all():
         summary.click()

@@ -57,8 +57,8 @@ def make_task(styles, tmp_path):
 
 
 def test_a_painted_preview_is_the_photo_elsewhere(engine, make_task):
-    whole = engine.preview(make_task("swirls"), 96).astype(int)
-    part = engine.preview(make_task("swirls", painted=True), 96).astype(int)
+    whole = engine.preview(make_task("mosaic"), 96).astype(int)
+    part = engine.preview(make_task("mosaic", painted=True), 96).astype(int)
     photo = soft_noise.make_image(3, 64, 96).astype(int)
     np.testing.assert_array_equal(part[:, 50:], photo[:, 50:])
     np.testing.assert_array_equal(part[:, :46], whole[:, :46])
@@ -86,17 +86,17 @@ def test_a_job_shows_the_one_pass_first_and_then_each_iteration(engine, make_tas
 
 
 def test_a_blend_is_the_engine_s_own_with_these_weights(engine, make_task, styles):
-    content, weights = soft_noise.make_image(3, 64, 96), {"swirls": 1.5, "gravel": 0.5}
+    content, weights = soft_noise.make_image(3, 64, 96), {"mosaic": 1.5, "gravel": 0.5}
     blend = make_task(*weights, weights=weights, engine="fast", size=512)
     network = load_base()
-    own = network.stylize(canvas.resize(content, 341, 512), {"swirls": 3, "gravel": 1})
+    own = network.stylize(canvas.resize(content, 341, 512), {"mosaic": 3, "gravel": 1})
     fast = engine.paint(blend, lambda *_: Controls())
     np.testing.assert_array_equal(fast, own)
     np.testing.assert_array_equal(engine.preview(blend, 512), own)
-    assert np.abs(fast.astype(int) - network.stylize(canvas.resize(content, 341, 512), {"swirls": 1})).mean() > 5
+    assert np.abs(fast.astype(int) - network.stylize(canvas.resize(content, 341, 512), {"mosaic": 1})).mean() > 5
 
     finest = engine.paint(make_task(*weights, weights=weights, engine="finest", size=64), lambda *_: Controls())
-    pairs = [(catalog_style.load_pixels(styles[name]), share) for name, share in (("swirls", 0.75), ("gravel", 0.25))]
+    pairs = [(catalog_style.load_pixels(styles[name]), share) for name, share in (("mosaic", 0.75), ("gravel", 0.25))]
     np.testing.assert_array_equal(finest, render(content, pairs, Settings().with_size(64)).image)
     assert np.abs(finest.astype(int) - canvas.resize(content, *finest.shape[:2])).mean() > 5
 
@@ -110,13 +110,13 @@ def test_a_long_pass_tells_how_far_it_is_and_begins_anew_at_another_strength(eng
         seen.append(done)
         return Controls(strength=1.0 if len(seen) < 4 else 0.25)
 
-    image = engine.paint(make_task("swirls", engine="fast", size=512), tell)
+    image = engine.paint(make_task("mosaic", engine="fast", size=512), tell)
     first, second = seen[:4], seen[4:]
     assert first == sorted(first)
     assert second == sorted(second)
     assert 0 < second[0] < 0.2 < first[-1] < 0.5 < second[-1] == 1
     content = canvas.resize(soft_noise.make_image(3, 64, 96), 341, 512)
-    assert np.abs(image.astype(int) - load_base().stylize(content, {"swirls": 1}, 0.25)).mean() < 0.01
+    assert np.abs(image.astype(int) - load_base().stylize(content, {"mosaic": 1}, 0.25)).mean() < 0.01
 
 
 def test_estimates_grow_with_size_and_regions(engine, make_task):
