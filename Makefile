@@ -1,7 +1,8 @@
 # Everything runs from .venv, which `make setup` makes; a second one has nothing to do.
 BIN := .venv/bin
 # Two processes, a file at a time (tests/conftest.py says which files stay together).
-PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# Bytecode is kept, whatever the environment says: else each process compiles the tests and all that they import anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: help setup demo test test-fast lint docs docs-serve lock clean
 
