@@ -160,6 +160,7 @@ def test_one_image_is_enough(files):
     assert len(refine(files[1], files[0], IMAGES[:1])) == len(refine(files[1], files[0], IMAGES[:20]))
 
 
+@pytest.mark.slow
 def test_a_file_of_another_model_changes_nothing(files):
     other = flatbuffer.unpack(files[0])
     for tensor in other.subgraphs[0].tensors:

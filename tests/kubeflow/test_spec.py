@@ -131,6 +131,7 @@ def test_references_that_lead_nowhere_are_reported(tmp_path, change, message):
         load(tmp_path, edit_diamond(change))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_never_gives_anything_but_one_line(tmp_path):
     """Every value of a good file, one after the other, is put wrong in several ways."""
     good = build_diamond()

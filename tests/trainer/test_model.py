@@ -11,6 +11,8 @@ with deferred_imports():
 
     from trainer.model import build_classifier
 
+pytestmark = pytest.mark.slow
+
 PIXELS = np.random.default_rng(0).uniform(0, 255, (5, 32, 32, 3)).astype(np.float32)
 
 
@@ -20,7 +22,6 @@ def classifier():
     return build_classifier(backbones.build("efficientnet_lite0", 32, weights="none"), class_count=3, dropout=0.5)
 
 
-@pytest.mark.slow
 def test_model_is_head_on_features(classifier):
     features = classifier.features(PIXELS)
     assert features.shape == (5, 1280)
@@ -59,7 +60,6 @@ def test_dropout_only_while_training(classifier):
     assert drawn[0] != drawn[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_probabilities_stay_float32_under_mixed_precision(policy):
     keras.config.set_dtype_policy(policy)

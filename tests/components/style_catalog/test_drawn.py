@@ -52,6 +52,7 @@ def test_a_ramp_runs_through_its_colors():
     assert brush.blend(palette, tones).tolist() == expected
 
 
+@pytest.mark.slow
 def test_cells_are_those_of_the_nearest_seed():
     first, second, number = brush.find_cells(np.random.default_rng(0), 7, 0.9)
     seeds = (np.stack(np.meshgrid(np.arange(-2, 9), np.arange(-2, 9)), -1) + 0.5) / 7

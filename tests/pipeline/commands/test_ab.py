@@ -140,6 +140,7 @@ def test_the_guard_does_not_act_on_aliases_that_were_moved_while_it_judged(test,
     assert fake.labels == {"stable": 1, "canary": 3}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("errors", "verb"), [((60, 20), "rollback"), ((20, 60), "promote")])
 def test_a_guard_that_was_killed_is_settled_by_the_next(test, tmp_path, errors, verb):
     """Whichever step it was killed at, the next guard ends where an undisturbed one does, and the log has no gap."""

@@ -349,6 +349,7 @@ def test_the_hash_is_that_of_tfx():
         assert record_scan._hash_to_split(tfrecord.parse(record), (8, 1, 1)) == SPLITS[theirs]
 
 
+@pytest.mark.slow
 def test_files_are_read_in_processes_where_they_are_large(records, monkeypatch):
     monkeypatch.setattr(record_check, "_ONE_PROCESS", 0)
     assert records.write().check(beam=config.load_beam(["workers=2"])).data.class_names == ("0", "1")

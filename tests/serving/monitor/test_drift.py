@@ -96,6 +96,7 @@ def test_the_bandwidth_is_the_median_distance():
     assert drift.find_bandwidth(np.zeros((4, 2))) == 1
 
 
+@pytest.mark.slow
 def test_the_same_distribution_has_not_drifted_in_100_seeds_and_darker_images_have(watch):
     for seed in range(100):
         drawn = np.random.default_rng(seed)
@@ -112,6 +113,7 @@ def test_the_same_distribution_has_not_drifted_in_100_seeds_and_darker_images_ha
         assert watch.judge_predictions(drawn.choice(CLASSES, WINDOW, p=[0.5, 0.3, 0.1, 0.1]).tolist()).state == DRIFTED
 
 
+@pytest.mark.slow
 def test_features_of_the_same_distribution_have_not_drifted_and_others_have(watch):
     for seed in range(10):
         drawn = np.random.default_rng(seed)

@@ -124,6 +124,7 @@ def test_a_loss_that_is_no_number_ends_the_training_at_once(fit, tmp_path):
     assert not (tmp_path / "state" / "head" / "best.npz").exists()
 
 
+@pytest.mark.slow
 def test_the_best_epoch_before_a_loss_that_is_no_number_is_kept(fit, caplog):
     model, rows = fit(_poison(2))
     assert [row["epoch"] for row in rows] == [0, 1]
@@ -144,6 +145,7 @@ def test_the_best_weights_are_given_back_not_the_last(fit):
     assert measure_accuracy(model) == pytest.approx(curve[best])
 
 
+@pytest.mark.slow
 def test_of_equal_epochs_the_first_is_kept(fit):
     model, rows = fit(weights=GOOD, rate=1e-4)
     assert {row["val_accuracy"] for row in rows} == {1.0}
@@ -263,6 +265,7 @@ def test_a_kill_after_the_last_epoch_trains_nothing_more(fit, tmp_path):
     assert {file.name for file in (tmp_path / "state" / "head").iterdir()} == {"done.npz", "epochs.csv"}
 
 
+@pytest.mark.slow
 def test_a_finished_phase_is_not_trained_again(fit):
     first, rows = fit()
     second, again = fit(weights=GOOD)
@@ -271,6 +274,7 @@ def test_a_finished_phase_is_not_trained_again(fit):
     assert are_equal(first.get_weights(), second.get_weights())
 
 
+@pytest.mark.slow
 def test_phases_are_kept_apart(fit, tmp_path):
     fit()
     assert [folder.name for folder in (tmp_path / "state").iterdir()] == ["head"]

@@ -17,6 +17,8 @@ with deferred_imports():
 
     from components.style_renderer.batch import batch, contents, outcome, publishing, rendering
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def out(tmp_path):
@@ -77,7 +79,6 @@ def test_the_manifest_says_how_each_image_came_about(run, out, styles):
     assert all(line["versions"].values())
 
 
-@pytest.mark.slow
 def test_a_presets_settings_and_each_strength_reach_the_engine(run, out, tmp_path):
     style = fake_engine.make_style(tmp_path, "green", "#00ff00", preset={"strength": 0.5, "seed": 3})
     run(styles=[style])
@@ -101,7 +102,6 @@ def test_the_records_hold_the_images(run, out):
         assert tfrecord.read_first_bytes(record, "key") == line["key"].encode()
 
 
-@pytest.mark.slow
 def test_tensorflow_reads_the_records(run, out):
     import tensorflow as tf
 
@@ -119,7 +119,6 @@ def test_tensorflow_reads_the_records(run, out):
     assert [(int(row["image/height"]), float(row["strength"])) for row in rows] == [(20, 1.0)] * 6
 
 
-@pytest.mark.slow
 def test_many_records_are_split_and_former_ones_do_not_stay(run, out, monkeypatch):
     monkeypatch.setattr(publishing, "_PER_SHARD", 4)
     run()
@@ -129,7 +128,6 @@ def test_many_records_are_split_and_former_ones_do_not_stay(run, out, monkeypatc
     assert [file.name for file in out.glob("renders-*")] == ["renders-00000-of-00001.tfrecord"]
 
 
-@pytest.mark.slow
 def test_a_rerun_renders_nothing_and_changes_nothing(run, out, read_calls):
     run()
     assert len(read_calls()) == 6
@@ -140,7 +138,6 @@ def test_a_rerun_renders_nothing_and_changes_nothing(run, out, read_calls):
     assert {name: (out / name).read_bytes() for name in list_files(out)} == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("part", ["pictures", "sidecars"])
 def test_only_what_is_missing_is_rendered(run, out, read_calls, part):
     run()
@@ -153,7 +150,6 @@ def test_only_what_is_missing_is_rendered(run, out, read_calls, part):
     assert {name: (out / name).read_bytes() for name in list_files(out) if name.startswith("pictures/")} == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["", "no JSON", "[]", '{"key": "another"}'])
 def test_a_damaged_sidecar_or_an_empty_image_is_as_none(run, out, read_calls, damage):
     run()
@@ -165,7 +161,6 @@ def test_a_damaged_sidecar_or_an_empty_image_is_as_none(run, out, read_calls, da
     assert name_units(read_manifest(out)) == ALL
 
 
-@pytest.mark.slow
 def test_a_new_style_is_one_new_column(run, out, read_calls, styles, tmp_path):
     run()
     read_calls()
@@ -175,7 +170,6 @@ def test_a_new_style_is_one_new_column(run, out, read_calls, styles, tmp_path):
     assert (report.images, report.rendered) == (9, 3)
 
 
-@pytest.mark.slow
 def test_a_content_by_another_name_is_not_rendered_again(run, out, read_calls, folder):
     run()
     read_calls()
@@ -193,7 +187,6 @@ def test_the_same_content_twice_is_rendered_once_and_shown_twice(run, out, read_
     assert name_units(read_manifest(out)) == ALL
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"code": "2"}, {"overrides": {"seed": 1}}, {"picture_format": "png"}])
 def test_what_changes_images_renders_all_again(run, read_calls, change):
     run()
@@ -202,7 +195,6 @@ def test_what_changes_images_renders_all_again(run, read_calls, change):
     assert len(read_calls()) == 6
 
 
-@pytest.mark.slow
 def test_a_changed_content_is_rendered_again(run, read_calls, folder):
     run()
     read_calls()
@@ -247,7 +239,6 @@ def test_over_the_budget_the_batch_fails_after_writing_what_it_has(run, out, fol
     assert (out / "gallery.html").is_file()
 
 
-@pytest.mark.slow
 def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, read_calls):
     report = run(engine=fake_engine.refuse_red, max_bad_fraction=0.5)
     assert (report.images, report.rendered, len(report.dead)) == (3, 3, 3)
@@ -264,7 +255,6 @@ def test_a_unit_that_fails_is_a_dead_letter_and_is_tried_again(run, out, read_ca
     assert name_units(read_manifest(out)) == ALL
 
 
-@pytest.mark.slow
 def test_a_unit_that_goes_missing_without_a_word_is_a_dead_letter_too(run, out, monkeypatch):
     process = rendering.Render.process
     skip = lambda self, unit: None if unit.content.id == "b.png" else process(self, unit)  # noqa: E731
@@ -309,7 +299,6 @@ def test_worker_processes_share_the_processors(monkeypatch, mode, workers, expec
     assert batch._choose_threads(PipelineOptions(args)) == expected
 
 
-@pytest.mark.slow
 def test_nothing_of_the_work_stays_behind(run, out):
     run()
     assert not [name for name in list_files(out) if "partial" in name or ".work" in name]

@@ -20,6 +20,8 @@ with deferred_imports():
     from components.stylizer import network, stylizer
     from tests.components.style_renderer.conftest import IN_MEMORY
 
+pytestmark = pytest.mark.slow
+
 
 def save(path, styles, seed=1):
     """A stylizer with random weights that knows the styles' images."""

@@ -11,6 +11,8 @@ from tests.deferred import deferred_imports
 with deferred_imports():
     from components.style_renderer.engine import memory, networks, objective
 
+pytestmark = pytest.mark.slow
+
 MB = 2**20
 
 
@@ -23,7 +25,6 @@ def build_settings(megabytes):
     return Settings(memory_mb=megabytes)
 
 
-@pytest.mark.slow
 def test_what_fits_is_worked_on_in_one_piece(network):
     assert memory.choose_tile((512, 512, 3), network, build_settings(4096)) is None
     assert memory.choose_tile((64, 64, 3), network, build_settings(2048)) is None
@@ -103,7 +104,6 @@ def test_an_estimate_counts_scales_tiles_and_what_tiles_read_twice(measured):
     assert (both.disk_mb, tiled.disk_mb) == (0, round(200 * 200 * (48 + 4 * (240 / 64 + 480 / 256)) / 2**20))
 
 
-@pytest.mark.slow
 def test_a_measurement_is_a_time():
     loss = objective.get_objective(Settings(), "float32")
     assert 0 < memory._measure_seconds_per_pixel(loss) < 1

@@ -179,6 +179,7 @@ def test_a_feature_sees_as_far_as_the_radius_says(name, axis):
     assert network.radius - 2 <= reach <= network.radius
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [build_lite0, build_vgg19])
 def test_pixels_further_away_change_nothing(build):
     network = build()

@@ -220,6 +220,7 @@ addEventListener("load", () => {
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_focused_control_in_the_dialog_has_its_own_keys(build_page, tmp_path):
     file = tmp_path / "gallery.html"
