@@ -1,11 +1,13 @@
 """The network over strips of rows, for images whose features do not fit into memory in one piece.
 
-The result is that of one piece. Convolutions read the rows around a strip too; each instance normalization first adds
-up its statistics over all strips. What is convolved is kept: it has half the image's sides at most. Of a large image,
-it is kept in files.
+The result is that of one piece. Convolutions read the rows around a strip too; each instance normalization uses
+statistics of all strips, which are added up while what is convolved is kept: it has half the image's sides at most. Of
+a large image, it is kept in files.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
@@ -17,12 +19,14 @@ from compat import freed_memory
 from components.stylizer import network
 from components.stylizer.resizing import Upsampling
 
-_VALUES = 2**22
+_VALUES = 2**21
 """Features in a strip."""
 IN_MEMORY = 2**24
 """Pixels of an image whose features are kept in memory, which takes nearly a gigabyte."""
 KEPT = 52
 """Bytes by pixel of all features that are kept at a time."""
+_AT_A_TIME = 2
+"""Strips that are worked on: copying one from a file and back takes longer than its convolution, and one processor."""
 
 
 class _Rows(NamedTuple):
@@ -33,11 +37,13 @@ class _Rows(NamedTuple):
     read: Callable[[int, int], Any]
     """Computes the rows from the first to before the last, [1, last - first, W, C]."""
 
-    def iterate_strips(self, values: int) -> Iterator[tuple[int, int]]:
-        """The first row of each strip, and the one behind its last."""
-        height, width, channels = self.shape
-        rows = max(4, values // (width * channels))
-        return ((start, min(start + rows, height)) for start in range(0, height, rows))
+
+class _Kept(NamedTuple):
+    """Features that are kept, with the means [1, 1, 1, C] of their values and of the squares of those."""
+
+    rows: _Rows
+    mean: np.ndarray
+    squares: np.ndarray
 
 
 def stylize(
@@ -68,7 +74,7 @@ def stylize(
     blocks = sum(layer.name.endswith("_add") for layer in model.layers)
     passes, done = 6 + 3 * blocks, 0
 
-    def keep(rows: _Rows) -> _Rows:
+    def keep(rows: _Rows) -> _Kept:
         nonlocal done
         kept = _keep(rows, values, in_files, lambda share: notify((done + share) / passes))
         done += 1
@@ -78,28 +84,52 @@ def stylize(
     mix = model.get_layer("mix")([style[np.newaxis], amount])
 
     def convolve(rows: _Rows, name: str) -> _Rows:
-        rows = keep(_convolve(rows, model.get_layer(f"{name}_conv")))
-        return _normalize(rows, model.get_layer(f"{name}_norm"), mix, values)
+        kept = keep(_convolve(rows, model.get_layer(f"{name}_conv")))
+        return _normalize(kept, model.get_layer(f"{name}_norm"), mix)
 
     def relu(rows: _Rows, name: str) -> _Rows:
         layer = model.get_layer(f"{name}_relu")
         return _Rows(rows.shape, lambda start, stop: layer(rows.read(start, stop)))
 
     pixels = _rescale(image, model.get_layer("rescaling"))
-    fine = _pad(keep(relu(convolve(_pad(pixels, 2), "encoder1"), "encoder1")), 2)
-    x = keep(relu(convolve(_crop(fine, 1), "encoder2"), "encoder2"))
+    fine = _pad(keep(relu(convolve(_pad(pixels, 2), "encoder1"), "encoder1")).rows, 2)
+    x = keep(relu(convolve(_crop(fine, 1), "encoder2"), "encoder2")).rows
     for number in range(1, blocks + 1):
         y = _pad(_add_grain(x, model.get_layer("grain")) if number == 1 else x, 2)
         y = convolve(relu(convolve(y, f"block{number}a"), f"block{number}a"), f"block{number}b")
-        x = keep(_add(x, y))
+        x = keep(_add(x, y)).rows
         del y  # with what it keeps
     x = _join(_upsample(_pad(x, 1), model.get_layer("decoder_up")), fine)
     x = _convolve(relu(convolve(x, "decoder"), "decoder"), model.get_layer("output_conv"))
     unfold, offset, blend = (model.get_layer(name) for name in ("output_unfold", "output_offset", "stylized"))
-    for start, stop in x.iterate_strips(values // 2):  # it is computed from more channels than it has
-        found = blend([offset([unfold(x.read(start, stop)), mix]), pixels.read(2 * start, 2 * stop), amount])
-        yield ops.convert_to_numpy(found)[0]
+
+    def draw(start: int, stop: int) -> np.ndarray:
+        found = offset([unfold(x.read(start, stop)), mix])
+        return ops.convert_to_numpy(blend([found, pixels.read(2 * start, 2 * stop), amount]))[0]
+
+    for stop, rows in _compute_strips(x, values // 2, draw):  # it is computed from more channels than it has
+        yield rows
         notify((done + stop / x.shape[0]) / passes)
+
+
+def _compute_strips(rows: _Rows, values: int, compute: Callable[[int, int], Any]) -> Iterator[tuple[int, Any]]:
+    """Calls `compute` with the first row of each strip and the one behind its last.
+
+    Yields:
+      From the top, the row behind a strip, and what `compute` returned for it.
+    """
+    height, width, channels = rows.shape
+    step = max(4, values // (width * channels))
+    computed: deque[tuple[int, Future[Any]]] = deque()
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        for start in range(0, height, step):
+            stop = min(start + step, height)
+            computed.append((stop, pool.submit(compute, start, stop)))
+            if len(computed) == _AT_A_TIME:
+                stop, first = computed.popleft()
+                yield stop, first.result()
+        for stop, last in computed:
+            yield stop, last.result()
 
 
 def _rescale(image: np.ndarray, layer: keras.layers.Layer) -> _Rows:
@@ -112,9 +142,11 @@ def _pad(rows: _Rows, pixels: int) -> _Rows:
 
     def read(start: int, stop: int) -> Any:
         numbers = np.clip(np.arange(start, stop) - pixels, 0, height - 1)
-        first = int(numbers[0])
-        x = ops.take(rows.read(first, int(numbers[-1]) + 1), numbers - first, axis=1)
-        return ops.take(x, np.clip(np.arange(width + 2 * pixels) - pixels, 0, width - 1), axis=2)
+        first, last = int(numbers[0]), int(numbers[-1]) + 1
+        x = rows.read(first, last)
+        if last - first < stop - start:
+            x = ops.take(x, numbers - first, axis=1)
+        return ops.concatenate([x[:, :, :1]] * pixels + [x] + [x[:, :, -1:]] * pixels, axis=2)
 
     return _Rows((height + 2 * pixels, width + 2 * pixels, channels), read)
 
@@ -144,35 +176,38 @@ def _convolve(rows: _Rows, layer: keras.layers.Conv2D) -> _Rows:
     )
 
 
-def _normalize(rows: _Rows, layer: network.ConditionalNormalization, mix: Any, values: int) -> _Rows:
+def _normalize(kept: _Kept, layer: network.ConditionalNormalization, mix: Any) -> _Rows:
     """With the statistics of all rows."""
-    height, width, channels = rows.shape
-    total, squares = np.zeros((2, 1, 1, 1, channels))
-    for start, stop in rows.iterate_strips(values):
-        x = rows.read(start, stop)
-        # float64 over the strips: a sum of many sums.
-        total += ops.convert_to_numpy(ops.sum(x, axis=(1, 2), keepdims=True))
-        squares += ops.convert_to_numpy(ops.sum(ops.square(x), axis=(1, 2), keepdims=True))
-    mean = total / (height * width)
-    variance = np.maximum(squares / (height * width) - mean**2, 0)
+    rows, mean, squares = kept
+    variance = np.maximum(squares - mean**2, 0)
     scale, offset = layer.compute_affine(mix, mean.astype(np.float32), variance.astype(np.float32))
     return _Rows(rows.shape, lambda start, stop: rows.read(start, stop) * scale + offset)
 
 
-def _keep(rows: _Rows, values: int, in_files: bool, notify: Callable[[float], object]) -> _Rows:
+def _keep(rows: _Rows, values: int, in_files: bool, notify: Callable[[float], object]) -> _Kept:
     """Computes all rows once, and keeps them."""
+    height, width, channels = rows.shape
     shape = (1, *rows.shape)
     kept = mapped.create(shape) if in_files else np.empty(shape, np.float32)
-    for start, stop in rows.iterate_strips(values):
-        kept[:, start:stop] = ops.convert_to_numpy(rows.read(start, stop))
+
+    def compute(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        x = rows.read(start, stop)
+        kept[:, start:stop] = ops.convert_to_numpy(x)
         freed_memory.unmap(kept)
-        notify(stop / rows.shape[0])
+        sums = (ops.sum(values, axis=(1, 2), keepdims=True) for values in (x, ops.square(x)))
+        return tuple(ops.convert_to_numpy(each) for each in sums)
+
+    total, squares = np.zeros((2, 1, 1, 1, channels))  # float64: sums of many sums
+    for stop, (one, other) in _compute_strips(rows, values, compute):
+        total += one
+        squares += other
+        notify(stop / height)
 
     def read(start: int, stop: int) -> Any:
         freed_memory.unmap(kept)  # what was read before
         return kept[:, start:stop]
 
-    return _Rows(rows.shape, read)
+    return _Kept(_Rows(rows.shape, read), total / (height * width), squares / (height * width))
 
 
 def _add(one: _Rows, other: _Rows) -> _Rows:

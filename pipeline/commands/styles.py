@@ -69,7 +69,7 @@ def add(
     help="Add only this style. Repeat the option for several styles.",
 )
 @click.option(
-    "--minutes", metavar="N", type=FiniteRange(0.05, 10_000), default=3.0, show_default=True, help="Train this long."
+    "--minutes", metavar="N", type=FiniteRange(0.05, 10_000), default=2.5, show_default=True, help="Train this long."
 )
 def train(
     catalog: str, content: Path, output: Path, model: Path | None, styles: tuple[str, ...], minutes: float
