@@ -19,7 +19,7 @@ _PROCESS = 1000 * _MB
 """Python, TensorFlow, the networks."""
 _FEATURES = 512
 """Bytes by pixel in one piece."""
-_IMAGES = 12
+_IMAGES = 13
 """Bytes by pixel: content and result, as arrays and as Pillow has them, and the encoded result."""
 _STRIP = 400 * _MB
 """Of the work on a strip."""
