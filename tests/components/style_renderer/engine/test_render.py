@@ -84,7 +84,9 @@ def test_the_change_grows_with_the_strength():
     ]
     distances = [measure_distance(image, CONTENT) for image in images]
     assert distances[0] == 0
-    assert all(1.01 * weaker < stronger for weaker, stronger in itertools.pairwise(distances))
+    # Near the full strength it grows little: by 1 % on one processor, by 0.6 % on one without AVX-512.
+    assert all(weaker < stronger for weaker, stronger in itertools.pairwise(distances))
+    assert distances[-1] > 1.1 * distances[1] > 0
 
 
 # Blends
