@@ -15,18 +15,18 @@ def load(file: Path, filters: Mapping[str, Callable[..., Any]] | None = None) ->
       file: the template; others that it includes lie beside it.
       filters: more functions for it to use, by name.
     """
-    environment = _make_environment(file.parent)
-    environment.filters |= filters or {}
-    return environment.get_template(file.name)
+    return _make_environment(file.parent, frozenset((filters or {}).items())).get_template(file.name)
 
 
 @functools.cache
-def _make_environment(folder: Path) -> jinja2.Environment:
+def _make_environment(folder: Path, filters: frozenset[tuple[str, Callable[..., Any]]]) -> jinja2.Environment:
     """One for a folder: it keeps the templates that it has compiled, and compiles a file that has changed again."""
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(filters)
+    return environment

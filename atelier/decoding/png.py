@@ -11,6 +11,8 @@ _KEYS_OF_METADATA = (b"XML:com.adobe.xmp\0", b"Raw profile type exif\0", b"exif\
 _PLAIN_XMP = b"XML:com.adobe.xmp\0\0"
 """Of an `iTXt` chunk that is not compressed."""
 _SRGB = (1, 13)
+MOST_CHUNKS = 16384
+"""That the served graph reads."""
 
 
 def list_chunks(encoded: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -30,11 +32,13 @@ def read_chunks(encoded: bytes) -> dict[bytes, bytes]:
 def is_usual(encoded: bytes) -> bool:
     """Whether libpng and the graph take every chunk, and take it as Pillow does.
 
-    Not so: chunks that are unknown and critical, or there twice; a palette that is missing; EXIF and XMP in the text
-    chunks of ImageMagick and others; color spaces by code points other than sRGB's.
+    Not so: chunks that are unknown and critical, or there twice, or too many; a palette that is missing; EXIF and XMP
+    in the text chunks of ImageMagick and others; color spaces by code points other than sRGB's.
     """
     seen: set[bytes] = set()
-    for name, content in list_chunks(encoded):
+    for number, (name, content) in enumerate(list_chunks(encoded)):
+        if number >= MOST_CHUNKS:
+            return False
         if not name.isalpha() or (name[:1].isupper() and name not in _CRITICAL) or (name in _ONCE and name in seen):
             return False
         if name == b"IDAT" and encoded[25] == _PALETTE and b"PLTE" not in seen:

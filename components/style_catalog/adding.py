@@ -1,9 +1,7 @@
 """Adding a style to a catalog."""
 
 import contextlib
-import fcntl
 import hashlib
-import os
 import re
 import shutil
 import textwrap
@@ -14,6 +12,7 @@ from typing import Any
 import yaml
 
 from atelier import images
+from atelier.files import leftovers
 from atelier.files.replacing import replace_text
 from atelier.files.slugs import make_unique_id
 from atelier.layout import MAX_PIXELS
@@ -103,17 +102,13 @@ def _add_entry(
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     """Makes the catalog's folder, and keeps others from adding to the catalog until the block ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise CatalogError(f"{folder}: the folder cannot be used: {error.strerror}") from error
-    try:
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(leftovers.lock(folder))
+        except OSError as error:
+            raise CatalogError(f"{folder}: the folder cannot be used: {error.strerror}") from error
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _has_surrogates(path: str) -> bool:

@@ -36,14 +36,8 @@ class _Rows(NamedTuple):
     """[H, W, C]."""
     read: Callable[[int, int], Any]
     """Computes the rows from the first to before the last, [1, last - first, W, C]."""
-
-
-class _Kept(NamedTuple):
-    """Features that are kept, with the means [1, 1, 1, C] of their values and of the squares of those."""
-
-    rows: _Rows
-    mean: np.ndarray
-    squares: np.ndarray
+    moments: np.ndarray | None = None
+    """Means [2, 1, 1, 1, C] of the values and of their squares, of features that are kept to be normalized."""
 
 
 def stylize(
@@ -74,9 +68,9 @@ def stylize(
     blocks = sum(layer.name.endswith("_add") for layer in model.layers)
     passes, done = 6 + 3 * blocks, 0
 
-    def keep(rows: _Rows) -> _Kept:
+    def keep(rows: _Rows, *, with_moments: bool = False) -> _Rows:
         nonlocal done
-        kept = _keep(rows, values, in_files, lambda share: notify((done + share) / passes))
+        kept = _keep(rows, values, in_files, with_moments, lambda share: notify((done + share) / passes))
         done += 1
         return kept
 
@@ -84,7 +78,7 @@ def stylize(
     mix = model.get_layer("mix")([style[np.newaxis], amount])
 
     def convolve(rows: _Rows, name: str) -> _Rows:
-        kept = keep(_convolve(rows, model.get_layer(f"{name}_conv")))
+        kept = keep(_convolve(rows, model.get_layer(f"{name}_conv")), with_moments=True)
         return _normalize(kept, model.get_layer(f"{name}_norm"), mix)
 
     def relu(rows: _Rows, name: str) -> _Rows:
@@ -92,12 +86,12 @@ def stylize(
         return _Rows(rows.shape, lambda start, stop: layer(rows.read(start, stop)))
 
     pixels = _rescale(image, model.get_layer("rescaling"))
-    fine = _pad(keep(relu(convolve(_pad(pixels, 2), "encoder1"), "encoder1")).rows, 2)
-    x = keep(relu(convolve(_crop(fine, 1), "encoder2"), "encoder2")).rows
+    fine = _pad(keep(relu(convolve(_pad(pixels, 2), "encoder1"), "encoder1")), 2)
+    x = keep(relu(convolve(_crop(fine, 1), "encoder2"), "encoder2"))
     for number in range(1, blocks + 1):
         y = _pad(_add_grain(x, model.get_layer("grain")) if number == 1 else x, 2)
         y = convolve(relu(convolve(y, f"block{number}a"), f"block{number}a"), f"block{number}b")
-        x = keep(_add(x, y)).rows
+        x = keep(_add(x, y))
         del y  # with what it keeps
     x = _join(_upsample(_pad(x, 1), model.get_layer("decoder_up")), fine)
     x = _convolve(relu(convolve(x, "decoder"), "decoder"), model.get_layer("output_conv"))
@@ -176,38 +170,40 @@ def _convolve(rows: _Rows, layer: keras.layers.Conv2D) -> _Rows:
     )
 
 
-def _normalize(kept: _Kept, layer: network.ConditionalNormalization, mix: Any) -> _Rows:
-    """With the statistics of all rows."""
-    rows, mean, squares = kept
+def _normalize(rows: _Rows, layer: network.ConditionalNormalization, mix: Any) -> _Rows:
+    """With the statistics of all rows, which have been kept."""
+    assert rows.moments is not None
+    mean, squares = rows.moments
     variance = np.maximum(squares - mean**2, 0)
     scale, offset = layer.compute_affine(mix, mean.astype(np.float32), variance.astype(np.float32))
     return _Rows(rows.shape, lambda start, stop: rows.read(start, stop) * scale + offset)
 
 
-def _keep(rows: _Rows, values: int, in_files: bool, notify: Callable[[float], object]) -> _Kept:
+def _keep(rows: _Rows, values: int, in_files: bool, with_moments: bool, notify: Callable[[float], object]) -> _Rows:
     """Computes all rows once, and keeps them."""
     height, width, channels = rows.shape
     shape = (1, *rows.shape)
     kept = mapped.create(shape) if in_files else np.empty(shape, np.float32)
 
-    def compute(start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    def compute(start: int, stop: int) -> np.ndarray | None:
         x = rows.read(start, stop)
         kept[:, start:stop] = ops.convert_to_numpy(x)
         freed_memory.unmap(kept)
-        sums = (ops.sum(values, axis=(1, 2), keepdims=True) for values in (x, ops.square(x)))
-        return tuple(ops.convert_to_numpy(each) for each in sums)
+        if not with_moments:
+            return None
+        return np.stack([ops.convert_to_numpy(ops.sum(y, axis=(1, 2), keepdims=True)) for y in (x, ops.square(x))])
 
-    total, squares = np.zeros((2, 1, 1, 1, channels))  # float64: sums of many sums
-    for stop, (one, other) in _compute_strips(rows, values, compute):
-        total += one
-        squares += other
+    sums = np.zeros((2, 1, 1, 1, channels))  # float64: sums of many sums
+    for stop, strip_sums in _compute_strips(rows, values, compute):
+        if with_moments:
+            sums += strip_sums
         notify(stop / height)
 
     def read(start: int, stop: int) -> Any:
         freed_memory.unmap(kept)  # what was read before
         return kept[:, start:stop]
 
-    return _Kept(_Rows(rows.shape, read), total / (height * width), squares / (height * width))
+    return _Rows(rows.shape, read, sums / (height * width) if with_moments else None)
 
 
 def _add(one: _Rows, other: _Rows) -> _Rows:

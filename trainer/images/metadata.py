@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple
 
 import tensorflow as tf
 
-_MAX_JPEG_SEGMENTS = 512
-_MAX_PNG_CHUNKS = 16384
+from atelier.decoding import jpeg, png
+
 _MAX_WEBP_CHUNKS = 256
-"""Real files have fewer parts; the bounds keep a hostile one from taking minutes."""
+"""Real files have fewer parts; this bound, as those of JPEG and PNG, keeps a hostile one from taking minutes."""
 
 _XMP_KEY = b"XML:com.adobe.xmp\0"
 _UNITS = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 0)
@@ -85,7 +85,7 @@ def read_jpeg(encoded: tf.Tensor) -> Metadata:
         _Field(b"\xff\xe2", b"ICC_PROFILE\0", 12, 2, several="joined"),
         _Field(b"\xff\xee", b"Adobe"),
     )
-    found, _, at_end = _walk(encoded, 2, parse_part, fields, _MAX_JPEG_SEGMENTS)
+    found, _, at_end = _walk(encoded, 2, parse_part, fields, jpeg.MOST_SEGMENTS)
     exif, xmp, icc, numbering, adobe = tf.unstack(found)
     # Each part of a profile has its number, from 1, and how many there are.
     parts = tf.strings.length(numbering) // 2
@@ -94,7 +94,7 @@ def read_jpeg(encoded: tf.Tensor) -> Metadata:
     is_whole = tf.reduce_all(tf.equal(numbers, tf.reshape(expected, [-1])))
     four_inks = tf.equal(tf.image.extract_jpeg_shape(encoded)[2], 4)
     fault = _join_faults(
-        (~at_end, f"JPEG with more than {_MAX_JPEG_SEGMENTS} segments before its pixels"),
+        (~at_end, f"JPEG with more than {jpeg.MOST_SEGMENTS} segments before its pixels"),
         (~is_whole, "JPEG whose color profile lacks parts"),
         (four_inks & (parts > 0), "CMYK JPEG with a color profile"),
         (four_inks & tf.equal(adobe, b""), "CMYK JPEG that does not say whether its inks are inverted"),
@@ -121,7 +121,7 @@ def read_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
         _Field(b"cICP"),
         *(_Field(*place) for place in ((b"tEXt", _XMP_KEY), (b"zTXt", _XMP_KEY), *old_places)),
     )
-    found, is_there, at_end = _walk(encoded, 8, parse_part, fields, _MAX_PNG_CHUNKS)
+    found, is_there, at_end = _walk(encoded, 8, parse_part, fields, png.MOST_CHUNKS)
     exif, text, named_profile, significant, code_points = tf.unstack(found[:5])
     has_code_points = is_there[4]
     # Name, 0, method 0, profile.
@@ -136,7 +136,7 @@ def read_png(encoded: tf.Tensor) -> tuple[Metadata, tf.Tensor]:
     # Key, 0, not compressed, method, language, 0, translated key, 0, text.
     header = r"^XML:com\.adobe\.xmp\x00\x00\C[^\x00]*\x00[^\x00]*\x00"
     fault = _join_faults(
-        (~at_end, f"PNG with more than {_MAX_PNG_CHUNKS} chunks"),
+        (~at_end, f"PNG with more than {png.MOST_CHUNKS} chunks"),
         (is_there[2] & ~has_code_points & ~is_zlib, "PNG whose color profile is broken"),
         (tf.reduce_any(is_there[5:]), "PNG whose EXIF or XMP is in a text chunk of an old kind"),
         (is_there[1] & ~tf.strings.regex_full_match(text, header + r"\C*"), "PNG with compressed XMP"),

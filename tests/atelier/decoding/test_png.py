@@ -50,6 +50,7 @@ XMP = b"XML:com.adobe.xmp\0"
     "chunks",
     [
         [],
+        [(b"tEXt", b"k\0v")] * (png.MOST_CHUNKS - 3),
         [(b"gAMA", bytes(4)), (b"tEXt", b"Title\0a"), (b"teXt", b"unknown, not critical")],
         [(b"cICP", b"\1\x0d\0\1")],
         [(b"iTXt", XMP + b"\0\0\0\0<x/>")],
@@ -80,3 +81,9 @@ def test_what_tensorflow_does_not_read_is_stored_anew(chunk):
     assert png.is_usual(stored.encoded)
     assert decode(stored.encoded) == decode(encoded) == [1, 4]
     assert images.convert_for_tensorflow(encoded, 100) != encoded
+
+
+def test_more_chunks_than_the_graph_reads_are_not_kept():
+    encoded = build(8, 2, RGB, *[(b"tEXt", b"k\0v")] * (png.MOST_CHUNKS - 2))
+    assert not png.is_usual(encoded)
+    assert png.is_usual(images.normalize(encoded, 100, 100).encoded)

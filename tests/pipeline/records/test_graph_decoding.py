@@ -30,10 +30,10 @@ def cut_gif():
     return whole[: len(whole) // 2] + b"\0;"
 
 
-def add_chunk(name, content):
+def add_chunk(name, content, times=1):
     png = encode(NOISE, "PNG")
     chunk = struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-    return png[:33] + chunk + png[33:]
+    return png[:33] + chunk * times + png[33:]
 
 
 def remove_adobe(jpeg):
@@ -58,6 +58,7 @@ REFUSED = {
         encode(NOISE, "JPEG")[:2] + b"\xff\xfe\0\3x" * 600 + encode(NOISE, "JPEG")[2:],
         "512 segments",
     ),
+    "too many chunks": (add_chunk(b"tEXt", b"k\0v", 17_000), "16384 chunks"),
     "a GIF that ends early": (cut_gif(), "GIF"),
 }
 
