@@ -74,7 +74,8 @@ def test_the_page_is_isolated_and_uses_threads(open_page, address):
 def test_without_webgpu_the_switch_says_so_and_webassembly_answers(open_page, address, pushed, golden):
     page = open_page(address("float"))
     with page.expect_navigation():
-        page.get_by_label("Use the graphics processor (WebGPU)").check()
+        # Not check(), which looks at the box of the new page before its script has set it, and clicks again.
+        page.get_by_label("Use the graphics processor (WebGPU)").click()
     page.wait_for_selector("html[data-ready]")
     assert page.get_by_label("Use the graphics processor (WebGPU)").is_checked()
     facts = page.inner_text("#facts")
