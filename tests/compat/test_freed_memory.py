@@ -1,4 +1,6 @@
 import gc
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +46,29 @@ def test_free_memory_goes_back_to_the_system():
     assert grown > before + 100
     assert resident_mb("RssAnon") < before + 30
     assert len(last) == 60_000
+
+
+KEEPING = """
+import contextlib
+import sys
+from tests.compat.test_freed_memory import resident_mb
+from compat import freed_memory
+
+before = resident_mb("RssAnon")
+with freed_memory.keep() if sys.argv[1] == "kept" else contextlib.nullcontext():
+    for _ in range(3):
+        block = bytearray(b"x") * (48 * 2**20)
+        del block
+        print(resident_mb("RssAnon") - before > 40)
+block = bytearray(b"x") * (48 * 2**20)
+del block
+print(resident_mb("RssAnon") - before > 20)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_held"), [("kept", ["True", "True", "True", "False"]), ("given back", ["False"] * 4)]
+)
+def test_what_is_released_is_kept_as_long_as_it_is_asked_for(mode, is_held):
+    done = subprocess.run([sys.executable, "-c", KEEPING, mode], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == is_held

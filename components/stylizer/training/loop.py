@@ -15,6 +15,7 @@ from keras import ops
 from PIL import Image
 
 from atelier.errors import AtelierError
+from compat import freed_memory
 from components.stylizer.settings import TrainingSettings
 from components.stylizer.training import targets
 from components.stylizer.training.crops import Crops
@@ -66,7 +67,8 @@ def train(
         if not limits.is_reached():
             crops = Crops(photographs, styles, settings, limits.done, large=large)
             rounds = -(-(settings.steps - limits.done) // settings.steps_per_round)
-            objective.fit(crops, epochs=rounds, shuffle=False, verbose=0, callbacks=[limits, keeper, *callbacks])
+            with freed_memory.keep():
+                objective.fit(crops, epochs=rounds, shuffle=False, verbose=0, callbacks=[limits, keeper, *callbacks])
         if limits.broken:
             raise TrainingError(f"the loss is not a number after {limits.done} steps: give a smaller learning rate")
     return limits.done
