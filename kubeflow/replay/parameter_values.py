@@ -14,6 +14,7 @@ from kubeflow.spec import Spec
 
 MAX_INTEGER = 2**53
 """Parameters travel as doubles: from here on not every integer is one."""
+_DOUBLE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _LEGACY_TYPES = {"INT": "NUMBER_INTEGER", "DOUBLE": "NUMBER_DOUBLE", "STRING": "STRING"}
 
 
@@ -106,11 +107,8 @@ def read(name: str, value: object, kind: str) -> object:
     text = value.strip()
     if kind == "NUMBER_INTEGER" and re.fullmatch(r"[+-]?\d{1,30}", text, re.ASCII):
         return check(name, int(text), kind)
-    if kind == "NUMBER_DOUBLE":
-        try:
-            return check(name, float(text), kind)
-        except ValueError:
-            raise KubeflowError(_build_error(name, value, kind)) from None
+    if kind == "NUMBER_DOUBLE" and _DOUBLE.fullmatch(text):  # Python's float() also takes 0_1, for 1
+        return check(name, float(text), kind)
     if kind == "BOOLEAN":
         return check(name, {"true": True, "false": False}.get(text.lower(), value), kind)
     if kind in ("LIST", "STRUCT"):

@@ -15,9 +15,9 @@ class Resources(Section):
 
     machine_type: str = ""
     """Of a Vertex AI training job, as in `n1-standard-8`. Only for the Trainer and the Tuner, which then run as one."""
-    cpu: Annotated[Number, Field(ge=0)] = 0.0
+    cpu: Annotated[Number, Field(ge=0, le=4096)] = 0.0
     """Limit in virtual CPUs."""
-    memory_gb: Annotated[Number, Field(ge=0)] = 0.0
+    memory_gb: Annotated[Number, Field(ge=0, le=65536)] = 0.0
     """Limit in units of 10^9 bytes."""
     accelerator: str = ""
     """As the cluster names it: `NVIDIA_TESLA_T4` on Vertex AI, `nvidia.com/gpu` elsewhere."""

@@ -155,6 +155,7 @@ def test_a_schedule(vertex, server):
         ("=1", "--parameter =1: expected NAME=VALUE"),
         ("min_acuracy=1", "parameter min_acuracy: the pipeline has no such parameter; it has data_root, min_accuracy"),
         ("min_accuracy=high", "parameter min_accuracy: 'high' is not a number"),
+        ("min_accuracy=0_1", "parameter min_accuracy: '0_1' is not a number"),
         ("steps=1.5", "parameter steps: '1.5' is not an integer"),
     ],
 )

@@ -1,6 +1,7 @@
 """Restyling in the page: the network's own images, with every control."""
 
 import base64
+import time
 
 import pytest
 
@@ -42,7 +43,8 @@ def change(page, act):
     """Changes a setting and waits for its image."""
     before = read(page)
     act()
-    for _ in range(100):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         page.wait_for_timeout(50)
         if "pixels in" in page.inner_text(".stage .status") and not np.array_equal(read(page), before):
             return
