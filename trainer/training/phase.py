@@ -25,6 +25,7 @@ class DivergedError(AtelierError):
     """The loss is no longer a finite number, and no epoch before has weights to go back to."""
 
 
+@freed_memory.keep()
 def fit(
     model: keras.Model,
     train: Any,
@@ -69,30 +70,28 @@ def fit(
         reached = max((row["val_accuracy"] for row in _read_epochs(log)), default=None)
         new = directory / "new.npz"
         try:
-            with freed_memory.keep():
-                model.fit(
-                    train,
-                    validation_data=evaluation,
-                    initial_epoch=_restore(model, directory),
-                    epochs=epochs,
-                    steps_per_epoch=steps_an_epoch,
-                    class_weight=class_weight,
-                    shuffle=False,  # `train` does it
-                    verbose=0,
-                    callbacks=[
-                        *callbacks,
-                        *([keras.callbacks.TensorBoard(f"{log_dir}/{name}", write_graph=False)] if log_dir else []),
-                        _EpochSeconds(name, epochs, logging.INFO if log_dir else logging.DEBUG),
-                        _RequireFiniteLoss(name),
-                        # In this order a kill between any two is harmless: no accuracy is logged whose weights are
-                        # not kept, and an epoch that is trained again since its state was not saved is read from the
-                        # log once.
-                        _Save(new, best, reached),
-                        keras.callbacks.CSVLogger(str(log), append=True),
-                        keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=patience, baseline=reached),
-                        _EndEpoch(new),
-                    ],
-                )
+            model.fit(
+                train,
+                validation_data=evaluation,
+                initial_epoch=_restore(model, directory),
+                epochs=epochs,
+                steps_per_epoch=steps_an_epoch,
+                class_weight=class_weight,
+                shuffle=False,  # `train` does it
+                verbose=0,
+                callbacks=[
+                    *callbacks,
+                    *([keras.callbacks.TensorBoard(f"{log_dir}/{name}", write_graph=False)] if log_dir else []),
+                    _EpochSeconds(name, epochs, logging.INFO if log_dir else logging.DEBUG),
+                    _RequireFiniteLoss(name),
+                    # In this order a kill between any two is harmless: no accuracy is logged whose weights are not
+                    # kept, and an epoch that is trained again since its state was not saved is read from the log once.
+                    _Save(new, best, reached),
+                    keras.callbacks.CSVLogger(str(log), append=True),
+                    keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=patience, baseline=reached),
+                    _EndEpoch(new),
+                ],
+            )
         except DivergedError as error:
             if not best.exists():
                 raise

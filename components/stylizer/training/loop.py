@@ -30,6 +30,7 @@ class TrainingError(AtelierError):
     """A training that cannot begin or go on; the message says why, and what to do."""
 
 
+@freed_memory.keep()
 def train(
     objective: Objective,
     photographs: Sequence[Image.Image],
@@ -67,8 +68,7 @@ def train(
         if not limits.is_reached():
             crops = Crops(photographs, styles, settings, limits.done, large=large)
             rounds = -(-(settings.steps - limits.done) // settings.steps_per_round)
-            with freed_memory.keep():
-                objective.fit(crops, epochs=rounds, shuffle=False, verbose=0, callbacks=[limits, keeper, *callbacks])
+            objective.fit(crops, epochs=rounds, shuffle=False, verbose=0, callbacks=[limits, keeper, *callbacks])
         if limits.broken:
             raise TrainingError(f"the loss is not a number after {limits.done} steps: give a smaller learning rate")
     return limits.done
