@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from atelier import images
 from atelier.layout import MAX_PIXELS
@@ -225,10 +225,4 @@ def _read_own(path: Path) -> np.ndarray:
 
 
 def _read_mask(path: Path) -> np.ndarray:
-    """Levels [H, W] of a mask; what is transparent is not selected."""
-    over_white = np.asarray(images.decode(path.read_bytes(), MAX_PIXELS).image.convert("L"))
-    with Image.open(path) as image:
-        if not image.has_transparency_data:
-            return over_white
-        alpha = np.asarray(ImageOps.exif_transpose(image).convert("RGBA").getchannel("A"))
-    return np.maximum(over_white, 255 - alpha) - (255 - alpha)
+    return np.asarray(images.decode(path.read_bytes(), MAX_PIXELS).image.convert("L"))

@@ -56,20 +56,6 @@ def make_task(styles, tmp_path):
     return make
 
 
-def test_what_is_transparent_in_a_mask_is_not_selected(engine, make_task):
-    task = make_task("mosaic", painted=True)
-    opaque = engine.preview(task, 96)
-    (left,) = task.masks
-    with Image.open(left) as mask:
-        levels = np.asarray(mask)
-    white = np.full_like(levels, 255)
-    Image.fromarray(np.dstack([white, white, white, levels])).save(left, "PNG")
-    np.testing.assert_array_equal(engine.preview(task, 96), opaque)
-    half = np.full_like(levels, 128)
-    Image.fromarray(np.dstack([half, np.full_like(levels, 127)])).save(left, "PNG")
-    assert set(painter._read_mask(left).flat) <= {63, 64}  # 128 x 127 / 255
-
-
 def test_a_painted_preview_is_the_photo_elsewhere(engine, make_task):
     whole = engine.preview(make_task("mosaic"), 96).astype(int)
     part = engine.preview(make_task("mosaic", painted=True), 96).astype(int)
